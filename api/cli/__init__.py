@@ -1,0 +1,77 @@
+"""The command `tenure`: a group whose commands are imported when they are asked for.
+
+A command NAME lives in `api.cli.NAME` as `command`, so that `tenure lint` starts without
+Flask, peewee or a database driver, which need not even be installed.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+# name -> (module, one line for the list); kept here so that --help imports nothing.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "context": ("context", "Print what a psql session runs to act for a tenant."),
+    "demo": ("demo", "Run everything on this machine, with a shop full of data."),
+    "hold": ("hold", "Place, release and list legal holds."),
+    "import": ("import_data", "Import a file into the domain's tables."),
+    "lint": ("lint", "Prove that SQL is scoped to the tenant."),
+    "migrate": ("migrate", "Bring the database's schema up, down, or show where it is."),
+    "retention": ("retention", "Plan and run retention deletes."),
+    "serve": ("serve", "Serve the API and the auditors' pages."),
+    "tenants": ("tenants", "Create and list tenants."),
+    "tokens": ("tokens", "Issue and revoke API tokens."),
+    "users": ("users", "Create logins and make them members of tenants."),
+    "verify": ("verify", "Look afresh for overdue and orphaned rows."),
+    "worker": ("worker", "Run the retention scheduler without serving."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names, sorted."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; one whose extra is not installed says which is missing."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = COMMANDS[cmd_name][0]
+        try:
+            command: click.Command = importlib.import_module(f"api.cli.{module}").command
+        except ModuleNotFoundError as error:
+            raise click.ClickException(
+                f"`tenure {cmd_name}` needs {error.name}: install tenure[server,embedded]"
+            ) from error
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands from the table, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in sorted(COMMANDS)])
+
+
+@click.group(
+    cls=LazyGroup,
+    epilog="Exit codes: 0 fine, 1 findings or work not done, 2 wrong usage or failure.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(package_name="tenure", prog_name="tenure")
+def command() -> None:
+    """Tenure: isolation, retention and evidence for a multi-tenant backend.
+
+    \b
+    Example:
+      tenure demo
+      tenure lint migrations/ app/ --schema schema.sql
+    """
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    # click exits with 1 on a ClickException; here 1 means findings, and failure is 2.
+    click.ClickException.exit_code = 2
+    command()

@@ -1,0 +1,94 @@
+"""What the server's commands share: settings, the wired installation, output."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import click
+
+from api.wiring import Installation, open_installation, owner_of
+from config.errors import ConfigError
+from config.logging import configure_logging
+from config.settings import Settings, load_settings
+from tenants.connections import Cursor
+from tenants.errors import TenantError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Failure(click.ClickException):
+    """A failure that the user can read and act on; exit code 2."""
+
+    exit_code = 2
+
+
+@contextmanager
+def failures() -> Iterator[None]:
+    """Turn our own errors into one line and exit code 2; anything else is a bug and shows."""
+    try:
+        yield
+    except (ConfigError, TenantError) as error:
+        raise Failure(str(error)) from error
+
+
+def settings_of(ctx: click.Context) -> Settings:
+    """Return the settings, loaded once per command; sets logging up."""
+    root = ctx.find_root()
+    settings = root.meta.get("tenure.settings")
+    if settings is None:
+        with failures():
+            settings = load_settings()
+        configure_logging(settings.log_format, settings.log_level)
+        root.meta["tenure.settings"] = settings
+    assert isinstance(settings, Settings)  # noqa: S101 - narrows what click keeps as Any
+    return settings
+
+
+def installation_of(ctx: click.Context) -> Installation:
+    """Return the wired installation, opened once per command and closed at its end."""
+    root = ctx.find_root()
+    installation = root.meta.get("tenure.installation")
+    if installation is None:
+        with failures():
+            installation = open_installation(settings_of(ctx))
+        root.meta["tenure.installation"] = installation
+        root.call_on_close(installation.close)
+    assert isinstance(installation, Installation)  # noqa: S101 - narrows click's Any
+    return installation
+
+
+@contextmanager
+def owner_cursor(ctx: click.Context) -> Iterator[Cursor]:
+    """Run the block in one transaction as tenure_owner, with failures as messages."""
+    with failures(), owner_of(settings_of(ctx)) as owner, owner.transaction(None) as cursor:
+        yield cursor
+
+
+def format_option(function: F) -> F:
+    """Add --format text|json, handed over as `output_format`."""
+    return click.option(
+        "--format",
+        "output_format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help="How to print the result.",
+    )(function)
+
+
+def echo_json(value: Any) -> None:
+    """Print a value as indented JSON; instants and ids as their text."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def echo_rows(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+    """Print rows as aligned columns."""
+    table = [header, *[tuple("" if v is None else str(v) for v in row) for row in rows]]
+    widths = [max(len(row[i]) for row in table) for i in range(len(header))]
+    for number, row in enumerate(table):
+        line = "  ".join(v.ljust(w) for v, w in zip(row, widths, strict=True)).rstrip()
+        click.echo(click.style(line, bold=True) if number == 0 and sys.stdout.isatty() else line)

@@ -1,0 +1,135 @@
+"""Puts an installation together from its settings: domain, connections per role, prover."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import migrations
+from config.clock import Clock, SystemClock
+from config.errors import ConfigError
+from config.settings import Settings, variable
+from tenants.catalog import Catalog
+from tenants.connections import Role, RoleConnections, connect_role
+from tenants.database import TenantDatabase
+from tenants.domain import Domain, load_domain
+from tenants.migrate import Migrator, Package
+from tenants.models import database as model_database
+from tenants.roles import ROLES
+from tenants.seal import Sealer
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A wired installation: everything a request, a job or a command is given."""
+
+    settings: Settings
+    domain: Domain
+    catalog: Catalog
+    clock: Clock
+    app: TenantDatabase
+    app_connections: RoleConnections
+    retention: RoleConnections
+    verifier: RoleConnections
+    auditor: RoleConnections
+
+    def close(self) -> None:
+        """Close the connections that rest."""
+        for connections in (self.app_connections, self.retention, self.verifier, self.auditor):
+            connections.pool.close()
+
+
+def sealer_of(settings: Settings) -> Sealer:
+    """Return the maker of context tokens; raises ConfigError without a key."""
+    if settings.context_key is None:
+        raise ConfigError("TENURE_CONTEXT_KEY is not set; it seals the tenant context")
+    return Sealer(settings.context, bytes.fromhex(settings.context_key.get_secret_value()))
+
+
+def domain_of(settings: Settings) -> Domain:
+    """Return the configured domain; raises ConfigError when none is."""
+    if settings.domain is None:
+        raise ConfigError("no domain is configured: set TENURE_DOMAIN, or domain in tenure.toml")
+    return load_domain(settings.domain, settings.domain_path)
+
+
+def passwords_of(settings: Settings) -> dict[Role, str]:
+    """Return every role's password; raises ConfigError naming the first that is not set."""
+    passwords: dict[Role, str] = {}
+    for role in ROLES:
+        key = f"{role.removeprefix('tenure_')}_password"
+        secret = getattr(settings, key)
+        if secret is None:
+            raise ConfigError(f"{variable(key)} is not set, and {role} needs it")
+        passwords[role] = secret.get_secret_value()
+    return passwords
+
+
+def migrator_of(settings: Settings) -> Migrator:
+    """Return what migrates the configured database: the product first, then the domain."""
+    sealer = sealer_of(settings)
+    return Migrator(
+        settings.role_url("tenure_owner"),
+        packages_of(domain_of(settings)),
+        mode=sealer.mode,
+        context_key=sealer.key,
+    )
+
+
+def packages_of(domain: Domain) -> tuple[Package, ...]:
+    """Return whose migrations are applied, in order: the product's, then the domain's."""
+    return (
+        Package("tenure", Path(migrations.__path__[0])),
+        Package(domain.name.replace(".", "_"), domain.migrations),
+    )
+
+
+def connections_of(settings: Settings, role: Role, *, size: int | None = None) -> RoleConnections:
+    """Return a pool of connections as `role`, with the session limits of the settings."""
+    return connect_role(
+        role,
+        settings.role_url(role),
+        sealer_of(settings),
+        size=size or settings.pool_size,
+        timeout_s=settings.pool_timeout_s,
+        application_name=role.replace("_", " "),
+        session={
+            "statement_timeout": settings.statement_timeout_ms,
+            "lock_timeout": settings.lock_timeout_ms,
+            "idle_in_transaction_session_timeout": settings.idle_in_transaction_timeout_ms,
+        },
+    )
+
+
+def open_installation(settings: Settings, *, clock: Clock | None = None) -> Installation:
+    """Load the domain and connect its models to the application's role.
+
+    Connections are made when first needed. Raises ConfigError or DomainError.
+    """
+    domain = domain_of(settings)
+    app_connections = connections_of(settings, "tenure_app")
+    app = TenantDatabase(app_connections, domain.catalog)
+    model_database.initialize(app)
+    return Installation(
+        settings=settings,
+        domain=domain,
+        catalog=domain.catalog,
+        clock=clock or SystemClock(),
+        app=app,
+        app_connections=app_connections,
+        retention=connections_of(settings, "tenure_retention"),
+        verifier=connections_of(settings, "tenure_verifier"),
+        auditor=connections_of(settings, "tenure_auditor"),
+    )
+
+
+@contextmanager
+def owner_of(settings: Settings) -> Iterator[RoleConnections]:
+    """Borrow connections of tenure_owner, for operators' commands; it never serves."""
+    owner = connections_of(settings, "tenure_owner", size=2)
+    try:
+        yield owner
+    finally:
+        owner.pool.close()

@@ -1,0 +1,1 @@
+"""The product's own migrations, numbered; a domain's have a sequence of their own."""

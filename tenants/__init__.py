@@ -1,0 +1,1 @@
+"""Tenant isolation: context, scoped queries, row-level security, the catalog of tables."""

@@ -1,0 +1,127 @@
+"""Connections of one database role, and the way the tenant's context reaches the server.
+
+A lone statement travels as one message, `SELECT tenure.set_tenant(..); <statement>`, an
+implicit transaction: one round trip. In a transaction the context rides on the BEGIN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Literal
+
+from psycopg2 import extensions
+
+from tenants.context import TenantId, open_transaction
+from tenants.errors import UnsafeRoleError
+from tenants.pool import Connection, Pool
+from tenants.seal import Sealer
+
+Cursor = extensions.cursor
+
+Role = Literal[
+    "tenure_owner", "tenure_app", "tenure_retention", "tenure_verifier", "tenure_auditor"
+]
+Isolation = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
+
+
+class RoleConnections:
+    """A pool of connections that belong to one role, and transactions on them."""
+
+    def __init__(self, role: Role, pool: Pool, sealer: Sealer) -> None:
+        self.role = role
+        self.pool = pool
+        self.sealer = sealer
+
+    def context_statement(self, connection: Connection, tenant_id: TenantId) -> str:
+        """Return the SQL that puts `tenant_id` into the connection's transaction."""
+        token = self.sealer.token(tenant_id, connection.info.backend_pid)
+        # Hex digits, hyphens and one colon by construction: nothing in it can end the literal.
+        return f"SELECT tenure.set_tenant('{token}')"
+
+    @contextmanager
+    def transaction(
+        self,
+        tenant_id: TenantId | None,
+        *,
+        isolation: Isolation = "READ COMMITTED",
+        read_only: bool = False,
+    ) -> Iterator[Cursor]:
+        """Run the block in one transaction, under `tenant_id` or, with None, under no tenant.
+
+        Without a tenant the policies of this role decide what is visible: for the verifier
+        every row, for the others no tenant's row at all. Commits at the end, rolls back on
+        an exception. Yields a psycopg2 cursor.
+        """
+        begin = f"BEGIN ISOLATION LEVEL {isolation}{' READ ONLY' if read_only else ''}"
+        with self.pool.connection() as connection, open_transaction(tenant_id):
+            cursor = connection.cursor()
+            if tenant_id is not None:
+                begin += "; " + self.context_statement(connection, tenant_id)
+            cursor.execute(begin)
+            # On an exception the pool rolls back as it takes the connection.
+            yield cursor
+            cursor.execute("COMMIT")
+
+
+def connect_role(
+    role: Role,
+    url: str,
+    sealer: Sealer,
+    *,
+    size: int = 8,
+    timeout_s: float = 10.0,
+    application_name: str = "tenure",
+    session: Mapping[str, int] | None = None,
+) -> RoleConnections:
+    """Return the connections of `role` at `url` (a libpq URL that logs in as that role).
+
+    `session` are server settings for each connection, such as timeouts in milliseconds.
+    """
+    # Nothing resolves through a schema that others may write to; pg_temp comes last.
+    options = {"search_path": "pg_catalog,pg_temp", "timezone": "UTC", **(session or {})}
+    pool = Pool(
+        url,
+        size=size,
+        timeout_s=timeout_s,
+        application_name=application_name,
+        options=" ".join(f"-c {name}={value}" for name, value in options.items()),
+    )
+    return RoleConnections(role, pool, sealer)
+
+
+_ROLE_CHECK = """
+SELECT r.rolname,
+       EXISTS (SELECT 1 FROM pg_catalog.pg_roles p
+               WHERE (p.rolsuper OR p.rolbypassrls)
+                 AND pg_catalog.pg_has_role(r.oid, p.oid, 'MEMBER')) AS reaches_bypass,
+       EXISTS (SELECT 1 FROM pg_catalog.pg_class c
+               JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+               WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+                 AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
+                 AND pg_catalog.pg_has_role(r.oid, c.relowner, 'MEMBER')) AS owns_relations
+FROM pg_catalog.pg_roles r WHERE r.rolname = current_user
+"""
+
+
+def refuse_unsafe_role(connections: RoleConnections) -> None:
+    """Raise UnsafeRoleError unless the connected role is bound by row-level security.
+
+    A superuser, a role with BYPASSRLS, one that may become such a role, or one that owns
+    (or may act as the owner of) relations could read every tenant's rows.
+    """
+    with connections.pool.connection() as connection, connection.cursor() as cursor:
+        cursor.execute(_ROLE_CHECK)
+        row = cursor.fetchone()
+    if row is None:
+        raise UnsafeRoleError("the connected role is not in pg_roles")
+    name, reaches_bypass, owns = row
+    if name != connections.role:
+        raise UnsafeRoleError(f"connected as {name!r}, but this service runs as {connections.role}")
+    if reaches_bypass:
+        raise UnsafeRoleError(
+            f"role {name!r} is superuser or BYPASSRLS, or is a member of such a role: "
+            "row-level security would not bind it"
+        )
+    if owns:
+        raise UnsafeRoleError(f"role {name!r} owns relations: owners can switch policies off")

@@ -1,0 +1,300 @@
+"""Create, read, update, delete for a resource's rows, as JSON made by PostgreSQL.
+
+Two things hold for every write that changes or removes rows: `guard` runs first inside its
+transaction (a held tenant's rows are not touched), and rows deleted softly are out of reach.
+Isolation is not done here: the database under it scopes every query to the tenant in context.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import peewee
+from peewee import Cast, Select, fn
+
+from config.clock import Clock
+from tenants.errors import TenantError
+from tenants.filters import Compare, Filter, Is, OneOf, Order, all_of, expression_of, ordering_of
+from tenants.resource import Resource
+
+#: Called first in a transaction that changes or deletes rows; raises to refuse the write.
+Guard = Callable[[], None]
+#: What to show: (label in the JSON, column).
+Columns = Sequence[tuple[str, str]]
+
+DELETED_AT = "deleted_at"
+
+
+class MissingParentError(TenantError):
+    """A row was about to refer to one that is deleted, if only softly."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageQuery:
+    """A page of rows. `order` must end in a unique column for pages to be stable."""
+
+    columns: Columns
+    where: Filter | None
+    order: tuple[Order, ...]
+    limit: int
+    offset: int = 0
+    with_total: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """`json` is the text of an array of `count` objects; `total` is known where asked for."""
+
+    json: str
+    count: int
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`json` is the text of one object; `version` changes whenever any shown column does."""
+
+    json: str
+    version: str
+
+
+class Repository:
+    """The rows of one resource, of the tenant in context.
+
+    `visible` are the columns that a version covers. `neighbours` are the other resources,
+    needed to know which parents can be deleted softly.
+    """
+
+    def __init__(
+        self,
+        resource: Resource,
+        database: peewee.Database,
+        *,
+        visible: Sequence[str],
+        clock: Clock,
+        guard: Guard,
+        neighbours: Sequence[Resource] = (),
+    ) -> None:
+        self._database = database
+        self._model: Any = resource.model
+        self._soft_delete = resource.soft_delete
+        self._visible = tuple((column, column) for column in visible)
+        self._clock = clock
+        self._guard = guard
+        meta: Any = self._model._meta
+        self._fields: dict[str, peewee.Field] = {f.column_name: f for f in meta.sorted_fields}
+        soft = {r.model for r in (resource, *neighbours) if r.soft_delete}
+        self._soft_parents: dict[str, Any] = {
+            f.column_name: f.rel_model
+            for f in meta.sorted_fields
+            if isinstance(f, peewee.ForeignKeyField) and f.rel_model in soft
+        }
+
+    # -- reading -----------------------------------------------------------------------
+
+    def page(self, query: PageQuery) -> Rows:
+        """Return a page, in one round trip."""
+        page = (
+            self._select(query.columns, query.where)
+            .order_by(*ordering_of(query.order, self._fields))
+            .limit(query.limit)
+            .offset(query.offset)
+            .alias("page")
+        )
+        found = [_array("page"), fn.count(1)]
+        if query.with_total:
+            matching = self._select((("id", "id"),), query.where).alias("matching")
+            found.append(Select((matching,), (fn.count(1),)))
+        text, count, *total = self._one(Select((page,), found))
+        return Rows(text, count, total[0] if total else None)
+
+    def get(self, row_id: uuid.UUID, columns: Columns) -> Row | None:
+        """Return one row, or None where the tenant has no such row."""
+        return self._get(row_id, columns, lock=False)
+
+    def _get(self, row_id: uuid.UUID, columns: Columns, *, lock: bool) -> Row | None:
+        where = Compare("id", "eq", row_id)
+        whole = self._select(self._visible, where).alias("whole")
+        found = [Cast(fn.row_to_json(peewee.Entity("whole")), "text")]
+        partial = tuple(columns) != self._visible
+        if partial:
+            # A second reading of the same row: the statement has one snapshot.
+            part = self._select(columns, where).alias("part")
+            found.append(Select((part,), (Cast(fn.row_to_json(peewee.Entity("part")), "text"),)))
+        query = Select((whole,), found)
+        row = self._one(query.for_update() if lock else query)
+        if row is None:
+            return None
+        return Row(row[-1], hashlib.sha256(row[0].encode()).hexdigest()[:32])
+
+    # -- writing -----------------------------------------------------------------------
+
+    def insert(self, rows: Sequence[Mapping[str, object]], columns: Columns) -> Rows:
+        """Insert rows, given by column name; what a row leaves out takes the model's default.
+
+        Raises MissingParentError, or peewee.IntegrityError.
+        """
+        complete = [self._complete(row) for row in rows]
+        inserted = self._model.insert_many(complete)
+        if not self._soft_parents:
+            return self._written(inserted, columns)
+        with self._database.atomic():
+            self._require_parents(rows)
+            return self._written(inserted, columns)
+
+    def update(
+        self,
+        where: Filter | None,
+        changes: Mapping[str, object],
+        columns: Columns,
+        *,
+        expect: Callable[[int], None] = lambda _count: None,
+    ) -> Rows:
+        """Change the rows that match; `expect` may raise on their number, which undoes it."""
+        with self._database.atomic():
+            self._guard()
+            self._require_parents([changes])
+            written = self._written(self._update(where, changes), columns)
+            expect(written.count)
+            return written
+
+    def delete(
+        self,
+        where: Filter | None,
+        columns: Columns,
+        *,
+        expect: Callable[[int], None] = lambda _count: None,
+    ) -> Rows:
+        """Delete the rows that match, softly where the resource says so."""
+        with self._database.atomic():
+            self._guard()
+            written = self._written(self._delete(where), columns)
+            expect(written.count)
+            return written
+
+    def update_one(
+        self,
+        row_id: uuid.UUID,
+        changes: Mapping[str, object],
+        columns: Columns,
+        *,
+        require: Callable[[str], None] | None = None,
+    ) -> Row | None:
+        """Change one row; None where there is none. `require` may raise on its version."""
+        with self._database.atomic():
+            self._guard()
+            if require is not None and not self._require_version(row_id, require):
+                return None
+            self._require_parents([changes])
+            where = Compare("id", "eq", row_id)
+            if self._written(self._update(where, changes), (("id", "id"),)).count == 0:
+                return None
+            return self._get(row_id, columns, lock=False)
+
+    def delete_one(
+        self, row_id: uuid.UUID, *, require: Callable[[str], None] | None = None
+    ) -> bool:
+        """Delete one row; False where there is none. `require` may raise on its version."""
+        with self._database.atomic():
+            self._guard()
+            if require is not None and not self._require_version(row_id, require):
+                return False
+            where = Compare("id", "eq", row_id)
+            return self._written(self._delete(where), (("id", "id"),)).count == 1
+
+    # -- parts -------------------------------------------------------------------------
+
+    def _matching(self, where: Filter | None) -> Any:
+        alive = Is(DELETED_AT, "null") if self._soft_delete else None
+        condition = all_of((alive, where))
+        return None if condition is None else expression_of(condition, self._fields)
+
+    def _select(self, columns: Columns, where: Filter | None) -> Any:
+        query = self._model.select(*self._labelled(columns))
+        condition = self._matching(where)
+        return query if condition is None else query.where(condition)
+
+    def _labelled(self, columns: Columns) -> list[Any]:
+        return [
+            self._fields[column] if label == column else self._fields[column].alias(label)
+            for label, column in columns
+        ]
+
+    def _update(self, where: Filter | None, changes: Mapping[str, object]) -> Any:
+        query = self._model.update({self._fields[c]: value for c, value in changes.items()})
+        condition = self._matching(where)
+        return query if condition is None else query.where(condition)
+
+    def _delete(self, where: Filter | None) -> Any:
+        if self._soft_delete:
+            return self._update(where, {DELETED_AT: self._clock.now()})
+        query = self._model.delete()
+        condition = self._matching(where)
+        return query if condition is None else query.where(condition)
+
+    def _complete(self, row: Mapping[str, object]) -> dict[peewee.Field, object]:
+        """Return a value for every column but the tenant's, which is stamped below."""
+        complete: dict[peewee.Field, object] = {}
+        for column, field in self._fields.items():
+            if column == "tenant_id":
+                continue
+            default = field.default() if callable(field.default) else field.default
+            complete[field] = row.get(column, default)
+        return complete
+
+    def _written(self, write: Any, columns: Columns) -> Rows:
+        """Run a write and return its rows as JSON, in the same statement."""
+        names = list(dict.fromkeys(column for _, column in columns))
+        changed = write.returning(*(self._fields[name] for name in names)).cte("changed")
+        shown = Select(
+            (changed,),
+            [peewee.Column(changed, column).alias(label) for label, column in columns],
+        ).alias("shown")
+        text, count = self._one(Select((shown,), (_array("shown"), fn.count(1))).with_cte(changed))
+        return Rows(text, count)
+
+    def _require_version(self, row_id: uuid.UUID, require: Callable[[str], None]) -> bool:
+        current = self._get(row_id, self._visible, lock=True)
+        if current is None:
+            return False
+        require(current.version)
+        return True
+
+    def _require_parents(self, rows: Sequence[Mapping[str, object]]) -> None:
+        """Lock the parents that may have been deleted softly: a foreign key still sees those.
+
+        FOR SHARE: a soft delete is an UPDATE of no key, which FOR KEY SHARE lets pass.
+        """
+        for column, parent in self._soft_parents.items():
+            wanted = {row[column] for row in rows if row.get(column) is not None}
+            if not wanted:
+                continue
+            fields = {"id": parent.id, DELETED_AT: parent.deleted_at}
+            condition = all_of((OneOf("id", tuple(wanted)), Is(DELETED_AT, "null")))
+            assert condition is not None  # noqa: S101 - two parts are never nothing
+            alive = (
+                parent.select(parent.id)
+                .where(expression_of(condition, fields))
+                .for_update("FOR SHARE")
+            )
+            if len(self._all(alive)) < len(wanted):
+                raise MissingParentError(f"{column} refers to a row that does not exist")
+
+    def _one(self, query: Any) -> Any:
+        rows = self._all(query)
+        return rows[0] if rows else None
+
+    def _all(self, query: Any) -> list[Any]:
+        cursor: Any = self._database.execute(query)
+        rows: list[Any] = cursor.fetchall()
+        return rows
+
+
+def _array(alias: str) -> Any:
+    """Return a JSON array of a subquery's rows, in their order, as text."""
+    rows = fn.json_agg(fn.row_to_json(peewee.Entity(alias)))
+    return Cast(fn.coalesce(rows, Cast(peewee.Value("[]", False), "json")), "text")

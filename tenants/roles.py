@@ -1,0 +1,83 @@
+"""The database roles, and what an administrator does once for a database.
+
+Needs CREATEROLE and ownership of the database (or a superuser); afterwards nothing here
+runs as anything but the roles below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg2
+from psycopg2 import extensions, sql
+
+from tenants.connections import Role
+
+ROLES: tuple[Role, ...] = (
+    "tenure_owner",
+    "tenure_app",
+    "tenure_retention",
+    "tenure_verifier",
+    "tenure_auditor",
+)
+
+_ATTRIBUTES = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
+
+
+def prepare_database(admin_url: str, passwords: Mapping[Role, str]) -> None:
+    """Create the roles that are missing, set their passwords, and close the database.
+
+    Passwords travel as SCRAM verifiers, so that no server log can hold one. Safe to repeat.
+    """
+    connection = psycopg2.connect(admin_url)
+    try:
+        with connection, connection.cursor() as cursor:
+            # Roles belong to the cluster: two databases prepared at once would race.
+            cursor.execute("SELECT pg_catalog.pg_advisory_xact_lock(7237011)")
+            for role in ROLES:
+                _prepare_role(connection, cursor, role, passwords[role])
+            _close_database(cursor)
+    finally:
+        connection.close()
+
+
+def close_database(admin_url: str) -> None:
+    """Let only our roles into a database, and none but the owner make anything in it.
+
+    Part of `prepare_database`; a copy made from a template needs it anew.
+    """
+    connection = psycopg2.connect(admin_url)
+    try:
+        with connection, connection.cursor() as cursor:
+            _close_database(cursor)
+    finally:
+        connection.close()
+
+
+def _prepare_role(connection: Any, cursor: Any, role: Role, password: str) -> None:
+    name = sql.Identifier(role)
+    cursor.execute("SELECT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = %s)", (role,))
+    if not cursor.fetchone()[0]:
+        cursor.execute(sql.SQL("CREATE ROLE {} " + _ATTRIBUTES).format(name))
+        for setting, value in _SESSION_DEFAULTS:
+            cursor.execute(
+                sql.SQL("ALTER ROLE {} SET {} TO " + value).format(name, sql.Identifier(setting))
+            )
+    verifier = extensions.encrypt_password(password, role, connection, "scram-sha-256")
+    cursor.execute(sql.SQL("ALTER ROLE {} PASSWORD %s").format(name), (verifier,))
+
+
+# Nothing resolves through a schema that others may write to; pg_temp comes last.
+_SESSION_DEFAULTS = (("search_path", "pg_catalog, pg_temp"), ("timezone", "'UTC'"))
+
+
+def _close_database(cursor: Any) -> None:
+    cursor.execute("SELECT pg_catalog.current_database()")
+    name = sql.Identifier(cursor.fetchone()[0])
+    everyone = sql.SQL(", ").join(map(sql.Identifier, ROLES))
+    # PUBLIC could connect, and make temporary tables that shadow real ones.
+    cursor.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
+    cursor.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, everyone))
+    cursor.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO tenure_owner").format(name))
+    cursor.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")

@@ -1,0 +1,104 @@
+"""Tables as DDL, from their models: composite keys, indexes, policies and grants.
+
+Called by migrations, which hold frozen copies of the models they create.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import peewee
+
+from tenants.catalog import Catalog, Table, catalog_of
+from tenants.errors import CatalogError
+from tenants.rls import protection_statements, quote, quote_name
+
+
+def create_tables(db: peewee.Database, models: Sequence[type[peewee.Model]]) -> None:
+    """Create the schema, tables, keys, indexes, policies and grants of these models.
+
+    `db` is the owner's database of a migration. References to tables outside of `models`
+    are allowed: they must exist.
+    """
+    execute(db, *create_statements(_frozen_catalog(models)))
+
+
+def drop_tables(db: peewee.Database, models: Sequence[type[peewee.Model]]) -> None:
+    """Drop the tables of these models, and the schema when nothing is left in it."""
+    catalog = _frozen_catalog(models)
+    names = ", ".join(quote_name(table.name) for table in catalog)
+    execute(db, f"DROP TABLE {names}")
+    for schema in sorted({table.name.schema for table in catalog}):
+        cursor: Any = db.cursor()
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n"
+            " ON n.oid = c.relnamespace WHERE n.nspname = %s)",
+            (schema,),
+        )
+        if not cursor.fetchone()[0]:
+            execute(db, f"DROP SCHEMA {quote(schema)}")
+
+
+def execute(db: peewee.Database, *statements: str) -> None:
+    """Run statements that carry no values, in the transaction that is open."""
+    cursor: Any = db.cursor()
+    for statement in statements:
+        cursor.execute(statement)
+
+
+def _frozen_catalog(models: Sequence[type[peewee.Model]]) -> Catalog:
+    if not models:
+        raise CatalogError("there are no models to create tables for")
+    return catalog_of(models)
+
+
+def create_statements(catalog: Catalog) -> list[str]:
+    """Return the DDL of a whole catalog, in an order that works (foreign keys last)."""
+    statements: list[str] = []
+    for schema in sorted({table.name.schema for table in catalog}):
+        statements += schema_statements(schema)
+    for table in catalog:
+        statements.append(_create_table(table))
+        statements += _indexes(table)
+    for table in catalog:
+        statements += _foreign_keys(table)
+        statements += protection_statements(table)
+    return statements
+
+
+def schema_statements(schema: str) -> list[str]:
+    """Return what makes a domain's schema; safe to repeat."""
+    return [
+        f"CREATE SCHEMA IF NOT EXISTS {quote(schema)}",
+        f"GRANT USAGE ON SCHEMA {quote(schema)} TO tenure_app, tenure_retention, tenure_verifier",
+    ]
+
+
+def _create_table(table: Table) -> str:
+    lines = [f"{quote(c.name)} {c.type}{'' if c.nullable else ' NOT NULL'}" for c in table.columns]
+    lines.append(f"PRIMARY KEY ({_columns(table.primary_key)})")
+    lines += [f"CONSTRAINT {quote(name)} CHECK ({sql})" for name, sql in table.checks]
+    return f"CREATE TABLE {quote_name(table.name)} (\n    " + ",\n    ".join(lines) + "\n)"
+
+
+def _indexes(table: Table) -> Iterator[str]:
+    for index in table.indexes:
+        unique = "UNIQUE " if index.unique else ""
+        yield (
+            f"CREATE {unique}INDEX {quote(index.name)} ON {quote_name(table.name)}"
+            f" ({_columns(index.columns)})"
+        )
+
+
+def _foreign_keys(table: Table) -> Iterator[str]:
+    for key in table.foreign_keys:
+        yield (
+            f"ALTER TABLE {quote_name(table.name)} ADD CONSTRAINT {quote(key.name)}"
+            f" FOREIGN KEY ({_columns(key.columns)})"
+            f" REFERENCES {quote_name(key.target)} ({_columns(key.target_columns)})"
+        )
+
+
+def _columns(names: Sequence[str]) -> str:
+    return ", ".join(quote(name) for name in names)

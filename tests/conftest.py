@@ -1,0 +1,186 @@
+"""A real PostgreSQL for every test that touches data.
+
+Each worker runs an embedded server of its own (or, with DATABASE_URL, uses that one), makes
+one migrated template, and copies it for each test: tens of milliseconds apiece.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg2
+import pytest
+from psycopg2 import sql
+
+from api.wiring import Installation, migrator_of, open_installation, passwords_of
+from config.postgres import EmbeddedPostgres
+from config.secrets import load_or_create_secrets
+from config.settings import Settings, load_settings
+from tenants.context import TenantId
+from tenants.registry import create_tenant
+from tenants.roles import close_database, prepare_database
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "examples"))
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A server on which databases may be made. `admin_url` may create roles."""
+
+    admin_url: str
+    environment: dict[str, str]
+
+    def url(self, database: str) -> str:
+        """Return the administrator's URL of one database."""
+        parts = urlsplit(self.admin_url)
+        return urlunsplit(parts._replace(path=f"/{database}"))
+
+    def settings(self, database: str, **overrides: str) -> Settings:
+        """Return the settings of an installation of the shop on one database."""
+        return load_settings(
+            {
+                **self.environment,
+                "DATABASE_URL": self.url(database),
+                "TENURE_DOMAIN": "shop",
+                "TENURE_DOMAIN_PATH": str(ROOT / "examples"),
+                "TENURE_POOL_SIZE": "4",
+                **overrides,
+            }
+        )
+
+    def execute(self, statement: sql.Composable) -> None:
+        """Run one statement as the administrator, outside of a transaction."""
+        connection = psycopg2.connect(self.admin_url)
+        connection.autocommit = True
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+        finally:
+            connection.close()
+
+    def create_database(self, name: str, template: str | None = None) -> None:
+        """Make a database, empty or as a copy."""
+        statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+        if template:
+            statement += sql.SQL(" TEMPLATE {} STRATEGY file_copy").format(sql.Identifier(template))
+        self.execute(statement)
+
+    def drop_database(self, name: str) -> None:
+        """Drop a database, whoever is connected."""
+        self.execute(
+            sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+        )
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A server for this worker."""
+    secrets = load_or_create_secrets(tmp_path_factory.mktemp("secrets")).environment()
+    external = os.environ.get("DATABASE_URL")
+    if external:
+        given = {k: v for k, v in os.environ.items() if k.startswith("TENURE_")}
+        yield Cluster(external, secrets | given)
+        return
+    server = EmbeddedPostgres(
+        tmp_path_factory.mktemp("postgres"), durable=False, settings={"max_connections": "200"}
+    )
+    server.start()
+    try:
+        yield Cluster(server.url(), secrets)
+    finally:
+        server.destroy()
+
+
+def migrate(settings: Settings) -> None:
+    """Prepare and migrate the database of these settings."""
+    assert settings.database_url
+    prepare_database(settings.database_url, passwords_of(settings))
+    migrator_of(settings).up()
+
+
+_names = iter(range(1_000_000))
+
+
+def _fresh_name() -> str:
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    return f"tenure_test_{worker}_{os.getpid()}_{next(_names)}"
+
+
+@pytest.fixture(scope="session")
+def template(cluster: Cluster) -> Iterator[str]:
+    """The name of a migrated database without rows."""
+    name = _fresh_name()
+    cluster.create_database(name)
+    migrate(cluster.settings(name))
+    yield name
+    cluster.drop_database(name)
+
+
+def _copy(cluster: Cluster, template: str) -> Iterator[Installation]:
+    name = _fresh_name()
+    cluster.create_database(name, template)
+    # A copy does not inherit the grants on the database itself.
+    close_database(cluster.url(name))
+    opened = open_installation(cluster.settings(name))
+    try:
+        yield opened
+    finally:
+        opened.close()
+        cluster.drop_database(name)
+
+
+@pytest.fixture
+def installation(cluster: Cluster, template: str) -> Iterator[Installation]:
+    """An installation of the shop on a fresh, migrated, empty database."""
+    yield from _copy(cluster, template)
+
+
+@pytest.fixture(scope="module")
+def installed(cluster: Cluster, template: str) -> Iterator[Installation]:
+    """The same, shared by a module's tests. Do not use beside `installation`: models are bound
+    to the one that was opened last."""
+    yield from _copy(cluster, template)
+
+
+def run_as_owner(settings: Settings, statement: str, params: Any = ()) -> list[tuple[Any, ...]]:
+    """Run a statement as tenure_owner, who sees all rows; return its rows."""
+    connection = psycopg2.connect(settings.role_url("tenure_owner"))
+    try:
+        with connection, connection.cursor() as cursor:
+            cursor.execute(statement, params)
+            return cursor.fetchall() if cursor.description else []
+    finally:
+        connection.close()
+
+
+def make_tenant_in(settings: Settings, slug: str) -> TenantId:
+    """Make a tenant as tenure_owner."""
+    connection = psycopg2.connect(settings.role_url("tenure_owner"))
+    try:
+        with connection, connection.cursor() as cursor:
+            return create_tenant(cursor, slug=slug, name=slug.title())
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+def owner_sql(installation: Installation) -> Callable[..., list[tuple[Any, ...]]]:
+    """`owner_sql(statement, params)` arranges and checks as tenure_owner."""
+
+    def run(statement: str, params: Any = ()) -> list[tuple[Any, ...]]:
+        return run_as_owner(installation.settings, statement, params)
+
+    return run
+
+
+@pytest.fixture
+def make_tenant(installation: Installation) -> Callable[..., TenantId]:
+    """`make_tenant("acme")` returns a new tenant's id."""
+    return lambda slug="acme": make_tenant_in(installation.settings, slug)

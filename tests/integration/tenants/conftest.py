@@ -1,0 +1,42 @@
+"""Two tenants with colliding numbers, so that a leak shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import pytest
+
+from api.wiring import Installation
+from config.clock import utc_now
+from config.trace import new_trace_id
+from tenants.context import Scope, TenantId, tenant_scope
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two tenants with the same numbers: `a` has two customers, `b` has three."""
+
+    a: TenantId
+    b: TenantId
+
+
+def scope_of(tenant_id: TenantId) -> AbstractContextManager[Scope]:
+    """Open a scope as a test."""
+    return tenant_scope(tenant_id, actor="test", trace_id=new_trace_id())
+
+
+@pytest.fixture
+def pair(installation: Installation, make_tenant: Callable[[str], TenantId]) -> Pair:
+    from shop.models import Customer, Invoice
+
+    tenants = Pair(make_tenant("a"), make_tenant("b"))
+    for tenant_id, count in ((tenants.a, 2), (tenants.b, 3)):
+        with scope_of(tenant_id):
+            for number in range(count):
+                customer = Customer.create(
+                    number=str(number), name=f"{tenant_id}:{number}", country="DE"
+                )
+                Invoice.create(number=str(number), customer=customer, issued_at=utc_now())
+    return tenants
