@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Literal
 
-from psycopg2 import extensions
+from psycopg2 import extensions, extras
 
 from tenants.context import TenantId, open_transaction
 from tenants.errors import UnsafeRoleError
@@ -18,6 +18,9 @@ from tenants.pool import Connection, Pool
 from tenants.seal import Sealer
 
 Cursor = extensions.cursor
+
+# UUIDs are UUIDs on both sides, as peewee has it too.
+extras.register_uuid()  # type: ignore[no-untyped-call]  # the stubs leave it out
 
 Role = Literal[
     "tenure_owner", "tenure_app", "tenure_retention", "tenure_verifier", "tenure_auditor"
@@ -35,7 +38,7 @@ class RoleConnections:
 
     def context_statement(self, connection: Connection, tenant_id: TenantId) -> str:
         """Return the SQL that puts `tenant_id` into the connection's transaction."""
-        token = self.sealer.token(tenant_id, connection.info.backend_pid)
+        token = self.sealer.token(tenant_id, connection.get_backend_pid())
         # Hex digits, hyphens and one colon by construction: nothing in it can end the literal.
         return f"SELECT tenure.set_tenant('{token}')"
 

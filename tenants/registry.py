@@ -56,18 +56,18 @@ def create_tenant(cursor: Cursor, *, slug: str, name: str) -> TenantId:
     cursor.execute(
         "INSERT INTO tenure.tenants (id, slug, name) VALUES (%s, %s, %s)"
         " ON CONFLICT (slug) DO NOTHING",
-        (str(tenant_id), slug, name),
+        (tenant_id, slug, name),
     )
     if cursor.rowcount == 0:
         raise RegistryError(f"there is a tenant {slug!r} already")
-    cursor.execute("INSERT INTO tenure.gates (tenant_id) VALUES (%s)", (str(tenant_id),))
+    cursor.execute("INSERT INTO tenure.gates (tenant_id) VALUES (%s)", (tenant_id,))
     return tenant_id
 
 
 def list_tenants(cursor: Cursor) -> list[TenantRow]:
     """Return all tenants, by slug; as owner, verifier or auditor."""
     cursor.execute("SELECT id, slug, name FROM tenure.tenants ORDER BY slug")
-    return [TenantRow(TenantId(UUID(i)), slug, name) for i, slug, name in cursor.fetchall()]
+    return [TenantRow(TenantId(i), slug, name) for i, slug, name in cursor.fetchall()]
 
 
 def find_tenant(cursor: Cursor, slug: str) -> TenantRow:
@@ -76,7 +76,7 @@ def find_tenant(cursor: Cursor, slug: str) -> TenantRow:
     row = cursor.fetchone()
     if row is None:
         raise RegistryError(f"there is no tenant {slug!r}")
-    return TenantRow(TenantId(UUID(row[0])), row[1], row[2])
+    return TenantRow(TenantId(row[0]), row[1], row[2])
 
 
 def ensure_tenant(owner: RoleConnections, slug: str, name: str) -> TenantId:
@@ -85,7 +85,7 @@ def ensure_tenant(owner: RoleConnections, slug: str, name: str) -> TenantId:
         cursor.execute("SELECT id FROM tenure.tenants WHERE slug = %s", (slug,))
         row = cursor.fetchone()
         if row is not None:
-            return TenantId(UUID(row[0]))
+            return TenantId(row[0])
         return create_tenant(cursor, slug=slug, name=name)
 
 
@@ -99,7 +99,7 @@ def create_login(
     cursor.execute(
         "INSERT INTO tenure.logins (id, email, password_hash, is_auditor)"
         " VALUES (%s, lower(%s), %s, %s) ON CONFLICT (email) DO NOTHING",
-        (str(login_id), email, password_hash, is_auditor),
+        (login_id, email, password_hash, is_auditor),
     )
     if cursor.rowcount == 0:
         raise RegistryError(f"there is a login {email!r} already")
@@ -112,7 +112,8 @@ def find_login(cursor: Cursor, email: str) -> UUID:
     row = cursor.fetchone()
     if row is None:
         raise RegistryError(f"there is no login {email!r}")
-    return UUID(row[0])
+    found: UUID = row[0]
+    return found
 
 
 def add_member(cursor: Cursor, *, tenant_id: UUID, login_id: UUID, role: MemberRole) -> None:
@@ -122,7 +123,7 @@ def add_member(cursor: Cursor, *, tenant_id: UUID, login_id: UUID, role: MemberR
     cursor.execute(
         "INSERT INTO tenure.memberships (tenant_id, login_id, role) VALUES (%s, %s, %s)"
         " ON CONFLICT (tenant_id, login_id) DO UPDATE SET role = excluded.role",
-        (str(tenant_id), str(login_id), role),
+        (tenant_id, login_id, role),
     )
 
 
@@ -146,7 +147,7 @@ def issue_token(
         "INSERT INTO tenure.api_tokens (id, digest, tenant_id, login_id, name, expires_at)"
         " SELECT %s, %s, m.tenant_id, m.login_id, %s, now() + %s FROM tenure.memberships m"
         " WHERE m.tenant_id = %s AND m.login_id = %s",
-        (str(token_id), token_digest(token), name, lifetime, str(tenant_id), str(login_id)),
+        (token_id, token_digest(token), name, lifetime, tenant_id, login_id),
     )
     if cursor.rowcount == 0:
         raise RegistryError("a token is for a member of the tenant; this login is none")
@@ -157,7 +158,7 @@ def revoke_token(cursor: Cursor, token_id: UUID) -> None:
     """Revoke a token at once; raises RegistryError when there is no such token in force."""
     cursor.execute(
         "UPDATE tenure.api_tokens SET revoked_at = now() WHERE id = %s AND revoked_at IS NULL",
-        (str(token_id),),
+        (token_id,),
     )
     if cursor.rowcount == 0:
         raise RegistryError(f"there is no token {token_id} in force")

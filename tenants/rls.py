@@ -56,21 +56,19 @@ BEGIN
 END $$
 """
 
+# Nothing to hide here: plain SQL functions, which PostgreSQL runs inline.
 _SET_PLAIN = """
 CREATE OR REPLACE FUNCTION tenure.set_tenant(token text) RETURNS void
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    PERFORM set_config('tenure.context', token::uuid::text, true);
-END $$
+LANGUAGE sql VOLATILE AS $$
+    SELECT pg_catalog.set_config('tenure.context', token::pg_catalog.uuid::pg_catalog.text, true)
+$$
 """
 
 _CURRENT_PLAIN = """
 CREATE OR REPLACE FUNCTION tenure.current_tenant() RETURNS uuid
-LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    RETURN nullif(current_setting('tenure.context', true), '')::uuid;
-END $$
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT nullif(pg_catalog.current_setting('tenure.context', true), '')::pg_catalog.uuid
+$$
 """
 
 #: Roles that act for one tenant at a time.

@@ -34,13 +34,14 @@ class Sealer:
 
     def token(self, tenant_id: uuid.UUID, backend_pid: int) -> str:
         """Return what `tenure.set_tenant` takes on the backend with this process id."""
+        tenant = str(tenant_id)
         if self.mode == "plain":
-            return str(tenant_id)
-        return f"{tenant_id}:{self.mac(f'{tenant_id}:{backend_pid}')}"
+            return tenant
+        return f"{tenant}:{self.mac(f'{tenant}:{backend_pid}')}"
 
     def mac(self, message: str) -> str:
         """Return the seal of an arbitrary message, as hex (see `tenure.is_sealed`)."""
-        return hmac.new(self.key, message.encode(), hashlib.sha256).hexdigest()
+        return hmac.digest(self.key, message.encode(), "sha256").hex()
 
 
 def padded_keys(key: bytes) -> tuple[bytes, bytes]:

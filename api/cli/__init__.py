@@ -12,7 +12,6 @@ import click
 
 # name -> (module, one line for the list); kept here so that --help imports nothing.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "context": ("context", "Print what a psql session runs to act for a tenant."),
     "demo": ("demo", "Run everything on this machine, with a shop full of data."),
     "hold": ("hold", "Place, release and list legal holds."),
     "import": ("import_data", "Import a file into the domain's tables."),

@@ -1,0 +1,32 @@
+"""Passwords: argon2id, and the same time for an address that nobody has."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+MAX_LENGTH = 1024
+_hasher = PasswordHasher()
+
+
+def hash_password(password: str) -> str:
+    """Return the hash to store, in argon2's own format."""
+    return _hasher.hash(password)
+
+
+def check_password(stored: str | None, password: str) -> bool:
+    """Tell whether the password is the stored one. With None, take as long and say no."""
+    if len(password) > MAX_LENGTH:
+        return False
+    try:
+        _hasher.verify(_nobodys() if stored is None else stored, password)
+    except (VerificationError, InvalidHashError):
+        return False
+    return stored is not None
+
+
+@cache
+def _nobodys() -> str:
+    return _hasher.hash("nobody's password")

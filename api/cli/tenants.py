@@ -1,0 +1,49 @@
+"""`tenure tenants`: create and list."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from api.cli.support import echo_json, echo_rows, format_option, owner_cursor
+from tenants.registry import create_tenant, list_tenants, slug_of
+
+
+@click.group(
+    epilog="""\b
+Example:
+  tenure tenants create "Acme Ltd"
+  tenure tenants list --format json"""
+)
+def command() -> None:
+    """Create and list tenants."""
+
+
+@command.command()
+@click.argument("name")
+@click.option("--slug", help="Short name for commands and URLs. Default: made of NAME.")
+@format_option
+@click.pass_context
+def create(ctx: click.Context, name: str, slug: str | None, output_format: str) -> None:
+    """Create the tenant NAME."""
+    with owner_cursor(ctx) as cursor:
+        slug = slug or slug_of(name)
+        tenant_id = create_tenant(cursor, slug=slug, name=name)
+    if output_format == "json":
+        echo_json({"id": tenant_id, "slug": slug, "name": name})
+    else:
+        click.echo(f"{tenant_id}  {slug}")
+
+
+@command.command("list")
+@format_option
+@click.pass_context
+def list_(ctx: click.Context, output_format: str) -> None:
+    """List all tenants."""
+    with owner_cursor(ctx) as cursor:
+        rows = list_tenants(cursor)
+    if output_format == "json":
+        echo_json([asdict(row) for row in rows])
+    else:
+        echo_rows(("ID", "SLUG", "NAME"), [(row.id, row.slug, row.name) for row in rows])
