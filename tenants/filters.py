@@ -105,7 +105,7 @@ def all_of(parts: Iterable[Filter | None]) -> Filter | None:
     return present[0] if len(present) == 1 else AllOf(present) if present else None
 
 
-def expression_of(condition: Filter, fields: Fields) -> Any:
+def expression_of(condition: Filter, fields: Fields) -> Any:  # noqa: PLR0911 - one per kind
     """Return the peewee expression; raises CatalogError for a column not in `fields`."""
     match condition:
         case Compare(column, comparison, value):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import os
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -174,17 +175,23 @@ class RejectFile:
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         except OSError as error:
-            raise ImportFileError(
-                f"cannot write the rejected lines to {path}: {error.strerror}"
-            ) from error
-        os.fchmod(descriptor, 0o600)
+            raise self._failure(error) from error
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            # Also where the file was there before; a device (/dev/null) is not ours to close.
+            os.fchmod(descriptor, 0o600)
         self._file = os.fdopen(descriptor, "w", encoding="utf-8", newline="")
         self._writer = csv.writer(self._file, lineterminator="\n")
         self._writer.writerow(("line", "reason", "text"))
 
     def __call__(self, reject: Reject) -> None:
-        self._writer.writerow((reject.line, reject.reason, reject.text))
+        try:
+            self._writer.writerow((reject.line, reject.reason, reject.text))
+        except OSError as error:
+            raise self._failure(error) from error
         self.count += 1
+
+    def _failure(self, error: OSError) -> ImportFileError:
+        return ImportFileError(f"cannot write the rejected lines to {self.path}: {error.strerror}")
 
     def __enter__(self) -> RejectFile:
         return self
@@ -195,4 +202,7 @@ class RejectFile:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._file.close()
+        try:
+            self._file.close()
+        except OSError as error:
+            raise self._failure(error) from error

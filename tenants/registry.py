@@ -50,6 +50,13 @@ def slug_of(name: str) -> str:
 
 def create_tenant(cursor: Cursor, *, slug: str, name: str) -> TenantId:
     """Insert a tenant and its gate; raises RegistryError when the slug is taken or no slug."""
+    tenant_id = _insert_tenant(cursor, slug, name)
+    if tenant_id is None:
+        raise RegistryError(f"there is a tenant {slug!r} already")
+    return tenant_id
+
+
+def _insert_tenant(cursor: Cursor, slug: str, name: str) -> TenantId | None:
     if not _SLUG.fullmatch(slug):
         raise RegistryError(f"{slug!r} is no slug: lower-case letters, digits, single hyphens")
     tenant_id = TenantId(new_id())
@@ -59,7 +66,7 @@ def create_tenant(cursor: Cursor, *, slug: str, name: str) -> TenantId:
         (tenant_id, slug, name),
     )
     if cursor.rowcount == 0:
-        raise RegistryError(f"there is a tenant {slug!r} already")
+        return None
     cursor.execute("INSERT INTO tenure.gates (tenant_id) VALUES (%s)", (tenant_id,))
     return tenant_id
 
@@ -80,13 +87,9 @@ def find_tenant(cursor: Cursor, slug: str) -> TenantRow:
 
 
 def ensure_tenant(owner: RoleConnections, slug: str, name: str) -> TenantId:
-    """Return the tenant with this slug, made if missing."""
+    """Return the tenant with this slug, made if missing; two callers at once get the same."""
     with owner.transaction(None) as cursor:
-        cursor.execute("SELECT id FROM tenure.tenants WHERE slug = %s", (slug,))
-        row = cursor.fetchone()
-        if row is not None:
-            return TenantId(row[0])
-        return create_tenant(cursor, slug=slug, name=name)
+        return _insert_tenant(cursor, slug, name) or find_tenant(cursor, slug).id
 
 
 def create_login(

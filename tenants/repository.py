@@ -119,7 +119,7 @@ class Repository:
     def _get(self, row_id: uuid.UUID, columns: Columns, *, lock: bool) -> Row | None:
         where = Compare("id", "eq", row_id)
         whole = self._select(self._visible, where).alias("whole")
-        found = [Cast(fn.row_to_json(peewee.Entity("whole")), "text")]
+        found: list[Any] = [Cast(fn.row_to_json(peewee.Entity("whole")), "text")]
         partial = tuple(columns) != self._visible
         if partial:
             # A second reading of the same row: the statement has one snapshot.

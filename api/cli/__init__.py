@@ -26,6 +26,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "worker": ("worker", "Run the retention scheduler without serving."),
 }
 
+_OURS = {"api", "config", "lint", "migrations", "retention", "tenants"}
+
 
 class LazyGroup(click.Group):
     """A group that knows its commands' names without importing them."""
@@ -42,6 +44,8 @@ class LazyGroup(click.Group):
         try:
             command: click.Command = importlib.import_module(f"api.cli.{module}").command
         except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] in _OURS:
+                raise
             raise click.ClickException(
                 f"`tenure {cmd_name}` needs {error.name}: install tenure[server,embedded]"
             ) from error

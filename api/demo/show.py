@@ -19,11 +19,11 @@ from api.wiring import (
     owner_of,
     passwords_of,
 )
+from api.workshop import workshop_of
 from config.settings import Settings
 from config.trace import new_trace_id
-from retention.executor import Options, RunReport
-from retention.jobs import Workshop, run_once
-from retention.policy_file import load_policies
+from retention.executor import RunReport
+from retention.jobs import run_once
 from retention.verification import VerificationReport
 from tenants.importing import generator_of
 from tenants.registry import ensure_tenant, list_tenants, slug_of
@@ -108,7 +108,7 @@ class Show:
     def retain(self, installation: Installation) -> RunReport:
         """One retention pass."""
         with self._step("retention") as step:
-            workshop = workshop_of(installation)
+            workshop = workshop_of(installation, actor=ACTOR)
             report = run_once(workshop, workshop.plan)
             step.detail = f"{report.state}: {report.rows:,} rows deleted, trace {report.trace_id}"
             step.done = report.state in ("succeeded", "succeeded_with_skips")
@@ -117,7 +117,7 @@ class Show:
     def verify(self, installation: Installation) -> VerificationReport:
         """Verification, by other queries and another role."""
         with self._step("verify") as step:
-            report = workshop_of(installation).verify(trace_id=new_trace_id())
+            report = workshop_of(installation, actor=ACTOR).verify(trace_id=new_trace_id())
             step.detail = f"{report.findings} findings"
             step.done = report.findings == 0
             return report
@@ -144,19 +144,6 @@ class Show:
     def to_json(self) -> dict[str, Any]:
         """Return the steps for a program."""
         return {"done": self.done, "steps": [asdict(step) for step in self.steps]}
-
-
-def workshop_of(installation: Installation) -> Workshop:
-    """Return what retention works with, on behalf of the demo."""
-    return Workshop(
-        retention=installation.retention,
-        verifier=installation.verifier,
-        catalog=installation.catalog,
-        policies=load_policies(installation.domain.policies, installation.catalog),
-        clock=installation.clock,
-        actor=ACTOR,
-        options=Options(batch_size=installation.settings.batch_size),
-    )
 
 
 def opened(show: Show) -> Installation:

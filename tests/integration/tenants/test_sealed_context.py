@@ -136,7 +136,8 @@ def test_a_token_of_another_backend_or_with_another_tenant_is_refused(
         "CREATE TABLE public.t (id int)",
         "CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
         "UPDATE shop.customers SET tenant_id = tenant_id",
-        "CREATE OR REPLACE FUNCTION tenure.current_tenant() RETURNS uuid LANGUAGE sql AS 'SELECT 1'",
+        "CREATE OR REPLACE FUNCTION tenure.current_tenant() RETURNS uuid"
+        " LANGUAGE sql AS 'SELECT 1'",
         "COPY shop.customers TO PROGRAM 'cat'",
         "SELECT pg_read_file('/etc/passwd')",
     ],
@@ -186,7 +187,8 @@ def test_parallel_plans_keep_the_context(
 ) -> None:
     owner_sql(
         "INSERT INTO shop.customers (id, tenant_id, number, name, country, created_at)"
-        " SELECT gen_random_uuid(), %s, 'n' || n, 'x', 'DE', now() FROM generate_series(1, 20000) n",
+        " SELECT gen_random_uuid(), %s, 'n' || n, 'x', 'DE', now()"
+        " FROM generate_series(1, 20000) n",
         (str(pair.a),),
     )
     owner_sql("ANALYZE shop.customers")

@@ -1,0 +1,299 @@
+"""`tenure retention`: plan, run and look at what is deleted when its time is over."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import IO, Any
+
+import click
+
+from api.cli.retention_support import Instant, actor, retention_failures, stop_signals
+from api.cli.support import echo_json, echo_rows, format_option, installation_of
+from api.wiring import Installation
+from api.workshop import workshop_of
+from retention.errors import LeaseLostError, PolicyError
+from retention.executor import Options, Progress, RunReport
+from retention.jobs import Workshop, run_once
+from retention.plan import Plan, plan_from_json
+from retention.policies import Policy, State
+from retention.policy_records import set_state
+from retention.status import Status, read_status
+from tenants.context import TenantId
+from tenants.registry import find_tenant
+
+_EXIT = {"succeeded": 0, "succeeded_with_skips": 0, "stalled": 1, "cancelled": 1, "failed": 2}
+
+
+@click.group(
+    epilog="""\b
+Example:
+  tenure retention plan --as-of 2026-01-01
+  tenure retention run"""
+)
+def command() -> None:
+    """Plan and run retention deletes.
+
+    What is kept how long is declared in the domain's policies.toml.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What to plan, as the options say."""
+
+    as_of: datetime | None
+    policies: tuple[str, ...]
+    tenants: tuple[str, ...]
+
+
+def _selection(function: Callable[..., None]) -> Callable[..., None]:
+    """Add --as-of, --policy and --tenant, handed over as `selection`."""
+
+    @click.option("--as-of", type=Instant(), help="As if it were then. Not in the future.")
+    @click.option("--policy", "names", multiple=True, metavar="NAME", help="Only this policy.")
+    @click.option("--tenant", "slugs", multiple=True, metavar="SLUG", help="Only this tenant.")
+    @functools.wraps(function)
+    def selected(
+        *args: Any,
+        as_of: datetime | None,
+        names: tuple[str, ...],
+        slugs: tuple[str, ...],
+        **options: Any,
+    ) -> None:
+        function(*args, selection=Selection(as_of, names, slugs), **options)
+
+    return selected
+
+
+@command.command(
+    epilog="""\b
+Example:
+  tenure retention plan --tenant acme --format json > plan.json"""
+)
+@_selection
+@format_option
+@click.pass_context
+def plan(ctx: click.Context, selection: Selection, output_format: str) -> None:
+    """Show what a run would delete, and what is kept and why. Changes nothing."""
+    installation = installation_of(ctx)
+    with retention_failures():
+        shop = workshop_of(installation, actor=actor())
+        planned = _plan(installation, shop, selection)
+    _echo_plan(planned, output_format)
+
+
+@command.command(
+    epilog="""\b
+Example:
+  tenure retention run
+  tenure retention run --plan plan.json"""
+)
+@_selection
+@click.option("--plan", "plan_file", type=click.File("r", "utf-8"), help="Run this plan (JSON).")
+@click.option("--dry-run", is_flag=True, help="Show the plan; delete nothing.")
+@click.option("--batch-size", type=click.IntRange(1, 100_000), help="Rows per batch at most.")
+@format_option
+@click.pass_context
+def run(
+    ctx: click.Context,
+    selection: Selection,
+    *,
+    plan_file: IO[str] | None,
+    dry_run: bool,
+    batch_size: int | None,
+    output_format: str,
+) -> None:
+    """Delete what is due, in batches, each recorded in the transaction that deletes.
+
+    Ends after the open batch on Ctrl-C. Exit code 1 when work was left undone (stalled,
+    cancelled, another executor at work).
+    """
+    if plan_file is not None and selection != Selection(None, (), ()):
+        raise click.UsageError("--plan says what to run; leave --as-of, --policy, --tenant out")
+    installation = installation_of(ctx)
+    with retention_failures(), stop_signals() as stopping:
+        options = Options(
+            batch_size=batch_size or installation.settings.batch_size,
+            stop=stopping.is_set,
+            on_progress=_show_progress if sys.stderr.isatty() else _show_nothing,
+        )
+        shop = workshop_of(installation, actor=actor(), options=options)
+        given = plan_from_json(plan_file.read()) if plan_file else None
+
+        def planned() -> Plan:
+            return given or _plan(installation, shop, selection)
+
+        if dry_run:
+            _echo_plan(planned(), output_format)
+            return
+        try:
+            report = run_once(shop, planned)
+        except LeaseLostError as error:
+            click.echo(str(error), err=True)
+            ctx.exit(1)
+    if sys.stderr.isatty():
+        click.echo("", err=True)
+    if output_format == "json":
+        echo_json(report.to_json())
+    else:
+        _echo_report(report)
+    ctx.exit(_EXIT[report.state])
+
+
+@command.command(
+    epilog="""\b
+Example:
+  tenure retention status"""
+)
+@click.option("--runs", type=click.IntRange(1, 1000), default=10, help="How many of the last.")
+@format_option
+@click.pass_context
+def status(ctx: click.Context, runs: int, output_format: str) -> None:
+    """Show the recorded policies, who works, the last runs and the last verification."""
+    installation = installation_of(ctx)
+    with retention_failures():
+        found = read_status(installation.auditor, runs=runs)
+    if output_format == "json":
+        echo_json(found.to_json())
+    else:
+        _echo_status(found)
+
+
+@command.command(
+    epilog="""\b
+Example:
+  tenure retention pause invoices --tenant acme"""
+)
+@click.argument("policy")
+@click.option("--tenant", required=True, metavar="SLUG", help="For which tenant.")
+@click.pass_context
+def pause(ctx: click.Context, policy: str, tenant: str) -> None:
+    """Keep what a policy would delete in one tenant, until it is activated."""
+    _set_state(installation_of(ctx), policy, tenant, "paused")
+
+
+@command.command(
+    epilog="""\b
+Example:
+  tenure retention activate invoices --tenant acme"""
+)
+@click.argument("policy")
+@click.option("--tenant", required=True, metavar="SLUG", help="For which tenant.")
+@click.pass_context
+def activate(ctx: click.Context, policy: str, tenant: str) -> None:
+    """Let a policy delete in one tenant (after a pause, or an import)."""
+    _set_state(installation_of(ctx), policy, tenant, "active")
+
+
+def _set_state(installation: Installation, policy: str, slug: str, state: State) -> None:
+    with retention_failures():
+        shop = workshop_of(installation, actor=actor())
+        _chosen(shop.policies, [policy])
+        tenant = tenant_id_of(installation, slug)
+        shop.record()
+        set_state(installation.retention, tenant, policy, state, actor=shop.actor)
+    click.echo(f"policy {policy} is {state} for {slug}")
+
+
+def tenant_id_of(installation: Installation, slug: str) -> TenantId:
+    """Return a tenant's id; raises RegistryError when there is none of this name."""
+    with installation.verifier.transaction(None, read_only=True) as cursor:
+        return find_tenant(cursor, slug).id
+
+
+def _plan(installation: Installation, shop: Workshop, selection: Selection) -> Plan:
+    return shop.plan(
+        as_of=selection.as_of,
+        only=_chosen(shop.policies, selection.policies),
+        tenants=[tenant_id_of(installation, slug) for slug in selection.tenants] or None,
+    )
+
+
+def _chosen(policies: Collection[Policy], names: Sequence[str]) -> Collection[Policy]:
+    known = {policy.name: policy for policy in policies}
+    for name in names:
+        if name not in known:
+            raise PolicyError(f"there is no policy {name!r}; there are {', '.join(known)}")
+    return [known[name] for name in dict.fromkeys(names)] or policies
+
+
+def _echo_plan(planned: Plan, output_format: str) -> None:
+    if output_format == "json":
+        echo_json(planned.to_json())
+    else:
+        click.echo(planned.to_text())
+
+
+def _show_nothing(_progress: Progress) -> None:
+    return None
+
+
+def _show_progress(progress: Progress) -> None:
+    line = (
+        f"\r\033[K[{progress.unit}/{progress.units}] {progress.policy} of {progress.tenant}: "
+        f"{progress.unit_rows} rows, {progress.rows} in all"
+    )
+    click.echo(line, err=True, nl=False)
+
+
+def _echo_report(report: RunReport) -> None:
+    rows = [
+        (unit.policy, unit.tenant, table, count)
+        for unit in report.units
+        for table, count in unit.deleted
+    ]
+    if rows:
+        echo_rows(("policy", "tenant", "table", "deleted"), rows)
+    click.echo(
+        f"{report.state}: {report.rows} rows in {report.seconds:.1f} s, trace id {report.trace_id}"
+    )
+    if report.detail:
+        click.echo(report.detail)
+
+
+def _echo_status(found: Status) -> None:
+    echo_rows(
+        ("policy", "version", "table", "period", "state", "tenants that differ"),
+        [
+            (
+                p.policy,
+                p.version,
+                p.table,
+                f"{p.period} after {p.starts}",
+                p.state,
+                ", ".join(f"{slug}: {state}" for slug, state in p.overrides.items()),
+            )
+            for p in found.policies
+        ],
+    )
+    click.echo("")
+    for lease in found.leases:
+        until = lease.lease_until.isoformat(timespec="seconds")
+        who = f"held by {lease.holder} until {until}" if lease.in_force else "free"
+        click.echo(f"lease {lease.name}: {who}, fence {lease.fence}")
+    last = found.verification
+    click.echo(
+        "no verification yet"
+        if last is None
+        else f"last verification {last.finished_at.isoformat(timespec='seconds')}: "
+        f"{last.findings} findings"
+    )
+    click.echo("")
+    echo_rows(
+        ("run", "started", "as of", "state", "rows", "detail"),
+        [
+            (
+                r.trace_id,
+                r.started_at.isoformat(timespec="seconds"),
+                r.as_of.isoformat(timespec="seconds"),
+                r.state,
+                r.rows,
+                r.detail,
+            )
+            for r in found.runs
+        ],
+    )

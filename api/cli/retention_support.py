@@ -1,0 +1,75 @@
+"""What the commands around retention share."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from types import FrameType
+from typing import Any
+
+import click
+import psycopg2
+
+from api.cli.support import Failure, failures
+from config.clock import parse_instant
+from config.errors import InstantError
+from retention.errors import RetentionError
+
+
+class Instant(click.ParamType[datetime]):
+    """An instant as RFC 3339 has it, or a date, which means its midnight in UTC."""
+
+    name = "instant"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Return the instant; a text that is none is a usage error."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            return parse_instant(value)
+        except InstantError as error:
+            self.fail(str(error), param, ctx)
+
+
+def actor() -> str:
+    """Return who runs this command, for the records."""
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        name = str(os.getuid())
+    return f"command:{name}"
+
+
+@contextmanager
+def retention_failures() -> Iterator[None]:
+    """Turn retention's and the database's errors into one line and exit code 2."""
+    with failures():
+        try:
+            yield
+        except RetentionError as error:
+            raise Failure(str(error)) from error
+        except psycopg2.Error as error:
+            raise Failure(f"the database says: {str(error).strip()}") from error
+
+
+@contextmanager
+def stop_signals() -> Iterator[threading.Event]:
+    """Yield an event that SIGTERM and SIGINT set, so that work ends between batches."""
+    stopping = threading.Event()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        stopping.set()
+
+    former = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stopping
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)

@@ -1,0 +1,116 @@
+"""`tenure serve`: the application under gunicorn, one process with threads.
+
+One process, because login attempts are counted, and figures kept, per process; several are
+several `tenure serve` behind a balancer.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import click
+from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
+
+from api.app import create_app
+from api.cli.support import failures, settings_of
+from api.wiring import connections_of, open_installation
+from config.settings import Settings
+from retention.holds import pass_gate
+from tenants.connections import refuse_unsafe_role
+
+_REQUEST_LINE = 8190
+_GRACE_S = 20
+
+
+class _Logger(Logger):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's messages go where all others go; requests are logged by the application."""
+
+    def setup(self, cfg: Any) -> None:
+        """Leave handlers to the root logger; `cfg` is gunicorn's."""
+        super().setup(cfg)
+        for logger in (self.error_log, self.access_log):
+            logger.handlers.clear()
+            logger.propagate = True
+        self.error_log.setLevel(logging.getLogger().level)
+
+    def access(self, *_args: Any, **_kwargs: Any) -> None:
+        """Say nothing: see `api.edge`."""
+
+
+class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn around an installation, which is opened in the worker, after the fork."""
+
+    def __init__(self, settings: Settings, options: Mapping[str, Any]) -> None:
+        self._settings = settings
+        self._options = options
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Hand the options over to gunicorn."""
+        for name, value in self._options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        """Return the application, in the worker."""
+        installation = open_installation(self._settings)
+        return create_app(installation, write_guard=partial(pass_gate, installation.app))
+
+
+def server_of(settings: Settings, *, host: str, port: int, threads: int) -> Server:
+    """Return the server; `.run()` blocks until SIGTERM or SIGINT and then exits the process."""
+    return Server(
+        settings,
+        {
+            "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+            "worker_class": "gthread",
+            "workers": 1,
+            "threads": threads,
+            "logger_class": _Logger,
+            "limit_request_line": _REQUEST_LINE,
+            "graceful_timeout": _GRACE_S,
+            "proc_name": "tenure",
+            "control_socket_disable": True,
+        },
+    )
+
+
+def refuse_to_serve(settings: Settings) -> None:
+    """Raise UnsafeRoleError when the application's role could pass by row-level security."""
+    connections = connections_of(settings, "tenure_app", size=1)
+    try:
+        refuse_unsafe_role(connections)
+    finally:
+        connections.pool.close()
+
+
+@click.command()
+@click.option("--host", help="Address to listen on.  [default: setting host]")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port.  [default: setting port]")
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 256),
+    default=8,
+    show_default=True,
+    help="Requests served at the same time.",
+)
+@click.pass_context
+def command(ctx: click.Context, host: str | None, port: int | None, threads: int) -> None:
+    """Serve the API and the auditors' pages, until SIGTERM or Ctrl-C.
+
+    Refuses to start on a database role that row-level security does not bind.
+
+    \b
+    Example:
+      tenure serve --host 0.0.0.0 --port 8080
+    """
+    settings = settings_of(ctx)
+    with failures():
+        settings.session_key()
+        refuse_to_serve(settings)
+    server_of(
+        settings, host=host or settings.host, port=port or settings.port, threads=threads
+    ).run()

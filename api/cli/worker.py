@@ -1,0 +1,36 @@
+"""`tenure worker`: the retention scheduler in a process of its own."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import click
+
+from api.cli.retention_support import retention_failures
+from api.cli.support import installation_of
+from api.scheduler import RetentionScheduler
+from tenants.connections import refuse_unsafe_role
+
+
+@click.command()
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """Run the retention scheduler until SIGTERM or Ctrl-C.
+
+    Any number of workers may run, on any number of machines: a lease in the database
+    decides which one works. Stopping one ends its open batch, and nothing is half done.
+
+    \b
+    Example:
+      TENURE_RETENTION_TICK_S=60 tenure worker
+    """
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: ended.set())
+    with retention_failures():
+        installation = installation_of(ctx)
+        for connections in (installation.retention, installation.verifier):
+            refuse_unsafe_role(connections)
+        with RetentionScheduler(installation, actor="worker"):
+            ended.wait()

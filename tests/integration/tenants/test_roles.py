@@ -1,0 +1,240 @@
+"""Every power is a policy one can read: what each role may do, and who may serve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import psycopg2
+import pytest
+
+from api.wiring import Installation, connections_of, sealer_of
+from tenants.connections import Role, RoleConnections, refuse_unsafe_role
+from tenants.errors import UnsafeRoleError
+from tenants.pool import Pool
+from tenants.roles import ROLES
+
+from .conftest import Pair
+
+Rows = list[tuple[Any, ...]]
+# Tables of the schema tenure that no policy needs to name: the owner's alone.
+OWNERS_ALONE = {"context_key", "logins", "memberships", "api_tokens", "sessions"}
+
+
+def test_every_table_is_closed_and_forced(owner_sql: Callable[..., Rows]) -> None:
+    rows = owner_sql(
+        "SELECT c.oid::regclass::text, c.relrowsecurity, c.relforcerowsecurity"
+        " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname IN ('tenure', 'shop') AND c.relkind = 'r'"
+        " AND c.relname !~ '^migration_'"
+    )
+    assert len(rows) > 20
+    assert [name for name, enabled, forced in rows if not (enabled and forced)] == []
+
+
+def test_every_tenant_table_has_the_policies_of_every_role(
+    installation: Installation, owner_sql: Callable[..., Rows]
+) -> None:
+    policies = {
+        (table, role, command): (using, check)
+        for table, role, command, using, check in owner_sql(
+            "SELECT tablename, roles[1]::text, cmd, qual, with_check FROM pg_policies"
+            " WHERE schemaname = 'shop'"
+        )
+    }
+    own = "(tenant_id = ( SELECT tenure.current_tenant() AS current_tenant))"
+    assert {t.kind for t in installation.catalog} == {"tenant"}
+    for table in installation.catalog:
+        name = table.name.name
+        assert policies.pop((name, "tenure_app", "ALL")) == (own, own)
+        assert policies.pop((name, "tenure_retention", "ALL")) == (own, own)
+        assert policies.pop((name, "tenure_verifier", "SELECT")) == ("true", None)
+        assert policies.pop((name, "tenure_owner", "ALL")) == ("true", "true")
+    assert policies == {}
+
+
+def test_nobody_bypasses_row_level_security(owner_sql: Callable[..., Rows]) -> None:
+    assert (
+        owner_sql(
+            "SELECT rolname FROM pg_roles WHERE rolname ~ '^tenure_'"
+            " AND (rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication)"
+        )
+        == []
+    )
+    assert (
+        owner_sql(
+            "SELECT member::regrole FROM pg_auth_members WHERE member::regrole::text ~ '^tenure_'"
+        )
+        == []
+    )
+
+
+def test_identities_are_reached_by_functions_alone(owner_sql: Callable[..., Rows]) -> None:
+    granted = owner_sql(
+        "SELECT table_name, grantee FROM information_schema.role_table_grants"
+        " WHERE table_schema = 'tenure' AND grantee <> 'tenure_owner'"
+    )
+    assert {table for table, _ in granted} & OWNERS_ALONE == set()
+
+
+def test_public_may_execute_and_connect_to_nothing(owner_sql: Callable[..., Rows]) -> None:
+    assert (
+        owner_sql(
+            "SELECT p.oid::regprocedure::text FROM pg_proc p"
+            " WHERE p.pronamespace = 'tenure'::regnamespace"
+            " AND has_function_privilege('public', p.oid, 'EXECUTE')"
+        )
+        == []
+    )
+    assert (
+        owner_sql(
+            "SELECT datacl::text FROM pg_database WHERE datname = current_database()"
+            " AND EXISTS (SELECT FROM aclexplode(datacl) a WHERE a.grantee = 0)"
+        )
+        == []
+    )
+
+
+def test_privileged_functions_fix_their_search_path(owner_sql: Callable[..., Rows]) -> None:
+    rows = owner_sql(
+        "SELECT p.oid::regprocedure::text, p.proconfig FROM pg_proc p"
+        " WHERE p.pronamespace = 'tenure'::regnamespace AND p.prosecdef"
+    )
+    assert len(rows) >= 8
+    assert all(config == ["search_path=pg_catalog, pg_temp"] for _, config in rows)
+
+
+MAY_NOT: dict[str, tuple[str, ...]] = {
+    "tenure_verifier": (
+        "INSERT INTO shop.customers SELECT * FROM shop.customers",
+        "UPDATE shop.customers SET name = 'x'",
+        "DELETE FROM shop.customers",
+        "DELETE FROM tenure.batches",
+    ),
+    "tenure_auditor": (
+        "SELECT * FROM shop.customers",
+        "SELECT * FROM tenure.logins",
+        "INSERT INTO tenure.holds SELECT * FROM tenure.holds",
+    ),
+    "tenure_retention": (
+        "INSERT INTO shop.customers SELECT * FROM shop.customers",
+        "UPDATE shop.customers SET name = 'x'",
+        "UPDATE tenure.batches SET rows_deleted = 0",
+        "DELETE FROM tenure.runs",
+        "SELECT * FROM tenure.logins",
+    ),
+    "tenure_app": (
+        "SELECT * FROM tenure.runs",
+        "SELECT * FROM tenure.batches",
+        "INSERT INTO tenure.holds SELECT * FROM tenure.holds",
+        "UPDATE tenure.tenants SET name = 'x'",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("role", "statement"), [(r, s) for r, statements in MAY_NOT.items() for s in statements]
+)
+def test_a_role_is_denied_what_it_has_no_need_of(
+    installation: Installation, pair: Pair, role: str, statement: str
+) -> None:
+    connection = psycopg2.connect(installation.settings.role_url(cast(Role, role)))
+    try:
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            connection.cursor().execute(statement)
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "policy_versions",
+        "batches",
+        "verifications",
+        "verification_results",
+        "cross_tenant_reads",
+    ],
+)
+@pytest.mark.parametrize(
+    "change", ["UPDATE tenure.{} SET {}", "DELETE FROM tenure.{}", "TRUNCATE tenure.{}"]
+)
+def test_evidence_is_append_only_even_for_its_owner(
+    owner_sql: Callable[..., Rows], table: str, change: str
+) -> None:
+    [(column,)] = owner_sql(
+        "SELECT column_name FROM information_schema.columns WHERE table_schema = 'tenure'"
+        " AND table_name = %s ORDER BY ordinal_position LIMIT 1",
+        (table,),
+    )
+    statement = change.format(table, f"{column} = {column}")
+    if statement.startswith("TRUNCATE"):
+        statement += " CASCADE"
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege, match="append-only"):
+        owner_sql(statement)
+
+
+@pytest.mark.parametrize("role", ["tenure_app", "tenure_retention", "tenure_verifier"])
+def test_a_bound_role_may_serve(installation: Installation, role: str) -> None:
+    connections = connections_of(installation.settings, cast(Role, role), size=1)
+    refuse_unsafe_role(connections)
+    connections.pool.close()
+
+
+def connected_as(installation: Installation, url: str, role: Role) -> RoleConnections:
+    return RoleConnections(role, Pool(url, size=1), sealer_of(installation.settings))
+
+
+def test_a_superuser_may_not_serve(installation: Installation) -> None:
+    url = installation.settings.database_url or ""
+    connections = connected_as(installation, url, "tenure_app")
+    with pytest.raises(UnsafeRoleError):
+        refuse_unsafe_role(connections)
+    connections.pool.close()
+
+
+def test_the_owner_may_not_serve(installation: Installation) -> None:
+    url = installation.settings.role_url("tenure_owner")
+    for role in ("tenure_app", "tenure_owner"):
+        connections = connected_as(installation, url, cast(Role, role))
+        with pytest.raises(UnsafeRoleError):
+            refuse_unsafe_role(connections)
+        connections.pool.close()
+
+
+@pytest.mark.parametrize("grant", ["GRANT tenure_owner TO {}", "GRANT {admin} TO {}"])
+def test_a_role_that_may_become_another_may_not_serve(
+    installation: Installation, grant: str
+) -> None:
+    """Tried on a role of this test's own: roles belong to the cluster that tests share."""
+    admin = psycopg2.connect(installation.settings.database_url or "")
+    admin.autocommit = True
+    cursor = admin.cursor()
+    name = "tenure_test_reaching"
+    cursor.execute(f"DROP ROLE IF EXISTS {name}")
+    cursor.execute(f"CREATE ROLE {name} LOGIN NOINHERIT PASSWORD 'reaching'")
+    cursor.execute("SELECT current_database(), current_user")
+    database, superuser = cursor.fetchone() or ("", "")
+    try:
+        cursor.execute(f'GRANT CONNECT ON DATABASE "{database}" TO {name}')
+        cursor.execute(grant.format(name, admin=superuser))
+        app = installation.settings.role_url("tenure_app")
+        url = f"postgresql://{name}:reaching@{app.rpartition('@')[2]}"
+        connections = connected_as(installation, url, cast(Role, name))
+        with pytest.raises(UnsafeRoleError):
+            refuse_unsafe_role(connections)
+        connections.pool.close()
+    finally:
+        cursor.execute(f"DROP OWNED BY {name}")
+        cursor.execute(f"DROP ROLE {name}")
+        admin.close()
+
+
+def test_there_is_a_password_for_every_role_and_it_is_needed(installation: Installation) -> None:
+    for role in ROLES:
+        url = installation.settings.role_url(role)
+        psycopg2.connect(url).close()
+        head, _, tail = url.rpartition("@")
+        wrong = f"{head.rpartition(':')[0]}:wrong@{tail}"
+        with pytest.raises(psycopg2.OperationalError):
+            psycopg2.connect(wrong)
