@@ -42,10 +42,8 @@ class Installation:
 
 
 def sealer_of(settings: Settings) -> Sealer:
-    """Return the maker of context tokens; raises ConfigError without a key."""
-    if settings.context_key is None:
-        raise ConfigError("TENURE_CONTEXT_KEY is not set; it seals the tenant context")
-    return Sealer(settings.context, bytes.fromhex(settings.context_key.get_secret_value()))
+    """Return the maker of context tokens; raises SettingsError without a key."""
+    return Sealer(settings.context, settings.sealing_key())
 
 
 def domain_of(settings: Settings) -> Domain:

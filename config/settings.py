@@ -145,7 +145,7 @@ class Settings(BaseModel):
     context_key: Annotated[SecretStr, AfterValidator(_context_key)] | None = _field(
         None,
         f"at least {_CONTEXT_KEY_BYTES} bytes as hexadecimal digits",
-        "key that seals the tenant context; needed where context is sealed",
+        "key that seals the tenant context and sessions",
     )
     secret_key: Annotated[SecretStr, AfterValidator(_session_key)] | None = _field(
         None, "a text of at least 32 characters", "key that signs browser sessions"
@@ -220,15 +220,10 @@ class Settings(BaseModel):
         scheme, _, hosts, rest = _split_url(self.database_url)
         return f"{scheme}://{role}:{quote(password.get_secret_value(), safe='')}@{hosts}{rest}"
 
-    def sealing_key(self) -> bytes | None:
-        """The key that seals the context, None where it is plain.
-
-        Raises SettingsError if the context is sealed and the key unset.
-        """
-        if self.context == "plain":
-            return None
+    def sealing_key(self) -> bytes:
+        """The key that seals the context and sessions; raises SettingsError if it is unset."""
         if self.context_key is None:
-            raise SettingsError("TENURE_CONTEXT_KEY is unset, and a sealed context needs it")
+            raise SettingsError("TENURE_CONTEXT_KEY is unset, and it seals the tenant context")
         return bytes.fromhex(self.context_key.get_secret_value())
 
     def session_key(self) -> str:

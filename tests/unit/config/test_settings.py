@@ -189,6 +189,7 @@ def test_what_is_missing_is_named() -> None:
         load().session_key()
 
 
-def test_sealing_key_is_bytes_and_a_plain_context_has_none() -> None:
+def test_sealing_key_is_bytes_and_a_plain_context_needs_it_too() -> None:
     assert load(TENURE_CONTEXT_KEY="0a" * 32).sealing_key() == b"\x0a" * 32
-    assert load(TENURE_CONTEXT="PLAIN").sealing_key() is None
+    with pytest.raises(SettingsError, match="TENURE_CONTEXT_KEY is unset"):
+        load(TENURE_CONTEXT="PLAIN").sealing_key()

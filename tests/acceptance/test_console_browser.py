@@ -1,0 +1,250 @@
+"""The auditors' pages in a real browser: log in, overview, run, policy, at two widths."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import partial
+
+import pytest
+from werkzeug.serving import make_server
+
+from api.app import create_app
+from api.auth.passwords import hash_password
+from api.console import console_blueprint
+from api.wiring import Installation, owner_of
+from api.workshop import workshop_of
+from config.trace import new_trace_id
+from retention.holds import pass_gate, place
+from retention.jobs import run_once
+from retention.policy_records import set_state
+from tenants.importing import generator_of
+from tenants.registry import create_login, ensure_tenant, slug_of
+
+playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
+
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+EMAIL, PASSWORD = "auditor@audit.example", "look, do not touch"
+
+
+@dataclass(frozen=True)
+class Site:
+    """A server with an audited shop, and the trace id of its last run."""
+
+    base_url: str
+    trace_id: str
+
+
+@pytest.fixture(scope="module")
+def site(installed: Installation) -> Iterator[Site]:
+    trace_id = _audit(installed)
+    app = create_app(installed, write_guard=partial(pass_gate, installed.app))
+    if "console" not in app.blueprints:
+        app.register_blueprint(console_blueprint(installed.auditor, installed.clock))
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield Site(f"http://127.0.0.1:{server.server_port}", trace_id)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _audit(installed: Installation) -> str:
+    """Have retention work: a run, a hold, a pause, another run, a policy made shorter."""
+    ids = {}
+    now = installed.clock.now()
+    with owner_of(installed.settings) as owner:
+
+        def ensure(name):
+            ids[name] = ensure_tenant(owner, slug_of(name), name)
+            return ids[name]
+
+        generator_of(installed.domain)(ensure, now=now, trace_id=new_trace_id(), scale=0.2)
+        with owner.transaction(None) as cursor:
+            hashed = hash_password(PASSWORD)
+            create_login(cursor, email=EMAIL, password_hash=hashed, is_auditor=True)
+    workshop = workshop_of(installed, actor="scheduler:worker-1")
+    run_once(workshop, lambda: workshop.plan(as_of=now - timedelta(days=400)))
+    place(
+        installed.retention,
+        ids["Linden Books"],
+        matter="Linden v. Harbour, 2026-0417",
+        reason="Preserve invoices and correspondence until the claim is settled",
+        actor="login:counsel",
+    )
+    set_state(installed.retention, ids["Alpine Bicycles"], "old-notes", "paused", actor="tester")
+    last = run_once(workshop, workshop.plan)
+    shorter = tuple(
+        replace(p, period="P2Y") if p.name == "old-notes" else p for p in workshop.policies
+    )
+    changed = replace(workshop, policies=shorter)
+    changed.record()
+    changed.verify(trace_id=new_trace_id())
+    return last.trace_id
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        yield opened
+        opened.close()
+
+
+@dataclass
+class Visit:
+    """A page of the browser, and what it complained about."""
+
+    page: playwright.Page
+    base_url: str
+    complaints: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on("console", lambda message: self._note(message.type, message))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("requestfailed", lambda request: self.complaints.append(request.url))
+        # Chromium reports violations of the content security policy to the page itself.
+        self.page.add_init_script(
+            "document.addEventListener('securitypolicyviolation',"
+            " e => console.error('CSP ' + e.violatedDirective + ' ' + e.blockedURI))"
+        )
+
+    def _note(self, kind: str, message: playwright.ConsoleMessage) -> None:
+        where = message.location.get("url", "")
+        if kind in ("error", "warning") and not where.endswith("/favicon.ico"):
+            self.complaints.append(f"{kind}: {message.text} ({where})")
+
+    def log_in(self) -> None:
+        """Ask for the overview, and log in on the way."""
+        self.page.goto(f"{self.base_url}/console")
+        assert self.page.url.startswith(f"{self.base_url}/login?next=")
+        self.page.get_by_label("E-mail").fill(EMAIL)
+        self.page.get_by_label("Password").fill(PASSWORD)
+        self.page.get_by_role("button", name="Log in").click()
+        self.page.wait_for_url(f"{self.base_url}/console")
+
+    def looks_right(self) -> None:
+        """Nothing was refused or failed, the page is dressed, nothing is wider than it."""
+        assert self.complaints == []
+        width = "e => [e.scrollWidth, e.clientWidth]"
+        scroll, client = self.page.evaluate(f"({width})(document.documentElement)")
+        assert scroll <= client, self.page.url
+        for sheet in self.page.locator(".sheet").all():
+            scroll, client = sheet.evaluate(width)
+            assert scroll <= client, f"{self.page.url}: {sheet.inner_text()[:80]}"
+        assert self.page.evaluate("getComputedStyle(document.body).margin") == "0px"
+        assert self.page.locator("h1").count() == 1
+
+
+@pytest.fixture(params=[(400, 800, "light"), (1280, 900, "dark")], ids=["narrow", "wide"])
+def visit(request, browser, site):
+    width, height, scheme = request.param
+    context = browser.new_context(
+        viewport={"width": width, "height": height}, color_scheme=scheme, base_url=site.base_url
+    )
+    context.set_default_timeout(20_000)
+    try:
+        yield Visit(context.new_page(), site.base_url)
+    finally:
+        context.close()
+
+
+def test_auditor_reads_from_overview_to_run_and_policy(visit: Visit, site: Site):
+    page = visit.page
+    visit.log_in()
+    visit.looks_right()
+    assert page.get_by_role("heading", name="Overview", level=1).is_visible()
+    checks = page.locator("#checks")
+    assert checks.get_by_text("finding", exact=True).is_visible()
+    page.get_by_text("more checks found nothing").click()
+    assert page.locator("#checks-silent").get_by_text("none").first.is_visible()
+    visit.looks_right()
+
+    runs = page.get_by_role("table", name="The last retention runs, newest first")
+    runs.get_by_role("rowheader").first.get_by_role("link").click()
+    page.wait_for_url(f"**/console/runs/{site.trace_id}")
+    assert page.get_by_text("digest matches").is_visible()
+    assert page.get_by_text("sums agree").is_visible()
+    visit.looks_right()
+
+    page.locator("#units").get_by_role("link", name="old-notes").click()
+    page.wait_for_url("**/console/policies/old-notes")
+    assert page.locator("#versions ins", has_text="P2Y").is_visible()
+    page.get_by_text("Whole definition").first.click()
+    visit.looks_right()
+
+    page.get_by_role("button", name="Log out").click()
+    page.wait_for_url(f"{site.base_url}/login")
+
+
+def test_every_other_page_looks_right(visit: Visit, site: Site):
+    page = visit.page
+    visit.log_in()
+    for name in ("Runs", "Verifications", "Holds", "Cross-tenant reads"):
+        page.get_by_role("navigation", name="Pages").get_by_role("link", name=name).click()
+        assert page.locator("nav [aria-current=page]").inner_text() == name
+        visit.looks_right()
+    page.goto("/console/verifications")
+    page.locator("#verifications a").first.click()
+    page.locator("#results summary").first.click()
+    assert page.locator("#results pre").first.is_visible()
+    visit.looks_right()
+
+
+def test_keyboard_reaches_the_content_first(visit: Visit, site: Site):
+    visit.log_in()
+    page = visit.page
+    page.keyboard.press("Tab")
+    skip = page.get_by_role("link", name="Skip to the content")
+    assert skip.evaluate("e => e === document.activeElement")
+    assert skip.bounding_box()["width"] > 50
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "content"
+
+
+def test_texts_have_contrast(visit: Visit, site: Site):
+    """Every text on the overview has at least 4.5:1 against what is behind it (WCAG 2.2 AA)."""
+    visit.log_in()
+    poor = visit.page.evaluate(_CONTRAST)
+    assert poor == []
+
+
+_CONTRAST = """() => {
+  const rgb = text => text.match(/[\\d.]+/g).map(Number);
+  const linear = v => { v /= 255; return v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; };
+  const light = c => .2126 * linear(c[0]) + .7152 * linear(c[1]) + .0722 * linear(c[2]);
+  const behind = element => {
+    for (let e = element; e; e = e.parentElement) {
+      const color = rgb(getComputedStyle(e).backgroundColor);
+      if (color.length < 4 || color[3] === 1) return color;
+    }
+    return rgb(getComputedStyle(document.body).backgroundColor);
+  };
+  const poor = new Set();
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement;
+    if (!walker.currentNode.data.trim() || !element.checkVisibility()) continue;
+    const [a, b] = [light(rgb(getComputedStyle(element).color)), light(behind(element))];
+    const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+    if (ratio < 4.5) poor.add(`${walker.currentNode.data.trim()}: ${ratio.toFixed(2)}`);
+  }
+  return [...poor];
+}"""
