@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import migrations
+from api.lint_catalog import lint_catalog
 from config.clock import Clock, SystemClock
 from config.errors import ConfigError
 from config.settings import Settings, variable
+from lint.guard import make_prover
 from tenants.catalog import Catalog
 from tenants.connections import Role, RoleConnections, connect_role
 from tenants.database import TenantDatabase
@@ -108,7 +110,9 @@ def open_installation(settings: Settings, *, clock: Clock | None = None) -> Inst
     """
     domain = domain_of(settings)
     app_connections = connections_of(settings, "tenure_app")
-    app = TenantDatabase(app_connections, domain.catalog)
+    app = TenantDatabase(
+        app_connections, domain.catalog, prove=make_prover(lint_catalog(domain.catalog))
+    )
     model_database.initialize(app)
     return Installation(
         settings=settings,

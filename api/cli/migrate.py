@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
 
-from api.cli.support import echo_json, echo_rows, failures, format_option, settings_of
+from api.cli.support import (
+    echo_json,
+    echo_rows,
+    failures,
+    format_option,
+    owner_cursor,
+    settings_of,
+)
+from api.lint_catalog import database_catalog
 from api.wiring import domain_of, migrator_of, passwords_of
 from config.errors import ConfigError
 from tenants.roles import prepare_database
@@ -17,7 +26,8 @@ from tenants.roles import prepare_database
     epilog="""\b
 Example:
   tenure migrate up
-  tenure migrate status --format json"""
+  tenure migrate status --format json
+  tenure migrate catalog --output catalog.json"""
 )
 def command() -> None:
     """Bring the database's schema up, down, or show where it is.
@@ -93,3 +103,23 @@ def status(ctx: click.Context, output_format: str) -> None:
         )
     if any(row.changed or row.applied_at is None for row in rows):
         ctx.exit(1)
+
+
+@command.command()
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write.  [default: standard output]",
+)
+@click.pass_context
+def catalog(ctx: click.Context, output: Path | None) -> None:
+    """Print the migrated tables as a catalog for `tenure lint --catalog`."""
+    settings = settings_of(ctx)
+    with owner_cursor(ctx) as cursor:
+        found = database_catalog(cursor, ("tenure", domain_of(settings).schema))
+    text = found.to_json() + "\n"
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        output.write_text(text, encoding="utf-8")
+        click.echo(f"wrote {len(found.tables)} tables to {output}")

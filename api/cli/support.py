@@ -9,11 +9,14 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
+import peewee
+import psycopg2
 
 from api.wiring import Installation, open_installation, owner_of
 from config.errors import ConfigError
 from config.logging import configure_logging
 from config.settings import Settings, load_settings
+from retention.errors import RetentionError
 from tenants.connections import Cursor
 from tenants.errors import TenantError
 
@@ -28,11 +31,16 @@ class Failure(click.ClickException):
 
 @contextmanager
 def failures() -> Iterator[None]:
-    """Turn our own errors into one line and exit code 2; anything else is a bug and shows."""
+    """Turn our own errors and the database's into one line and exit code 2.
+
+    Anything else is a bug, and shows.
+    """
     try:
         yield
-    except (ConfigError, TenantError) as error:
+    except (ConfigError, TenantError, RetentionError) as error:
         raise Failure(str(error)) from error
+    except (psycopg2.Error, peewee.DatabaseError) as error:
+        raise Failure(f"the database says: {str(error).strip()}") from error
 
 
 def settings_of(ctx: click.Context) -> Settings:

@@ -1,0 +1,1 @@
+"""Measurements against named alternatives, in one run: `make bench`."""
