@@ -1,0 +1,97 @@
+"""Raw SQL runs when the linter's prover clears it, and not otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from peewee import SQL, fn
+from shop.models import Customer, Invoice
+
+from api.wiring import Installation
+from tenants.errors import UnprovenSqlError
+
+from .conftest import Pair, scope_of
+
+OWN = "tenant_id = (SELECT tenure.current_tenant())"
+
+PROVEN: dict[str, Callable[[Any], Any]] = {
+    "execute_sql": lambda db: db.execute_sql(f"SELECT name FROM shop.customers WHERE {OWN}"),
+    "with values": lambda db: db.execute_sql(
+        f"SELECT name FROM shop.customers WHERE {OWN} AND number < %s", ("9",)
+    ),
+    "a join": lambda db: db.execute_sql(
+        "SELECT c.name FROM shop.customers c JOIN shop.invoices i"
+        " ON i.tenant_id = c.tenant_id AND i.customer_id = c.id WHERE c." + OWN
+    ),
+    "Model.raw": lambda _db: Customer.raw(f"SELECT name FROM shop.customers WHERE {OWN}").tuples(),
+    "a fragment in a query": lambda _db: (
+        Customer.select(Customer.name).where(SQL("length(t1.number) > 0")).tuples()
+    ),
+    "a fragment in a column": lambda _db: Customer.select(
+        Customer.name, SQL("upper(t1.country)")
+    ).tuples(),
+}
+
+
+@pytest.mark.parametrize("how", PROVEN)
+def test_what_is_proven_runs_and_sees_the_tenants_rows(
+    installation: Installation, pair: Pair, how: str
+) -> None:
+    for tenant_id, count in ((pair.a, 2), (pair.b, 3)):
+        with scope_of(tenant_id):
+            rows = list(PROVEN[how](installation.app))
+            assert len(rows) == count
+            assert all(row[0].startswith(str(tenant_id)) for row in rows)
+
+
+UNPROVEN: dict[str, Callable[[Any, Pair], Any]] = {
+    "no predicate": lambda db, _p: db.execute_sql("SELECT name FROM shop.customers"),
+    "a value that anybody may choose": lambda db, p: db.execute_sql(
+        "SELECT name FROM shop.customers WHERE tenant_id = %s", (str(p.b),)
+    ),
+    "a hard-coded tenant": lambda db, p: db.execute_sql(
+        f"SELECT name FROM shop.customers WHERE tenant_id = '{p.b}'"
+    ),
+    "two statements": lambda db, _p: db.execute_sql(
+        f"SELECT 1 FROM shop.customers WHERE {OWN}; SELECT name FROM shop.customers"
+    ),
+    "an OR": lambda db, _p: db.execute_sql(f"SELECT name FROM shop.customers WHERE {OWN} OR true"),
+    "another's context": lambda db, p: db.execute_sql(f"SELECT tenure.set_tenant('{p.b}')"),
+    "a setting": lambda db, p: db.execute_sql("SELECT set_config('tenure.context', 'x', true)"),
+    "SET": lambda db, _p: db.execute_sql("SET LOCAL tenure.context = 'x'"),
+    "SET ROLE": lambda db, _p: db.execute_sql("SET ROLE tenure_verifier"),
+    "DO": lambda db, _p: db.execute_sql("DO $$ BEGIN PERFORM 1; END $$"),
+    "COPY": lambda db, _p: db.execute_sql("COPY shop.customers TO STDOUT"),
+    "EXPLAIN ANALYZE": lambda db, _p: db.execute_sql("EXPLAIN ANALYZE DELETE FROM shop.customers"),
+    "nonsense": lambda db, _p: db.execute_sql("SELEC 1"),
+    "a fragment that reads a table": lambda _db, _p: list(
+        Customer.select(SQL("(SELECT max(name) FROM shop.customers)"))
+    ),
+    "a fragment that widens": lambda _db, _p: list(Customer.select().where(SQL("true) OR (true"))),
+    "a fragment in FROM": lambda _db, _p: list(
+        Customer.select(Customer.name, SQL("o.name")).from_(Customer, SQL("shop.customers o"))
+    ),
+    "a fragment that adds a set": lambda _db, _p: list(
+        Customer.select(Customer.name).where(SQL("true UNION SELECT name FROM shop.customers"))
+    ),
+}
+
+
+@pytest.mark.parametrize("how", UNPROVEN)
+def test_what_is_not_proven_is_not_sent(installation: Installation, pair: Pair, how: str) -> None:
+    sent: list[str] = []
+    installation.app.query_hooks.append(lambda event: sent.append(event.sql))
+    with scope_of(pair.a), pytest.raises(UnprovenSqlError):
+        UNPROVEN[how](installation.app, pair)
+    assert sent == []
+
+
+def test_a_query_without_fragments_needs_no_proof(installation: Installation, pair: Pair) -> None:
+    with scope_of(pair.a):
+        window = fn.rank().over(partition_by=[Customer.country], order_by=[Customer.number])
+        assert len(list(Customer.select(Customer.name, window).tuples())) == 2
+        assert (
+            Invoice.select().where(Invoice.number.like("%1%") & (Invoice.total >= 0)).count() == 1
+        )
