@@ -76,7 +76,7 @@ def command(
             try:
                 note = show.fill(installation)
                 report = show.retain(installation)
-                verification = show.verify(installation)
+                verification = show.verify(installation, report)
                 with running(place.folder, chosen) as children:
                     show.call(note, chosen)
                     summary = {

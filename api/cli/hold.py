@@ -8,8 +8,8 @@ from uuid import UUID
 import click
 
 from api.cli.retention import tenant_id_of
-from api.cli.retention_support import actor, retention_failures
-from api.cli.support import echo_json, echo_rows, format_option, installation_of
+from api.cli.retention_support import actor
+from api.cli.support import echo_json, echo_rows, failures, format_option, installation_of
 from retention import holds
 
 
@@ -38,7 +38,7 @@ Example:
 def place(ctx: click.Context, tenant: str, matter: str, reason: str) -> None:
     """Place a hold; prints its id. Waits for the tenant's open batch and writes."""
     installation = installation_of(ctx)
-    with retention_failures():
+    with failures():
         hold_id = holds.place(
             installation.retention,
             tenant_id_of(installation, tenant),
@@ -59,7 +59,7 @@ Example:
 def release(ctx: click.Context, hold_id: UUID) -> None:
     """Release a hold; what it deferred goes at the next run."""
     installation = installation_of(ctx)
-    with retention_failures():
+    with failures():
         hold = holds.release(installation.retention, installation.verifier, hold_id, actor=actor())
     click.echo(f"released {hold.id} ({hold.matter}) on {hold.tenant}")
 
@@ -77,7 +77,7 @@ Example:
 def list_(ctx: click.Context, tenant: str | None, released: bool, output_format: str) -> None:
     """List the holds in force."""
     installation = installation_of(ctx)
-    with retention_failures():
+    with failures():
         tenant_id = tenant_id_of(installation, tenant) if tenant else None
         with installation.verifier.transaction(None, read_only=True) as cursor:
             found = holds.holds(cursor, tenant_id=tenant_id, released=released)

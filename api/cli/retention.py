@@ -11,8 +11,8 @@ from typing import IO, Any
 
 import click
 
-from api.cli.retention_support import Instant, actor, retention_failures, stop_signals
-from api.cli.support import echo_json, echo_rows, format_option, installation_of
+from api.cli.retention_support import Instant, actor, stop_signals
+from api.cli.support import echo_json, echo_rows, failures, format_option, installation_of
 from api.wiring import Installation
 from api.workshop import workshop_of
 from retention.errors import LeaseLostError, PolicyError
@@ -80,7 +80,7 @@ Example:
 def plan(ctx: click.Context, selection: Selection, output_format: str) -> None:
     """Show what a run would delete, and what is kept and why. Changes nothing."""
     installation = installation_of(ctx)
-    with retention_failures():
+    with failures():
         shop = workshop_of(installation, actor=actor())
         planned = _plan(installation, shop, selection)
     _echo_plan(planned, output_format)
@@ -95,6 +95,14 @@ Example:
 @_selection
 @click.option("--plan", "plan_file", type=click.File("r", "utf-8"), help="Run this plan (JSON).")
 @click.option("--dry-run", is_flag=True, help="Show the plan; delete nothing.")
+@click.option(
+    "--wait",
+    type=click.FloatRange(0, 3600),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for another executor.",
+)
 @click.option("--batch-size", type=click.IntRange(1, 100_000), help="Rows per batch at most.")
 @format_option
 @click.pass_context
@@ -104,6 +112,7 @@ def run(
     *,
     plan_file: IO[str] | None,
     dry_run: bool,
+    wait: float,
     batch_size: int | None,
     output_format: str,
 ) -> None:
@@ -115,7 +124,7 @@ def run(
     if plan_file is not None and selection != Selection(None, (), ()):
         raise click.UsageError("--plan says what to run; leave --as-of, --policy, --tenant out")
     installation = installation_of(ctx)
-    with retention_failures(), stop_signals() as stopping:
+    with failures(), stop_signals() as stopping:
         options = Options(
             batch_size=batch_size or installation.settings.batch_size,
             stop=stopping.is_set,
@@ -131,7 +140,7 @@ def run(
             _echo_plan(planned(), output_format)
             return
         try:
-            report = run_once(shop, planned)
+            report = run_once(shop, planned, wait_s=wait)
         except LeaseLostError as error:
             click.echo(str(error), err=True)
             ctx.exit(1)
@@ -155,7 +164,7 @@ Example:
 def status(ctx: click.Context, runs: int, output_format: str) -> None:
     """Show the recorded policies, who works, the last runs and the last verification."""
     installation = installation_of(ctx)
-    with retention_failures():
+    with failures():
         found = read_status(installation.auditor, runs=runs)
     if output_format == "json":
         echo_json(found.to_json())
@@ -190,7 +199,7 @@ def activate(ctx: click.Context, policy: str, tenant: str) -> None:
 
 
 def _set_state(installation: Installation, policy: str, slug: str, state: State) -> None:
-    with retention_failures():
+    with failures():
         shop = workshop_of(installation, actor=actor())
         _chosen(shop.policies, [policy])
         tenant = tenant_id_of(installation, slug)

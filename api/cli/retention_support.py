@@ -13,12 +13,9 @@ from types import FrameType
 from typing import Any
 
 import click
-import psycopg2
 
-from api.cli.support import Failure, failures
 from config.clock import parse_instant
 from config.errors import InstantError
-from retention.errors import RetentionError
 
 
 class Instant(click.ParamType[datetime]):
@@ -45,18 +42,6 @@ def actor() -> str:
     except KeyError:
         name = str(os.getuid())
     return f"command:{name}"
-
-
-@contextmanager
-def retention_failures() -> Iterator[None]:
-    """Turn retention's and the database's errors into one line and exit code 2."""
-    with failures():
-        try:
-            yield
-        except RetentionError as error:
-            raise Failure(str(error)) from error
-        except psycopg2.Error as error:
-            raise Failure(f"the database says: {str(error).strip()}") from error
 
 
 @contextmanager

@@ -6,8 +6,8 @@ from datetime import datetime
 
 import click
 
-from api.cli.retention_support import Instant, actor, retention_failures
-from api.cli.support import echo_json, echo_rows, format_option, installation_of
+from api.cli.retention_support import Instant, actor
+from api.cli.support import echo_json, echo_rows, failures, format_option, installation_of
 from api.workshop import workshop_of
 from config.trace import new_trace_id
 from retention.verification import VerificationReport
@@ -29,7 +29,7 @@ def command(ctx: click.Context, as_of: datetime | None, output_format: str) -> N
     and are no finding.
     """
     installation = installation_of(ctx)
-    with retention_failures():
+    with failures():
         shop = workshop_of(installation, actor=actor())
         report = shop.verify(as_of=as_of, trace_id=new_trace_id())
     if output_format == "json":

@@ -7,8 +7,7 @@ import threading
 
 import click
 
-from api.cli.retention_support import retention_failures
-from api.cli.support import installation_of
+from api.cli.support import failures, installation_of
 from api.scheduler import RetentionScheduler
 from tenants.connections import refuse_unsafe_role
 
@@ -28,7 +27,7 @@ def command(ctx: click.Context) -> None:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: ended.set())
-    with retention_failures():
+    with failures():
         installation = installation_of(ctx)
         for connections in (installation.retention, installation.verifier):
             refuse_unsafe_role(connections)

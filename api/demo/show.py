@@ -114,10 +114,12 @@ class Show:
             step.done = report.state in ("succeeded", "succeeded_with_skips")
             return report
 
-    def verify(self, installation: Installation) -> VerificationReport:
-        """Verification, by other queries and another role."""
+    def verify(self, installation: Installation, run: RunReport) -> VerificationReport:
+        """Verification as of the run's instant, by other queries and another role."""
         with self._step("verify") as step:
-            report = workshop_of(installation, actor=ACTOR).verify(trace_id=new_trace_id())
+            report = workshop_of(installation, actor=ACTOR).verify(
+                as_of=run.as_of, trace_id=new_trace_id()
+            )
             step.detail = f"{report.findings} findings"
             step.done = report.findings == 0
             return report

@@ -1,0 +1,1 @@
+"""Retention: policies, planner, batched executor, legal holds, leases, verification."""

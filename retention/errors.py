@@ -1,0 +1,35 @@
+"""Everything that `retention` raises. A message names the input that was wrong."""
+
+from __future__ import annotations
+
+
+class RetentionError(Exception):
+    """Root of all errors raised by `retention`."""
+
+
+class PolicyError(RetentionError):
+    """A policy file does not say what it must; the message has a line per problem."""
+
+
+class FutureInstantError(RetentionError):
+    """Asked to plan, run or verify as of an instant that has not come yet."""
+
+
+class PlanError(RetentionError):
+    """A plan cannot be made, read, or run any more: the world it was made for has changed."""
+
+
+class LeaseLostError(RetentionError):
+    """Somebody else holds the lease now; nothing that we began may commit."""
+
+
+class HeldError(RetentionError):
+    """A tenant under legal hold: its rows are not changed or deleted."""
+
+
+class HoldError(RetentionError):
+    """A hold cannot be placed or released as asked."""
+
+
+class InvariantError(RetentionError):
+    """What the executor found contradicts what it relies on; the batch is rolled back."""

@@ -1,0 +1,138 @@
+"""Policies in the database: versioned definitions, and each tenant's own state.
+
+A version is a row that nobody changes; a run pins the version it was planned under. A
+tenant's state (paused while an import is being checked, say) wins over the policy's own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from retention.errors import PlanError, PolicyError
+from retention.policies import STATES, Policy, State
+from tenants.connections import Cursor, RoleConnections
+from tenants.context import TenantId
+
+_LATEST = """
+SELECT DISTINCT ON (policy) policy, version, digest FROM tenure.policy_versions
+WHERE policy = ANY(%s) ORDER BY policy, version DESC
+"""
+_ADD = """
+INSERT INTO tenure.policy_versions (policy, version, definition, digest, recorded_by)
+SELECT %(policy)s, coalesce(max(v.version), 0) + 1, %(definition)s, %(digest)s, %(actor)s
+FROM tenure.policy_versions v WHERE v.policy = %(policy)s
+HAVING (array_agg(v.digest ORDER BY v.version DESC))[1] IS DISTINCT FROM %(digest)s
+ON CONFLICT (policy, version) DO NOTHING
+"""
+_TRIES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedVersion:
+    """The latest version of a policy in the database."""
+
+    version: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class TenantState:
+    """A policy's state for one tenant, where it differs from the policy's own."""
+
+    policy: str
+    tenant_id: TenantId
+    state: State
+    changed_at: datetime
+    changed_by: str
+
+
+def latest_versions(cursor: Cursor, names: Iterable[str]) -> dict[str, RecordedVersion]:
+    """Return the latest recorded version of each named policy that has one."""
+    cursor.execute(_LATEST, (list(names),))
+    return {policy: RecordedVersion(version, digest) for policy, version, digest in cursor}
+
+
+def record_policies(
+    retention: RoleConnections, policies: Iterable[Policy], *, actor: str
+) -> dict[str, int]:
+    """Record what has changed as new versions; return the version of each policy by name.
+
+    Any number of processes may do this at once: a version number is taken once, and a
+    definition that is the latest already is not recorded again. Raises PolicyError when
+    others keep recording different definitions of the same policy.
+    """
+    wanted = {policy.name: policy for policy in policies}
+    for _ in range(_TRIES):
+        with retention.transaction(None) as cursor:
+            latest = latest_versions(cursor, wanted)
+            changed = [
+                policy
+                for name, policy in wanted.items()
+                if name not in latest or latest[name].digest != policy.digest
+            ]
+            for policy in changed:
+                cursor.execute(
+                    _ADD,
+                    {
+                        "policy": policy.name,
+                        "definition": json.dumps(policy.definition(), ensure_ascii=False),
+                        "digest": policy.digest,
+                        "actor": actor,
+                    },
+                )
+        if not changed:
+            return {name: latest[name].version for name in wanted}
+    names = ", ".join(policy.name for policy in changed)
+    raise PolicyError(
+        f"policies {names}: other processes keep recording a different definition; are two "
+        "releases running side by side?"
+    )
+
+
+def set_state(
+    retention: RoleConnections, tenant_id: TenantId, policy: str, state: State, *, actor: str
+) -> None:
+    """Pause or activate a policy for one tenant.
+
+    Waits for the tenant's open batch: once this returns, no batch deletes under another
+    state. Raises PolicyError for a policy that is not recorded, PlanError for a tenant
+    that does not exist.
+    """
+    if state not in STATES:
+        raise PolicyError(f"{state!r} is no state; there are {', '.join(STATES)}")
+    with retention.transaction(tenant_id) as cursor:
+        cursor.execute(
+            "SELECT turned FROM tenure.gates WHERE tenant_id = %s FOR UPDATE", (str(tenant_id),)
+        )
+        if cursor.fetchone() is None:
+            raise PlanError(f"there is no tenant {tenant_id}")
+        if policy not in latest_versions(cursor, [policy]):
+            raise PolicyError(f"there is no recorded policy {policy!r}")
+        cursor.execute(
+            "INSERT INTO tenure.policy_states (policy, tenant_id, state, changed_by)"
+            " VALUES (%s, %s, %s, %s) ON CONFLICT (policy, tenant_id) DO UPDATE"
+            " SET state = excluded.state, changed_by = excluded.changed_by, changed_at = now()",
+            (policy, str(tenant_id), state, actor),
+        )
+
+
+def tenant_states(cursor: Cursor) -> dict[tuple[str, TenantId], TenantState]:
+    """Return all tenants' states (as verifier or auditor), by policy and tenant."""
+    cursor.execute(
+        "SELECT policy, tenant_id::text, state, changed_at, changed_by FROM tenure.policy_states"
+        " ORDER BY policy, tenant_id"
+    )
+    states = [TenantState(p, TenantId(UUID(t)), s, at, by) for p, t, s, at, by in cursor]
+    return {(state.policy, state.tenant_id): state for state in states}
+
+
+def effective_state(
+    policy: Policy, tenant_id: TenantId, states: Mapping[tuple[str, TenantId], TenantState]
+) -> State:
+    """Return the tenant's state of a policy: its own where there is one."""
+    own = states.get((policy.name, tenant_id))
+    return policy.state if own is None else own.state

@@ -1,0 +1,118 @@
+"""How retention stands: policies, who works, the last runs, the last verification.
+
+Read as tenure_auditor: the evidence, and no tenant's data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from tenants.connections import Cursor, RoleConnections
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyStatus:
+    """A recorded policy. `overrides` maps a tenant's slug to its own state."""
+
+    policy: str
+    version: int
+    table: str
+    starts: str
+    period: str
+    state: str
+    recorded_at: datetime
+    recorded_by: str
+    overrides: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """A run, and the rows its batches recorded as deleted."""
+
+    trace_id: str
+    as_of: datetime
+    state: str
+    detail: str | None
+    started_by: str
+    started_at: datetime
+    finished_at: datetime | None
+    batches: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseStatus:
+    """A lease. `in_force` is by the database's clock."""
+
+    name: str
+    holder: str
+    fence: int
+    lease_until: datetime
+    in_force: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationStatus:
+    """The last verification."""
+
+    trace_id: str
+    as_of: datetime
+    finished_at: datetime
+    findings: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """All of it."""
+
+    policies: tuple[PolicyStatus, ...]
+    leases: tuple[LeaseStatus, ...]
+    runs: tuple[RunStatus, ...]
+    verification: VerificationStatus | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the status as JSON's values; instants remain datetimes."""
+        return asdict(self)
+
+
+_POLICIES = """
+SELECT DISTINCT ON (v.policy) v.policy, v.version, v.definition->>'table',
+       v.definition->>'starts', v.definition->>'period', v.definition->>'state',
+       v.recorded_at, v.recorded_by,
+       coalesce((SELECT jsonb_object_agg(t.slug, s.state) FROM tenure.policy_states s
+                 JOIN tenure.tenants t ON t.id = s.tenant_id WHERE s.policy = v.policy), '{}')
+FROM tenure.policy_versions v ORDER BY v.policy, v.version DESC
+"""
+_RUNS = """
+SELECT r.trace_id, r.as_of, r.state, r.detail, r.started_by, r.started_at, r.finished_at,
+       count(b.id), coalesce(sum(b.rows_deleted), 0)::bigint
+FROM (SELECT * FROM tenure.runs ORDER BY started_at DESC, id DESC LIMIT %s) r
+LEFT JOIN tenure.batches b ON b.run_id = r.id
+GROUP BY r.id, r.trace_id, r.as_of, r.state, r.detail, r.started_by, r.started_at, r.finished_at
+ORDER BY r.started_at DESC, r.id DESC
+"""
+_LEASES = """
+SELECT name, holder, fence, lease_until, lease_until > clock_timestamp()
+FROM tenure.leases ORDER BY name
+"""
+_VERIFICATION = """
+SELECT trace_id, as_of, finished_at, findings FROM tenure.verifications
+ORDER BY finished_at DESC, id DESC LIMIT 1
+"""
+
+
+def read_status(auditor: RoleConnections, *, runs: int = 10) -> Status:
+    """Return how retention stands, with the last `runs` runs."""
+    with auditor.transaction(None, isolation="REPEATABLE READ", read_only=True) as cursor:
+        policies = tuple(PolicyStatus(*row) for row in _rows(cursor, _POLICIES))
+        leases = tuple(LeaseStatus(*row) for row in _rows(cursor, _LEASES))
+        last = tuple(RunStatus(*row) for row in _rows(cursor, _RUNS, (runs,)))
+        found = [VerificationStatus(*row) for row in _rows(cursor, _VERIFICATION)]
+    return Status(policies, leases, last, found[0] if found else None)
+
+
+def _rows(cursor: Cursor, query: str, params: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    cursor.execute(query, params)
+    return cursor.fetchall()

@@ -1,0 +1,161 @@
+"""The commands, as a user runs them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from api.cli import command
+from api.wiring import Installation
+from retention import lease as leases
+from tenants.context import TenantId
+
+from .shop_rows import environment_of, plant_invoices
+
+Tenure = Callable[..., Result]
+
+
+@pytest.fixture
+def tenure(installation: Installation, tmp_path: Path) -> Iterator[Tenure]:
+    """`tenure("verify", "--help")` runs a command on the installation."""
+    import logging
+
+    env = environment_of(installation) | {"TENURE_LOG_LEVEL": "critical"}
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+
+    def run(*arguments: str, **more: Any) -> Result:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(tmp_path)
+            return CliRunner(env=env).invoke(command, arguments, catch_exceptions=False, **more)
+
+    yield run
+    root.handlers[:], root.level = handlers, level
+
+
+def test_plan_run_verify_from_the_command_line(
+    tenure: Tenure, make_tenant: Callable[..., TenantId], owner_sql: Callable[..., Any]
+) -> None:
+    plant_invoices(owner_sql, make_tenant("acme"))
+    assert tenure("verify").exit_code == 1
+
+    planned = tenure("retention", "plan")
+    assert planned.exit_code == 0
+    assert "acme: 6 due, 12 of shop.invoice_lines go, 6 of shop.invoices go" in planned.stdout
+    dry = tenure("retention", "run", "--dry-run")
+    assert dry.exit_code == 0
+    assert owner_sql("SELECT count(*) FROM shop.invoices") == [(6,)]
+    assert owner_sql("SELECT count(*) FROM tenure.runs") == [(0,)]
+
+    done = tenure("retention", "run", "--batch-size", "4")
+    assert done.exit_code == 0, done.output
+    assert "succeeded: 18 rows" in done.stdout
+    assert owner_sql("SELECT count(*) FROM shop.invoices") == [(0,)]
+    assert owner_sql("SELECT count(*) FROM tenure.batches") == [(2,)]
+    verified = tenure("verify", "--format", "json")
+    assert verified.exit_code == 0
+    assert json.loads(verified.stdout)["findings"] == 0
+
+    status = tenure("retention", "status", "--format", "json")
+    (run,) = json.loads(status.stdout)["runs"]
+    assert (run["state"], run["rows"], run["batches"]) == ("succeeded", 18, 2)
+    assert run["started_by"].startswith("command:")
+    assert "succeeded" in tenure("retention", "status").stdout
+
+
+def test_a_plan_in_a_file_is_what_runs(
+    tenure: Tenure,
+    make_tenant: Callable[..., TenantId],
+    owner_sql: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    for slug in ("acme", "globex"):
+        plant_invoices(owner_sql, make_tenant(slug))
+    plan = tenure("retention", "plan", "--tenant", "acme", "--format", "json").stdout
+    (tmp_path / "plan.json").write_text(plan)
+    # The policies are recorded by the run, and the plan's are the same.
+    done = tenure("retention", "run", "--plan", "plan.json", "--format", "json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["deleted"] == {"shop.invoices": 6, "shop.invoice_lines": 12}
+    assert owner_sql("SELECT count(*) FROM shop.invoices") == [(6,)]
+    (tmp_path / "plan.json").write_text(plan.replace('"due": 6', '"due": 7'))
+    changed = tenure("retention", "run", "--plan", "plan.json")
+    assert changed.exit_code == 2
+    assert "was changed after it was made" in changed.stderr
+    assert tenure("retention", "run", "--plan", "plan.json", "--tenant", "acme").exit_code == 2
+
+
+def test_holds_from_the_command_line(
+    tenure: Tenure, make_tenant: Callable[..., TenantId], owner_sql: Callable[..., Any]
+) -> None:
+    plant_invoices(owner_sql, make_tenant("acme"))
+    placed = tenure("hold", "place", "--tenant", "acme", "--matter", "M-1", "--reason", "why")
+    assert placed.exit_code == 0, placed.output
+    hold_id = placed.stdout.strip()
+    assert "6 kept: held" in tenure("retention", "plan").stdout
+    assert "succeeded_with_skips: 0 rows" in tenure("retention", "run").stdout
+    (listed,) = json.loads(tenure("hold", "list", "--format", "json").stdout)
+    assert (listed["id"], listed["tenant"], listed["matter"]) == (hold_id, "acme", "M-1")
+    assert "M-1" in tenure("hold", "list", "--tenant", "acme").stdout
+    assert "released" in tenure("hold", "release", hold_id).stdout
+    assert tenure("hold", "release", hold_id).exit_code == 2
+    assert hold_id not in tenure("hold", "list").stdout
+    assert hold_id in tenure("hold", "list", "--all").stdout
+    assert "succeeded: 18 rows" in tenure("retention", "run").stdout
+
+
+def test_a_policy_is_paused_and_activated_for_a_tenant(
+    tenure: Tenure, make_tenant: Callable[..., TenantId], owner_sql: Callable[..., Any]
+) -> None:
+    plant_invoices(owner_sql, make_tenant("acme"))
+    policy = ("invoices-10-years", "--tenant", "acme")
+    assert tenure("retention", "pause", *policy).exit_code == 0
+    assert "acme: paused" in tenure("retention", "status").stdout
+    assert "succeeded: 0 rows" in tenure("retention", "run").stdout
+    assert tenure("retention", "activate", *policy).exit_code == 0
+    assert "succeeded: 18 rows" in tenure("retention", "run").stdout
+
+
+def test_wrong_usage_is_said_in_a_line(
+    tenure: Tenure, make_tenant: Callable[..., TenantId]
+) -> None:
+    make_tenant("acme")
+    for arguments, said in (
+        (("retention", "plan", "--as-of", "2999-01-01"), "in the future"),
+        (("retention", "plan", "--as-of", "2020-01-01T00:00:00"), "no offset from UTC"),
+        (("retention", "plan", "--policy", "nope"), "there is no policy 'nope'"),
+        (("retention", "plan", "--tenant", "nope"), "there is no tenant 'nope'"),
+        (("retention", "pause", "nope", "--tenant", "acme"), "there is no policy 'nope'"),
+        (("verify", "--as-of", "2999-01-01"), "in the future"),
+        (("hold", "release", "nonsense"), "is not a valid UUID"),
+        (("hold", "place", "--tenant", "acme", "--matter", " ", "--reason", "r"), "a matter"),
+    ):
+        result = tenure(*arguments)
+        assert result.exit_code == 2, arguments
+        assert said in result.stderr
+
+
+def test_a_run_beside_another_is_work_not_done(
+    tenure: Tenure, installation: Installation, make_tenant: Callable[..., TenantId]
+) -> None:
+    make_tenant("acme")
+    assert leases.acquire(installation.retention) is not None
+    result = tenure("retention", "run", "--wait", "0")
+    assert result.exit_code == 1
+    assert "another executor is at work" in result.stderr
+
+
+def test_every_command_shows_an_example(tenure: Tenure) -> None:
+    for path in (
+        ("retention",), ("retention", "plan"), ("retention", "run"), ("retention", "status"),
+        ("retention", "pause"), ("retention", "activate"), ("verify",),
+        ("hold",), ("hold", "place"), ("hold", "release"), ("hold", "list"),
+    ):  # fmt: skip
+        result = tenure(*path, "--help")
+        assert result.exit_code == 0
+        assert f"tenure {' '.join(path)}" in result.stdout.partition("Example:")[2], path

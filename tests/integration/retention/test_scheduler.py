@@ -1,0 +1,109 @@
+"""Ticks: who works, what is done, and what stops it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from api.scheduler import RetentionScheduler
+from api.wiring import Installation
+from config.metrics import Metrics
+from retention import lease as leases
+from retention.jobs import tick
+from tenants.context import TenantId
+
+from .shop_rows import counted, plant_invoices, recorded
+
+
+def test_a_tick_runs_what_is_due_and_verifies_it(lab: Any, acme: TenantId) -> None:
+    lab.case(acme)
+    done = tick(lab.shop())
+    assert done.worked
+    assert done.run is not None
+    assert done.run.rows == 1
+    assert done.verification is not None
+    assert done.verification.findings == 0
+    assert done.verification.trace_id == done.run.trace_id
+    assert done.plan is not None
+    assert done.verification.as_of == done.plan.as_of
+
+
+def test_an_idle_tick_makes_no_run_and_no_new_verification(lab: Any, acme: TenantId) -> None:
+    lab.case(acme)
+    lab.case(acme, opened=None)
+    tick(lab.shop())
+    # Verified a moment ago by the database's clock; the lab's clock may be behind it.
+    done = tick(lab.shop())
+    assert done.worked
+    assert (done.run, done.verification) == (None, None)
+    assert lab.sql("SELECT count(*) FROM tenure.runs") == [(1,)]
+
+
+def test_a_tick_says_of_a_run_that_died_that_it_failed(lab: Any, acme: TenantId) -> None:
+    lab.case(acme)
+    lab.run()
+    lab.sql("UPDATE tenure.runs SET state = 'running', finished_at = NULL")
+    tick(lab.shop())
+    ((state, detail),) = lab.sql("SELECT state, detail FROM tenure.runs")
+    assert state == "failed"
+    assert "interrupted" in detail
+
+
+def test_the_lease_is_free_after_a_tick(lab: Any) -> None:
+    tick(lab.shop())
+    assert leases.acquire(lab.installation.retention) is not None
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it did not happen within ten seconds")
+
+
+def test_schedulers_side_by_side_delete_each_row_once(
+    installation: Installation,
+    make_tenant: Callable[..., TenantId],
+    owner_sql: Callable[..., Any],
+) -> None:
+    plant_invoices(owner_sql, make_tenant("acme"))
+    metrics = Metrics()
+    with (
+        RetentionScheduler(installation, metrics=metrics),
+        RetentionScheduler(installation, metrics=metrics),
+    ):
+        wait_for(lambda: owner_sql("SELECT count(*) FROM tenure.verifications") == [(1,)])
+    assert counted(owner_sql) == recorded(owner_sql) == {
+        "shop.invoices": 6,
+        "shop.invoice_lines": 12,
+    }  # fmt: skip
+    assert owner_sql("SELECT state, started_by FROM tenure.runs") == [("succeeded", "scheduler")]
+    shown = metrics.exposition().decode()
+    assert 'tenure_retention_rows_deleted_total{policy="invoices-10-years"} 18.0' in shown
+    assert 'tenure_retention_runs_total{state="succeeded"} 1.0' in shown
+    assert "tenure_orphan_rows 0.0" in shown
+
+
+def test_stopping_leaves_no_thread_and_frees_the_lease(installation: Installation) -> None:
+    before = set(threading.enumerate())
+    scheduler = RetentionScheduler(installation)
+    scheduler.start()
+    scheduler.stop()
+    assert not [t for t in set(threading.enumerate()) - before if t.is_alive()]
+    assert leases.acquire(installation.retention) is not None
+    assert scheduler.tick() is None
+
+
+def test_a_tick_that_fails_does_not_end_the_scheduler(
+    installation: Installation, owner_sql: Callable[..., Any]
+) -> None:
+    scheduler = RetentionScheduler(installation)
+    owner_sql("REVOKE SELECT ON tenure.tenants FROM tenure_verifier")
+    assert scheduler.tick() is None
+    owner_sql("GRANT SELECT ON tenure.tenants TO tenure_verifier")
+    done = scheduler.tick()
+    assert done is not None
+    assert done.worked
