@@ -418,6 +418,7 @@ def up(migrator: Any, db: Any) -> None:
 
 def down(migrator: Any, db: Any) -> None:
     """Refuse where there is anything to lose; otherwise take it all down again."""
+    # tenure: allow TS001 because the owner asks whether there is any tenant at all
     if db.execute_sql("SELECT EXISTS (SELECT FROM tenure.tenants)").fetchone()[0]:
         raise RuntimeError(
             "the schema tenure holds tenants and their evidence; taking it down would destroy "

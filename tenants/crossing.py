@@ -41,6 +41,7 @@ class CrossTenantReader:
                 " (id, actor, reason, place, statement, trace_id) VALUES (%s, %s, %s, %s, %s, %s)",
                 (new_id(), actor, reason, place, statement, trace_id),
             )
+        # tenure: allow TS004 because this is the way across the border, and it has been recorded
         self._cursor.execute(statement, tuple(params) or None)
         return self._cursor.fetchall()
 

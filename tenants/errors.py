@@ -49,3 +49,15 @@ class DomainError(TenantError):
 
 class MigrationError(TenantError):
     """Migrations cannot be applied: changed on disk, locked elsewhere, or failed."""
+
+
+class MissingParentError(TenantError):
+    """A row was about to refer to one that is deleted, if only softly."""
+
+
+class RegistryError(TenantError):
+    """A tenant, login or token cannot be made or found as asked."""
+
+
+class ImportFileError(TenantError):
+    """A file as a whole cannot be imported: not readable, not of the expected kind."""

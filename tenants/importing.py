@@ -20,17 +20,13 @@ from typing import Protocol
 
 from tenants.context import TenantId
 from tenants.domain import Domain, part_of
-from tenants.errors import DomainError, TenantError
+from tenants.errors import DomainError, ImportFileError
 
 #: Takes a tenant's name as people write it; returns its id, having made it if it was missing.
 EnsureTenant = Callable[[str], TenantId]
 
 #: Called now and then with (bytes read, bytes of the file).
 Progress = Callable[[int, int], None]
-
-
-class ImportFileError(TenantError):
-    """A file as a whole cannot be imported: not readable, not of the expected kind."""
 
 
 @dataclass(frozen=True, slots=True)

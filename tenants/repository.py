@@ -17,7 +17,7 @@ import peewee
 from peewee import Cast, Select, fn
 
 from config.clock import Clock
-from tenants.errors import TenantError
+from tenants.errors import MissingParentError
 from tenants.filters import Compare, Filter, Is, OneOf, Order, all_of, expression_of, ordering_of
 from tenants.resource import Resource
 
@@ -27,10 +27,6 @@ Guard = Callable[[], None]
 Columns = Sequence[tuple[str, str]]
 
 DELETED_AT = "deleted_at"
-
-
-class MissingParentError(TenantError):
-    """A row was about to refer to one that is deleted, if only softly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +285,7 @@ class Repository:
         return rows[0] if rows else None
 
     def _all(self, query: Any) -> list[Any]:
+        # tenure: allow TS004 because this is a query tree, which the database scopes
         cursor: Any = self._database.execute(query)
         rows: list[Any] = cursor.fetchall()
         return rows

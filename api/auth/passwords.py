@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cache
 
 from argon2 import PasswordHasher
@@ -9,6 +10,8 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 MAX_LENGTH = 1024
 _hasher = PasswordHasher()
+# A comparison takes 64 MiB: many at once would take the machine down.
+_slots = threading.BoundedSemaphore(2)
 
 
 def hash_password(password: str) -> str:
@@ -21,7 +24,8 @@ def check_password(stored: str | None, password: str) -> bool:
     if len(password) > MAX_LENGTH:
         return False
     try:
-        _hasher.verify(_nobodys() if stored is None else stored, password)
+        with _slots:
+            _hasher.verify(_nobodys() if stored is None else stored, password)
     except (VerificationError, InvalidHashError):
         return False
     return stored is not None

@@ -27,15 +27,9 @@ from config.trace import new_trace_id
 from retention.policy_file import load_policies
 from tenants.connections import RoleConnections
 from tenants.context import TenantId
-from tenants.importing import (
-    ImportFileError,
-    ImportJob,
-    ImportSummary,
-    Progress,
-    RejectFile,
-    importer_of,
-)
-from tenants.registry import RegistryError, ensure_tenant, find_tenant, slug_of
+from tenants.errors import ImportFileError, RegistryError
+from tenants.importing import ImportJob, ImportSummary, Progress, RejectFile, importer_of
+from tenants.registry import ensure_tenant, find_tenant, slug_of
 
 ACTOR = "command:import"
 

@@ -12,12 +12,15 @@ from functools import partial
 from typing import Any
 
 import click
+import psycopg2
+from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
 from api.app import create_app
-from api.cli.support import failures, settings_of
-from api.wiring import connections_of, open_installation
+from api.cli.support import Failure, failures, settings_of
+from api.errors import ApiError
+from api.wiring import Installation, open_installation
 from config.settings import Settings
 from retention.holds import pass_gate
 from tenants.connections import refuse_unsafe_role
@@ -56,8 +59,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def load(self) -> Any:
         """Return the application, in the worker."""
-        installation = open_installation(self._settings)
-        return create_app(installation, write_guard=partial(pass_gate, installation.app))
+        return application(open_installation(self._settings))
 
 
 def server_of(settings: Settings, *, host: str, port: int, threads: int) -> Server:
@@ -79,12 +81,27 @@ def server_of(settings: Settings, *, host: str, port: int, threads: int) -> Serv
 
 
 def refuse_to_serve(settings: Settings) -> None:
-    """Raise UnsafeRoleError when the application's role could pass by row-level security."""
-    connections = connections_of(settings, "tenure_app", size=1)
-    try:
-        refuse_unsafe_role(connections)
-    finally:
-        connections.pool.close()
+    """Put everything together once, before the fork, so that what is wrong is said at start.
+
+    Raises Failure when a setting, the domain or a resource is wrong, the database cannot be
+    reached, or the application's role could pass by row-level security.
+    """
+    with failures():
+        installation = open_installation(settings)
+        try:
+            refuse_unsafe_role(installation.app_connections)
+            application(installation)
+        except ApiError as error:
+            raise Failure(str(error)) from error
+        except psycopg2.OperationalError as error:
+            raise Failure(f"the database cannot be reached: {error}".strip()) from error
+        finally:
+            installation.close()
+
+
+def application(installation: Installation) -> Flask:
+    """Return the application with the gate of legal holds before its writes."""
+    return create_app(installation, write_guard=partial(pass_gate, installation.app))
 
 
 @click.command()
@@ -108,9 +125,7 @@ def command(ctx: click.Context, host: str | None, port: int | None, threads: int
       tenure serve --host 0.0.0.0 --port 8080
     """
     settings = settings_of(ctx)
-    with failures():
-        settings.session_key()
-        refuse_to_serve(settings)
+    refuse_to_serve(settings)
     server_of(
         settings, host=host or settings.host, port=port or settings.port, threads=threads
     ).run()

@@ -28,9 +28,9 @@ from shop.models import Customer, ImportedFile, Invoice, InvoiceLine, Product
 from shop.retail_file import RetailReader, Sale, fingerprint, opened
 from tenants.bulk import bulk_insert
 from tenants.context import TenantId, tenant_scope
+from tenants.errors import RegistryError
 from tenants.importing import ImportJob, ImportSummary, Reject, TenantCount
 from tenants.models import TenantModel, database, new_id
-from tenants.registry import RegistryError
 
 _CENT = Decimal("0.01")
 _KEYS_PER_QUERY = 1000

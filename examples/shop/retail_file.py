@@ -34,7 +34,8 @@ from pathlib import Path
 from typing import BinaryIO, cast
 from zoneinfo import ZoneInfo
 
-from tenants.importing import ImportFileError, Reject
+from tenants.errors import ImportFileError
+from tenants.importing import Reject
 
 COLUMNS = (
     "InvoiceNo",

@@ -17,8 +17,7 @@ import pytest
 import shop.online_retail
 from shop.models import MODELS, Customer, Invoice, InvoiceLine, Product
 
-from tenants.errors import TenantError
-from tenants.importing import ImportFileError
+from tenants.errors import ImportFileError, TenantError
 
 from .conftest import World, dirty_lines
 

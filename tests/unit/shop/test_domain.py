@@ -11,8 +11,8 @@ import pytest
 from retention.policy_file import load_policies
 from tenants.catalog import TableName, catalog_of
 from tenants.domain import Domain, load_domain
-from tenants.errors import DomainError
-from tenants.importing import ImportFileError, Reject, RejectFile, generator_of, importer_of
+from tenants.errors import DomainError, ImportFileError
+from tenants.importing import Reject, RejectFile, generator_of, importer_of
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 #: Tables without a policy, and why.

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from shop.retail_file import COLUMNS, RetailReader, Sale, fingerprint, opened
 
-from tenants.importing import ImportFileError, Reject
+from tenants.errors import ImportFileError
+from tenants.importing import Reject
 
 HEADER = ",".join(COLUMNS).encode() + b"\n"
 GOOD = b"536365,85123A,HOLDER,6,01/12/2010 08:26,2.55,17850,United Kingdom\n"

@@ -1,0 +1,77 @@
+"""The Flask application, put together from its parts."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from flask import Flask
+from flask_limiter import Limiter
+from flask_limiter.util import get_remote_address
+
+from api.auth.identity import Identity
+from api.auth.views import auth_blueprint
+from api.console import console_blueprint
+from api.documents import documents_blueprint
+from api.edge import install_edge
+from api.health import health_blueprint
+from api.problems import install_problems
+from api.resources import views_of
+from api.v1 import resources_blueprint
+from api.wiring import Installation
+from config.metrics import Metrics, PoolState
+from tenants.repository import Guard, Repository
+
+MAX_BODY = 1024 * 1024
+
+
+def create_app(
+    installation: Installation, *, write_guard: Guard, metrics: Metrics | None = None
+) -> Flask:
+    """Return the application that serves an installation.
+
+    `write_guard` is called first in every transaction that changes or deletes rows, in the
+    scope of the tenant; it raises where the rows are held. Raises ResourceError when a
+    resource of the domain cannot be shown, SettingsError without a key for sessions.
+    """
+    settings = installation.settings
+    metrics = metrics or Metrics()
+    app = Flask("api")
+    app.config.update(
+        SECRET_KEY=settings.session_key(),
+        MAX_CONTENT_LENGTH=MAX_BODY,
+        MAX_FORM_MEMORY_SIZE=MAX_BODY,
+    )
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # of Flask's default provider
+    install_edge(app, metrics)
+    install_problems(app)
+    pool = installation.app_connections.pool
+    metrics.watch_pool(lambda: PoolState(pool.in_use, pool.idle, pool.waiting))
+    identity = Identity(app, installation.app_connections)
+    limiter = Limiter(get_remote_address, app=app, storage_uri="memory://")
+    resources = installation.domain.resources
+    views = views_of(resources)
+    repositories = {
+        view.name: Repository(
+            view.resource,
+            installation.app,
+            visible=view.columns,
+            clock=installation.clock,
+            guard=write_guard,
+            neighbours=resources,
+        )
+        for view in views.values()
+    }
+    token = settings.metrics_token
+    app.register_blueprint(resources_blueprint(views, repositories, identity))
+    app.register_blueprint(auth_blueprint(identity, limiter))
+    app.register_blueprint(documents_blueprint(views, version=version("tenure")))
+    app.register_blueprint(
+        health_blueprint(
+            installation.app_connections,
+            installation.catalog,
+            metrics,
+            None if token is None else token.get_secret_value(),
+        )
+    )
+    app.register_blueprint(console_blueprint(installation.auditor, installation.clock))
+    return app

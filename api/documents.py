@@ -1,0 +1,44 @@
+"""/openapi.json, and /docs, a page of the same for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flask import Blueprint, Response, jsonify, render_template
+
+from api.openapi import openapi_document, operations
+from api.query.plan import DEFAULT_LIMIT, MAX_LIMIT
+from api.query.tree import OPERATORS
+from api.resources import ResourceView
+
+
+def documents_blueprint(views: Mapping[str, ResourceView], *, version: str) -> Blueprint:
+    """Return the routes; the document is made once."""
+    routes = Blueprint("documents", __name__)
+    document = openapi_document(views.values(), version=version)
+    by_resource = {
+        name: [
+            operation
+            for operation in operations(document)
+            if operation[1] in (f"/v1/{name}", f"/v1/{name}/{{id}}")
+        ]
+        for name in views
+    }
+
+    @routes.get("/openapi.json")
+    def openapi() -> Response:
+        return jsonify(document)
+
+    @routes.get("/docs")
+    def docs() -> str:
+        return render_template(
+            "docs.html",
+            views=views.values(),
+            operations=by_resource,
+            operators=OPERATORS,
+            default_limit=DEFAULT_LIMIT,
+            max_limit=MAX_LIMIT,
+            version=version,
+        )
+
+    return routes

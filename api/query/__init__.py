@@ -1,0 +1,1 @@
+"""PostgREST's query dialect: parsed (`parse`), then checked against a resource (`plan`)."""

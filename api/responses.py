@@ -1,0 +1,93 @@
+"""Responses of the resources, as PostgREST gives them: statuses, Content-Range, preferences."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from werkzeug import Response
+
+from api.errors import bad_range
+from api.query.plan import expect_single
+from api.requests import SINGULAR, Preferences, Shape
+from tenants.repository import PageQuery, Row, Rows
+
+JSON = "application/json"
+
+
+def page_response(found: Rows, query: PageQuery, prefer: Preferences, shape: Shape) -> Response:
+    """Answer a listing: 200, or 206 where the total is known to be more."""
+    total = found.total
+    if total is not None and query.offset > total:
+        raise bad_range(
+            f"An offset of {query.offset} was requested, but there are only {total} rows."
+        )
+    partial = total is not None and found.count < total
+    status = HTTPStatus.PARTIAL_CONTENT if partial else HTTPStatus.OK
+    response = _body(found, shape, status)
+    response.headers["Content-Range"] = content_range(query.offset, found.count, total)
+    return _prefer(response, prefer)
+
+
+def row_response(row: Row, prefer: Preferences, shape: Shape) -> Response:
+    """Answer one row that is named by its id, with its version as ETag."""
+    mimetype = SINGULAR if shape == "object" else JSON
+    response = Response(row.json, HTTPStatus.OK, content_type=f"{mimetype}; charset=utf-8")
+    response.set_etag(row.version)
+    return _prefer(response, prefer)
+
+
+def created_response(
+    inserted: Rows, location: str | None, prefer: Preferences, shape: Shape
+) -> Response:
+    """Answer an insert: 201, with the rows where they are asked for."""
+    if prefer.returns == "representation":
+        response = _body(inserted, shape, HTTPStatus.CREATED)
+    else:
+        response = Response(b"", HTTPStatus.CREATED)
+        del response.headers["Content-Type"]
+    if location is not None:
+        response.headers["Location"] = location
+    total = inserted.count if prefer.count else None
+    response.headers["Content-Range"] = content_range(1, 0, total)
+    return _prefer(response, prefer)
+
+
+def changed_response(
+    changed: Rows, prefer: Preferences, shape: Shape, *, first: int = 0
+) -> Response:
+    """Answer an update or, with `first` 1, a delete: 200 with the rows, or 204."""
+    if prefer.returns == "representation":
+        response = _body(changed, shape, HTTPStatus.OK)
+    else:
+        response = empty_response()
+    total = changed.count if prefer.count else None
+    shown = changed.count if first == 0 else 0
+    response.headers["Content-Range"] = content_range(first, shown, total)
+    return _prefer(response, prefer)
+
+
+def empty_response() -> Response:
+    """Answer 204."""
+    response = Response(b"", HTTPStatus.NO_CONTENT)
+    del response.headers["Content-Type"]
+    return response
+
+
+def content_range(first: int, count: int, total: int | None) -> str:
+    """Return the Content-Range of `count` rows from `first` of `total` (None: not counted)."""
+    rows = f"{first}-{first + count - 1}" if count > 0 and total != 0 else "*"
+    return f"{rows}/{'*' if total is None else total}"
+
+
+def _body(rows: Rows, shape: Shape, status: HTTPStatus) -> Response:
+    if shape == "array":
+        return Response(rows.json, status, content_type=f"{JSON}; charset=utf-8")
+    expect_single(rows.count)
+    # An array of one object, as PostgreSQL writes it: its text between the brackets.
+    return Response(rows.json[1:-1], status, content_type=f"{SINGULAR}; charset=utf-8")
+
+
+def _prefer(response: Response, prefer: Preferences) -> Response:
+    if prefer.applied:
+        response.headers["Preference-Applied"] = ", ".join(prefer.applied)
+    return response

@@ -1,0 +1,203 @@
+"""What is known of every row of a relation: which terms are equal, which are not null.
+
+A fact must hold in every database the schema allows, whatever its rows. Everything that is
+discharged later rests on that: a fact too many is a leak accepted, a fact too few a false alarm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Const:
+    """A value fixed for the whole statement: a tenant source, a parameter or a literal.
+
+    `key` tells two apart; two of one key are the same value. `family` is the type where it is
+    known, `not_null` is true for literals.
+    """
+
+    kind: str  # "source" or "parameter"
+    key: str
+    label: str
+    family: str | None = None
+    not_null: bool = False
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Const) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+# A column instance of one relation instance (an int, unique in a proof), or a value.
+Term = int | Const
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """Facts that hold once a column out of every witness set is known not to be null."""
+
+    witnesses: tuple[frozenset[int], ...]
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A dependency the schema guarantees: if all premises are equal, so are the conclusions."""
+
+    premises: tuple[tuple[int, int], ...]
+    conclusions: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Equivalence classes of two or more terms, disjoint; columns known not null.
+
+    `impossible`: no row satisfies what was assumed, so every fact holds.
+    """
+
+    classes: tuple[frozenset[Term], ...] = ()
+    not_null: frozenset[int] = frozenset()
+    guarded: tuple[Guarded, ...] = ()
+    impossible: bool = False
+
+    def both(self, *others: Facts) -> Facts:
+        """What holds where all of them hold."""
+        every = (self, *others)
+        if any(facts.impossible for facts in every):
+            return IMPOSSIBLE
+        informative = [facts for facts in every if facts != NOTHING]
+        if len(informative) < 2:
+            return informative[0] if informative else NOTHING
+        return Facts(
+            _merge([group for facts in informative for group in facts.classes]),
+            frozenset().union(*(facts.not_null for facts in informative)),
+            tuple(dict.fromkeys(g for facts in informative for g in facts.guarded)),
+        )
+
+    def either(self, other: Facts) -> Facts:
+        """What holds where at least one of them holds."""
+        if self.impossible:
+            return other
+        if other.impossible:
+            return self
+        where = {term: index for index, group in enumerate(other.classes) for term in group}
+        common: dict[tuple[int, int], set[Term]] = {}
+        for index, group in enumerate(self.classes):
+            for term in group:
+                if term in where:
+                    common.setdefault((index, where[term]), set()).add(term)
+        return Facts(
+            tuple(frozenset(group) for group in common.values() if len(group) > 1),
+            self.not_null & other.not_null,
+            tuple(g for g in self.guarded if g in other.guarded),
+        )
+
+    def closed(self, rules: Iterable[Rule]) -> Facts:
+        """The same facts with guards opened and the schema's dependencies applied."""
+        if self.impossible:
+            return self
+        rules = tuple(rules)
+        facts = self
+        while True:
+            opened = [
+                guard
+                for guard in facts.guarded
+                if all(witness & facts.not_null for witness in guard.witnesses)
+            ]
+            added = [
+                pair
+                for rule in rules
+                if all(facts.equal(a, b) for a, b in rule.premises)
+                for pair in rule.conclusions
+                if not facts.equal(*pair)
+            ]
+            if not opened and not added:
+                return facts
+            rest = tuple(guard for guard in facts.guarded if guard not in opened)
+            facts = Facts(facts.classes, facts.not_null, rest).both(
+                *(guard.facts for guard in opened),
+                Facts(tuple(frozenset(pair) for pair in added)),
+            )
+            if facts.impossible:
+                return facts
+
+    def equal(self, left: Term, right: Term) -> bool:
+        return left == right or any(left in group and right in group for group in self.classes)
+
+    def group(self, term: Term) -> frozenset[Term]:
+        """Every term equal to `term`, itself included."""
+        for group in self.classes:
+            if term in group:
+                return group
+        return frozenset((term,))
+
+    def values(self, term: Term) -> frozenset[Const]:
+        return frozenset(other for other in self.group(term) if isinstance(other, Const))
+
+    def columns(self, term: Term) -> frozenset[int]:
+        return frozenset(other for other in self.group(term) if isinstance(other, int))
+
+
+NOTHING = Facts()
+IMPOSSIBLE = Facts(impossible=True)
+
+
+def equality(left: Term, right: Term) -> Facts:
+    """The comparison of the two is TRUE: equal, and neither is null."""
+    columns = frozenset(term for term in (left, right) if isinstance(term, int))
+    classes = () if left == right else (frozenset((left, right)),)
+    return Facts(classes, columns)
+
+
+def not_null(columns: Iterable[int]) -> Facts:
+    return Facts(not_null=frozenset(columns))
+
+
+def guarded(witnesses: Iterable[frozenset[int]], facts: Facts) -> Facts:
+    """`facts`, to be believed only where each witness set has a column that is not null."""
+    if facts == NOTHING or facts.impossible:
+        return NOTHING
+    return Facts(guarded=(Guarded(tuple(witnesses), facts),))
+
+
+def translate(facts: Facts, copies: dict[int, list[int]], keep: Iterable[int]) -> Facts:
+    """The facts over other columns: each column stands for its copies, `keep` for themselves.
+
+    Columns that are neither are forgotten. Guards are forgotten too.
+    """
+    kept = frozenset(keep)
+
+    def image(term: Term) -> list[Term]:
+        if isinstance(term, Const):
+            return [term]
+        found: list[Term] = list(copies.get(term, ()))
+        return [*found, term] if term in kept else found
+
+    groups = [frozenset(new for term in group for new in image(term)) for group in facts.classes]
+    grouped = {term for group in facts.classes for term in group}
+    groups += [frozenset(image(column)) for column in copies if column not in grouped]
+    return Facts(
+        _merge([group for group in groups if len(group) > 1]),
+        frozenset(
+            new for column in facts.not_null for new in image(column) if isinstance(new, int)
+        ),
+        impossible=facts.impossible,
+    )
+
+
+def _merge(groups: list[frozenset[Term]]) -> tuple[frozenset[Term], ...]:
+    merged: list[set[Term]] = []
+    for group in groups:
+        touching = [known for known in merged if known & group]
+        if not touching:
+            merged.append(set(group))
+            continue
+        first, *others = touching
+        first |= group
+        for other in others:
+            first |= other
+            merged.remove(other)
+    return tuple(frozenset(group) for group in merged)

@@ -1,0 +1,43 @@
+"""A guard for query layers: is this text restricted to the current tenant?"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from threading import Lock
+
+from lint.catalog import Catalog
+from lint.prover import Prover
+from lint.values import Sources
+
+
+def make_prover(
+    catalog: Catalog, sources: Sources | None = None, *, remember: int = 1024
+) -> Callable[[str], str | None]:
+    """A function that says None of SQL proven scoped by a declared source, else the reason.
+
+    "Scoped by a parameter" is not enough here: the parameter may be anybody's. A text that
+    touches no tenant's table passes. Requires `remember` > 0: so many texts are kept with their
+    answers. The function is thread-safe. Raises ConfigError if a source is not an expression.
+    """
+    if remember < 1:
+        raise ValueError(f"remember must be positive, not {remember}")
+    prover = Prover(catalog, sources)
+    answers: OrderedDict[str, str | None] = OrderedDict()
+    lock = Lock()
+
+    def check(sql: str) -> str | None:
+        with lock:
+            if sql in answers:
+                answers.move_to_end(sql)
+                return answers[sql]
+        verdict = prover.prove_text(sql)
+        answer = None if verdict.scoped and verdict.kind in ("source", "none") else verdict.reason
+        with lock:
+            answers[sql] = answer
+            answers.move_to_end(sql)
+            while len(answers) > remember:
+                answers.popitem(last=False)
+        return answer
+
+    return check

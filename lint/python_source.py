@@ -1,0 +1,200 @@
+"""SQL in Python files, found where it is handed to a database.
+
+A call is looked at if it is a known sink; its text is followed through constants, concatenation,
+f-strings and formatting. What cannot be followed becomes a hole, and a statement with a hole is
+reported as opaque: nothing that reaches a sink is passed over.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lint.errors import SourceError
+from lint.lexer import HOLE, VALUE_HOLE, RawStatement, statements
+from lint.positions import Lines, Pieces, Span
+from lint.python_text import FORMAT_FIELD, Composer, Names, Text
+from lint.sources import Note, Source, Statement
+from lint.words import words
+
+# Which argument of a method is SQL.
+_METHODS = {
+    "execute": 0,
+    "executemany": 0,
+    "execute_sql": 0,
+    "copy_expert": 0,
+    "mogrify": 0,
+    "executescript": 0,
+}
+_FUNCTIONS = {"execute_values": 1, "execute_batch": 1}
+# Methods of ORMs: only where the module imports one.
+_ORM_METHODS = {"raw": 0}
+_ORM_MODULES = ("peewee", "playhouse", "django")
+_KEYWORDS = ("sql", "query", "statement", "operation")
+# Arguments that are a connection and not a text, as in peewee's `query.execute(database)`.
+_CONNECTIONS = words("db database conn connection engine session self cls")
+_BEGINS = words(
+    "SELECT WITH INSERT UPDATE DELETE MERGE VALUES TABLE TRUNCATE COPY PREPARE EXPLAIN DECLARE "
+    "CREATE ALTER DROP SET BEGIN COMMIT ROLLBACK DO CALL EXECUTE GRANT REVOKE LOCK"
+)
+_READS = words("SELECT FROM JOIN INTO UPDATE TABLE")
+_LIKELY = re.compile(r"execut|\.raw\(|\bSQL\(|\btext\(|copy_expert|mogrify", re.IGNORECASE)
+_IN_LITERAL = re.compile(r"%s|%\(\w+\)s")
+
+
+def python_source(path: str, text: str) -> Source:
+    """The SQL of a Python file. Raises SourceError for a file that Python cannot parse."""
+    if not _LIKELY.search(text):
+        return Source(path, text, (), ())
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError) as error:
+        raise SourceError(f"{path}: not Python: {error}") from error
+    finder = _Finder(path, text, tree)
+    return Source(path, text, tuple(finder.run(tree)), tuple(_notes(text)))
+
+
+def _notes(text: str) -> Iterator[Note]:
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            if token.type == tokenize.COMMENT:
+                line, column = token.start
+                alone = not token.line[:column].strip()
+                yield Note(token.string, line, alone, column + 1)
+    except tokenize.TokenError:
+        return  # ast has read the file; only comments after the odd place are lost
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    node: ast.Call
+    argument: ast.expr
+    bound: bool
+    """Whether values are passed along, so that %s inside the text is replaced."""
+
+
+class _Finder:
+    def __init__(self, path: str, text: str, tree: ast.Module) -> None:
+        self.path = path
+        self.lines = Lines(text)
+        self.names = Names(tree)
+        self.composer = Composer(text, self.lines, self.names)
+        self.consumed: set[int] = set()
+        self.orm = any(module.split(".")[0] in _ORM_MODULES for module in self.names.modules)
+
+    def run(self, tree: ast.Module) -> Iterator[Statement]:
+        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        calls.sort(key=lambda node: (node.lineno, node.col_offset))
+        for node in calls:
+            sink = self._sink(node)
+            if sink is not None:
+                yield from self._statements(sink)
+        for node in calls:
+            if id(node) in self.consumed:
+                continue
+            if self.names.composes(node) or (self.names.makes_text(node) and node.args):
+                yield from self._fragment(node)
+
+    def _sink(self, node: ast.Call) -> _Call | None:
+        name, index = "", -1
+        if isinstance(node.func, ast.Attribute):
+            name = node.func.attr
+            index = _METHODS.get(name, -1)
+            if index < 0 and self.orm:
+                index = _ORM_METHODS.get(name, -1)
+        elif isinstance(node.func, ast.Name):
+            name = node.func.id
+        if index < 0:
+            index = _FUNCTIONS.get(name, -1)
+        if index < 0:
+            return None
+        argument = self._argument(node, index)
+        if argument is None:
+            return None
+        if isinstance(argument, ast.Name) and argument.id in _CONNECTIONS:
+            return None
+        if self.names.builds_query(argument):
+            return None
+        bound = len(node.args) > index + 1 or len(node.keywords) > 0
+        return _Call(node, argument, bound)
+
+    @staticmethod
+    def _argument(node: ast.Call, index: int) -> ast.expr | None:
+        if len(node.args) > index:
+            argument = node.args[index]
+            return argument.value if isinstance(argument, ast.Starred) else argument
+        for keyword in node.keywords:
+            if keyword.arg in _KEYWORDS:
+                return keyword.value
+        return None
+
+    def _statements(self, call: _Call) -> Iterator[Statement]:
+        text = self.composer.compose(call.argument, call.node)
+        self.consumed |= text.consumed
+        yield from self._cut(call.node, text, bound=call.bound)
+
+    def _cut(self, node: ast.Call, text: Text, *, bound: bool) -> Iterator[Statement]:
+        found = list(statements(text.value, psql=False))
+        span = self._span(node)
+        if not found or not text.value.replace(HOLE, "").replace(VALUE_HOLE, "").strip():
+            if HOLE in text.value:
+                yield self._opaque(span, "the SQL text is not known here")
+            return
+        for raw in found:
+            if bound and any(
+                t.kind == "string" and _IN_LITERAL.search(t.value) for t in raw.tokens
+            ):
+                yield self._opaque(span, "a placeholder stands inside a literal")
+                continue
+            hole = any(token.kind == "hole" for token in raw.tokens)
+            hidden = any(HOLE in comment.text for comment in raw.comments)
+            reason = "part of the text is not known before it runs" if hole or hidden else ""
+            if not raw.tokens:
+                if hidden:
+                    yield self._opaque(span, reason)
+                continue
+            yield self._statement(raw, text, span, reason)
+
+    def _fragment(self, node: ast.Call) -> Iterator[Statement]:
+        """SQL(..) or text(..) that no sink was seen to take."""
+        text = self.composer.compose(node, node)
+        self.consumed |= text.consumed
+        found = list(statements(text.value, psql=False))
+        if not found or not found[0].tokens:
+            return
+        begins = found[0].tokens[0].word in _BEGINS
+        if self.names.is_psycopg(node) and not begins:
+            return  # it runs nowhere but in a sink, and what the sink is given is judged there
+        if not self.names.composes(node) and FORMAT_FIELD.search(text.value):
+            yield self._opaque(self._span(node), "a template; what is put in is not known here")
+        elif begins:
+            yield from self._cut(node, text, bound=False)
+        elif any(token.kind == "hole" for raw in found for token in raw.tokens):
+            yield self._opaque(self._span(node), "the SQL text is not known here")
+        elif any(token.word in _READS for raw in found for token in raw.tokens):
+            reason = "a fragment that reads a table; what it becomes part of is not known"
+            yield self._opaque(self._span(node), reason)
+
+    # -- positions ---------------------------------------------------------------------------
+
+    def _span(self, node: ast.expr) -> Span:
+        end_line = node.end_lineno or node.lineno
+        return Span(node.lineno, node.col_offset + 1, end_line, (node.end_col_offset or 0) + 1)
+
+    def _opaque(self, span: Span, reason: str) -> Statement:
+        return Statement(self.path, (), span, lambda _start, _end: span, reason)
+
+    def _statement(self, raw: RawStatement, text: Text, span: Span, reason: str) -> Statement:
+        pieces: Pieces = text.pieces
+        lines = self.lines
+
+        def place(start: int, end: int) -> Span:
+            first = pieces.origin(start)
+            last = pieces.origin(max(end - 1, start)) + 1
+            return lines.span(first, max(last, first))
+
+        return Statement(self.path, raw.tokens, span, place, reason)

@@ -1,0 +1,86 @@
+"""UPDATE and DELETE, and the way to INSERT and MERGE.
+
+A write's target is an obligation of its own: the rows it reads are the current tenant's, and
+the tenant it writes is the current one. Whatever encloses the statement cannot bound it any
+more, so a standing here is its values alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from lint.env import Env
+from lint.errors import CannotProve
+from lint.facts import NOTHING
+from lint.from_items import from_clause, item
+from lint.inserts import insert
+from lint.merges import merge
+from lint.relation import Col, Output, Relation, Standing, cross
+from lint.shape import check_shape
+from lint.targets import Assignments, assignments, kept_tenant, returning, target_of
+
+if TYPE_CHECKING:
+    from lint.query import Reader
+
+
+def write(reader: Reader, node: exp.Expr, env: Env) -> Output:
+    """Read a data-modifying statement; the output is what RETURNING gives."""
+    check_shape(node)
+    low = reader.ledger.mark()
+    inner = reader.with_of(node, env)
+    if isinstance(node, exp.Insert):
+        return insert(reader, node, inner, low)
+    if isinstance(node, exp.Update):
+        return _update(reader, node, inner, low)
+    if isinstance(node, exp.Delete):
+        return _delete(reader, node, inner, low)
+    if isinstance(node, exp.Merge):
+        return merge(reader, node, inner, low)
+    raise CannotProve(f"{type(node).__name__} is not supported")
+
+
+def _update(reader: Reader, node: exp.Update, env: Env, low: int) -> Output:
+    table, instance, target = target_of(reader, node.this, env)
+    block = reader.block(env, low)
+    source = from_clause(reader, node.args.get("from_"), (), env)
+    block.relation = replace(cross(target, source), low=low)
+    reader.restrict(block, node.args.get("where"))
+    written = assignments(block, table, node.expressions)
+    reader.attach(block)
+    reader.assume(block, NOTHING)
+    standings = dict(block.relation.standings)
+    kept, why = kept_tenant(block, table, written)
+    if kept is not None:
+        values = standings[instance.number].values & kept
+        instance.lost = instance.lost or ("" if values else why)
+        standings[instance.number] = Standing(values)
+    block.relation = _rewritten(reader, block.relation, target, written)
+    return returning(reader, node, block, low, standings)
+
+
+def _rewritten(
+    reader: Reader, relation: Relation, target: Relation, written: Assignments
+) -> Relation:
+    """RETURNING sees the new row: an assigned column is another than the one read before."""
+    new = {col.term: reader.ledger.column() for col in target.visible if col.name in written}
+
+    def renew(col: Col) -> Col:
+        return replace(col, term=new[col.term]) if col.term in new else col
+
+    first, *others = relation.entries  # the target comes first
+    first = replace(first, columns=tuple(renew(col) for col in first.columns))
+    visible = tuple(renew(col) for col in relation.visible)
+    return replace(relation, entries=(first, *others), visible=visible)
+
+
+def _delete(reader: Reader, node: exp.Delete, env: Env, low: int) -> Output:
+    _, _, relation = target_of(reader, node.this, env)
+    for part in node.args.get("using") or ():
+        relation = cross(relation, item(reader, part, env, None))
+    block = reader.block(env, low)
+    block.relation = replace(relation, low=low)
+    reader.restrict(block, node.args.get("where"))
+    return returning(reader, node, block, low, dict(block.relation.standings))

@@ -1,0 +1,222 @@
+"""What a run did of what its plan had: per policy and tenant, per table, and in sum.
+
+Pure: plan and records come in, judgements come out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from retention.plan import Plan, Unit
+
+Outcome = Literal["as planned", "kept", "fewer", "more", "beyond due", "not planned", "other terms"]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptLine:
+    """Due rows that were to stay, and why (`detail` names the tables that refer to them)."""
+
+    reason: str
+    rows: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnitLine:
+    """One policy in one tenant: planned, and done.
+
+    `due` rows of the policy's own table are `due_deleted` or `due_left`; `kept` says why rows
+    were to stay, and `unexplained` is how many more are left. `planned` and `deleted` are of
+    all its tables together; `undated` rows have no starting point.
+
+    Outcomes: `as planned`; `kept`: nothing was to go and nothing went; `fewer` or `more` than
+    planned went, and of the policy's table not more than was due; `beyond due`: more than was
+    due, or in spite of a hold or pause; `not planned`: the plan does not have it;
+    `other terms`: another version or cutoff than the plan's.
+    """
+
+    policy: str
+    version: int | None
+    cutoff: datetime | None
+    tenant: str
+    tenant_name: str
+    due: int
+    due_deleted: int
+    due_left: int
+    kept: tuple[KeptLine, ...]
+    unexplained: int
+    planned: int
+    deleted: int
+    undated: int
+    batches: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class TableLine:
+    """Rows of one table, planned and deleted, all units together."""
+
+    table: str
+    planned: int
+    deleted: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunTotals:
+    """Sums over all units; `due` is `due_deleted` and `due_left` together.
+
+    `counted` is `deleted` once more, from the batches' counts per table; `adds_up`: the two
+    are the same.
+    """
+
+    due: int
+    due_deleted: int
+    due_left: int
+    held: int
+    paused: int
+    referenced: int
+    unexplained: int
+    planned: int
+    deleted: int
+    counted: int
+    undated: int
+    batches: int
+    adds_up: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What the batches of one unit recorded."""
+
+    rows: int
+    batches: int
+    versions: tuple[int, ...]
+    cutoffs: tuple[datetime, ...]
+
+
+_NOTHING = Done(0, 0, (), ())
+UnitKey = tuple[str, str]  # policy, tenant id
+
+
+def unit_lines(
+    plan: Plan | None,
+    done: Mapping[UnitKey, Done],
+    counted: Mapping[tuple[str, str, str], int],
+    tenants: Mapping[str, tuple[str, str]],
+) -> tuple[UnitLine, ...]:
+    """Return the plan's units in its order, then what was done that it does not have.
+
+    `done` is what batches recorded, `counted` the rows per (policy, tenant id, table) by
+    their counts, `tenants` gives slug and name by tenant id.
+    """
+    lines = []
+    units = () if plan is None else plan.units
+    for unit in units:
+        assert plan is not None  # noqa: S101 - it has units
+        tenant_id = str(unit.tenant_id)
+        key = (unit.policy, tenant_id)
+        was = done.get(key, _NOTHING)
+        pinned = plan.planned(unit.policy)
+        roots = counted.get((*key, str(pinned.policy.table)), 0)
+        same_terms = set(was.cutoffs) <= {pinned.cutoff} and (
+            pinned.version is None or set(was.versions) <= {pinned.version}
+        )
+        slug, name = tenants.get(tenant_id, (unit.tenant, unit.tenant))
+        lines.append(
+            UnitLine(
+                policy=unit.policy,
+                version=pinned.version or max(was.versions, default=None),
+                cutoff=pinned.cutoff,
+                tenant=slug,
+                tenant_name=name,
+                due=unit.due,
+                due_deleted=roots,
+                due_left=max(0, unit.due - roots),
+                kept=tuple(KeptLine(k.reason, k.rows, k.detail) for k in unit.kept),
+                unexplained=max(0, unit.due - roots - sum(k.rows for k in unit.kept)),
+                planned=unit.rows,
+                deleted=was.rows,
+                undated=unit.undated,
+                batches=was.batches,
+                outcome=outcome(unit, was.rows, roots, same_terms=same_terms),
+            )
+        )
+    planned = {(unit.policy, str(unit.tenant_id)) for unit in units}
+    for policy, tenant_id in sorted(done.keys() - planned):
+        was = done[policy, tenant_id]
+        slug, name = tenants.get(tenant_id, (tenant_id, tenant_id))
+        lines.append(
+            UnitLine(
+                policy=policy,
+                version=max(was.versions),
+                cutoff=max(was.cutoffs),
+                tenant=slug,
+                tenant_name=name,
+                due=0,
+                due_deleted=0,
+                due_left=0,
+                kept=(),
+                unexplained=0,
+                planned=0,
+                deleted=was.rows,
+                undated=0,
+                batches=was.batches,
+                outcome="not planned",
+            )
+        )
+    return tuple(lines)
+
+
+def outcome(unit: Unit, deleted: int, roots: int, *, same_terms: bool) -> Outcome:
+    """Judge what was done of a unit: `deleted` rows, `roots` of them of the policy's table."""
+    if not same_terms:
+        return "other terms"
+    if roots > unit.due or (deleted and not unit.may_run):
+        return "beyond due"
+    if deleted == unit.rows:
+        return "as planned" if deleted else "kept"
+    return "fewer" if deleted < unit.rows else "more"
+
+
+def table_lines(
+    units: Sequence[Unit], counted: Mapping[tuple[str, str, str], int]
+) -> tuple[TableLine, ...]:
+    """Return the rows planned and deleted per table, by its name."""
+    planned: dict[str, int] = {}
+    deleted: dict[str, int] = {}
+    for unit in units:
+        for table, rows in unit.goes:
+            planned[table] = planned.get(table, 0) + rows
+    for (_, _, table), rows in counted.items():
+        deleted[table] = deleted.get(table, 0) + rows
+    return tuple(
+        TableLine(table, planned.get(table, 0), deleted.get(table, 0))
+        for table in sorted(planned.keys() | deleted.keys())
+    )
+
+
+def run_totals(units: Sequence[UnitLine], counted: Iterable[int]) -> RunTotals:
+    """Return the sums; `counted` are the rows by the batches' counts per table."""
+
+    def kept(reason: str) -> int:
+        return sum(k.rows for unit in units for k in unit.kept if k.reason == reason)
+
+    deleted, counted_rows = sum(u.deleted for u in units), sum(counted)
+    return RunTotals(
+        due=sum(u.due for u in units),
+        due_deleted=sum(u.due_deleted for u in units),
+        due_left=sum(u.due_left for u in units),
+        held=kept("held"),
+        paused=kept("paused"),
+        referenced=kept("referenced"),
+        unexplained=sum(u.unexplained for u in units),
+        planned=sum(u.planned for u in units),
+        deleted=deleted,
+        counted=counted_rows,
+        undated=sum(u.undated for u in units),
+        batches=sum(u.batches for u in units),
+        adds_up=deleted == counted_rows,
+    )

@@ -1,0 +1,58 @@
+"""Periods and spans of time in words."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from retention.policies import Period
+
+
+def period_in_words(text: str) -> str:
+    """Return an ISO 8601 duration in words ("1 year and 6 months"); what is none, as it is."""
+    try:
+        period = Period.parse(text)
+    except ValueError:
+        return text
+    years, months = divmod(period.months, 12)
+    hours, seconds = divmod(period.rest.seconds, 3600)
+    minutes, seconds = divmod(seconds, 60)
+    parts = [
+        f"{count} {unit}{'' if count == 1 else 's'}"
+        for count, unit in (
+            (years, "year"),
+            (months, "month"),
+            (period.rest.days, "day"),
+            (hours, "hour"),
+            (minutes, "minute"),
+            (seconds, "second"),
+        )
+        if count
+    ]
+    if not parts:
+        return text
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def span_in_words(span: timedelta) -> str:
+    """Return a span rounded down to its two largest units: "3 d 4 h", "12 min 5 s", "140 ms"."""
+    seconds = span.total_seconds()
+    if seconds < 0:
+        return f"-{span_in_words(-span)}"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{int(seconds)} s"
+    whole = int(seconds)
+    days, rest = divmod(whole, 86_400)
+    hours, rest = divmod(rest, 3600)
+    minutes, left = divmod(rest, 60)
+    if days:
+        return f"{days} d {hours} h" if hours and days < 100 else f"{days} d"
+    if hours:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return f"{minutes} min {left} s" if left else f"{minutes} min"
+
+
+def seconds_between(start: datetime, end: datetime | None) -> float | None:
+    """Return the seconds from start to end, None while there is no end."""
+    return None if end is None else round((end - start).total_seconds(), 3)

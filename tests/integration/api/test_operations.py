@@ -1,0 +1,79 @@
+"""What is there for operators: readiness, metrics, a busy or missing database."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import psycopg2
+
+from api.app import create_app
+from api.wiring import open_installation
+from retention.holds import pass_gate
+
+
+def test_ready_means_reachable_and_migrated(service, cluster, owner_sql) -> None:
+    client = service.app.test_client()
+    assert client.get("/readyz").status_code == 200
+    owner_sql("ALTER TABLE shop.notes RENAME COLUMN body TO text")
+    behind = client.get("/readyz")
+    assert (behind.status_code, behind.json["checks"]["schema"]) == (503, "not migrated")
+    assert client.get("/healthz").status_code == 200
+
+
+def test_without_a_database_it_lives_but_is_not_ready(cluster, installation) -> None:
+    installation.close()
+    settings = cluster.settings("no_such_database")
+    opened = open_installation(settings)
+    app = create_app(opened, write_guard=partial(pass_gate, opened.app))
+    client = app.test_client()
+    assert client.get("/healthz").status_code == 200
+    unready = client.get("/readyz")
+    assert (unready.status_code, unready.json["checks"]["database"]) == (503, "unreachable")
+    assert "no_such_database" not in unready.text
+    busy = client.get("/v1/customers", headers={"Authorization": "Bearer tnr_" + "a" * 43})
+    assert (busy.status_code, busy.json["code"]) == (503, "busy")
+    assert busy.headers["Retry-After"] == "1"
+    opened.close()
+
+
+def test_metrics_with_a_token_are_for_who_has_it(cluster, template, installation) -> None:
+    database = installation.settings.database_url.rpartition("/")[2]
+    settings = cluster.settings(database, TENURE_METRICS_TOKEN="scrape-me")
+    opened = open_installation(settings)
+    client = create_app(opened, write_guard=partial(pass_gate, opened.app)).test_client()
+    for authorization, status in ((None, 403), ("Bearer x", 403), ("Bearer scrape-me", 200)):
+        headers = {"Authorization": authorization} if authorization else {}
+        assert client.get("/metrics", headers=headers).status_code == status
+    opened.close()
+
+
+def test_metrics_count_requests_by_pattern(service) -> None:
+    acme = service.acme
+    for n in range(3):
+        acme.get(f"/v1/customers/{n}")
+    text = service.app.test_client().get("/metrics").text
+    sample = 'route="/v1/<name>/<row_id>",status="404"} 3.0'
+    assert sample in text
+    assert "tenure_pool_idle" in text
+
+
+def test_a_row_that_somebody_else_holds_is_busy_not_an_error(cluster, service) -> None:
+    acme = service.acme
+    customer = acme.customer()
+    settings = service.installation.settings
+    database = settings.database_url.rpartition("/")[2]
+    opened = open_installation(cluster.settings(database, TENURE_LOCK_TIMEOUT_MS="50"))
+    client = create_app(opened, write_guard=partial(pass_gate, opened.app)).test_client()
+    path = f"/v1/customers/{customer['id']}"
+    other = psycopg2.connect(settings.role_url("tenure_owner"))
+    try:
+        with other.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM shop.customers FOR UPDATE")
+        for headers in ({}, {"If-Match": '"x"'}):
+            busy = client.patch(path, json={"name": "y"}, headers=acme.headers() | headers)
+            assert (busy.status_code, busy.json["code"]) == (503, "55P03")
+            assert busy.headers["Retry-After"] == "1"
+    finally:
+        other.close()
+    assert client.patch(path, json={"name": "y"}, headers=acme.headers()).status_code == 204
+    opened.close()

@@ -1,0 +1,244 @@
+"""After real runs and verifications: page, JSON and CSV say the same, and the sums come out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import pytest
+
+from api.wiring import Installation, owner_of
+from api.workshop import workshop_of
+from config.trace import new_trace_id
+from retention.executor import Options, RunReport
+from retention.holds import place
+from retention.jobs import run_once
+from retention.policy_records import set_state
+from retention.verification import VerificationReport
+from tenants.importing import generator_of
+from tenants.registry import ensure_tenant, slug_of
+
+from .conftest import Console, open_console
+
+
+@dataclass(frozen=True)
+class Audited:
+    """The console after retention did its work on the shop's sample data."""
+
+    console: Console
+    first: RunReport
+    last: RunReport
+    verified: VerificationReport
+
+    @property
+    def pages(self):
+        return self.console.pages
+
+    @property
+    def run(self) -> str:
+        return f"/console/runs/{self.last.trace_id}"
+
+    def path(self, path: str) -> str:
+        """Return a path, with the names of the last run and verification filled in."""
+        verification = f"/console/verifications/{self.verified.id}"
+        return {"RUN": self.run, "VERIFICATION": verification}.get(path, path)
+
+
+@pytest.fixture(scope="module")
+def audited(installed) -> Iterator[Audited]:
+    with open_console(installed) as console:
+        yield _audited(installed, console)
+
+
+def _audited(installed: Installation, console: Console) -> Audited:
+    ids = {}
+    with owner_of(installed.settings) as owner:
+
+        def ensure(name):
+            ids[name] = ensure_tenant(owner, slug_of(name), name)
+            return ids[name]
+
+        now = installed.clock.now()
+        generator_of(installed.domain)(ensure, now=now, trace_id=new_trace_id(), scale=0.1)
+    workshop = workshop_of(installed, actor="tester", options=Options(batch_size=10))
+    first = run_once(workshop, lambda: workshop.plan(as_of=now - timedelta(days=700)))
+    place(installed.retention, ids["Linden Books"], matter="A v. B", reason="keep", actor="counsel")
+    set_state(installed.retention, ids["Alpine Bicycles"], "old-notes", "paused", actor="tester")
+    last = run_once(workshop, workshop.plan)
+    shorter = tuple(
+        replace(p, period="P1Y", legal_basis="another basis") if p.name == "old-notes" else p
+        for p in workshop.policies
+    )
+    changed = replace(workshop, policies=shorter)
+    changed.record()
+    return Audited(console, first, last, changed.verify(trace_id=new_trace_id()))
+
+
+def test_the_data_puts_every_figure_to_work(audited):
+    assert audited.first.rows > 100
+    assert audited.last.rows > 50
+    assert audited.last.state == "succeeded_with_skips"
+    assert sum(audited.verified.overdue().values()) > 0
+
+
+SAME = {
+    "runs": ("/console", "runs", {"Rows planned": "planned", "Rows deleted": "deleted",
+                                  "Batches": "batches", "Took": "seconds"}),
+    "all runs": ("/console/runs", "runs", {"Rows planned": "planned", "Rows deleted": "deleted",
+                                           "Batches": "batches", "Took": "seconds"}),
+    "policies": ("/console", "policies", {"Version": "version"}),
+    "checks": ("/console", "checks", {"Rows found": "found", "In tenants": "tenants",
+                                      "Past period, held": "held"}),
+    "holds": ("/console/holds", "holds", {"Placed": "placed_at"}),
+    "units": ("RUN", "units", {"Due": "due", "of it deleted": "due_deleted",
+                               "of it kept": "due_left", "All rows planned": "planned",
+                               "All rows deleted": "deleted"}),
+    "tables": ("RUN", "tables", {"Planned": "planned", "Deleted": "deleted"}),
+    "batches": ("RUN", "batches", {"Rows": "rows", "Took": "seconds", "Recorded": "recorded_at",
+                                   "Cutoff": "cutoff"}),
+    "versions": ("/console/policies/old-notes", "versions", {"Version": "version",
+                                                             "Recorded": "recorded_at"}),
+    "exceptions": ("/console/policies/old-notes", "exceptions", {"Since": "changed_at"}),
+    "results": ("VERIFICATION", "results", {"Rows found": "found", "Past period, held": "held"}),
+    "verifications": ("/console/verifications", "verifications", {"Findings": "findings",
+                                                                  "Ended": "finished_at"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SAME)
+def test_page_json_and_csv_say_the_same(audited, case):
+    path, name, columns = SAME[case]
+    path = {
+        "RUN": audited.run,
+        "VERIFICATION": f"/console/verifications/{audited.verified.id}",
+    }.get(path, path)
+    tables = audited.pages.tables(path)
+    shown = tables[name] + tables.get(f"{name}-silent", [])
+    as_json = audited.pages.json(path)[name]
+    as_csv = audited.pages.csv(path, name)
+    assert len(shown) == len(as_json) == len(as_csv) > 0
+    for label, key in columns.items():
+        expected = Counter(str(row[key]) for row in as_json)
+        assert Counter(row[label].values[0] for row in shown) == expected, label
+        assert Counter(row[key] for row in as_csv) == expected, label
+
+
+def test_run_shows_what_the_engine_reported(audited):
+    report = audited.pages.json(audited.run)
+    assert report["run"]["deleted"] == audited.last.rows
+    assert report["run"]["state"] == audited.last.state
+    assert report["run"]["detail"] == audited.last.detail
+    deleted = {row["table"]: row["deleted"] for row in report["tables"] if row["deleted"]}
+    assert deleted == audited.last.deleted()
+    assert report["plan"]["digest"]
+    assert report["plan_problem"] is None
+
+
+def test_statement_of_a_run_comes_out_even(audited):
+    report = audited.pages.json(audited.run)
+    totals, units = report["totals"], report["units"]
+    assert totals["adds_up"] is True
+    assert totals["due"] == totals["due_deleted"] + totals["due_left"]
+    assert totals["due_left"] == totals["held"] + totals["paused"] + totals["referenced"]
+    assert totals["held"] > 0
+    assert totals["paused"] > 0
+    assert totals["unexplained"] == 0
+    for key in ("due", "due_deleted", "due_left", "planned", "deleted", "undated", "batches"):
+        assert totals[key] == sum(unit[key] for unit in units), key
+    batches = audited.pages.json(audited.run + "?size=1000")["batches"]
+    assert totals["batches"] == len(batches)
+    assert totals["deleted"] == totals["counted"] == sum(b["rows"] for b in batches)
+    assert totals["deleted"] == sum(c["rows"] for b in batches for c in b["counts"])
+    assert {unit["outcome"] for unit in units} == {"as planned", "kept"}
+
+
+def test_digest_of_a_batch_is_over_the_keys_that_went(audited):
+    batch = audited.pages.json(audited.run)["batches"][0]
+    rows = audited.pages.csv(audited.run, "batch_tables")
+    assert rows[0]["batch"] == batch["id"]
+    assert rows[0]["sha256"] == batch["counts"][0]["sha256"]
+    assert len(rows[0]["sha256"]) == len(hashlib.sha256().hexdigest())
+    assert batch["counts"][0]["sha256"][:12] in audited.pages.html(audited.run)
+
+
+def test_batches_over_all_pages_are_all_the_batches(audited):
+    run = f"/console/runs/{audited.first.trace_id}"
+    whole = audited.pages.json(run + "?size=1000")["batches"]
+    assert len(whole) > 8
+    path, seen = run + ".json?size=4", []
+    while path:
+        answer = audited.pages.client.get(path)
+        seen += answer.get_json()["batches"]
+        link = answer.headers.get("Link", "")
+        path = link.partition(">")[0].removeprefix("<")
+    assert seen == whole
+
+
+def test_overdue_rows_and_their_oldest_are_on_the_overview(audited):
+    overdue = sum(audited.verified.overdue().values())
+    report = audited.pages.json("/console")
+    assert report["totals"]["overdue"] == overdue
+    assert report["totals"]["adds_up"] is True
+    row = next(
+        r for r in audited.pages.tables("/console")["checks"] if "finding" in r["Result"].text
+    )
+    assert row["In"].text == "old-notes"
+    assert row["Rows found"].number == overdue
+    oldest = min(r.oldest for r in audited.verified.results if r.kind == "overdue" and r.found)
+    assert row["Oldest"].values == [oldest.isoformat().replace("+00:00", "Z")]
+
+
+def test_policy_shows_what_a_version_changed(audited):
+    report = audited.pages.json("/console/policies/old-notes")
+    newest, first = report["versions"]
+    assert first["changes"] is None
+    assert newest["changes"] == [
+        {
+            "field": "legal_basis",
+            "before": first["definition"]["legal_basis"],
+            "after": "another basis",
+        },
+        {"field": "period", "before": "P3Y", "after": "P1Y"},
+    ]
+    assert newest["digest_matches"] is True
+    assert report["current"]["period_words"] == "1 year"
+    assert report["current"]["exception_tenants"] == ["Alpine Bicycles"]
+    assert "paused for 1 tenant: Alpine Bicycles" in " ".join(
+        audited.pages.tables("/console")["policies"][2]["State"].text.split()
+    )
+
+
+def test_query_of_each_result_can_be_read(audited):
+    html = audited.pages.html(f"/console/verifications/{audited.verified.id}")
+    report = audited.pages.json(f"/console/verifications/{audited.verified.id}")
+    assert all("SELECT" in result["query"] for result in report["results"])
+    assert "FROM &#34;shop&#34;.&#34;notes&#34;" in html
+    assert {r["tenant_name"] for r in report["results"] if r["kind"] == "overdue" and r["found"]}
+
+
+def test_no_tenants_data_is_shown(audited):
+    owner = audited.console.evidence
+    names = [name for (name,) in owner.sql("SELECT DISTINCT name FROM shop.customers LIMIT 50")]
+    assert len(names) > 20
+    for path in ("/console", audited.run, "/console/policies/old-notes"):
+        html = audited.pages.html(path)
+        assert not [name for name in names if name in html]
+
+
+@pytest.mark.parametrize(
+    ("path", "most"),
+    [("/console", 7), ("RUN", 6), ("/console/policies/old-notes", 5), ("/console/runs", 1),
+     ("/console/verifications", 1), ("VERIFICATION", 3), ("/console/holds", 2),
+     ("/console/reads", 1)],
+)  # fmt: skip
+def test_page_takes_few_statements(audited, path, most):
+    path = {
+        "RUN": audited.run,
+        "VERIFICATION": f"/console/verifications/{audited.verified.id}",
+    }.get(path, path)
+    before = audited.console.auditor.statements
+    audited.pages.html(path)
+    assert audited.console.auditor.statements - before == most

@@ -1,0 +1,55 @@
+"""The lists of functions against the parser's own idea of them."""
+
+from __future__ import annotations
+
+import pytest
+from lint_support import prover
+from sqlglot import parse_one
+
+from lint.block import has_aggregate
+from lint.errors import CannotProve
+from lint.functions import AGGREGATES, SAFE
+from lint.lexer import statements
+from lint.prepare import prepare
+
+
+@pytest.mark.parametrize("name", sorted(AGGREGATES))
+def test_every_aggregate_is_seen_as_one(name: str) -> None:
+    """An aggregate taken for a plain function would leave facts standing that do not hold."""
+    two = "object" in name or name.startswith(("regr_", "covar_", "corr", "string_agg"))
+    arguments = "x, y" if two else "x"
+    text = f"SELECT {name}({arguments}) FROM t"
+    if name in ("rank", "dense_rank", "percent_rank", "cume_dist"):
+        text = f"SELECT {name}(1) WITHIN GROUP (ORDER BY x) FROM t"
+    tree = parse_one(prepare(next(statements(text)).tokens).sql, read="postgres")
+    assert has_aggregate(tree.expressions[0]), repr(tree)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "query_to_xml",
+        "table_to_xml",
+        "database_to_xml",
+        "cursor_to_xml",
+        "ts_stat",
+        "ts_rewrite",
+        "dblink",
+        "lo_get",
+        "lo_export",
+        "pg_read_file",
+        "pg_ls_dir",
+        "set_config",
+        "pg_stat_get_activity",
+        "loread",
+    ],
+)
+def test_what_runs_sql_or_reads_elsewhere_is_not_safe(name: str) -> None:
+    assert name not in SAFE
+    assert prover().prove_text(f"SELECT {name}('x')").verdict == "undecidable"
+
+
+@pytest.mark.parametrize("text", ['SELECT "Coalesce"(a)', 'SELECT "row"(a)', "SELECT ifnull(a, b)"])
+def test_lookalikes_are_refused(text: str) -> None:
+    with pytest.raises(CannotProve):
+        prepare(next(statements(text)).tokens)

@@ -1,0 +1,59 @@
+"""The guard of a query layer: only a declared source will do."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from lint_support import SOURCES, catalog
+
+from lint.guard import make_prover
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT * FROM t WHERE org = tenure.current_tenant()",
+        "SELECT tenure.set_tenant(%s); SELECT x FROM t WHERE org = tenure.current_tenant()",
+        "SELECT * FROM t WHERE org = (SELECT tenure.current_tenant())",
+        "INSERT INTO c (id) VALUES (%s)",
+        "SELECT * FROM country",
+        "SELECT 1",
+        "BEGIN",
+    ],
+)
+def test_proven_by_a_source_passes(text: str) -> None:
+    assert make_prover(catalog(), SOURCES)(text) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT * FROM t WHERE org = %s",
+        "SELECT * FROM t WHERE org = 1",
+        "SELECT * FROM t",
+        "SELECT * FROM t WHERE org = tenure.current_tenant(); SELECT * FROM s",
+        "SELECT * FROM t WHERE org = tenure.current_tenant(); SELECT * FROM s WHERE org = 1",
+        "SELECT * FROM nowhere",
+        "DO $$ BEGIN END $$",
+        "SELEC",
+    ],
+)
+def test_anything_else_is_refused_with_a_reason(text: str) -> None:
+    assert make_prover(catalog(), SOURCES)(text)
+
+
+def test_answers_stay_right_when_few_are_remembered_and_many_ask() -> None:
+    check = make_prover(catalog(), SOURCES, remember=2)
+    texts = [
+        f"SELECT {i} FROM t WHERE org = {'tenure.current_tenant()' if i % 2 else i}"
+        for i in range(8)
+    ] * 5
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(check, texts))
+    assert [answer is None for answer in answers] == [i % 8 % 2 == 1 for i in range(len(texts))]
+
+
+def test_nothing_to_remember_is_refused() -> None:
+    with pytest.raises(ValueError, match="remember"):
+        make_prover(catalog(), SOURCES, remember=0)

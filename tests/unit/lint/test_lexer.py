@@ -1,0 +1,110 @@
+"""Cutting scripts as psql and the server do."""
+
+from __future__ import annotations
+
+import pytest
+
+from lint.errors import CannotProve
+from lint.lexer import HOLE, RawStatement, statements
+from lint.prepare import prepare
+
+
+def cut(text: str, *, psql: bool = True) -> list[RawStatement]:
+    return list(statements(text, psql=psql))
+
+
+def texts(text: str, *, psql: bool = True) -> list[str]:
+    return [" ".join(t.text for t in raw.tokens) for raw in cut(text, psql=psql)]
+
+
+@pytest.mark.parametrize(
+    "literal",
+    ["'a;b'", "'it''s;'", "E'a\\';b'", "$$a;b$$", "$x$ $$ ; $x$", '"a;b"', "U&'a'", "N'a;b'"],
+)
+def test_a_semicolon_inside_a_literal_ends_nothing(literal: str) -> None:
+    found = cut(f"SELECT {literal}; SELECT 2")
+    assert [raw.tokens[-1].text for raw in found][-1] == "2"
+    assert len(found) == 2
+
+
+def test_comments_end_nothing_and_nest() -> None:
+    assert texts("SELECT 1 -- ; x\n, 2 /* ; /* ; */ ; */; SELECT 3") == [
+        "SELECT 1 , 2",
+        "SELECT 3",
+    ]
+
+
+def test_comments_belong_to_the_statement_they_lead() -> None:
+    first, second = cut("-- one\nSELECT 1; -- two\nSELECT 2")
+    assert [c.text for c in first.comments] == ["-- one"]
+    assert [c.text for c in second.comments] == ["-- two"]
+
+
+def test_copy_data_is_skipped() -> None:
+    script = "COPY t (a) FROM stdin;\nSELECT '\n\\N\n\\.\nSELECT 2;"
+    assert texts(script) == ["COPY t ( a ) FROM stdin", "SELECT 2"]
+
+
+def test_psql_commands_are_skipped_or_send() -> None:
+    assert texts("\\set x 1\nSELECT 1\n\\gset\nSELECT 2;") == ["SELECT 1", "SELECT 2"]
+
+
+def test_gexec_runs_what_nobody_has_read() -> None:
+    kinds = [raw.tokens[0].kind for raw in cut("SELECT 'x' \\gexec\n")]
+    assert kinds == ["word", "hole"]
+
+
+def test_backslash_copy_is_a_statement() -> None:
+    assert texts("\\copy t to 'x'\nSELECT 1;") == ["copy t to 'x'", "SELECT 1"]
+
+
+def test_the_body_of_an_sql_function_is_one_statement() -> None:
+    script = (
+        "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; "
+        "SELECT 2; END; SELECT 3"
+    )
+    assert len(cut(script)) == 2
+
+
+def test_an_unfinished_statement_hides_no_later_one() -> None:
+    assert texts("SELECT (1; SELECT 2")[-1] == "SELECT 2"
+
+
+@pytest.mark.parametrize(
+    ("text", "sql"),
+    [
+        ("a=$1,$2", "a = $1 , $2"),
+        ("a=%s AND b=%s", "a = $1 AND b = $2"),
+        ("a=%(x)s OR b=%(x)s", "a = $1 OR b = $1"),
+        ("a=:x::int", "a = $1 :: int"),
+        ("a=? AND b ? 'k'", "a = $1 AND b ? 'k'"),
+        ("a=-1", "a = - 1"),
+        ("a %% 2", "a % 2"),
+        ("a[1:2]", "a [ 1 : 2 ]"),
+        ("'x'\n  'y'", "'xy'"),
+        ("a$b", '"a$b"'),
+        ("'back\\'", "'back⧵'"),
+    ],
+)
+def test_the_parser_is_given_plain_tokens(text: str, sql: str) -> None:
+    assert prepare(cut(text, psql=False)[0].tokens).sql == sql
+
+
+@pytest.mark.parametrize("text", ["a=@b", "a=~b", "a !== b", "1abc", "U&'x'", "a \\ b", "'open"])
+def test_what_the_parser_would_read_otherwise_is_refused(text: str) -> None:
+    with pytest.raises(CannotProve):
+        prepare(cut(text, psql=False)[0].tokens)
+
+
+@pytest.mark.parametrize("text", [f"a={HOLE}", f"'{HOLE}'", f'"{HOLE}"', ':"name"'])
+def test_an_unknown_part_is_opaque(text: str) -> None:
+    with pytest.raises(CannotProve) as caught:
+        prepare(cut(text, psql=False)[0].tokens)
+    assert caught.value.kind == "opaque"
+
+
+def test_positions_lead_back_to_the_text() -> None:
+    text = "SELECT *  /* x */ FROM  invoice WHERE a=$1"
+    prepared = prepare(cut(text)[0].tokens)
+    start, end = prepared.span(prepared.sql.index("invoice"))
+    assert text[start:end] == "invoice"

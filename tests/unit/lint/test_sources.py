@@ -1,0 +1,176 @@
+"""Finding SQL in scripts and in Python, and saying where it stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lint.errors import SourceError
+from lint.python_source import python_source
+from lint.sources import Source, Statement, files, sql_source
+
+
+def python(text: str) -> Source:
+    return python_source("app.py", text)
+
+
+def only(source: Source) -> Statement:
+    (statement,) = source.statements
+    return statement
+
+
+def sql_of(statement: Statement) -> str:
+    return " ".join(token.text for token in statement.tokens)
+
+
+def test_lines_and_columns_count_from_one() -> None:
+    source = sql_source("a.sql", "SELECT 1;\n\n  SELECT *\n  FROM t;\n")
+    span = source.statements[1].span
+    assert (span.line, span.column, span.end_line, span.end_column) == (3, 3, 4, 9)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'cursor.execute("SELECT a FROM t")',
+        'cursor.executemany("SELECT a FROM t", rows)',
+        'db.execute_sql("SELECT a FROM t")',
+        'cursor.copy_expert("SELECT a FROM t", file)',
+        'execute_values(cursor, "SELECT a FROM t", rows)',
+        'extras.execute_values(cursor, "SELECT a FROM t", rows)',
+        'connection.execute(statement="SELECT a FROM t")',
+        "import peewee\nT.raw('SELECT a FROM t')",
+        "from sqlalchemy import text\nsession.execute(text('SELECT a FROM t'))",
+        "from sqlalchemy import text\nquery = text('SELECT a FROM t')",
+        "from psycopg2 import sql\ncursor.execute(sql.SQL('SELECT a FROM t'))",
+        "from psycopg2.sql import SQL\nquery = SQL('SELECT a FROM t')",
+        "Q = 'SELECT a FROM t'\ncursor.execute(Q)",
+        "Q = 'SELECT a ' + 'FROM t'\ncursor.execute(Q)",
+        "class C:\n    Q = 'SELECT a FROM t'\ncursor.execute(C.Q)",
+        "T = 't'\ncursor.execute(f'SELECT a FROM {T}')",
+        "cursor.execute('SELECT a '\n    'FROM t')",
+        "import textwrap\ncursor.execute(textwrap.dedent('''\n  SELECT a FROM t\n'''))",
+        "def f():\n    q = 'SELECT a FROM t'\n    cursor.execute(q)",
+        "async def f():\n    await c.execute('SELECT a FROM t;')",
+    ],
+)
+def test_a_text_is_followed_to_its_sink(code: str) -> None:
+    statement = only(python(code))
+    assert statement.opaque == ""
+    assert sql_of(statement) == "SELECT a FROM t"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "cursor.execute(query)",
+        "cursor.execute(make())",
+        "cursor.execute(f'SELECT * FROM t WHERE {condition}')",
+        "cursor.execute('SELECT * FROM %s' % table)",
+        "cursor.execute('SELECT * FROM {}'.format(table))",
+        "cursor.execute('SELECT * FROM t ' + rest)",
+        "q = 'SELECT 1'\nif x:\n    q += ' FROM t'\ncursor.execute(q)",
+        "q = 'SELECT 1'\nq = other\ncursor.execute(q)",
+        "q = 'SELECT 1'\ndef f(q):\n    cursor.execute(q)",
+        "from x import q\ncursor.execute(q)",
+        "q = 'SELECT 1'\nfor q in found:\n    cursor.execute(q)",
+        "q = 'SELECT 1'\ndef f():\n    global q\n    q = g()\n    cursor.execute(q)",
+        "class C:\n    Q = 'SELECT 1'\n    def f(self):\n        cursor.execute(self.Q)",
+        "cursor.execute('SELECT 1 -- ' + note)",
+        "cursor.execute('-- ' + note)",
+        "cursor.execute(\"SELECT * FROM t WHERE a = '%s'\", (a,))",
+        "from psycopg2 import sql\ncursor.execute(sql.SQL('SELECT * FROM {}').format(name))",
+        "from psycopg2 import sql\ncursor.execute(sql.SQL(',').join(parts))",
+        "from psycopg2.sql import SQL\nQ = SQL('SELECT * FROM {}')",
+        "from psycopg2.sql import SQL\nrun(SQL('SELECT * FROM {}').format(name))",
+        "from peewee import SQL\nT.select().where(SQL(condition))",
+        "from peewee import SQL\nT.select(SQL('(SELECT max(x) FROM t)'))",
+        "cursor.execute(*arguments)",
+    ],
+)
+def test_what_cannot_be_known_is_opaque_and_never_passed_over(code: str) -> None:
+    assert [bool(statement.opaque) for statement in python(code).statements] == [True]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "executor.submit(task)",
+        "query.execute()",
+        "query.execute(database)",
+        "from peewee import SQL\nT.select().order_by(SQL('total').desc())",
+        "from peewee import SQL\nT.insert(x=SQL('EXCLUDED.x'))",
+        "from sqlalchemy import text\nColumn(server_default=text('now()'))",
+        "from sqlalchemy import select\nsession.execute(select(User).where(User.id == 1))",
+        "from sqlalchemy import select\nq = select(User)\nsession.execute(q)",
+        "from psycopg2.sql import SQL\nQ = SQL('{} = {}').format(a, b)",
+        "print('SELECT * FROM t')",
+        "response.raw(body)",
+    ],
+)
+def test_what_is_no_statement_is_no_finding(code: str) -> None:
+    assert python(code).statements == ()
+
+
+def test_composed_values_and_names_of_psycopg_are_followed() -> None:
+    code = (
+        "from psycopg2 import sql\n"
+        "cursor.execute(sql.SQL('SELECT {} FROM {t} WHERE a = {} AND b = %s').format(\n"
+        "    sql.Identifier('x'), sql.Literal(value), t=sql.Identifier('s', 't')), (1,))\n"
+    )
+    statement = only(python(code))
+    assert statement.opaque == ""
+    assert [t.kind for t in statement.tokens].count("param") == 2
+    assert '"s"."t"' in sql_of(statement).replace(" . ", ".")
+
+
+def test_a_template_under_a_name_is_followed_where_it_is_filled() -> None:
+    code = (
+        "from psycopg2 import sql\n"
+        "T = sql.SQL('SELECT {} FROM t')\n"
+        "c.execute(T.format(sql.Identifier('a')))\n"
+        "run(sql.SQL('SELECT {} FROM s').format(sql.Identifier('b')))\n"
+    )
+    found = [sql_of(statement) for statement in python(code).statements]
+    assert found == ['SELECT "a" FROM t', 'SELECT "b" FROM s']
+
+
+def test_several_statements_in_one_text() -> None:
+    source = python("cursor.execute('SELECT tenure.set_tenant(%s); SELECT a FROM t', (x,))")
+    assert len(source.statements) == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "line", "column"),
+    [
+        ("c.execute('SELECT a FROM invoice')", 1, 26),
+        ("c.execute('''\n  SELECT a\n  FROM invoice\n''')", 3, 8),
+        ("c.execute('SELECT a '\n          'FROM invoice')", 2, 17),
+        ("Q = 'SELECT a FROM invoice'\nc.execute(Q)", 1, 20),
+        ("é = 'ü'; c.execute('SELECT a FROM invoice')", 1, 35),
+        ("X = 'a'\nc.execute(f'SELECT {X} FROM invoice')", 2, 29),
+    ],
+)
+def test_a_place_in_the_text_is_a_place_in_the_file(code: str, line: int, column: int) -> None:
+    statement = only(python(code))
+    token = next(token for token in statement.tokens if token.text == "invoice")
+    span = statement.place(token.start, token.end)
+    assert (span.line, span.column, span.end_line) == (line, column, line)
+    assert span.end_column == column + len("invoice")
+
+
+def test_a_file_that_is_not_python_is_an_error() -> None:
+    with pytest.raises(SourceError, match=r"app\.py"):
+        python("cursor.execute(")
+
+
+def test_folders_are_walked_once_and_named_files_always_taken(tmp_path: Path) -> None:
+    for name in ("a.sql", "b.py", "c.txt", "sub/d.sql", ".venv/e.sql", "sub/out/f.sql"):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("")
+    found = files([tmp_path, tmp_path / "a.sql"], lambda path: path.name == "out")
+    assert [str(path.relative_to(tmp_path)) for path in found] == ["a.sql", "b.py", "sub/d.sql"]
+    with pytest.raises(SourceError, match="no such"):
+        list(files([tmp_path / "missing"], lambda _: False))
