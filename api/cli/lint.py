@@ -12,7 +12,7 @@ from lint.catalog import Catalog
 from lint.codes import CODES, explain
 from lint.config import Config, find_config, load_config
 from lint.errors import ConfigError, LintError
-from lint.gate import Report, judge
+from lint.gate import judge
 from lint.output import as_json, as_text
 from lint.prover import Prover
 from lint.python_source import python_source
@@ -86,8 +86,11 @@ def command(
         report = judge(_sources(paths, settings), prover)
     except LintError as error:
         raise _Failure(str(error)) from error
+    if not report.texts:
+        raise _Failure(f"no .sql or .py file under {', '.join(paths)}")
     if not report.judged:
-        _nothing(report, paths)
+        # Query builders leave nothing to judge. Said, since a wrong path looks the same.
+        click.echo(f"no SQL in {len(report.texts)} files", err=True)
     if form == "json":
         click.echo(as_json(report), nl=False)
     else:
@@ -98,12 +101,6 @@ def command(
 
 class _Failure(click.ClickException):
     exit_code = 2
-
-
-def _nothing(report: Report, paths: tuple[str, ...]) -> None:
-    read = f"no SQL in {len(report.texts)} files" if report.texts else "no .sql or .py file"
-    if not report.findings:
-        raise _Failure(f"{read} under {', '.join(paths)}")
 
 
 def _settings(

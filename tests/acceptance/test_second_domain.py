@@ -148,9 +148,9 @@ def test_the_gate_finds_unscoped_sql_in_it(environment: dict[str, str], tmp_path
         " text text, PRIMARY KEY (tenant_id, id));\n"
     )
     schema = ("--schema", str(tmp_path / "schema.sql"), "--tenant-column", "tenant_id")
-    tenure("lint", str(package), *schema, environment=environment)
+    tenure("lint", str(package), *schema, environment=environment, cwd=tmp_path)
     (package / "report.py").write_text(
         "def report(cursor):\n    cursor.execute('SELECT text FROM reminders.reminders')\n"
     )
-    found = tenure("lint", str(package), *schema, environment=environment, expect=1)
+    found = tenure("lint", str(package), *schema, environment=environment, cwd=tmp_path, expect=1)
     assert "report.py:2" in found.stdout

@@ -46,8 +46,10 @@ def test_a_caller_waits_and_then_gets_an_error(pool: Pool) -> None:
 
 def test_a_transaction_left_open_is_rolled_back(pool: Pool) -> None:
     with pool.connection() as connection:
+        pid = connection.get_backend_pid()
         connection.cursor().execute("BEGIN; SET LOCAL tenure.context = 'residue'")
     with pool.connection() as connection:
+        assert connection.get_backend_pid() == pid, "rolled back, and of further use"
         cursor = connection.cursor()
         cursor.execute("SELECT coalesce(current_setting('tenure.context', true), '')")
         assert cursor.fetchone() == ("",)

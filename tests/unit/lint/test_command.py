@@ -80,7 +80,6 @@ def test_explain(call) -> None:  # type: ignore[no-untyped-def]
         (("--schema", SCHEMA, "--catalog", "x", "x.sql"), "exclude"),
         (("--schema", SCHEMA, "--config", "missing.toml", "x.sql"), "missing.toml"),
         (("--schema", SCHEMA, "empty"), "no .sql or .py"),
-        (("--schema", SCHEMA, "bare.py"), "no SQL in 1 files"),
         (("--schema", "bad.sql", "x.sql"), "FROB"),
         (("--schema", SCHEMA, "latin.sql"), "UTF-8"),
         (("--catalog", "bare.py", "x.sql"), "bare.py"),
@@ -98,6 +97,13 @@ def test_wrong_usage_and_failures_are_two(  # type: ignore[no-untyped-def]
     result = call(*arguments)
     assert result.exit_code == 2, result.output
     assert said in result.output
+
+
+def test_files_without_sql_are_clean_and_it_is_said(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "bare.py").write_text("print(1)\n")
+    result = call("--schema", SCHEMA, "bare.py")
+    assert result.exit_code == 0, result.output
+    assert "no SQL in 1 files" in result.output
 
 
 def test_the_linter_stays_light() -> None:
