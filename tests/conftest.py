@@ -69,7 +69,8 @@ class Cluster:
         """Make a database, empty or as a copy."""
         statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
         if template:
-            statement += sql.SQL(" TEMPLATE {} STRATEGY file_copy").format(sql.Identifier(template))
+            # By WAL, the default: a copy of files waits for a checkpoint, and took longer.
+            statement += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
         self.execute(statement)
 
     def drop_database(self, name: str) -> None:

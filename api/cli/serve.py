@@ -84,12 +84,13 @@ def refuse_to_serve(settings: Settings) -> None:
     """Put everything together once, before the fork, so that what is wrong is said at start.
 
     Raises Failure when a setting, the domain or a resource is wrong, the database cannot be
-    reached, or the application's role could pass by row-level security.
+    reached, or a role that serves could pass by row-level security.
     """
     with failures():
         installation = open_installation(settings)
         try:
-            refuse_unsafe_role(installation.app_connections)
+            for connections in (installation.app_connections, installation.auditor):
+                refuse_unsafe_role(connections)
             application(installation)
         except ApiError as error:
             raise Failure(str(error)) from error
