@@ -6,6 +6,7 @@ runs as anything but the roles below.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,19 @@ ROLES: tuple[Role, ...] = (
 _ATTRIBUTES = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
 
 
+# Roles belong to the cluster, and no lock of one database keeps another's session out: two
+# databases prepared at once meet in these, and the later one tries again.
+_MET = (
+    psycopg2.errors.UniqueViolation,
+    psycopg2.errors.DuplicateObject,
+    psycopg2.errors.InternalError_,  # "tuple concurrently updated"
+    psycopg2.errors.SerializationFailure,
+    psycopg2.errors.DeadlockDetected,
+)
+_TRIES = 20
+_PAUSE_S = 0.1
+
+
 def prepare_database(admin_url: str, passwords: Mapping[Role, str]) -> None:
     """Create the roles that are missing, set their passwords, and close the database.
 
@@ -32,12 +46,18 @@ def prepare_database(admin_url: str, passwords: Mapping[Role, str]) -> None:
     """
     connection = psycopg2.connect(admin_url)
     try:
-        with connection, connection.cursor() as cursor:
-            # Roles belong to the cluster: two databases prepared at once would race.
-            cursor.execute("SELECT pg_catalog.pg_advisory_xact_lock(7237011)")
-            for role in ROLES:
-                _prepare_role(connection, cursor, role, passwords[role])
-            _close_database(cursor)
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                with connection, connection.cursor() as cursor:
+                    for role in ROLES:
+                        _prepare_role(connection, cursor, role, passwords[role])
+                    _close_database(cursor)
+            except _MET:
+                if not tries_left:
+                    raise
+                time.sleep(_PAUSE_S)
+            else:
+                return
     finally:
         connection.close()
 

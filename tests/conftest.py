@@ -83,7 +83,11 @@ class Cluster:
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A server for this worker."""
-    secrets = load_or_create_secrets(tmp_path_factory.mktemp("secrets")).environment()
+    # One set for all workers: on a server that they share, so are the roles.
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    secrets = load_or_create_secrets(shared / "secrets").environment()
     external = os.environ.get("DATABASE_URL")
     if external:
         given = {k: v for k, v in os.environ.items() if k.startswith("TENURE_")}

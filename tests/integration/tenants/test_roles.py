@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any, cast
 
 import psycopg2
 import pytest
 
-from api.wiring import Installation, connections_of, sealer_of
+from api.wiring import Installation, connections_of, passwords_of, sealer_of
 from tenants.connections import Role, RoleConnections, refuse_unsafe_role
 from tenants.errors import UnsafeRoleError
 from tenants.pool import Pool
-from tenants.roles import ROLES
+from tenants.roles import ROLES, prepare_database
 
+from ...conftest import Cluster
 from .conftest import Pair
 
 Rows = list[tuple[Any, ...]]
@@ -228,6 +230,32 @@ def test_a_role_that_may_become_another_may_not_serve(
         cursor.execute(f"DROP OWNED BY {name}")
         cursor.execute(f"DROP ROLE {name}")
         admin.close()
+
+
+def test_databases_prepared_at_once_do_not_trip_over_the_shared_roles(
+    cluster: Cluster, installation: Installation
+) -> None:
+    """On a role's password all of them write; the cluster has one row for it."""
+    names = [f"prepared_{n}_{installation.app_connections.pool.size}" for n in range(4)]
+    for name in names:
+        cluster.create_database(name)
+    failed: list[BaseException] = []
+
+    def prepare(name: str) -> None:
+        try:
+            for _ in range(5):
+                prepare_database(cluster.url(name), passwords_of(installation.settings))
+        except BaseException as error:  # noqa: BLE001 - handed to the test's own thread
+            failed.append(error)
+
+    threads = [threading.Thread(target=prepare, args=(name,)) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for name in names:
+        cluster.drop_database(name)
+    assert failed == []
 
 
 def test_there_is_a_password_for_every_role_and_it_is_needed(installation: Installation) -> None:

@@ -127,7 +127,7 @@ def test_a_token_of_another_backend_or_with_another_tenant_is_refused(
         "SELECT tenure.is_sealed('x', 'y')",
         "SET ROLE tenure_owner",
         "SET ROLE tenure_verifier",
-        "SET SESSION AUTHORIZATION postgres",
+        "SET SESSION AUTHORIZATION tenure_owner",
         "ALTER TABLE shop.customers DISABLE ROW LEVEL SECURITY",
         "ALTER TABLE shop.customers NO FORCE ROW LEVEL SECURITY",
         "CREATE POLICY mine ON shop.customers USING (true)",
