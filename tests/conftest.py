@@ -91,6 +91,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     external = os.environ.get("DATABASE_URL")
     if external:
         given = {k: v for k, v in os.environ.items() if k.startswith("TENURE_")}
+        # Roles are the whole server's: making up passwords would lock others out.
+        passwords_of(load_settings(given, None))
         yield Cluster(external, secrets | given)
         return
     server = EmbeddedPostgres(

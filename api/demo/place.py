@@ -20,6 +20,7 @@ from psycopg2 import sql
 from pydantic import SecretStr
 
 import migrations
+from api.wiring import passwords_of
 from config.errors import ConfigError
 from config.postgres import EmbeddedPostgres
 from config.postgres_home import lock, write_private
@@ -49,6 +50,8 @@ class Place:
         locked = lock(self.folder)
         try:
             if self._base.database_url is not None:
+                # Roles are the whole server's: making up passwords would lock others out.
+                passwords_of(self._base)
                 yield self._settings(self._base.database_url, port)
                 return
             server = EmbeddedPostgres(self.folder / "postgres")
