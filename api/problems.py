@@ -20,7 +20,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, TooManyRequests
 from api.errors import Problem
 from config.logging import get_logger
 from retention.errors import HeldError
-from tenants.errors import MissingParentError, PoolTimeoutError, StaleObjectError
+from tenants.errors import MissingParentError, PoolTimeoutError, StaleObjectError, TooMuchError
 
 MIMETYPE = "application/problem+json"
 RETRY = {"Retry-After": "1"}
@@ -47,6 +47,12 @@ _HELD = Problem(
     "held",
     "The data is under a legal hold",
     "While it is, rows cannot be changed or deleted.",
+)
+_TOO_MUCH = Problem(
+    HTTPStatus.BAD_REQUEST,
+    "too_much",
+    "The answer would be too large",
+    hint="Ask for fewer rows or columns, or for none with Prefer: return=minimal.",
 )
 _STALE = Problem(HTTPStatus.NOT_FOUND, "not_found", "The row is no longer there")
 
@@ -78,6 +84,7 @@ _STATES: Mapping[str, Problem] = {
 }
 _CLASSES: Mapping[str, Problem] = {
     "22": Problem(HTTPStatus.BAD_REQUEST, "22000", "A value cannot be read or is out of range"),
+    "54": Problem(HTTPStatus.BAD_REQUEST, "54000", "A value, or the answer, is too large"),
     "08": _BUSY,
     "53": _BUSY,
     "57": _BUSY,
@@ -99,6 +106,8 @@ def problem_of(error: BaseException) -> Problem:  # noqa: PLR0911 - one per kind
             return _REFERENCE
         case StaleObjectError():
             return _STALE
+        case TooMuchError():
+            return _TOO_MUCH
         case peewee.PeeweeException() | psycopg2.Error():
             return _of_database(error)
     return _INTERNAL

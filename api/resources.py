@@ -16,6 +16,9 @@ from tenants.catalog import table_of
 from tenants.repository import DELETED_AT
 from tenants.resource import Resource
 
+# What a body of 1 MiB could otherwise make: hundreds of thousands of rows, or of errors.
+MAX_ROWS = 10_000
+MAX_ERRORS = 100
 RESERVED = frozenset({"select", "order", "limit", "offset", "columns", "on_conflict", "and", "or"})
 
 
@@ -71,9 +74,15 @@ class ResourceView:
     def new_rows(self, body: object) -> list[dict[str, object]]:
         """Return the rows of a POST body, an object or an array of such, by column name.
 
-        Raises Problem 422 with an entry per error.
+        Raises Problem 422 with an entry per error, up to MAX_ERRORS; 413 beyond MAX_ROWS.
         """
         several = isinstance(body, list)
+        if isinstance(body, list) and len(body) > MAX_ROWS:
+            raise Problem(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                "too_many_rows",
+                f"The body has {len(body)} rows; at most {MAX_ROWS} are taken at once",
+            )
         try:
             rows = self.create.validate_python(body if several else [body])
         except ValidationError as error:
@@ -95,7 +104,8 @@ class ResourceView:
     def _invalid(self, error: ValidationError, *, rows: bool, several: bool) -> Problem:
         visible = set(self.columns)
         errors = []
-        for item in error.errors(include_url=False, include_context=False, include_input=False):
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        for item in found[:MAX_ERRORS]:
             row, *path = item["loc"] if rows else (None, *item["loc"])
             name = str(path[0]) if path else ""
             message, code = item["msg"], item["type"]
@@ -108,11 +118,14 @@ class ResourceView:
             number = row if several and isinstance(row, int) else None
             errors.append(FieldError(name[:60], message, code, number))
         fields = dict.fromkeys(e.field for e in errors if e.field)
+        details = f"Look at: {', '.join(fields)}." if fields else errors[0].message
+        if len(found) > MAX_ERRORS:
+            details += f" There are {len(found)} errors; the first {MAX_ERRORS} are listed."
         return Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             "invalid_body",
             "The body is not valid",
-            f"Look at: {', '.join(fields)}." if fields else errors[0].message,
+            details,
             errors=tuple(errors),
         )
 

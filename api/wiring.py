@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import migrations
@@ -90,7 +91,7 @@ def connections_of(settings: Settings, role: Role, *, size: int | None = None) -
     """Return a pool of connections as `role`, with the session limits of the settings."""
     return connect_role(
         role,
-        settings.role_url(role),
+        partial(settings.role_url, role),
         sealer_of(settings),
         size=size or settings.pool_size,
         timeout_s=settings.pool_timeout_s,

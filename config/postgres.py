@@ -77,6 +77,9 @@ _BASE_SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] %q%u@%d ",
+    # What failed and where, without the statement and the row: those hold people's data.
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
 }
 _FAST_SETTINGS = {
     "fsync": "off",

@@ -173,7 +173,7 @@ class _Reader:
         return self._convert(value)
 
     def _check(self, value: Any, tenant_id: uuid.UUID) -> None:
-        if isinstance(value, peewee.Node) and not isinstance(value, peewee.Model):
+        if isinstance(value, peewee.Node | extensions.AsIs) and not isinstance(value, peewee.Model):
             raise TypeError(f"{self._label}: bulk_insert takes values, not SQL expressions")
         if isinstance(value, TenantModel) and value.tenure_tenant != tenant_id:
             raise TenantMismatchError(

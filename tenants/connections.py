@@ -6,7 +6,7 @@ implicit transaction: one round trip. In a transaction the context rides on the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Literal
 
@@ -69,7 +69,7 @@ class RoleConnections:
 
 def connect_role(
     role: Role,
-    url: str,
+    url: str | Callable[[], str],
     sealer: Sealer,
     *,
     size: int = 8,
@@ -77,7 +77,8 @@ def connect_role(
     application_name: str = "tenure",
     session: Mapping[str, int] | None = None,
 ) -> RoleConnections:
-    """Return the connections of `role` at `url` (a libpq URL that logs in as that role).
+    """Return the connections of `role` at `url` (a libpq URL that logs in as that role, or what
+    returns it when the first connection is made).
 
     `session` are server settings for each connection, such as timeouts in milliseconds.
     """

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import peewee
 from peewee import __exception_wrapper__  # type: ignore[attr-defined]  # not in the stubs
+from psycopg2.extensions import AsIs
 
 from tenants.catalog import Catalog, Kind, TableName
 from tenants.connections import RoleConnections
@@ -23,7 +24,7 @@ from tenants.context import (
     leave_transaction,
     scope_or_none,
 )
-from tenants.errors import CatalogError, UnprovenSqlError
+from tenants.errors import CatalogError, UnprovenSqlError, UnscopableError
 from tenants.scoping import ScopedContext
 
 #: Takes SQL; returns None when it is proven scoped to the current tenant, or what is missing.
@@ -32,6 +33,42 @@ Prover = Callable[[str], str | None]
 _SAVEPOINT = re.compile(r'(SAVEPOINT|RELEASE SAVEPOINT|ROLLBACK TO SAVEPOINT) "s[0-9a-f]{32}";')
 # What touches the session (SET, LISTEN, ..) reads no table, and a proof would say nothing of it.
 _QUERY = re.compile(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE|MERGE|VALUES)\b", re.IGNORECASE)
+
+
+class _KeptRows:
+    """A query's kept rows: there for the tenant under whom it ran, and for no other.
+
+    peewee keeps the rows in the query and does not ask the database again. A query that
+    outlives a request must not serve them to the next tenant.
+    """
+
+    def __get__(self, query: Any, _owner: Any = None) -> Any:
+        if query is None:
+            return self
+        tenant, rows = query.__dict__.get("_kept_rows", (None, None))
+        return rows if tenant == _tenant_or_none() else None
+
+    def __set__(self, query: Any, rows: Any) -> None:
+        query.__dict__["_kept_rows"] = (_tenant_or_none(), rows)
+
+
+# In peewee's own base class, because every kind of query keeps rows: unions, aliases, raw
+# ones, writes that return rows. Outside of any tenant nothing changes.
+peewee.BaseQuery._cursor_wrapper = _KeptRows()  # type: ignore[attr-defined]  # not in the stubs
+
+
+def _tenant_or_none() -> TenantId | None:
+    scope = scope_or_none()
+    return None if scope is None else scope.tenant_id
+
+
+def _refuse_verbatim(params: Any) -> None:
+    """Raise UnprovenSqlError for a value that the driver would write as it is, unquoted."""
+    for value in params.values() if isinstance(params, Mapping) else params or ():
+        if isinstance(value, AsIs):
+            raise UnprovenSqlError(f"raw SQL is refused: it came as a value, {value}")
+        if isinstance(value, list | tuple):
+            _refuse_verbatim(value)
 
 
 class TenantDatabase(peewee.PostgresqlDatabase):
@@ -107,6 +144,7 @@ class TenantDatabase(peewee.PostgresqlDatabase):
     # -- running -----------------------------------------------------------------------
 
     def _run(self, sql: str, params: Any, tenant_id: TenantId) -> Any:
+        _refuse_verbatim(params)
         lone = self.is_closed()
         if lone:
             self.connect()
@@ -189,7 +227,7 @@ class TenantDatabase(peewee.PostgresqlDatabase):
 
     def manual_commit(self) -> Any:
         """Refused: the context rides on BEGIN, which must not be sent by hand."""
-        raise NotImplementedError("manual_commit() is not available: use atomic()")
+        raise UnscopableError("manual_commit() is not available: use atomic()")
 
 
 class _Transaction(peewee._transaction):

@@ -55,6 +55,10 @@ class MissingParentError(TenantError):
     """A row was about to refer to one that is deleted, if only softly."""
 
 
+class TooMuchError(TenantError):
+    """The rows that were asked for come to more text than one answer may have."""
+
+
 class RegistryError(TenantError):
     """A tenant, login or token cannot be made or found as asked."""
 

@@ -89,7 +89,8 @@ class ImportJob:
     """What an importer is given.
 
     It calls `ensure_tenant` before a tenant's first row, `reject` for every record it does
-    not import, and opens a scope per tenant with `actor` and `trace_id`. It commits about
+    not import, and opens a scope per tenant with `actor` and `trace_id`. It calls `guard`
+    first in each transaction, which raises where the tenant's rows are held. It commits about
     every `batch_lines` lines, and a second job on the same file doubles nothing.
     """
 
@@ -101,6 +102,7 @@ class ImportJob:
     now: datetime
     batch_lines: int = 5000
     progress: Progress = lambda _read, _size: None
+    guard: Callable[[], None] = lambda: None
 
 
 class Importer(Protocol):

@@ -171,22 +171,7 @@ class TenantModel(_Model):
     @classmethod
     def select(cls, *fields: Any) -> Any:
         """Return a query that serves the tenant under which it is executed, each time."""
-        return ScopedSelect(cls, fields or cls._meta.sorted_fields, is_default=not fields)
-
-
-class ScopedSelect(peewee.ModelSelect):
-    """A select whose cached rows are there for the tenant that executed it, and no other."""
-
-    _cached: tuple[uuid.UUID | None, Any] = (None, None)
-
-    @property
-    def _cursor_wrapper(self) -> Any:
-        tenant, rows = self._cached
-        return rows if rows is not None and tenant == _stamp() else None
-
-    @_cursor_wrapper.setter
-    def _cursor_wrapper(self, rows: Any) -> None:
-        self._cached = (_stamp(), rows)
+        return super().select(*fields)
 
 
 class GlobalModel(_Model):

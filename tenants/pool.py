@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,12 +26,14 @@ Connection = extensions.connection
 class Pool:
     """At most `size` connections to `dsn`, in autocommit mode.
 
+    A callable `dsn` is asked at the first connection: who never connects needs no password.
+
     `options` are passed to psycopg2.connect. Timeouts are in seconds.
     """
 
     def __init__(
         self,
-        dsn: str,
+        dsn: str | Callable[[], str],
         *,
         size: int = 8,
         timeout_s: float = 10.0,
@@ -98,6 +100,8 @@ class Pool:
             connection.close()
 
     def _connect(self) -> Connection:
+        if callable(self._dsn):
+            self._dsn = self._dsn()
         connection: Connection = psycopg2.connect(self._dsn, **self._options)
         connection.autocommit = True
         return connection

@@ -17,7 +17,7 @@ import peewee
 from peewee import Cast, Select, fn
 
 from config.clock import Clock
-from tenants.errors import MissingParentError
+from tenants.errors import MissingParentError, TooMuchError
 from tenants.filters import Compare, Filter, Is, OneOf, Order, all_of, expression_of, ordering_of
 from tenants.resource import Resource
 
@@ -27,6 +27,8 @@ Guard = Callable[[], None]
 Columns = Sequence[tuple[str, str]]
 
 DELETED_AT = "deleted_at"
+#: Characters of JSON that are taken from the database at once; beyond, TooMuchError is raised.
+MAX_JSON = 32 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +45,18 @@ class PageQuery:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """`json` is the text of an array of `count` objects; `total` is known where asked for."""
+    """`json` is the text of an array of `count` objects; `total` is known where asked for.
+
+    Raises TooMuchError for a text that was cut off at MAX_JSON.
+    """
 
     json: str
     count: int
     total: int | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.json) > MAX_JSON:
+            raise TooMuchError(f"the rows come to more than {MAX_JSON} characters of JSON")
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,9 +252,13 @@ class Repository:
         return complete
 
     def _written(self, write: Any, columns: Columns) -> Rows:
-        """Run a write and return its rows as JSON, in the same statement."""
-        names = list(dict.fromkeys(column for _, column in columns))
+        """Run a write and return its rows as JSON, in the same statement; without columns
+        only their number."""
+        names = list(dict.fromkeys(column for _, column in columns)) or ["id"]
         changed = write.returning(*(self._fields[name] for name in names)).cte("changed")
+        if not columns:
+            (count,) = self._one(Select((changed,), (fn.count(1),)).with_cte(changed))
+            return Rows("[]", count)
         shown = Select(
             (changed,),
             [peewee.Column(changed, column).alias(label) for label, column in columns],
@@ -292,6 +305,8 @@ class Repository:
 
 
 def _array(alias: str) -> Any:
-    """Return a JSON array of a subquery's rows, in their order, as text."""
+    """Return a JSON array of a subquery's rows, in their order, as text, cut off beyond
+    MAX_JSON."""
     rows = fn.json_agg(fn.row_to_json(peewee.Entity(alias)))
-    return Cast(fn.coalesce(rows, Cast(peewee.Value("[]", False), "json")), "text")
+    text = Cast(fn.coalesce(rows, Cast(peewee.Value("[]", False), "json")), "text")
+    return fn.left(text, MAX_JSON + 1)

@@ -17,8 +17,15 @@ DECLARE
     k tenure.context_key;
     tenant text := split_part(token, ':', 1);
 BEGIN
-    SELECT * INTO STRICT k FROM tenure.context_key;
+    -- A token serves where its message begins with it. What is injected stands behind that
+    -- beginning, and may have seen the token of another message to this very backend.
     -- IS NOT TRUE: a NULL anywhere must not pass.
+    IF starts_with(regexp_replace(left(current_query(), 300), '^BEGIN[ A-Z]*; ', ''),
+                   'SELECT tenure.set_tenant(''' || token || ''')') IS NOT TRUE THEN
+        RAISE EXCEPTION 'the tenant context is not at the beginning of its message'
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    SELECT * INTO STRICT k FROM tenure.context_key;
     IF (encode(sha256(k.token_outer || sha256(k.token_inner
             || convert_to(tenant || ':' || pg_backend_pid(), 'UTF8'))), 'hex')
         = split_part(token, ':', 2)) IS NOT TRUE THEN

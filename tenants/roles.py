@@ -101,3 +101,33 @@ def _close_database(cursor: Any) -> None:
     cursor.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, everyone))
     cursor.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO tenure_owner").format(name))
     cursor.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+    cursor.execute("SELECT pg_catalog.current_setting('is_superuser') = 'on'")
+    if cursor.fetchone()[0]:
+        # Only a superuser may; elsewhere they stay as the server's administrator left them.
+        for keepers, functions in _CLOSED_FUNCTIONS:
+            listed = sql.SQL(functions)
+            cursor.execute(sql.SQL("REVOKE EXECUTE ON FUNCTION {} FROM PUBLIC").format(listed))
+            kept = sql.SQL(keepers)
+            cursor.execute(sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(listed, kept))
+
+
+# Open to everybody by default, and blind to tenants: sessions of one role read and end one
+# another, and large objects are a store that all tenants would share. (Who keeps them, what.)
+_CLOSED_FUNCTIONS = (
+    (
+        "pg_read_all_stats, tenure_owner",
+        "pg_catalog.pg_stat_get_activity(integer),"
+        " pg_catalog.pg_stat_get_backend_activity(integer)",
+    ),
+    (
+        "pg_signal_backend, tenure_owner",
+        "pg_catalog.pg_terminate_backend(integer, bigint), pg_catalog.pg_cancel_backend(integer)",
+    ),
+    (
+        "tenure_owner",
+        "pg_catalog.lo_create(oid), pg_catalog.lo_creat(integer),"
+        " pg_catalog.lo_from_bytea(oid, bytea), pg_catalog.lo_get(oid),"
+        " pg_catalog.lo_get(oid, bigint, integer), pg_catalog.lo_put(oid, bigint, bytea),"
+        " pg_catalog.lo_open(oid, integer), pg_catalog.lo_unlink(oid)",
+    ),
+)

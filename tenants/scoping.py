@@ -41,17 +41,19 @@ from peewee import (
 
 from tenants.catalog import Kind
 from tenants.errors import NoTenantError, TenantMismatchError, UnscopableError
+from tenants.node_text import TEXTS, join_text
 
 TENANT_COLUMN = "tenant_id"
 
 #: Tells whether the table at a path (schema, name) is a tenant's or global; None if unknown.
 KindOf = Callable[[tuple[str, ...]], Kind | None]
 
-# The fragments peewee itself puts into a tree. Any other SQL() is the caller's text.
+# The fragments peewee itself puts into a tree. Any other SQL() is the caller's text. (FROM, of
+# EXTRACT, is not among them: with an Entity behind it, it would read a table.)
 _PEEWEE_FRAGMENTS = frozenset(
     {
         *("*", "1", "=", "AND", "ESCAPE", "DISTINCT", "NULL", "OVER", "ORDER BY", "PARTITION BY"),
-        *("CURRENT ROW", "GROUP", "TIES", "NO OTHERS", "EXCLUDE", "FROM", "WHERE", "interval"),
+        *("CURRENT ROW", "GROUP", "TIES", "NO OTHERS", "EXCLUDE", "WHERE", "interval"),
         *("UNBOUNDED FOLLOWING", "UNBOUNDED PRECEDING", "CASE", "WHEN", "THEN", "ELSE", "END"),
         *("INSERT", "ON CONFLICT", "ON CONFLICT ON CONSTRAINT", "EXCLUDED", "DO UPDATE SET"),
         *("DO NOTHING", "ROWS BETWEEN", "RANGE BETWEEN", "GROUPS BETWEEN"),
@@ -178,6 +180,7 @@ def _select(ctx: ScopedContext, query: Any) -> Any:
 def _source(ctx: ScopedContext, source: Any) -> Any:
     """Return a FROM item that the handlers scope; raises UnscopableError for any other."""
     if isinstance(source, Join):
+        _note(ctx, join_text(source.join_type))
         left, right = _source(ctx, source.lhs), _source(ctx, source.rhs)
         if left is source.lhs and right is source.rhs:
             return source
@@ -349,6 +352,27 @@ def _fragment(ctx: ScopedContext, fragment: SQL) -> Any:
     return fragment.__sql__(ctx)
 
 
+def _carrier(text_of: Callable[[Any], str | None]) -> Handler:
+    """Return the handler of nodes whose text may be the caller's own."""
+
+    def handler(ctx: ScopedContext, node: Any) -> Any:
+        _note(ctx, text_of(node))
+        return node.__sql__(ctx)
+
+    return handler
+
+
+def _note(ctx: ScopedContext, text: str | None) -> None:
+    if text is not None:
+        ctx.fragments.append(text)
+
+
+def _compiled(ctx: ScopedContext, tree: Context) -> Any:
+    # Compiled elsewhere, by somebody who may not have scoped it.
+    ctx.fragments.append("".join(tree._sql))  # type: ignore[attr-defined]  # not in the stubs
+    return tree.__sql__(ctx)
+
+
 def _raw(ctx: ScopedContext, query: Any) -> Any:
     ctx.fragments.append(query._sql)
     return query.__sql__(ctx)
@@ -413,6 +437,8 @@ _HANDLERS: tuple[tuple[type, Handler], ...] = (
     (peewee.RawQuery, _raw),
     (Model, _model_instance),
     (SQL, _fragment),
+    (Context, _compiled),
+    *((kind, _carrier(text_of)) for kind, text_of in TEXTS),
 )
 _by_type: dict[type, Handler | None] = {}
 

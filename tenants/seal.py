@@ -2,8 +2,9 @@
 
 `tenure.set_tenant(token)` accepts a tenant only with proof that the caller holds the
 installation's context key, so SQL injected under the application's role cannot name
-another tenant. The token is bound to the backend's process id: sessions of one role see
-each other's queries in pg_stat_activity, and a token must not serve elsewhere.
+another tenant. The token is bound to the backend's process id, so that one that was seen
+(in a log, in pg_stat_activity) does not serve elsewhere, and accepted only where a message
+begins with it, so that it does not serve there again: a pool's backends serve every tenant.
 HMAC-SHA-256 (RFC 2104).
 """
 

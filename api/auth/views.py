@@ -83,7 +83,10 @@ def auth_blueprint(identity: Identity, limiter: Limiter) -> Blueprint:
             if as_json:
                 raise _problem(refused) from None
             return _page(refused)
-        # A token from before the login must not serve after it.
+        # Neither a session nor a CSRF token from before the login serves after it.
+        former = request.cookies.get(COOKIE)
+        if former:
+            close_session(identity.connections, former)
         flask.session.clear()
         flask.g.pop("csrf_token", None)
         response: Response

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +64,12 @@ def command(
     with failures():
         base = load_settings()
     configure_logging("console", "warning")
-    # SIGTERM ends the demo as Ctrl-C does, and everything it started with it.
-    signal.signal(signal.SIGTERM, _interrupt)
+    # All of these end the demo as Ctrl-C does, and everything it started with it; also where
+    # a script that starts it in the background has Ctrl-C ignored.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     place = Place(data_dir.resolve(), base)
-    chosen = port or _free_port()
+    chosen = _port(port, say=output_format == "text")
     base_url = f"http://127.0.0.1:{chosen}"
     text = output_format == "text"
     try:
@@ -87,10 +90,12 @@ def command(
                         "verification": verification.to_json(),
                     }
                     if text:
-                        _print_summary(note, report, place)
+                        _print_run(report)
                     elif exit_after:
                         echo_json(summary)
                     if not exit_after:
+                        if text:
+                            _print_ways_in(note, report, place)
                         _serve(children, text)
             finally:
                 installation.close()
@@ -110,16 +115,28 @@ def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _free_port() -> int:
-    for port in (DEFAULT_PORT, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise Failure("there is no free port on 127.0.0.1")
+def _port(wanted: int | None, *, say: bool) -> int:
+    """Return the port to serve on; raises Failure where the wanted one is in use."""
+    if _is_free(wanted or DEFAULT_PORT):
+        return wanted or DEFAULT_PORT
+    if wanted:
+        raise Failure(f"port {wanted} on 127.0.0.1 is in use")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    if say:
+        click.echo(f"port {DEFAULT_PORT} is in use: serving on {port}")
+    return port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def _already(place: Place) -> str:
@@ -128,14 +145,14 @@ def _already(place: Place) -> str:
     return f"a demo runs in {place.folder} already{where}; --data-dir DIR starts another"
 
 
-def _serve(children: Sequence[subprocess.Popen[bytes]], text: bool) -> None:
+def _serve(children: Mapping[str, subprocess.Popen[bytes]], text: bool) -> None:
     if text:
         click.echo("\nServing until Ctrl-C.")
     ended = threading.Event()
     while not ended.wait(0.5):
-        for child in children:
+        for name, child in children.items():
             if child.poll() is not None:
-                raise Failure(f"a child process ended with {child.returncode}; see its log")
+                raise Failure(f"`tenure {name}` ended with {child.returncode}: see {name}.log")
 
 
 def _say_nothing(_step: Step) -> None:
@@ -149,12 +166,19 @@ def _tell(step: Step) -> None:
     click.echo(f"{step.name:10} {mark}  {step.seconds:5.1f} s  {step.detail}")
 
 
-def _print_summary(note: dict[str, Any], report: RunReport, place: Place) -> None:
-    tenant, other = note["tenants"][0], note["tenants"][1]
-    base, token = note["base_url"], tenant["tokens"]["viewer"]
+def _print_run(report: RunReport) -> None:
+    if not report.rows:
+        click.echo("\nWhat the retention pass did: nothing was due.")
+        return
     click.echo("\nWhat the retention pass did:")
     for table, rows in sorted(report.deleted().items()):
         click.echo(f"  {rows:8,}  {table}")
+
+
+def _print_ways_in(note: dict[str, Any], report: RunReport, place: Place) -> None:
+    tenant, other = note["tenants"][0], note["tenants"][1]
+    base, token = note["base_url"], tenant["tokens"]["viewer"]
+    tenure = Path(sys.executable).with_name("tenure")
     click.echo(
         f"""
 Auditors' pages  {base}/console
@@ -171,5 +195,6 @@ Worth trying:
   curl -s '{base}/v1/invoices'                                  # nobody: 401
 
 All logins and tokens: {place.note}
-Any command in {place.folder} works on this demo, such as: tenure retention status"""
+Commands on this demo, while it runs:
+  cd {shlex.quote(str(place.folder))} && {shlex.quote(str(tenure))} retention status"""
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from api.cli.support import (
 )
 from api.wiring import Installation, owner_of
 from config.trace import new_trace_id
+from retention.holds import pass_gate
 from retention.policy_file import load_policies
 from tenants.connections import RoleConnections
 from tenants.context import TenantId
@@ -67,6 +69,7 @@ def command(
     """Import FILE with the domain's importer NAME.
 
     Can be stopped and run again: nothing is doubled. Tenants that are missing are made.
+    Stops at a tenant under legal hold: an import changes rows that are there.
     Policies of imported tenants start paused.
 
     \b
@@ -92,6 +95,7 @@ def command(
                 now=installation.clock.now(),
                 batch_lines=batch_lines,
                 progress=_progress(),
+                guard=partial(pass_gate, installation.app),
             )
         )
     report = _report(summary, tenants.slugs, reject.path, time.monotonic() - started)

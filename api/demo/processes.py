@@ -6,7 +6,7 @@ import http.client
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -15,18 +15,18 @@ from config.errors import ConfigError
 _READY_S = 30.0
 _STOP_S = 25.0
 # -P: what lies in the demo's folder, where the children run, is not imported.
-_TENURE = (sys.executable, "-P", "-c", "from api.cli import main; main()")
+_TENURE = (sys.executable, "-P", "-c", "from api.demo.child import main; main()")
 
 
 @contextmanager
-def running(folder: Path, port: int) -> Iterator[Sequence[subprocess.Popen[bytes]]]:
+def running(folder: Path, port: int) -> Iterator[Mapping[str, subprocess.Popen[bytes]]]:
     """Serve and tick for the block; logs go to files in `folder`.
 
     Raises ConfigError with the end of the log when the server does not get ready.
     """
     with ExitStack() as stack:
-        children = [stack.enter_context(_child(folder, name)) for name in ("serve", "worker")]
-        _wait_ready(children[0], folder / "serve.log", port)
+        children = {name: stack.enter_context(_child(folder, name)) for name in ("serve", "worker")}
+        _wait_ready(children["serve"], folder / "serve.log", port)
         yield children
 
 
@@ -36,7 +36,8 @@ def _child(folder: Path, name: str) -> Iterator[subprocess.Popen[bytes]]:
         child = subprocess.Popen(  # noqa: S603 - our own command
             [*_TENURE, name],
             cwd=folder,
-            stdin=subprocess.DEVNULL,
+            # Never written to: it closes when we are gone, however that came about.
+            stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
             # A Ctrl-C in the terminal goes to us; we stop the children, in order.

@@ -262,6 +262,7 @@ def _select(text: str) -> tuple[SelectItem, ...] | None:
     """Parse `id,total:amount`; None for every column."""
     reader = _Reader(text, "select parameter")
     items: dict[str, SelectItem] = {}
+    shown: dict[str, str] = {}
     star = False
     if text == "":
         return None
@@ -272,6 +273,9 @@ def _select(text: str) -> tuple[SelectItem, ...] | None:
             item = _select_item(reader)
             if items.setdefault(item.label, item) != item:
                 raise reader.fail(f"another label than {item.label!r}, which is taken")
+            # Under a thousand labels a long text would be a thousand times as long.
+            if shown.setdefault(item.column, item.label) != item.label:
+                raise reader.fail("each column once")
         if not reader.skip(","):
             break
     reader.end()

@@ -22,7 +22,7 @@ MAX_LIMIT = 1000
 
 @dataclass(frozen=True)
 class Insert:
-    """Rows to insert, and what to show of them."""
+    """Rows to insert, and what to show of them: nothing, unless they are asked for."""
 
     rows: tuple[Mapping[str, object], ...]
     columns: Columns
@@ -30,7 +30,7 @@ class Insert:
 
 @dataclass(frozen=True)
 class Change:
-    """Rows to change or delete: `changes` is empty for a delete."""
+    """Rows to change or delete: `changes` is empty for a delete, `columns` as in `Insert`."""
 
     where: Filter
     changes: Mapping[str, object]
@@ -69,19 +69,19 @@ def plan_insert(request: ApiRequest, view: ResourceView, body: object) -> Insert
     """Return the rows to insert; raises Problem."""
     query = request.query
     _refuse(query, "conditions", "order", "limit", "offset")
-    return Insert(tuple(view.new_rows(_picked(query, body))), plan_columns(query, view))
+    return Insert(tuple(view.new_rows(_picked(query, body))), _answered(request, view))
 
 
 def plan_update(request: ApiRequest, view: ResourceView, body: object) -> Change:
     """Return what to change where; raises Problem, also without any filter."""
     where = _plan_change(request.query, view, "UPDATE")
-    return Change(where, view.changes(body), plan_columns(request.query, view))
+    return Change(where, view.changes(body), _answered(request, view))
 
 
 def plan_delete(request: ApiRequest, view: ResourceView) -> Change:
     """Return what to delete; raises Problem, also without any filter."""
     where = _plan_change(request.query, view, "DELETE")
-    return Change(where, {}, plan_columns(request.query, view))
+    return Change(where, {}, _answered(request, view))
 
 
 def plan_columns(query: ParsedQuery, view: ResourceView) -> Columns:
@@ -89,6 +89,11 @@ def plan_columns(query: ParsedQuery, view: ResourceView) -> Columns:
     if query.select is None:
         return tuple((column, column) for column in view.columns)
     return tuple((item.label, view.attribute(item.column).name) for item in query.select)
+
+
+def _answered(request: ApiRequest, view: ResourceView) -> Columns:
+    columns = plan_columns(request.query, view)
+    return columns if request.prefer.returns == "representation" else ()
 
 
 def plan_where(query: ParsedQuery, view: ResourceView) -> Filter | None:

@@ -39,8 +39,9 @@ _KEYS_PER_QUERY = 1000
 def import_online_retail(job: ImportJob) -> ImportSummary:
     """Import the job's file.
 
-    Raises ImportFileError when the file is unreadable, damaged or another kind of file;
-    whatever was committed before stays, and the next run goes on from there.
+    Raises ImportFileError when the file is unreadable, damaged or another kind of file, and
+    whatever the job's guard raises; what was committed before stays, and the next run goes on
+    from there.
     """
     sha256 = fingerprint(job.source)
     size = job.source.stat().st_size
@@ -116,6 +117,7 @@ class _Tenants:
                 tenant_scope(tenant.id, actor=job.actor, trace_id=job.trace_id),
                 database.atomic(),
             ):
+                job.guard()
                 written = _write(job, self._sha256, tenant.waiting)
             tenant.imported += written
             tenant.already_there += len(tenant.waiting) - written

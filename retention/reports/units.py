@@ -5,7 +5,7 @@ Pure: plan and records come in, judgements come out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -135,7 +135,7 @@ def unit_lines(
                 due=unit.due,
                 due_deleted=roots,
                 due_left=max(0, unit.due - roots),
-                kept=tuple(KeptLine(k.reason, k.rows, k.detail) for k in unit.kept),
+                kept=tuple(_still_kept(unit, max(0, unit.due - roots))),
                 unexplained=max(0, unit.due - roots - sum(k.rows for k in unit.kept)),
                 planned=unit.rows,
                 deleted=was.rows,
@@ -168,6 +168,19 @@ def unit_lines(
             )
         )
     return tuple(lines)
+
+
+def _still_kept(unit: Unit, left: int) -> Iterator[KeptLine]:
+    """Yield why the `left` rows were kept, by the plan's reasons.
+
+    A row that the plan kept because another referred to it goes all the same once an earlier
+    policy of the run has taken that other one; so this reason comes last.
+    """
+    for kept in sorted(unit.kept, key=lambda k: k.reason == "referenced"):
+        rows = min(kept.rows, left)
+        left -= rows
+        if rows:
+            yield KeptLine(kept.reason, rows, kept.detail)
 
 
 def outcome(unit: Unit, deleted: int, roots: int, *, same_terms: bool) -> Outcome:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import stat
 import subprocess
 import time
@@ -75,7 +76,7 @@ def test_it_stops_all_it_started(folder: Path, first: dict[str, Any]) -> None:
         httpx.get(first["base_url"])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_second_start_keeps_the_data_and_serves_until_it_is_stopped(
     folder: Path, first: dict[str, Any], number: signal.Signals
 ) -> None:
@@ -118,6 +119,38 @@ def test_a_second_start_keeps_the_data_and_serves_until_it_is_stopped(
         httpx.get(f"http://127.0.0.1:{port}")
     with pytest.raises(psycopg2.OperationalError):
         psycopg2.connect(before["database"]["tenure_app"], connect_timeout=2)
+
+
+def test_a_demo_that_is_killed_leaves_nobody_serving(folder: Path, first: dict[str, Any]) -> None:
+    port = free_port()
+    log = folder / "killed.out"
+    with log.open("wb") as out:
+        demo = subprocess.Popen(
+            [TENURE, "demo", "--data-dir", str(folder), "--port", str(port)],
+            env=clean_environment(),
+            stdout=out,
+            stderr=out,
+        )
+    wait_until_ready(f"http://127.0.0.1:{port}", demo, log)
+    demo.kill()
+    demo.wait()
+    give_up = time.monotonic() + 30
+    while time.monotonic() < give_up:
+        try:
+            httpx.get(f"http://127.0.0.1:{port}/healthz")
+        except httpx.TransportError:
+            break
+        time.sleep(0.1)
+    with pytest.raises(httpx.TransportError):
+        httpx.get(f"http://127.0.0.1:{port}/healthz")
+
+
+def test_a_port_in_use_is_said_before_anything_is_done(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = tenure("demo", "--data-dir", str(tmp_path / "d"), "--port", port, expect=2)
+    assert f"port {port} on 127.0.0.1 is in use" in done.stderr
+    assert not (tmp_path / "d").exists()
 
 
 @pytest.fixture

@@ -1,0 +1,84 @@
+"""What one request of a tenant's user may make the server do: little asked, little done."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from tenants import repository
+
+from .conftest import Tenant
+
+NOBODY = "00000000-0000-7000-8000-000000000000"
+
+
+def post_text(tenant: Tenant, path: str, body: str):
+    headers = tenant.headers(Content_Type="application/json")
+    return tenant.client.post(path, data=body, headers=headers)
+
+
+def note(tenant: Tenant, body: str) -> None:
+    tenant.create("notes", subject_type="customer", subject_id=NOBODY, body=body)
+
+
+def test_a_body_of_empty_rows_is_not_answered_with_an_error_for_each(acme: Tenant) -> None:
+    response = post_text(acme, "/v1/invoices", "[" + ",".join(["{}"] * 5_000) + "]")
+    assert response.status_code == 422
+    assert len(response.json["errors"]) == 100
+    assert "10000 errors" in response.json["details"]
+
+
+def test_a_body_of_unknown_keys_is_not_answered_with_an_error_for_each(acme: Tenant) -> None:
+    body = "{" + ",".join(f'"k{n}":1' for n in range(5_000)) + "}"
+    response = post_text(acme, "/v1/invoices", body)
+    assert response.status_code == 422
+    assert len(response.data) < 50_000
+
+
+def test_a_body_holds_so_many_rows_and_no_more(acme: Tenant) -> None:
+    rows = [{"sku": str(n), "unit_price": 1} for n in range(10_001)]
+    response = acme.call("POST", "/v1/products", json=rows)
+    assert (response.status_code, response.json["code"]) == (413, "too_many_rows")
+    assert acme.call("POST", "/v1/products", json=rows[:-1]).status_code == 201
+
+
+def test_a_column_is_shown_once_and_not_under_two_thousand_labels(acme: Tenant) -> None:
+    note(acme, "x" * 10_000)
+    many = ",".join(f"a{n}:body" for n in range(1_500))
+    response = acme.get(f"/v1/notes?select={many}")
+    assert (response.status_code, response.json["code"]) == (400, "PGRST100")
+    assert acme.get("/v1/notes?select=id,text:body").status_code == 200
+
+
+@pytest.fixture
+def small_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repository, "MAX_JSON", 10_000)
+
+
+@pytest.mark.usefixtures("small_answers")
+def test_an_answer_that_would_be_too_large_is_refused(acme: Tenant) -> None:
+    for _ in range(3):
+        note(acme, "ß" * 4_000)
+    response = acme.get("/v1/notes")
+    assert (response.status_code, response.json["code"]) == (400, "too_much")
+    assert len(acme.get("/v1/notes?limit=2").json) == 2
+
+
+@pytest.mark.usefixtures("small_answers")
+def test_a_write_whose_answer_would_be_too_large_is_undone(acme: Tenant) -> None:
+    for _ in range(3):
+        note(acme, "x" * 10)
+    path = "/v1/notes?id=not.is.null"
+    large = {"body": "y" * 4_000}
+    response = acme.call("PATCH", path, json=large, Prefer="return=representation")
+    assert response.json["code"] == "too_much"
+    assert {row["body"] for row in acme.get("/v1/notes").json} == {"x" * 10}
+    assert acme.call("PATCH", path, json=large).status_code == 204
+
+
+def test_a_text_too_long_for_its_index_is_the_clients_error(acme: Tenant) -> None:
+    number = random.Random(1).randbytes(8_000).hex()
+    row = {"number": number, "name": "n", "country": "c"}
+    response = acme.call("POST", "/v1/customers", json=row)
+    assert (response.status_code, response.json["code"]) == (400, "54000")

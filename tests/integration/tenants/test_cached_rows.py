@@ -1,0 +1,64 @@
+"""peewee keeps the rows of an executed query in the query. A query may be kept by a module and
+outlive a request: what one tenant's request left in it is nothing for the next one's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from peewee import Select, Table
+from shop.models import Customer
+
+from tenants.errors import NoTenantError
+from tenants.models import database
+
+from .conftest import Pair, scope_of
+
+QUERIES: dict[str, Callable[[], Any]] = {
+    "model": lambda: Customer.select(Customer.name).tuples(),
+    "alias": lambda: (c := Customer.alias("c")).select(c.name).tuples(),
+    "union": lambda: (  # noqa: PLW0108 - made anew for each test
+        Customer.select(Customer.name).where(Customer.number == "0")
+        | Customer.select(Customer.name)
+    ).tuples(),
+    "derived": lambda: (
+        (q := Customer.select(Customer.name.alias("n")).alias("q")).select_from(q.c.n).tuples()
+    ),
+    "cte": lambda: (
+        (c := Customer.select(Customer.name.alias("n")).cte("c")).select_from(c.c.n).tuples()
+    ),
+    "bare select": lambda: Select([Customer], [Customer.name]).bind(database.obj).tuples(),
+    "bare table": lambda: (
+        (t := Table("customers", schema="shop").bind(database.obj)).select(t.c.name).tuples()
+    ),
+    "raw": lambda: Customer.raw(
+        "SELECT name FROM shop.customers WHERE tenant_id = tenure.current_tenant()"
+    ).tuples(),
+}
+
+
+@pytest.mark.parametrize("how", QUERIES)
+def test_rows_kept_in_a_query_are_not_served_to_another_tenant(pair: Pair, how: str) -> None:
+    query = QUERIES[how]()
+    for tenant_id in (pair.a, pair.b, pair.a):
+        with scope_of(tenant_id):
+            assert {name.partition(":")[0] for (name,) in query} == {str(tenant_id)}
+            assert len(query) == (2 if tenant_id == pair.a else 3)
+
+
+@pytest.mark.parametrize("how", QUERIES)
+def test_rows_kept_in_a_query_are_not_served_without_a_tenant(pair: Pair, how: str) -> None:
+    query = QUERIES[how]()
+    with scope_of(pair.a):
+        assert len(query) == 2
+    with pytest.raises(NoTenantError):
+        list(query)
+
+
+def test_rows_that_a_write_returned_are_not_served_to_another_tenant(pair: Pair) -> None:
+    query = Customer.update(country="FR").returning(Customer.name).tuples()
+    with scope_of(pair.a):
+        assert len(list(query.execute())) == 2
+    with scope_of(pair.b):
+        assert {name.partition(":")[0] for (name,) in query} == {str(pair.b)}
