@@ -126,7 +126,7 @@ class Settings(BaseModel):
         None,
         "a URL like postgresql://user:password@host:5432/dbname, special characters "
         "percent-encoded",
-        "PostgreSQL to work on, as a role that may create roles; the embedded one if unset",
+        "PostgreSQL to work on, as a role that may create roles; without it, `demo` runs its own",
         repr=False,
     )
     owner_password: _Password | None = _field(None, _TEXT, "password of the role tenure_owner")

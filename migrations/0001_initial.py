@@ -365,7 +365,6 @@ ACCESS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("verifications", "tenure_auditor", ("SELECT",), "true"),
     ("verification_results", "tenure_retention", ("SELECT", "INSERT"), "true"),
     ("verification_results", "tenure_auditor", ("SELECT",), "true"),
-    ("cross_tenant_reads", "tenure_app", ("INSERT",), "true"),
     ("cross_tenant_reads", "tenure_retention", ("INSERT",), "true"),
     ("cross_tenant_reads", "tenure_auditor", ("SELECT",), "true"),
 )

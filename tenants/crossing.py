@@ -57,6 +57,8 @@ def cross_tenant(
 ) -> Iterator[CrossTenantReader]:
     """Read across tenants inside the block, for a `reason` that auditors will read.
 
+    `recorder` is tenure_retention: who serves tenants cannot write this evidence.
+
     Raises TenantError without a reason, and NestedTenantError inside a tenant's scope:
     who serves a tenant does not look at others in the same breath.
     """

@@ -37,7 +37,7 @@ def command() -> None:
     """
 
 
-@command.command()
+@command.command(epilog="\b\nExample:\n  tenure migrate up")
 @click.option(
     "--roles/--no-roles",
     default=None,
@@ -62,7 +62,7 @@ def up(ctx: click.Context, roles: bool | None) -> None:
         click.echo("nothing to apply")
 
 
-@command.command()
+@command.command(epilog="\b\nExample:\n  tenure migrate down --package shop --yes")
 @click.option("--package", help="Whose last migration to take down. Default: the domain's.")
 @click.confirmation_option(prompt="Take the last migration down? Its tables go with their rows.")
 @click.pass_context
@@ -77,7 +77,7 @@ def down(ctx: click.Context, package: str | None) -> None:
         click.echo("nothing to take down")
 
 
-@command.command()
+@command.command(epilog="\b\nExample:\n  tenure migrate status --format json")
 @format_option
 @click.pass_context
 def status(ctx: click.Context, output_format: str) -> None:
@@ -105,7 +105,7 @@ def status(ctx: click.Context, output_format: str) -> None:
         ctx.exit(1)
 
 
-@command.command()
+@command.command(epilog="\b\nExample:\n  tenure migrate catalog --output catalog.json")
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),

@@ -20,7 +20,7 @@ def command() -> None:
     """Create and list tenants."""
 
 
-@command.command()
+@command.command(epilog='\b\nExample:\n  tenure tenants create "Acme Ltd" --slug acme')
 @click.argument("name")
 @click.option("--slug", help="Short name for commands and URLs. Default: made of NAME.")
 @format_option
@@ -36,7 +36,7 @@ def create(ctx: click.Context, name: str, slug: str | None, output_format: str) 
         click.echo(f"{tenant_id}  {slug}")
 
 
-@command.command("list")
+@command.command("list", epilog="\b\nExample:\n  tenure tenants list --format json")
 @format_option
 @click.pass_context
 def list_(ctx: click.Context, output_format: str) -> None:

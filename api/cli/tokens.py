@@ -24,7 +24,9 @@ def command() -> None:
     """
 
 
-@command.command()
+@command.command(
+    epilog="\b\nExample:\n  tenure tokens issue --tenant acme --email ada@example.org --name ci"
+)
 @click.option("--tenant", "tenant", metavar="SLUG", required=True)
 @click.option("--email", required=True, help="The member the token acts for.")
 @click.option("--name", required=True, help="What the token is for.")
@@ -49,7 +51,7 @@ def issue(
         click.echo(f"{token_id}  {token}")
 
 
-@command.command()
+@command.command(epilog="\b\nExample:\n  tenure tokens revoke 0190a2f4-5e6f-7a80-9b1c-2d3e4f5a6b7c")
 @click.argument("token_id", type=click.UUID)
 @click.pass_context
 def revoke(ctx: click.Context, token_id: uuid.UUID) -> None:

@@ -37,7 +37,9 @@ def _ask(password_stdin: bool) -> str:
         raise Failure(str(error)) from error
 
 
-@command.command()
+@command.command(
+    epilog="\b\nExample:\n  tenure users create ada@example.org --tenant acme --role owner"
+)
 @click.argument("email")
 @click.option("--tenant", "tenant", metavar="SLUG", help="Make the login a member of this tenant.")
 @click.option("--role", type=click.Choice(MEMBER_ROLES), help="Its role there.")
@@ -82,7 +84,9 @@ def create(
         click.echo(f"{login_id}  {email.lower()}")
 
 
-@command.command()
+@command.command(
+    epilog="\b\nExample:\n  tenure users join ada@example.org --tenant acme --role viewer"
+)
 @click.argument("email")
 @click.option("--tenant", "tenant", metavar="SLUG", required=True)
 @click.option("--role", type=click.Choice(MEMBER_ROLES), required=True)

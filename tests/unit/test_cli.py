@@ -28,20 +28,13 @@ def walk(group: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str
 ALL = sorted(walk(command))
 
 
-@pytest.mark.parametrize("path", [p for p in ALL if len(p) == 1], ids=" ".join)
-def test_help_has_an_example(path: tuple[str, ...]) -> None:
-    shown = CliRunner().invoke(command, [*path, "--help"])
-    assert shown.exit_code == 0
-    assert "Example" in shown.output
-    assert f"tenure {' '.join(path)}" in shown.output.partition("Example")[2]
-
-
-@pytest.mark.parametrize("path", [p for p in ALL if len(p) > 1], ids=" ".join)
-def test_subcommands_say_what_they_do(path: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+def test_help_says_what_it_does_and_has_an_example(path: tuple[str, ...]) -> None:
     shown = CliRunner().invoke(command, [*path, "--help"])
     assert shown.exit_code == 0
     lines = [line for line in shown.output.splitlines() if line.strip()]
     assert lines[1].strip() not in ("", "Options:")
+    assert f"tenure {' '.join(path)}" in shown.output.partition("Example")[2]
 
 
 def test_the_list_of_commands_imports_none_of_them() -> None:

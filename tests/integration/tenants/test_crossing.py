@@ -26,7 +26,7 @@ def cross(installation: Installation) -> Callable[[str], Any]:
     def enter(reason: str) -> AbstractContextManager[CrossTenantReader]:
         return cross_tenant(
             installation.verifier,
-            installation.app_connections,
+            installation.retention,
             reason=reason,
             actor="command:test",
             trace_id=TRACE,

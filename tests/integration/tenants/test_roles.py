@@ -130,6 +130,7 @@ MAY_NOT: dict[str, tuple[str, ...]] = {
         "SELECT * FROM tenure.batches",
         "INSERT INTO tenure.holds SELECT * FROM tenure.holds",
         "UPDATE tenure.tenants SET name = 'x'",
+        "INSERT INTO tenure.cross_tenant_reads SELECT * FROM tenure.cross_tenant_reads",
     ),
 }
 
