@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from flask import Blueprint, Response, jsonify, render_template
+from flask import Blueprint, Response, jsonify, redirect, render_template
+from werkzeug.wrappers import Response as WerkzeugResponse
 
 from api.openapi import openapi_document, operations
 from api.query.plan import DEFAULT_LIMIT, MAX_LIMIT
@@ -28,6 +29,10 @@ def documents_blueprint(views: Mapping[str, ResourceView], *, version: str) -> B
     @routes.get("/openapi.json")
     def openapi() -> Response:
         return jsonify(document)
+
+    @routes.get("/")
+    def root() -> WerkzeugResponse:
+        return redirect("/docs")
 
     @routes.get("/docs")
     def docs() -> str:

@@ -38,7 +38,8 @@ ACTOR = "command:import"
 
 @click.command(
     name="import",
-    epilog="Exit codes: 0 imported (rejected lines included), 2 wrong usage or failure.",
+    epilog="Exit codes: 0 imported (some lines may be rejected), 1 every line was rejected,"
+    " 2 wrong usage or failure.",
 )
 @click.argument("name")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -106,6 +107,8 @@ def command(
         _print(report)
     if not summary.adds_up:
         raise click.ClickException(f"the counts do not add up to the {summary.lines} lines of FILE")
+    if summary.rejected and not summary.imported and not summary.already_there:
+        ctx.exit(1)
 
 
 class _Tenants:

@@ -77,3 +77,8 @@ def test_a_row_that_somebody_else_holds_is_busy_not_an_error(cluster, service) -
         other.close()
     assert client.patch(path, json={"name": "y"}, headers=acme.headers()).status_code == 204
     opened.close()
+
+
+def test_the_root_leads_to_the_documents(service) -> None:
+    answer = service.app.test_client().get("/")
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/docs")

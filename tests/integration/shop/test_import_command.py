@@ -125,7 +125,7 @@ def test_a_country_whose_slug_is_another_tenants_is_not_mixed_into_it(
     owner_sql("UPDATE tenure.tenants SET name = 'France SA' WHERE slug = 'france'")
     path = dirty_file(["1,A,B,1,01/12/2010 08:26,2.55,,France\n"])
     code, out, _ = outcome(command("online-retail", path, "--format", "json"))
-    assert code == 0
+    assert code == 1
     report = json.loads(out)
     assert (report["imported"], report["rejected"]) == (0, 1)
     assert (
@@ -161,7 +161,7 @@ def test_rejects_go_to_the_working_directory_where_files_own_cannot_be_written(
     # Also where the tests run as root: no file can be made under a name that is a folder.
     path.with_name("retail.csv.rejects.csv").mkdir()
     code, out, err = outcome(command("online-retail", path))
-    assert (code, err) == (0, "")
+    assert (code, err) == (1, "")
     assert (tmp_path / "cwd" / "retail.csv.rejects.csv").read_text().count("\n") == 2
     assert str(tmp_path / "cwd" / "retail.csv.rejects.csv") in out
 
@@ -170,3 +170,12 @@ def test_the_help_has_an_example(command: Command) -> None:
     code, out, _ = outcome(command("--help"))
     assert code == 0
     assert "tenure import online-retail" in out
+
+
+def test_a_file_of_which_nothing_is_taken_is_work_not_done(
+    command: Command, dirty_file: Write
+) -> None:
+    path = dirty_file(["1,A,x,many,01/12/2010 08:26,1,1,France\n"])
+    code, out, _ = outcome(command("online-retail", path, "--format", "json"))
+    assert code == 1
+    assert json.loads(out)["rejected"] == 1
