@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench fmt clean
+.PHONY: help setup demo test check bench soak fmt clean
 
 help: ## List these targets
 	@echo "Usage: make TARGET [ARGS='..']    (demo also takes PORT=N and DATA_DIR=DIR)"
@@ -30,6 +30,11 @@ check: ## Format, lint, types, import contracts, and the SQL gate over this repo
 bench: ## Measure against the baselines; a ceiling passed fails
 	@sh scripts/setup.sh -q dev
 	@exec .venv/bin/python -m benchmarks $(ARGS)
+
+soak: ## Fuzz and kill for a quarter of an hour; SEED=N; the log goes to docs/evidence
+	@sh scripts/setup.sh -q dev
+	@exec .venv/bin/pytest -v -n logical --maxprocesses 4 -o python_files='soak_*.py' tests/soak \
+		--seed "$(or $(SEED),1)" --soak-log docs/evidence/soak.log $(ARGS)
 
 fmt: ## Format the sources and fix what can be fixed
 	@sh scripts/setup.sh -q dev

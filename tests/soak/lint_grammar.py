@@ -25,7 +25,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "orgs": ("id",),
     "c": ("org", "id", "x"),
 }
-_WEIGHTS = {"t": 6, "s": 5, "g": 3, "gt": 3, "n": 2, "items": 2, "orgs": 1, "c": 1}
+_WEIGHTS = {"t": 6, "s": 5, "g": 3, "gt": 3, "n": 4, "items": 2, "orgs": 1, "c": 1}
 _KEYS = {"t": ("org, id",), "s": ("org, id",), "g": ("id", "org, id"), "gt": ("org, id",),
          "c": ("org, id",)}  # fmt: skip
 SOURCE = "tenure.current_tenant()"
@@ -59,7 +59,7 @@ class Grammar:
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
-        self.sloppy = rng.choice((0.0, 0.0, 0.0, 0.04, 0.1, 0.3))
+        self.sloppy = rng.choice((0.0, 0.08, 0.2, 0.4, 0.6, 0.8))
         self.value = rng.choice(("1", "1", "1", SOURCE))
         self.numbers = itertools.count(1)
         self.tables: list[Source] = []  # WITH queries that may be read
@@ -178,9 +178,9 @@ class Grammar:
             sql += f" ORDER BY {self.positions(width)} LIMIT {self.literal()}"
         return Query(sql, arms[0].columns, arms[0].tenant, all(a.bound for a in arms))
 
-    @staticmethod
-    def positions(width: int) -> str:
-        return ", ".join(str(index + 1) for index in range(width))
+    def positions(self, width: int) -> str:
+        """ORDER BY everything; downwards as well, or the first tenant would always win."""
+        return ", ".join(f"{index + 1}{self.rng.choice(('', ' DESC'))}" for index in range(width))
 
     def block(
         self,
@@ -211,9 +211,11 @@ class Grammar:
             items.append(tenant)
         while len(items) < width:
             if self.chance(0.08) and tenant:
-                items.append(self.window(sources, tenant))
+                items.append(self.window(sources, None if self.slips() else tenant))
             else:
                 items.append(self.expression(sources, outer, depth))
+        if defer and len(items) > 1 and self.chance(0.12):
+            items[-1] = self.window(sources, tenant if self.chance(0.5) else None)
         order = list(range(len(items)))
         if self.slips():
             self.rng.shuffle(order)
@@ -228,12 +230,12 @@ class Grammar:
         distinct, tail = "", ""
         if self.chance(0.08):
             distinct = "DISTINCT "
-        elif self.chance(0.07) and tenant:
-            keys = [] if self.slips() else [tenant]
+        elif self.chance(0.16 if defer else 0.07) and tenant:
+            keys = [] if self.slips() or (defer and self.chance(0.4)) else [tenant]
             keys += [self.column(sources)] if not keys or self.chance(0.6) else []
             distinct = f"DISTINCT ON ({', '.join(keys)}) "
             tail = f" ORDER BY {', '.join(keys)}, {self.positions(width)}"
-        if (not defer or self.slips()) and self.chance(0.12 if depth else 0.08):
+        if (not defer or self.slips() or self.chance(0.4)) and self.chance(0.12):
             tail = tail or f" ORDER BY {self.positions(width)}"
             tail += f" LIMIT {self.literal()}"
             tail += " OFFSET 1" if self.chance(0.2) else ""
@@ -296,12 +298,12 @@ class Grammar:
             call += f" FILTER (WHERE {self.comparison(sources, ())})"
         return call
 
-    def window(self, sources: Sequence[Source], tenant: str) -> str:
+    def window(self, sources: Sequence[Source], tenant: str | None) -> str:
         column = self.column(sources)
         call = self.rng.choice(
             ("rank()", "dense_rank()", "count(*)", f"sum({column})", f"max({column})")
         )
-        keys = [] if self.slips() else [tenant]
+        keys = [tenant] if tenant else []
         keys += [self.column(sources)] if self.chance(0.3) else []
         partition = f"PARTITION BY {', '.join(keys)} " if keys else ""
         return f"{call} OVER ({partition}ORDER BY {self.column(sources)})"
@@ -317,10 +319,10 @@ class Grammar:
             table = self.rng.choice(self.tables)
             found = Source(alias, table.columns, table.tenant, None, table.bound)
             return f"{table.alias} {alias}", found
-        if depth < 2 and roll > 0.87:
+        if depth < 2 and roll > 0.8:
             lateral = bool(left) and self.chance(0.4)
             seen = (*outer, *left) if lateral else outer
-            defer = self.chance(0.4)
+            defer = self.chance(0.5)
             query = self.query(depth + 1, seen, defer=defer)
             columns, tenant = query.columns, query.tenant
             listed = ""
@@ -333,7 +335,7 @@ class Grammar:
                 f"{word}({query.sql}) {alias}{listed}",
                 Source(alias, columns, tenant, None, query.bound),
             )
-        if roll > 0.85 and left:
+        if 0.78 < roll <= 0.8 and left:
             if self.chance(0.5):
                 rows = f"({self.value}, {self.literal()})"
                 if self.chance(0.3):
@@ -363,8 +365,9 @@ class Grammar:
             sources.append(parent)
             roots = [parent]
         count = self.rng.choice((0, 0, 1, 1, 1, 2, 2) if depth == 0 else (0, 0, 0, 1, 1))
-        for _ in range(count):
-            text, roots = self.joined(text, sources, roots, depth, outer)
+        for number in range(count):
+            last = number + 1 == count
+            text, roots = self.joined(text, sources, roots, depth, outer, last=last)
         roots = [root for root in roots if root.tenant and not (root.bound and self.chance(0.7))]
         return f" FROM {text}", sources, roots
 
@@ -375,19 +378,23 @@ class Grammar:
         roots: list[Source],
         depth: int,
         outer: Sequence[Source],
+        *,
+        last: bool,
     ) -> tuple[str, list[Source]]:
         right_text, right = self.source(depth, outer, sources)
         left = self.rng.choice([s for s in sources if s.tenant] or sources)
         kind = self.rng.choice(
-            ("JOIN", "JOIN", "JOIN", "LEFT JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", ",",
-             "CROSS JOIN", "USING", "FULL USING", "NATURAL")
+            ("JOIN", "JOIN", "JOIN", "LEFT JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN",
+             "FULL JOIN", ",", "CROSS JOIN", "USING", "FULL USING", "NATURAL")
         )  # fmt: skip
+        if not last and kind in (",", "FULL USING"):  # what follows would not see it, or twice
+            kind = "JOIN"
         if right_text.startswith(("LATERAL", "generate")) and kind.startswith(("RIGHT", "FULL")):
             kind = "LEFT JOIN"
         plain = len(sources) == 1 and left.table and right.table
         if kind in ("USING", "FULL USING", "NATURAL"):
             shared = [c for c in left.columns if c in right.columns]
-            if not plain or "org" not in shared or "org" != left.tenant:
+            if not plain or "org" not in shared or left.tenant != "org":
                 kind = "JOIN"
             else:
                 sources.append(right)
@@ -423,8 +430,12 @@ class Grammar:
                          f"{right.alias}.{self.rng.choice(right.columns)}")  # fmt: skip
         if self.chance(0.2):
             parts.append(self.condition([left, right], outer, depth + 1))
-        if self.chance(0.15) and not self.slips():
-            parts.append(self.anchor([self.rng.choice((left, right))], outer))
+        if self.chance(0.2):
+            side = self.rng.choice((left, right))
+            parts.append(self.anchor([side], outer))
+            # Enough in an inner join; ON does not restrict a side that is preserved.
+            if self.chance(0.6):
+                roots = [root for root in roots if root != side]
         self.rng.shuffle(parts)
         sources.append(right)
         if kind in (",", "CROSS JOIN"):
@@ -465,6 +476,11 @@ class Grammar:
         v = self.value
         if self.chance(0.55):
             return self.rng.choice((f"{c} = {v}", f"{c} = {v}", f"{v} = {c}"))
+        if self.chance(0.15):  # as good as equality where the column cannot be null
+            return self.rng.choice(
+                (f"({c} = {v}) IS NOT FALSE", f"NOT ({c} <> {v}) IS TRUE",
+                 f"({c} <> {v}) IS NOT TRUE", f"NOT (({c} = {v}) IS FALSE)")
+            )  # fmt: skip
         p = self.comparison(sources, outer) if sources and sources[0].alias else "true"
         q = self.comparison(sources, outer) if sources and sources[0].alias else "1 = 1"
         alias = self.name()
@@ -501,6 +517,7 @@ class Grammar:
             f"CASE WHEN {c} = {v} THEN true ELSE {p} END", f"({c}, {d}) >= ({v}, 1)",
             f"NOT ({c} = {v}) IS TRUE", f"({c} = {v}) IS NOT NULL", f"COALESCE({c} = {v}, true)",
             f"{c} = ALL (SELECT {alias}.org FROM {table} {alias} WHERE {alias}.org = {v})",
+            f"{c} = ALL (SELECT {alias}.org FROM {table} {alias} WHERE {alias}.org = {v})",
             f"NOT EXISTS (SELECT 1 FROM {table} {alias} WHERE {alias}.org = {c}"
             f" AND {alias}.org = {v})",
             f"{c} NOT IN (SELECT {alias}.org FROM {table} {alias} WHERE {alias}.org = {v})",
@@ -525,7 +542,8 @@ class Grammar:
         if tenants and self.chance(0.2):
             return f"{self.rng.choice(tenants)} = {self.rng.choice((self.value, '2', c))}"
         return self.rng.choice((
-            f"{c} {self.operator()} {self.literal()}", f"{c} {self.operator()} {self.column(every)}",
+            f"{c} {self.operator()} {self.literal()}",
+            f"{c} {self.operator()} {self.column(every)}",
             f"{c} IS NULL", f"{c} IS NOT NULL", f"{c} IN (1, 3)", f"{c} IS DISTINCT FROM 1",
             f"{c} BETWEEN 1 AND 3", f"({c}, {self.column(every)}) = (1, {self.literal()})",
             f"COALESCE({c}, 1) = 1", f"{c} = {self.literal()}",
@@ -594,7 +612,8 @@ class Grammar:
         filtered = f" WHERE {' AND '.join(where)}" if where else ""
         if self.chance(0.7):
             return f"(SELECT {self.aggregate(sources)}{text}{filtered})"
-        return f"(SELECT {self.column(sources)}{text}{filtered} ORDER BY 1 LIMIT 1)"
+        order = self.positions(1)
+        return f"(SELECT {self.column(sources)}{text}{filtered} ORDER BY {order} LIMIT 1)"
 
     # -- writes ------------------------------------------------------------------------------
 
@@ -616,19 +635,16 @@ class Grammar:
         return sql, names, "org"
 
     def insert(self, *, returning: bool) -> tuple[str, tuple[str, ...], str | None]:
-        table, target = self.target()
+        table = self.target()[0]
         extra = {"gt": "gid"}.get(table, "x")
         names = ["org", "id", extra][: self.rng.choice((2, 3))]
-        filled = "NULL" if extra == "gid" else self.literal()
+        filled = "NULL::int" if extra == "gid" else self.literal()
         if self.chance(0.4):
             rows = []
             for _ in range(self.rng.choice((1, 1, 2))):
                 tenant = self.rng.choice(("2", "id")) if self.slips() else self.value
                 tenant = self.literal() if tenant == "id" else tenant
                 rows.append([tenant, str(self.rng.randrange(1, 30)), filled])
-            if self.chance(0.2):
-                seen = [Source("", (), None)]
-                rows[0][2] = self.scalar(seen[:0] or [Source("o", ("1",), None)], 1) if False else filled
             body = "VALUES " + ", ".join(f"({', '.join(row[: len(names)])})" for row in rows)
         else:
             text, sources, roots = self.from_clause(1, ())
@@ -679,9 +695,8 @@ class Grammar:
         for root in roots:
             if not self.slips():
                 where.append(self.link(target, root))
-        if not where or not sources or self.chance(0.7):
-            if not self.slips():
-                where.append(self.anchor([target], ()))
+        if (not where or not sources or self.chance(0.7)) and not self.slips():
+            where.append(self.anchor([target], ()))
         if self.chance(0.7) and sources:
             where.append(f"{self.column([target])} = {self.column(sources)}")
         if self.chance(0.4):
@@ -700,8 +715,8 @@ class Grammar:
         sets = [f"{column} = {value}"]
         if self.chance(0.12):
             own = self.rng.choice((self.value, f"{target.alias}.org"))
-            if self.slips():
-                own = self.column([target, *sources])
+            if self.slips() or self.chance(0.4):
+                own = self.rng.choice(("2", self.column([target, *sources])))
             sets.append(f"org = {own}")
         filtered = f" WHERE {' AND '.join(where)}" if where else ""
         tail, columns, tenant = self.returned(target, wanted=returning)
@@ -747,7 +762,9 @@ class Grammar:
             clauses.append(f"WHEN MATCHED{extra} THEN {action}")
         if self.chance(0.6) or not clauses:
             extra = f" AND {self.condition([source], (), 2)}" if self.chance(0.3) else ""
-            tenant = self.literal() if self.slips() else self.rng.choice((f"{given}.org", self.value))
+            tenant = (
+                self.literal() if self.slips() else self.rng.choice((f"{given}.org", self.value))
+            )
             key = f"{given}.id" + (" + 10" if self.chance(0.5) else "")
             clauses.append(
                 f"WHEN NOT MATCHED{extra} THEN INSERT (org, id, {column})"

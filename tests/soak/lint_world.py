@@ -1,0 +1,291 @@
+"""A database in which a statement is run twice: under row-level security, and without.
+
+Several data sets, a schema each: three tenants whose ids collide, nulls, values that look like
+tenants. `scoped` claims that a statement's result and effect are the same in both runs.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg2
+import sqlglot
+from psycopg2 import errorcodes
+from sqlglot import exp
+
+SCHEMA = Path(__file__).parents[1] / "unit" / "lint" / "cases" / "schema.sql"
+TABLES = ("orgs", "t", "s", "g", "gt", "n", "items", "c")
+TENANTS = (1, 2, 3)
+_POLICIES = {
+    "orgs": "id = current_setting('app.org')::int",
+    "items": "EXISTS (SELECT 1 FROM g WHERE g.id = items.gid)",
+}
+_DUMP = " UNION ALL ".join(f"SELECT '{t}', {t}::text FROM {t}" for t in TABLES)
+_PLANS = (
+    "enable_hashjoin = off; SET LOCAL enable_hashagg = off",
+    "enable_nestloop = off; SET LOCAL enable_sort = off",
+    "enable_mergejoin = off; SET LOCAL enable_seqscan = off",
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`error`: an SQLSTATE. `rows` and `tables` are multisets; `tables` is of a write."""
+
+    error: str | None
+    rows: Any = None
+    tables: Any = None
+    changed: bool = False
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Where the two runs part, and what each gave."""
+
+    dataset: int
+    tenant: int
+    restricted: Outcome
+    free: Outcome
+
+    def __str__(self) -> str:
+        lines = [f"data set {self.dataset}, tenant {self.tenant}"]
+        for what, mine, theirs in (
+            ("rows", self.restricted.rows, self.free.rows),
+            ("tables", self.restricted.tables, self.free.tables),
+        ):
+            if mine != theirs and mine is not None and theirs is not None:
+                lines.append(f"{what} only under security: {dict(mine - theirs)}")
+                lines.append(f"{what} only without: {dict(theirs - mine)}")
+        if self.restricted.error or self.free.error:
+            lines.append(f"errors: {self.restricted.error} and {self.free.error}")
+        return "\n".join(lines)
+
+
+@contextmanager
+def open_world(cluster: Any, *, seed: str, datasets: int = 6) -> Iterator[World]:
+    """A world in a database of its own."""
+    name = f"lint_fuzz_{uuid4().hex[:12]}"
+    cluster.create_database(name)
+    try:
+        world = World(cluster.url(name), seed=seed, datasets=datasets)
+        try:
+            yield world
+        finally:
+            world.close()
+    finally:
+        cluster.drop_database(name)
+
+
+class World:
+    """One database's data sets. `seen` collects outcomes; the caller clears it."""
+
+    def __init__(self, url: str, *, seed: str, datasets: int) -> None:
+        self.datasets = datasets
+        self.seen: list[Outcome] = []
+        self.runs = 0
+        self.unstable = 0
+        self._kept: dict[str, Any] = {}
+        self._connection = psycopg2.connect(url)
+        self._connection.autocommit = True
+        self._cursor = self._connection.cursor()
+        self._role = f"{self._connection.info.dbname}_app"
+        self._make(seed)
+
+    def close(self) -> None:
+        """Forget the role; the database is the caller's to drop."""
+        self._cursor.execute(f'DROP OWNED BY "{self._role}"; DROP ROLE "{self._role}"')
+        self._connection.close()
+
+    def _make(self, seed: str) -> None:
+        run = self._cursor.execute
+        run(f'CREATE ROLE "{self._role}"')
+        run("CREATE SCHEMA tenure")
+        run("CREATE FUNCTION tenure.current_tenant() RETURNS int LANGUAGE sql STABLE"
+            " AS $$ SELECT current_setting('app.org')::int $$")  # fmt: skip
+        run(f'GRANT USAGE ON SCHEMA tenure TO "{self._role}"')
+        tables = [
+            part
+            for part in SCHEMA.read_text().split(";\n")
+            if part.partition("CREATE TABLE ")[2].partition(" ")[0] in TABLES
+        ]
+        assert len(tables) == len(TABLES), "the schema of the case table has changed"
+        for number in range(self.datasets):
+            rows = _rows(random.Random(f"{seed}/{number}"))
+            for name, ordered in ((f"d{number}", rows), (f"r{number}", rows[::-1])):
+                run(f"CREATE SCHEMA {name}; SET search_path = {name}; {'; '.join(tables)}")
+                for table in TABLES:  # the order keeps foreign keys
+                    for values in (values for of, values in ordered if of == table):
+                        run(f"INSERT INTO {table} VALUES ({', '.join(values)})")
+                    condition = _POLICIES.get(table, "org = current_setting('app.org')::int")
+                    run(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;"
+                        f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY;"
+                        f"CREATE POLICY p ON {table} USING ({condition})")  # fmt: skip
+                run(f'GRANT USAGE ON SCHEMA {name} TO "{self._role}";'
+                    f' GRANT ALL ON ALL TABLES IN SCHEMA {name} TO "{self._role}"')  # fmt: skip
+
+    # -- running -----------------------------------------------------------------------------
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self._cursor.execute("ROLLBACK")
+
+    def run(
+        self, sql: str, schema: str, tenant: int, *, restricted: bool, plan: str = ""
+    ) -> Outcome:
+        """Run a statement and take it back."""
+        self.runs += 1
+        role = f'SET LOCAL ROLE "{self._role}"; ' if restricted else ""
+        plan = f"SET LOCAL {plan}; " if plan else ""
+        setting = (
+            f"BEGIN; SET LOCAL search_path = {schema}; SET LOCAL app.org = '{tenant}';"
+            f" SET LOCAL statement_timeout = '1s'; {plan}{role}"
+        )
+        with self._transaction():
+            try:
+                self._cursor.execute(setting + sql)
+                # Texts, for a column may be of a type that has no hash.
+                rows = (
+                    Counter(map(repr, self._cursor.fetchall()))
+                    if self._cursor.description
+                    else None
+                )
+                tables = None
+                if any(word in sql for word in ("INSERT ", "UPDATE ", "DELETE ", "MERGE ")):
+                    self._cursor.execute(f"RESET ROLE; {_DUMP}")
+                    tables = Counter(self._cursor.fetchall())
+            except psycopg2.Error as error:
+                return Outcome(error.pgcode or "?")
+        return Outcome(None, rows, tables, tables is not None and tables != self._before(schema))
+
+    def _before(self, schema: str) -> Any:
+        if schema not in self._kept:
+            self._cursor.execute(f"SET search_path = {schema}; {_DUMP}")
+            self._kept[schema] = Counter(self._cursor.fetchall())
+        return self._kept[schema]
+
+    def difference(self, sql: str, dataset: int, tenant: int) -> Difference | None:
+        """How the two runs differ, if they do and each of them has one answer only."""
+        schema = f"d{dataset}"
+        free = self.run(sql, schema, tenant, restricted=False)
+        restricted = self.run(sql, schema, tenant, restricted=True)
+        self.seen += [restricted]
+        if free == restricted:
+            return None
+        # A constraint speaks of rows that are written. Other errors depend on what is looked at
+        # first: a condition that fails for a row of another tenant may or may not be asked.
+        written = {None, errorcodes.INSUFFICIENT_PRIVILEGE, errorcodes.UNIQUE_VIOLATION,
+                   errorcodes.FOREIGN_KEY_VIOLATION}  # fmt: skip
+        if not {free.error, restricted.error} <= written:
+            return None
+        # A key is free only once its row is gone: the order of the rows decides, not the tenant.
+        late = errorcodes.UNIQUE_VIOLATION in (free.error, restricted.error) and (
+            "MERGE " in sql or sum(word in sql for word in ("INSERT ", "UPDATE ", "DELETE ")) > 1
+        )
+        if late or not self._stable(sql, dataset, tenant, restricted, free):
+            self.unstable += 1
+            return None
+        return Difference(dataset, tenant, restricted, free)
+
+    def _stable(
+        self, sql: str, dataset: int, tenant: int, restricted: Outcome, free: Outcome
+    ) -> bool:
+        """Whether rows in another order and other plans make no other answer."""
+        for check in matches(sql):
+            self._cursor.execute(f"SET search_path = d{dataset}; SET app.org = '{tenant}'")
+            try:
+                self._cursor.execute(check)
+            except psycopg2.Error:
+                return False
+            if self._cursor.fetchone() != (0,):
+                return False
+        return all(
+            self.run(sql, f"{kind}{dataset}", tenant, restricted=limited, plan=plan) == expected
+            for kind in "dr"
+            for plan in ("", *_PLANS)
+            for limited, expected in ((True, restricted), (False, free))
+        )
+
+
+def matches(sql: str) -> list[str]:
+    """A query per UPDATE .. FROM and DELETE .. USING of which the result is one match's among
+    several, if there are: by how much matches exceed target rows."""
+    try:
+        tree = sqlglot.parse_one(sql, read="postgres")
+    except sqlglot.errors.SqlglotError:
+        return []
+    found = []
+    for node in tree.find_all(exp.Update, exp.Delete):
+        if isinstance(node.parent, exp.When) or not isinstance(node.this, exp.Table):
+            continue
+        start = node.args.get("from_")
+        sources = [start.this] if start is not None else list(node.args.get("using") or ())
+        name = node.this.alias_or_name
+        written = [part.expression for part in node.expressions if isinstance(part, exp.EQ)]
+        returned = (node.args.get("returning") or exp.Tuple()).expressions
+        named = {t.alias_or_name for s in sources for t in s.find_all(exp.Table, exp.Subquery)}
+        theirs = [
+            column
+            for part in (*written, *returned)
+            for column in part.find_all(exp.Column)
+            if not column.table or column.table in named
+        ]
+        if not theirs:
+            continue
+        target = node.this.sql("postgres")
+        listed = ", ".join(source.sql("postgres") for source in sources)
+        where = node.args.get("where")
+        clause = tree.args.get("with_")
+        around = ""
+        if clause is not None:
+            read = [c for c in clause.expressions if isinstance(c.this, exp.Query)]
+            word = "WITH RECURSIVE " if clause.args.get("recursive") else "WITH "
+            around = word + ", ".join(c.sql("postgres") for c in read) + " " if read else ""
+        found.append(
+            f"{around}SELECT count(*) - count(DISTINCT {name}.ctid) FROM {target}, {listed}"
+            f" {where.sql('postgres') if where is not None else ''}"
+        )
+    return found
+
+
+def _rows(rng: random.Random) -> list[tuple[str, list[str]]]:
+    """The rows of a data set: (table, values), parents first."""
+    found: list[tuple[str, list[str]]] = []
+
+    def small(*, null: float = 0.25) -> str:
+        return "NULL" if rng.random() < null else str(rng.choice((1, 1, 2, 2, 3, 4)))
+
+    def add(table: str, *values: object) -> None:
+        found.append((table, [str(value) for value in values]))
+
+    parents: list[tuple[int, int]] = []
+    for number, tenant in enumerate(TENANTS):
+        add("orgs", tenant, f"'{'abc'[number]}'")
+    for tenant in TENANTS:
+        for row in rng.sample(range(1, 6), rng.choice((2, 3, 4))):
+            add("t", tenant, row, small(), small(), small())
+        for row in rng.sample(range(1, 5), rng.choice((1, 2, 3))):
+            add("s", tenant, row, small(), rng.choice(("true", "false", "NULL")))
+        for row in rng.sample(range(1, 5), rng.choice((0, 1, 2))):
+            add("c", tenant, row, small())
+    for row in rng.sample(range(1, 7), 5):
+        parents.append((row, rng.choice(TENANTS)))
+        add("g", row, parents[-1][1], small())
+    for tenant in TENANTS:
+        own = [str(row) for row, of in parents if of == tenant]
+        for row in rng.sample(range(1, 5), rng.choice((1, 2, 3))):
+            add("gt", tenant, row, rng.choice([*own, *own, "NULL"]))
+    for _ in range(rng.choice((5, 7))):
+        add("n", rng.choice(("1", "1", "2", "3", "NULL")), small(), small())
+    for row in range(1, 7):
+        add("items", row, rng.choice([*(str(row) for row, _ in parents), "NULL"]))
+    return found
