@@ -1,8 +1,8 @@
 """The verifier's questions as SQL, made from the catalog and nothing of the executor's.
 
-A row is judged by itself, with nested EXISTS along the references (the planner works with
-sets, the executor with ids): a due row is overdue unless some row that stays refers to it,
-or to a row that would go along with it, or to one further below.
+A row is judged by itself, by climbing from it to whatever refers to it (the planner works
+with sets, the executor with ids): a due row is overdue unless the climb, over rows that would
+go along with it and over other due rows of its table, reaches a row that stays.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from psycopg2 import sql
 
 from retention.policies import Policy
-from tenants.catalog import Catalog, ForeignKey, SoftReference, Table, TableName
+from tenants.catalog import Catalog, ForeignKey, SoftReference, TableName
 
 _OVERDUE = """SELECT tenant_id::text,
        count(*) FILTER (WHERE NOT is_held) AS found,
@@ -34,11 +34,11 @@ GROUP BY tenant_id ORDER BY tenant_id"""
 
 def overdue_query(catalog: Catalog, policy: Policy) -> sql.Composable:
     """Return the query for (tenant, overdue, held, oldest); takes cutoff, policy, paused."""
-    kept = _Kept(catalog, policy).of(policy.table, "d", ())
+    kept = _kept(catalog, policy)
     return sql.SQL(_OVERDUE).format(
         starts=sql.Identifier("d", policy.starts),
         table=_name(policy.table),
-        not_kept=sql.SQL("\n      AND NOT ({})").format(kept) if kept else sql.SQL(""),
+        not_kept=sql.SQL("\n      AND NOT {}").format(kept) if kept else sql.SQL(""),
     )
 
 
@@ -122,124 +122,73 @@ def _name(table: TableName) -> sql.Composable:
     return sql.Identifier(table.schema, table.name)
 
 
+# Node 0 is the policy's table, 1 and up those of `with`, -1 whatever stays. UNION, not UNION
+# ALL: a circle of references ends where it began.
+_KEPT = """EXISTS (WITH RECURSIVE climb(node, id) AS (
+          SELECT 0, d.id
+          UNION
+          SELECT above.* FROM climb CROSS JOIN LATERAL (
+              {branches}
+          ) above)
+      SELECT FROM climb WHERE node < 0)"""
+
+_BRANCH = (
+    "SELECT {node}, c.id FROM {child} c"
+    " WHERE climb.node = {at} AND c.tenant_id = d.tenant_id AND c.{column} = climb.id{of_kind}"
+)
+
+_STAYS_OR_CLIMBS = "CASE WHEN c.{starts} < %(cutoff)s THEN 0 ELSE -1 END"
+
+
+def _kept(catalog: Catalog, policy: Policy) -> sql.Composable | None:
+    """Return the condition that references keep the due row `d`; None if nothing refers to it."""
+    nodes = {policy.table: 0}
+    nodes |= {name: number for number, name in enumerate(sorted(policy.along), start=1)}
+    branches = [
+        sql.SQL(_BRANCH).format(
+            node=_node_of(reference.child, nodes, policy),
+            child=_name(reference.child),
+            at=sql.Literal(at),
+            column=sql.Identifier(reference.column),
+            of_kind=sql.SQL("")
+            if reference.kind_column is None
+            else sql.SQL(" AND c.{} = {}").format(
+                sql.Identifier(reference.kind_column), sql.Literal(reference.kind)
+            ),
+        )
+        for target, at in nodes.items()
+        for reference in _references_to(catalog, target)
+    ]
+    if not branches:
+        return None
+    return sql.SQL(_KEPT).format(branches=sql.SQL("\n              UNION ALL ").join(branches))
+
+
+def _node_of(child: TableName, nodes: dict[TableName, int], policy: Policy) -> sql.Composable:
+    if child == policy.table:
+        # An undated row stays: NULL is not before the cutoff.
+        return sql.SQL(_STAYS_OR_CLIMBS).format(starts=sql.Identifier(policy.starts))
+    return sql.Literal(nodes.get(child, -1))
+
+
 @dataclass(frozen=True)
 class _Reference:
-    child: Table
+    child: TableName
     column: str
     kind_column: str | None = None
     kind: str | None = None
 
-    def holds(self, alias: str, parent: str) -> sql.Composable:
-        """Return: the row `alias` of the child refers to the row `parent`."""
-        condition = sql.SQL("{a}.tenant_id = {p}.tenant_id AND {a}.{column} = {p}.id").format(
-            a=sql.Identifier(alias), p=sql.Identifier(parent), column=sql.Identifier(self.column)
-        )
-        if self.kind_column is None:
-            return condition
-        return sql.SQL("{} AND {} = {}").format(
-            condition, sql.Identifier(alias, self.kind_column), sql.Literal(self.kind)
-        )
 
-
-class _Kept:
-    """Writes the condition under which a row of one policy's tables is kept by references."""
-
-    def __init__(self, catalog: Catalog, policy: Policy) -> None:
-        self.catalog = catalog
-        self.policy = policy
-
-    def of(
-        self, table: TableName, alias: str, path: tuple[TableName, ...]
-    ) -> sql.Composable | None:
-        """Return the condition that the row `alias` of `table` is kept; None for never.
-
-        `path` are the tables above: a circle among the tables of `with` is followed once
-        around, which finds what keeps its rows from outside of the circle.
-        """
-        path = (*path, table)
-        conditions: list[sql.Composable] = []
-        for reference in self._to(table):
-            child = reference.child.name
-            inner = f"{alias}_{len(conditions)}"
-            if child == self.policy.table:
-                conditions.append(self._own(reference, alias, inner, path))
-            elif child in self.policy.along:
-                if child in path:
-                    continue
-                below = self.of(child, inner, path)
-                if below is not None:
-                    conditions.append(self._exists(reference, alias, inner, below))
-            else:
-                conditions.append(self._exists(reference, alias, inner, None))
-        return sql.SQL(" OR ").join(conditions) if conditions else None
-
-    def _to(self, table: TableName) -> Iterator[_Reference]:
-        for child in self.catalog:
-            if child.kind != "tenant":
-                continue
-            for key in child.foreign_keys:
-                if key.target == table:
-                    yield _Reference(child, key.column)
-            for soft in child.soft_references:
-                for kind, target in soft.targets:
-                    if target == table and soft.kind_column:
-                        yield _Reference(child, soft.column, soft.kind_column, kind)
-                    elif target == table:
-                        yield _Reference(child, soft.column)
-
-    def _exists(
-        self, reference: _Reference, alias: str, inner: str, below: sql.Composable | None
-    ) -> sql.Composable:
-        return sql.SQL("EXISTS (SELECT FROM {} {} WHERE {}{})").format(
-            _name(reference.child.name),
-            sql.Identifier(inner),
-            reference.holds(inner, alias),
-            sql.SQL(" AND ({})").format(below) if below else sql.SQL(""),
-        )
-
-    def _own(
-        self, reference: _Reference, alias: str, inner: str, path: tuple[TableName, ...]
-    ) -> sql.Composable:
-        """Rows of the policy's own table that refer, directly or over others of it.
-
-        They keep what they refer to when they are not due, or are kept themselves.
-        """
-        own = [r for r in self._to(self.policy.table) if r.child.name == self.policy.table]
-        starts = sql.Identifier("own", self.policy.starts)
-        stays = sql.SQL("{s} >= %(cutoff)s OR {s} IS NULL").format(s=starts)
-        if self.policy.table not in path[1:]:
-            # What keeps them is asked once: their own referrers are in the recursion.
-            other = self._kept_own(path)
-            if other is not None:
-                stays = sql.SQL("{} OR {}").format(stays, other)
-        more = sql.SQL(" OR ").join(sql.SQL("({})").format(r.holds("nxt", "above")) for r in own)
-        return sql.SQL(
-            "EXISTS (WITH RECURSIVE chain(tenant_id, id) AS ("
-            "SELECT {first}.tenant_id, {first}.id FROM {table} {first} WHERE {holds}{further}"
-            ") SELECT FROM chain JOIN {table} own USING (tenant_id, id) WHERE {stays})"
-        ).format(
-            first=sql.Identifier(inner),
-            table=_name(self.policy.table),
-            holds=reference.holds(inner, alias),
-            further=sql.SQL(
-                " UNION SELECT nxt.tenant_id, nxt.id FROM chain above JOIN {} nxt ON {}"
-            ).format(_name(self.policy.table), more)
-            if own
-            else sql.SQL(""),
-            stays=stays,
-        )
-
-    def _kept_own(self, path: tuple[TableName, ...]) -> sql.Composable | None:
-        conditions: list[sql.Composable] = []
-        for reference in self._to(self.policy.table):
-            child = reference.child.name
-            inner = f"own_{len(conditions)}"
-            if child == self.policy.table:
-                continue
-            if child in self.policy.along:
-                below = self.of(child, inner, (*path, self.policy.table))
-                if below is not None:
-                    conditions.append(self._exists(reference, "own", inner, below))
-            else:
-                conditions.append(self._exists(reference, "own", inner, None))
-        return sql.SQL(" OR ").join(conditions) if conditions else None
+def _references_to(catalog: Catalog, target: TableName) -> Iterator[_Reference]:
+    for child in catalog:
+        if child.kind != "tenant":
+            continue
+        for key in child.foreign_keys:
+            if key.target == target:
+                yield _Reference(child.name, key.column)
+        for soft in child.soft_references:
+            for kind, parent in soft.targets:
+                if parent == target and soft.kind_column:
+                    yield _Reference(child.name, soft.column, soft.kind_column, kind)
+                elif parent == target:
+                    yield _Reference(child.name, soft.column)

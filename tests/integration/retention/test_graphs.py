@@ -86,6 +86,23 @@ def test_a_young_row_of_the_table_keeps_a_row_that_would_go_along(lab: Any, acme
     assert lab.verify().findings == 0
 
 
+def test_what_keeps_a_row_is_found_many_times_around_the_circle(lab: Any, acme: TenantId) -> None:
+    alone = lab.case(acme)
+    file = None
+    for _ in range(4):
+        case = lab.case(acme)
+        lab.sql("UPDATE lab.cases SET main_file_id = %s WHERE id = %s", (file, case))
+        file = lab.add("files", acme, case_id=case)
+    page = lab.add("pages", acme, file_id=file)
+    lab.add("citations", acme, page_id=page, cited_at=lab.lately)
+    report = lab.run()
+    assert report.rows == 1
+    assert alone not in lab.ids("cases")
+    assert lab.verify().findings == 0
+    lab.sql("DELETE FROM lab.citations")
+    assert lab.verify().overdue()["cases"] == 4
+
+
 def test_a_subtree_that_is_kept_from_outside_of_the_batch_does_not_stop_the_rest(
     lab: Any, acme: TenantId
 ) -> None:
