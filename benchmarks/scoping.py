@@ -1,189 +1,123 @@
-"""What tenancy costs a statement: one page of 50 out of a million rows, and one row by id.
+"""What tenancy costs: five operations on a million customers, against those who have none.
 
-The alternative is the same hand-written SQL on the same rows in a table without tenant,
-without row-level security; both through psycopg2 on one connection each, call by call in turn.
+- *statement*: SQL through psycopg2 with the context in front of it, against hand-written SQL
+  on a table without tenancy;
+- *model*: our models, against peewee as it comes on that table;
+- SQLAlchemy 2 with `with_loader_criteria` and row-level security, against our models.
+Then compiling alone, round trips, and the same with a millisecond of network between.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
-from uuid import UUID
 
-import psycopg2
-
-from api.wiring import connections_of
+from benchmarks.contenders import BULK_ROWS, Contender, PlainCustomer, Statements, contenders
+from benchmarks.customers import Customers, fill, page_start
+from benchmarks.latency import delayed
 from benchmarks.measure import Figure, interleaved
 from benchmarks.round_trips import CountingProxy
 from benchmarks.world import World
-from config.settings import Settings
-from tenants.context import TenantId
+from tenants.context import tenant_scope
 
-ROWS = 1_000_000
-TENANTS = 100
-ROUNDS = 2_000
+OPERATIONS = {
+    "page of 50": ("page", 1500),
+    "row by id": ("single", 2000),
+    "insert": ("insert", 1500),
+    "update in a transaction": ("update", 1500),
+    f"bulk insert of {BULK_ROWS:,}": ("bulk", 25),
+}
 
-COLUMNS = "id, number, name, email, country, created_at, deleted_at"
-
-_FILL_PLAIN = f"""
-CREATE TABLE plain_customers (
-    id uuid PRIMARY KEY, tenant uuid NOT NULL, number text NOT NULL, name text NOT NULL,
-    email text, country text NOT NULL, created_at timestamptz NOT NULL, deleted_at timestamptz);
-INSERT INTO plain_customers
-SELECT md5('c' || n)::uuid, md5('t' || n % {TENANTS})::uuid, lpad(n::text, 8, '0'),
-       'Customer ' || n, 'c' || n || '@example.org', 'DE',
-       '2020-01-01'::timestamptz + n * '1 min'::interval
-FROM generate_series(1, {ROWS}) n;
-CREATE UNIQUE INDEX ON plain_customers (number);
-"""
-
-# By tenant: neighbours of a page lie together here as they do in the other table.
-_FILL_SCOPED = f"""
-INSERT INTO shop.customers (id, tenant_id, number, name, email, country, created_at)
-SELECT md5('c' || n)::uuid, md5('t' || n % {TENANTS})::uuid, lpad(n::text, 8, '0'),
-       'Customer ' || n, 'c' || n || '@example.org', 'DE',
-       '2020-01-01'::timestamptz + n * '1 min'::interval
-FROM generate_series(1, {ROWS}) n ORDER BY 2, 3
-"""
+# What holds today on a busy machine of two cores. The aim is 1.15 and 1.35 for the page,
+# 1.25 and 1.6 for the row.
+CEILINGS: dict[tuple[str, str, str], float] = {
+    ("page of 50", "statement/psycopg2", "plain"): 1.8,
+    ("page of 50", "statement/psycopg2", "sealed"): 2.2,
+    ("row by id", "statement/psycopg2", "plain"): 2.6,
+    ("row by id", "statement/psycopg2", "sealed"): 3.2,
+}
 
 
 def run(world: World) -> Iterator[Figure]:
     """Yield the figures."""
-    modes = {mode: world.installation(f"scoping_{mode}", mode) for mode in ("plain", "sealed")}
-    world.create("scoping_bare")
-    admin = psycopg2.connect(world.admin_url("scoping_bare"))
-    admin.autocommit = True
-    bare = admin.cursor()
-    bare.execute(_FILL_PLAIN)
-    bare.execute("VACUUM ANALYZE plain_customers")
-    for mode in modes:
-        _fill(world, f"scoping_{mode}")
-    bare.execute("SELECT tenant, id::text FROM plain_customers ORDER BY md5(number) LIMIT 1000")
-    targets: list[tuple[UUID, str]] = bare.fetchall()
-
-    pages: dict[str, Callable[[int], object]] = {"bare": _bare_page(bare)}
-    singles: dict[str, Callable[[int], object]] = {"bare": _bare_single(bare, targets)}
-    for mode, settings in modes.items():
-        send = _scoped(settings)
-        pages[mode] = _scoped_page(send, targets)
-        singles[mode] = _scoped_single(send, targets)
-    for what, contenders, ceilings in (
-        # What holds today on a busy machine of two cores. The aim is 1.15 and 1.35 for the page,
-        # 1.25 and 1.6 for the row.
-        ("page of 50", pages, {"plain": 1.8, "sealed": 2.2}),
-        ("row by id", singles, {"plain": 2.6, "sealed": 3.2}),
-    ):
-        for mode, ceiling in ceilings.items():
-            pair = {name: contenders[name] for name in ("bare", mode)}
-            medians = interleaved(pair, rounds=ROUNDS)
-            added = (medians[mode] - medians["bare"]) * 1e6
-            yield Figure(
-                f"{what}, {mode} context / hand-written SQL without tenancy",
-                medians[mode] / medians["bare"],
-                "ratio",
-                ceiling=ceiling,
-                note=f"{added:+.0f} µs on {medians['bare'] * 1e6:.0f} µs",
-            )
-    yield _round_trips(modes["sealed"], targets)
+    customers = fill(world)
+    for mode in customers.modes:
+        with contenders(customers, mode) as everyone:
+            for what, (method, rounds) in OPERATIONS.items():
+                medians = _time(everyone, method, rounds)
+                yield from _ratios(what, mode, medians)
+            yield from _compiling(customers, mode, everyone)
+    yield _round_trips(customers)
+    yield from _at_latency(customers)
 
 
-def _fill(world: World, database: str) -> None:
-    connection = psycopg2.connect(world.admin_url(database))
-    connection.autocommit = True
-    with connection.cursor() as cursor:
-        cursor.execute(_FILL_SCOPED)
-        cursor.execute("VACUUM ANALYZE shop.customers")
-    connection.close()
+def _time(everyone: dict[str, Contender], method: str, rounds: int) -> dict[str, float]:
+    calls = {name: getattr(contender, method) for name, contender in everyone.items()}
+    return interleaved(calls, rounds=rounds, warmup=min(50, rounds))
 
 
-def _bare_page(cursor: Any) -> Callable[[int], object]:
-    def page(number: int) -> object:
-        cursor.execute(
-            f"SELECT {COLUMNS} FROM plain_customers WHERE number > %s ORDER BY number LIMIT 50",
-            (_start(number),),
+_PAIRS = (
+    ("statement", "psycopg2", "SQL with {mode} context / hand-written SQL without tenancy"),
+    ("model", "peewee", "model with {mode} context / peewee without tenancy"),
+    ("model", "SQLAlchemy", "model with {mode} context / SQLAlchemy with its recipe for tenants"),
+)
+
+
+def _ratios(what: str, mode: str, medians: dict[str, float]) -> Iterator[Figure]:
+    for ours, theirs, name in _PAIRS:
+        if theirs not in medians:
+            continue
+        added = (medians[ours] - medians[theirs]) * 1e6
+        yield Figure(
+            f"{what}, {name.format(mode=mode)}",
+            medians[ours] / medians[theirs],
+            "ratio",
+            ceiling=CEILINGS.get((what, ours + "/" + theirs, mode)),
+            note=f"{added:+,.0f} µs on {medians[theirs] * 1e6:,.0f} µs",
         )
-        return cursor.fetchall()
-
-    return page
 
 
-def _bare_single(cursor: Any, targets: list[tuple[UUID, str]]) -> Callable[[int], object]:
-    def single(number: int) -> object:
-        cursor.execute(
-            f"SELECT {COLUMNS} FROM plain_customers WHERE id = %s",
-            (targets[number % len(targets)][1],),
+def _compiling(customers: Customers, mode: str, everyone: dict[str, Contender]) -> Iterator[Figure]:
+    """Compile time does not depend on the context's mode; it is measured once."""
+    if mode != "plain":
+        return
+    ours: Any = everyone["model"]
+
+    def compile_page(model: Any, number: int) -> object:
+        query = model.select().where(model.number > page_start(number))
+        return query.order_by(model.number).limit(50).sql()
+
+    with tenant_scope(customers.targets[0].tenant, actor="benchmark", trace_id="0" * 32):
+        medians = interleaved(
+            {
+                "peewee": lambda number: compile_page(PlainCustomer, number),
+                "model": lambda number: compile_page(ours.model, number),
+            },
+            rounds=5000,
         )
-        return cursor.fetchone()
-
-    return single
-
-
-Send = Callable[[UUID, str, tuple[Any, ...]], Any]
-
-
-def _scoped(settings: Settings) -> Send:
-    """Return what sends a statement as the application does: context and statement at once."""
-    connections = connections_of(settings, "tenure_app", size=1)
-    connection = connections.pool.acquire()
-    cursor = connection.cursor()
-
-    def send(tenant: UUID, statement: str, params: tuple[Any, ...]) -> Any:
-        context = connections.context_statement(connection, TenantId(tenant))
-        cursor.execute(f"{context}; {statement}", params)
-        return cursor
-
-    return send
-
-
-def _scoped_page(send: Send, targets: list[tuple[UUID, str]]) -> Callable[[int], object]:
-    statement = (
-        f"SELECT {COLUMNS} FROM shop.customers WHERE tenant_id = %s AND number > %s"
-        " ORDER BY number LIMIT 50"
+    yield Figure(
+        "compiling the page's query / peewee without tenancy",
+        medians["model"] / medians["peewee"],
+        "ratio",
+        ceiling=CEILINGS.get(("compile", "model/peewee", mode)),
+        note=f"{(medians['model'] - medians['peewee']) * 1e6:+.1f} µs"
+        f" on {medians['peewee'] * 1e6:.0f} µs",
     )
 
-    def page(number: int) -> object:
-        tenant = targets[number % len(targets)][0]
-        return send(tenant, statement, (str(tenant), _start(number))).fetchall()
 
-    return page
-
-
-def _scoped_single(send: Send, targets: list[tuple[UUID, str]]) -> Callable[[int], object]:
-    statement = f"SELECT {COLUMNS} FROM shop.customers WHERE tenant_id = %s AND id = %s"
-
-    def single(number: int) -> object:
-        tenant, key = targets[number % len(targets)]
-        row = send(tenant, statement, (str(tenant), key)).fetchone()
-        if row is None:
-            raise RuntimeError(f"tenant {tenant} does not see its row {key}")
-        return row
-
-    return single
-
-
-def _start(number: int) -> str:
-    # So far from the end that every page is full, for every tenant.
-    return str(random.Random(number).randrange(ROWS - 10_000)).zfill(8)
-
-
-def _round_trips(settings: Settings, targets: list[tuple[UUID, str]]) -> Figure:
+def _round_trips(customers: Customers) -> Figure:
+    settings = customers.modes["sealed"]
     parts = urlsplit(settings.role_url("tenure_app"))
     proxy = CountingProxy(parts.hostname or "127.0.0.1", parts.port or 5432)
     through = settings.model_copy(
-        update={
-            "database_url": (settings.database_url or "").replace(
-                f":{parts.port}/", f":{proxy.port}/"
-            )
-            + "?sslmode=disable&gssencmode=disable"
-        }
+        update={"database_url": _through(settings.database_url or "", proxy.port)}
     )
-    single = _scoped_single(_scoped(through), targets)
-    single(0)
+    statements = Statements(customers, through)
+    statements.single(0)
     before = proxy.queries
     for number in range(100):
-        single(number)
+        statements.single(number)
     proxy.close()
     return Figure(
         "round trips of a lone scoped statement",
@@ -191,3 +125,29 @@ def _round_trips(settings: Settings, targets: list[tuple[UUID, str]]) -> Figure:
         "messages",
         ceiling=1.0,
     )
+
+
+def _through(url: str, port: int) -> str:
+    """Return the URL with another port, without the encryption that a proxy could not read."""
+    parts = urlsplit(url)
+    return url.replace(f":{parts.port}/", f":{port}/") + "?sslmode=disable&gssencmode=disable"
+
+
+def _at_latency(customers: Customers) -> Iterator[Figure]:
+    parts = urlsplit(customers.bare_url)
+    with delayed(parts.hostname or "127.0.0.1", parts.port or 5432, ms=1.0) as port:
+        far = Customers(
+            {
+                mode: settings.model_copy(
+                    update={"database_url": _through(settings.database_url or "", port)}
+                )
+                for mode, settings in customers.modes.items()
+            },
+            _through(customers.bare_url, port),
+            customers.targets,
+        )
+        for mode in far.modes:
+            with contenders(far, mode) as everyone:
+                for what in ("page of 50", "row by id"):
+                    medians = _time(everyone, OPERATIONS[what][0], 200)
+                    yield from _ratios(f"1 ms away: {what}", mode, medians)

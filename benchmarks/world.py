@@ -63,7 +63,11 @@ def world() -> Iterator[World]:
     with tempfile.TemporaryDirectory(prefix="tenure-bench-") as folder:
         server = EmbeddedPostgres(
             Path(folder) / "postgres",
-            settings={"shared_buffers": "512MB", "max_wal_size": "4GB"},
+            settings={
+                "shared_buffers": "512MB",
+                "max_wal_size": "4GB",
+                "synchronous_commit": "off",
+            },
         )
         server.start()
         try:
