@@ -36,7 +36,7 @@ ROLES: tuple[Role, ...] = get_args(Role)
 DEFAULT_FILE = Path("tenure.toml")
 _PREFIX = "TENURE_"
 _TEST_PREFIX = "TENURE_TEST_"  # the test suite's own switches
-_IGNORED_TABLES = {"lint"}
+_IGNORED_TABLES = {"lint", "posture"}
 _CONTEXT_KEY_BYTES = 32
 _SCHEMES = ("postgresql://", "postgres://")
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s\[\]:/@]*)(:\d{1,5})?")
@@ -147,6 +147,11 @@ class Settings(BaseModel):
         f"at least {_CONTEXT_KEY_BYTES} bytes as hexadecimal digits",
         "key that seals the tenant context and sessions",
     )
+    pooler: Annotated[Literal["none", "transaction"], BeforeValidator(_lower)] = _field(
+        "none",
+        "none or transaction",
+        "what stands between us and PostgreSQL: a pooler such as PgBouncer, in transaction mode",
+    )
     secret_key: Annotated[SecretStr, AfterValidator(_session_key)] | None = _field(
         None, "a text of at least 32 characters", "key that signs browser sessions"
     )
@@ -167,6 +172,30 @@ class Settings(BaseModel):
         "how long a request waits for a connection",
         gt=0,
         le=3600,
+    )
+    pool_max_idle_s: _Seconds = _field(
+        600.0,
+        "a number of seconds from 1 to 86400",
+        "how long an unused connection is kept",
+        ge=1,
+        le=86_400,
+    )
+    pool_max_lifetime_s: _Seconds = _field(
+        3600.0,
+        "a number of seconds from 1 to 604800",
+        "how long a connection is used at all",
+        ge=1,
+        le=604_800,
+    )
+    processes: _Int = _field(
+        1,
+        "a whole number from 1 to 10000",
+        "processes like this one on the same database; checked against max_connections",
+        ge=1,
+        le=10_000,
+    )
+    sql_comments: Annotated[Literal["on", "off"], BeforeValidator(_lower)] = _field(
+        "on", "on or off", "whether statements carry the trace id to PostgreSQL, in a comment"
     )
     statement_timeout_ms: _Int = _field(
         30_000, _MILLISECONDS, "longest statement when serving", ge=0, le=86_400_000
@@ -201,6 +230,13 @@ class Settings(BaseModel):
         "rows a retention batch deletes at most",
         ge=1,
         le=100_000,
+    )
+    trusted_proxies: _Int = _field(
+        0,
+        "a whole number from 0 to 10",
+        "proxies in front whose X-Forwarded-For and -Proto are believed, counted from here",
+        ge=0,
+        le=10,
     )
     metrics_token: _Password | None = _field(
         None, _TEXT, "token that /metrics asks for; without it, only this machine may read it"

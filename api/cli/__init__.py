@@ -12,16 +12,18 @@ import click
 
 # name -> (module, one line for the list); kept here so that --help imports nothing.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "context": ("context", "Enter a tenant's context with psql, or exchange its key."),
     "demo": ("demo", "Run everything on this machine, with a shop full of data."),
     "hold": ("hold", "Place, release and list legal holds."),
     "import": ("import_data", "Import a file into the domain's tables."),
     "lint": ("lint", "Prove that SQL is scoped to the tenant."),
     "migrate": ("migrate", "Bring the database's schema up, down, or show where it is."),
+    "posture": ("posture", "Audit a PostgreSQL database's tenant isolation."),
     "retention": ("retention", "Plan and run retention deletes."),
     "serve": ("serve", "Serve the API and the auditors' pages."),
     "tenants": ("tenants", "Create and list tenants."),
     "tokens": ("tokens", "Issue and revoke API tokens."),
-    "users": ("users", "Create logins and make them members of tenants."),
+    "users": ("users", "Create logins, make them members of tenants, and end both."),
     "verify": ("verify", "Look afresh for overdue and orphaned rows."),
     "worker": ("worker", "Run the retention scheduler without serving."),
 }

@@ -1,0 +1,293 @@
+"""Finding out what the tenant column is, which tables it makes tenants', and who serves.
+
+What is assumed is said, with the reason; what is named from outside is taken as given.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+
+from sqlglot import exp
+
+from tenants.policy_sql import Row, judge, parsed
+from tenants.posture.errors import AssumptionError
+from tenants.posture.facts import DML, PUBLIC, WRITES, Facts, ObjectClass, Relation, Role
+from tenants.posture.subject import Subject, listed
+
+# In order of how surely the name is a tenant's. Names of the later tiers have other meanings,
+# too (in a shop that is not shared, a customer is no tenant): they need other evidence.
+TIERS: tuple[tuple[str, ...], ...] = (
+    ("tenant_id", "tenant", "tenant_uuid", "tenantid", "tenant_key"),
+    ("org_id", "organization_id", "organisation_id", "orgid", "workspace_id"),
+    ("account_id", "company_id", "team_id", "business_id", "club_id", "school_id", "site_id"),
+    ("customer_id", "client_id", "shop_id", "store_id"),
+)
+_ASKED = TIERS[:3]  # names for which a policy's question to a function is evidence
+_SURE = 2  # tiers whose name is enough, if two tables have it
+_SHARE = 0.5  # of all tables, for a name of the others
+# Columns that tie a row to a person: a border only where there is no other.
+_PERSON = re.compile(r"(.*_)?(user|owner|profile|author|created_by)(_id)?|id")
+
+_GRANTED: tuple[ObjectClass, ...] = ("relation", "column")
+
+
+def discover(
+    facts: Facts, *, tenant_columns: Sequence[str] = (), app_roles: Sequence[str] = ()
+) -> Subject:
+    """Return what is to be judged. Raises AssumptionError for a name that is not there."""
+    columns, why = _given_columns(facts, tenant_columns), "given"
+    if not columns:
+        columns, why = _columns(facts)
+    assumed: dict[str, object] = {"tenant_columns": {"names": list(columns), "why": why}}
+    tables = {
+        table.oid: next(name for name in columns if table.column(name))
+        for table in _candidates(facts)
+        if any(table.column(name) for name in columns)
+    }
+    registry, key, why = _registry(facts, tables)
+    if registry:
+        tables.pop(registry, None)
+        assumed["tenants_table"] = {"name": facts.relations[registry].label, "why": why}
+    subject = Subject(facts, columns, tables, registry, key)
+    roles, why = _given_roles(facts, app_roles), "given"
+    if not roles and tables:
+        roles, why = _apps(subject)
+    assumed["app_roles"] = {"names": [facts.role_name(oid) for oid in roles], "why": why}
+    return Subject(facts, columns, tables, registry, key, roles, assumed)
+
+
+def _candidates(facts: Facts) -> list[Relation]:
+    """Tables that stand for themselves: no partitions, and none that only inherit."""
+    return [
+        relation
+        for relation in facts.relations.values()
+        if relation.kind in ("table", "partitioned", "foreign") and not relation.parents
+    ]
+
+
+def _given_columns(facts: Facts, names: Sequence[str]) -> tuple[str, ...]:
+    present = {column.name for table in _candidates(facts) for column in table.columns}
+    for name in names:
+        if name not in present:
+            raise AssumptionError(f"no table has a column {name!r} (--tenant-column)")
+    return tuple(dict.fromkeys(names))
+
+
+def _given_roles(facts: Facts, names: Sequence[str]) -> tuple[int, ...]:
+    known = {role.name: role.oid for role in facts.roles.values()}
+    for name in names:
+        if name not in known:
+            raise AssumptionError(f"there is no role {name!r} (--app-role)")
+    return tuple(dict.fromkeys(known[name] for name in names))
+
+
+def _columns(facts: Facts) -> tuple[tuple[str, ...], str]:
+    """The tenant columns, and why it is they: what policies compare, else names."""
+    tables = _candidates(facts)
+    counted = Counter(column.name for table in tables for column in table.columns)
+    compared = _compared(facts)
+    handed = _handed(facts)
+    found = [n for tier in TIERS for n in tier if compared[n] or (n in handed and tier in _ASKED)]
+    if found:
+        return tuple(found), "policies compare it with the session, or ask a function about it"
+    for tier in TIERS[:_SURE]:
+        named = [name for name in tier if counted[name] >= (1 if tier is TIERS[0] else 2)]
+        if named:
+            best = max(named, key=lambda name: counted[name])
+            return (best,), f"by its name, in {_tables(counted[best])}"
+    others = [name for name, _ in compared.most_common() if not _PERSON.fullmatch(name)]
+    if others:
+        return (others[0],), "policies compare it with the session"
+    for tier in TIERS[_SURE:]:
+        named = [n for n in tier if counted[n] >= max(2, _SHARE * (len(tables) - 1))]
+        if named:
+            best = max(named, key=lambda name: counted[name])
+            return (best,), f"by its name, in {counted[best]} of {len(tables)} tables"
+    persons = [name for name, _ in compared.most_common() if name != "id"]
+    if persons:
+        return (persons[0],), "policies compare it, and no other column, with the session"
+    return (), "no table has a column that looks like a tenant's"
+
+
+def _handed(facts: Facts) -> frozenset[str]:
+    """Columns about which a policy asks a function or a subquery: `is_member(org_id)`."""
+    return frozenset(
+        column.name
+        for expression in {policy.using or policy.check or "" for policy in facts.policies}
+        if (tree := parsed(expression)) is not None
+        for asked in tree.find_all(exp.Anonymous, exp.In)
+        for column in (
+            [asked.this]
+            if isinstance(asked, exp.In) and asked.args.get("query")
+            else asked.expressions
+            if isinstance(asked, exp.Anonymous)
+            else []
+        )
+        if isinstance(column, exp.Column)
+    )
+
+
+def _tables(count: int) -> str:
+    return "one table" if count == 1 else f"{count} tables"
+
+
+def _compared(facts: Facts) -> Counter[str]:
+    """In how many policies each column decides, by comparison with the session."""
+    found: Counter[str] = Counter()
+    bound: dict[tuple[str, str], bool] = {}
+    for policy in facts.policies:
+        relation = facts.relations.get(policy.relation)
+        expression = policy.using or policy.check
+        if relation is None or expression is None:
+            continue
+        for column in relation.columns:
+            key = (expression, column.name)
+            if column.name not in expression:
+                continue
+            if key not in bound:
+                row = Row(frozenset({column.name}))
+                # By hand-written escapes (`IS NULL OR ..`) as well: it is what is meant.
+                bound[key] = any(judge(part, row).kind == "bound" for part in _parts(expression))
+            found[column.name] += bound[key]
+    return +found
+
+
+def _parts(expression: str) -> list[str]:
+    """An expression's alternatives."""
+    tree = parsed(expression)
+    plain = tree.unnest() if tree is not None else None
+    if not isinstance(plain, exp.Or):
+        return [expression]
+    return [part.sql(dialect="postgres") for part in plain.flatten()]
+
+
+def _registry(facts: Facts, tables: dict[int, str]) -> tuple[int, str, str]:
+    """The table that most tenant columns refer to: (oid, key, why); (0, "", "") if none."""
+    targets: Counter[tuple[int, int]] = Counter()
+    for constraint in facts.constraints:
+        if constraint.kind != "foreign" or len(constraint.columns) != 1 or constraint.inherited:
+            continue
+        column = tables.get(constraint.relation)
+        relation = facts.relations.get(constraint.relation)
+        if column and relation and relation.names(constraint.columns) == (column,):
+            targets[constraint.target, constraint.target_columns[0]] += 1
+    for (target, number), count in targets.most_common(1):
+        found = facts.relations.get(target)
+        if found is not None:
+            return target, found.names([number])[0], f"{count} tenant columns refer to it"
+    return 0, "", ""
+
+
+def _apps(subject: Subject) -> tuple[tuple[int, ...], str]:
+    """The roles that serve, and why it is they."""
+    facts, tables = subject.facts, subject.tenant_tables
+    owners = {table.owner for table in tables}
+    writers = _grantees(facts, tables, WRITES)
+    served = [
+        role
+        for role in _connecting(facts)
+        if not role.predefined
+        and not owners & facts.acts_as(role.oid)
+        and _holds(facts, role, tables, WRITES, writers)
+    ]
+    kept = _without_operators(subject, served)
+    if kept:
+        why = "may write tenant tables and does not own them"
+        left = [role.name for role in served if role not in kept]
+        if left:
+            why += f"; {listed(left)} may, too, but is made to see all tenants"
+        return tuple(role.oid for role in kept), why
+    readers = _grantees(facts, tables, DML)
+    groups = [
+        role.oid
+        for role in facts.roles.values()
+        if not (role.login or role.exempt or role.predefined or role.oid in owners)
+        and _holds(facts, role, tables, DML, readers)
+    ]
+    if groups:
+        return tuple(groups), "no login role may write tenant tables; to these it is granted"
+    owning = sorted(owners)
+    names = listed([facts.role_name(owner) for owner in owning])
+    return tuple(owning), f"only {names} may write, as owner: owner and app are the same role"
+
+
+def _connecting(facts: Facts) -> list[Role]:
+    """Roles that sessions act as: who may connect, and whom they may become."""
+    logins = [
+        role
+        for role in facts.roles.values()
+        if role.login and not role.superuser and _may_connect(facts, role)
+    ]
+    becomes = {
+        oid
+        for login in logins
+        for oid in facts.may_become(login.oid) - facts.acts_as(login.oid)
+        if not facts.roles[oid].exempt
+    }
+    return [*logins, *(facts.roles[oid] for oid in sorted(becomes) if not facts.roles[oid].login)]
+
+
+def _may_connect(facts: Facts, role: Role) -> bool:
+    acting = facts.acts_as(role.oid)
+    return facts.server.database_owner in acting or any(
+        "CONNECT" in grant.privileges and (grant.grantee == PUBLIC or grant.grantee in acting)
+        for grant in facts.grants_on("database", 0)
+    )
+
+
+def _without_operators(subject: Subject, roles: Sequence[Role]) -> list[Role]:
+    """Leave out who is made to see all tenants, if somebody else is bound to one."""
+    bound = [role for role in roles if _bound(subject, role)]
+    if not bound:
+        return list(roles)
+    return [role for role in roles if role in bound or not _operates(subject, role)]
+
+
+def _bound(subject: Subject, role: Role) -> bool:
+    facts = subject.facts
+    return any(
+        facts.bound_by(role.oid, table)
+        and facts.privileges(role.oid, table) & WRITES
+        and subject.admits(role, table, "SELECT").at_most("unknown")
+        for table in subject.tenant_tables
+    )
+
+
+def _operates(subject: Subject, role: Role) -> bool:
+    """Whether it is exempt, or a policy names it that is open."""
+    facts = subject.facts
+    acting = facts.acts_as(role.oid)
+    return role.exempt or any(
+        acting & set(policy.roles)
+        and subject.policies_judged.of(policy, relation, role).kind == "open"
+        for policy, relation in subject.policies()
+    )
+
+
+def _grantees(
+    facts: Facts, tables: Iterable[Relation], privileges: frozenset[str]
+) -> frozenset[int]:
+    """Who holds any of these on any table by a grant of its own, PUBLIC included."""
+    return frozenset(
+        grant.grantee
+        for table in tables
+        for grant in (
+            *facts.grants_on("relation", table.oid),
+            *facts.grants_on("column", table.oid),
+        )
+        if grant.privileges & privileges
+    )
+
+
+def _holds(
+    facts: Facts,
+    role: Role,
+    tables: Iterable[Relation],
+    privileges: frozenset[str],
+    grantees: Collection[int],
+) -> bool:
+    if PUBLIC not in grantees and not facts.acts_as(role.oid) & frozenset(grantees):
+        return False  # most roles of a large cluster
+    return any(facts.privileges(role.oid, table) & privileges for table in tables)

@@ -1,0 +1,335 @@
+"""What views and functions show that run as their owner, whom policies may not bind."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from tenants.policy_sql import Knowledge
+from tenants.posture.bodies import SECRET, calls_named, tables_named, without_comments
+from tenants.posture.facts import DML, Function, Relation, Role
+from tenants.posture.reads import Found, unlimited
+
+if TYPE_CHECKING:
+    from tenants.posture.subject import Subject
+
+INVOKER_VIEWS = 150000  # security_invoker came with 15
+_COMMANDS = ("SELECT", "INSERT", "UPDATE", "DELETE")
+_ASKS = re.compile(r"\b(current_setting|session_user)\b|\bauth\s*\.\s*\w+\s*\(", re.IGNORECASE)
+_ARGUMENT = re.compile(r"[=(]\s*\$\d|\$\d\s*=")
+
+_Named = TypeVar("_Named", Relation, Function)
+
+_SECRET = re.compile(rf"\w*{SECRET.pattern}\w*\s*=(?!=)", re.IGNORECASE)
+# By which what was read gets out of a body in PL/pgSQL.
+_GIVES = re.compile(
+    r"\breturn\s+(?:query|\(?\s*select)|\binto\b|\breturning\b|\bfor\b.*?\bin\b.*?\bloop\b|:=",
+    re.IGNORECASE | re.DOTALL,
+)
+
+Shows = Literal["open", "unknown", "limited"]
+Excuse = Literal["", "secret", "lookup", "quiet"]
+
+
+@dataclass(frozen=True, slots=True)
+class ViewReach:
+    """A view that reads tenants' rows as its owner, and that the app can read or write through.
+
+    `relations` are the tables and materialized views behind it that are open to the owner;
+    `shows` says whether the view's own query limits them to the caller's rows.
+    """
+
+    view: Relation
+    relations: tuple[Relation, ...]
+    shows: Shows
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionReach:
+    """A function that runs as its owner, and the tenant tables it names that are open to it.
+
+    `shows` is "unknown" where the body asks for the session's context in a way that is not
+    followed. `excuse`: "secret", a column that is one by its name is compared with something;
+    and for tables on which the app holds no grant, so that the function is the way that was
+    meant, "lookup", an argument is compared with a column, and "quiet", nothing that the body
+    reads leaves it.
+    """
+
+    function: Function
+    tables: tuple[Relation, ...]
+    shows: Shows
+    excuse: Excuse
+
+
+class Reach:
+    """The views and functions of a subject, judged."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.facts = subject.facts
+
+    # Views
+
+    def invokes(self, view: Relation) -> bool:
+        """Whether a view reads as whoever asks."""
+        return self.facts.server.version_num >= INVOKER_VIEWS and is_on(
+            view.options.get("security_invoker", "off")
+        )
+
+    def holds_tenants(self, relation: Relation) -> bool:
+        """Whether a table, view or materialized view has tenants' rows in it or behind it."""
+        return self._holding(relation.oid, frozenset())
+
+    def _holding(self, oid: int, above: frozenset[int]) -> bool:
+        known = self._held.get(oid)
+        if known is not None:
+            return known
+        relation = self.facts.relations.get(oid)
+        if relation is None or oid in above:
+            return False
+        found = self.subject.tenant_column(relation) is not None or any(
+            self._holding(use.target, above | {oid})
+            for use in self.facts.uses_by(oid)
+            if use.target_class == "relation" and use.event == "SELECT"
+        )
+        self._held[oid] = found
+        return found
+
+    @cached_property
+    def _held(self) -> dict[int, bool]:
+        return {}
+
+    @cached_property
+    def views(self) -> tuple[ViewReach, ...]:
+        """The app's views that read tenants' rows as an owner to whom they are open.
+
+        A view within a view reads as its own owner, or as the caller where it invokes; that
+        of a view that limits its rows is limited with it.
+        """
+        todo = [
+            view
+            for view in self.facts.relations.values()
+            if view.kind == "view" and self.subject.apps_that(view, *DML)
+        ]
+        found: dict[int, ViewReach] = {}
+        seen: set[int] = set()
+        while todo:
+            view = todo.pop()
+            if view.oid in seen or not self.holds_tenants(view):
+                continue
+            seen.add(view.oid)
+            if self.invokes(view):
+                continue
+            shown = self._of_query(view.definition)
+            behind = [
+                self.facts.relations[use.target]
+                for use in self.facts.uses_by(view.oid)
+                if use.target_class == "relation" and use.target in self.facts.relations
+            ]
+            todo += [v for v in behind if v.kind == "view" and self._kind(shown, v) != "limited"]
+            owner = self.facts.roles[view.owner]
+            open_ones = [r for r in behind if r.kind != "view" and self._opens(owner, r)]
+            if open_ones:
+                kinds = {self._kind(shown, r) for r in open_ones}
+                worst: Shows = next(k for k in ("open", "unknown", "limited") if k in kinds)
+                if worst != "limited":
+                    open_ones = [r for r in open_ones if self._kind(shown, r) == worst]
+                found[view.oid] = ViewReach(view, tuple(open_ones), worst)
+        return tuple(sorted(found.values(), key=lambda reach: reach.view.label))
+
+    def _opens(self, owner: Role, relation: Relation) -> bool:
+        """Whether an owner sees rows of all tenants in a relation, and the app does not anyway."""
+        if relation.kind == "matview":
+            return self.holds_tenants(relation) and not self.subject.apps_that(relation, "SELECT")
+        return (
+            self.subject.tenant_column(relation) is not None
+            and self.open_to(owner, relation)
+            and not any(
+                "SELECT" in self.facts.privileges(app.oid, relation) and self.open_to(app, relation)
+                for app in self.subject.app_roles
+            )
+        )
+
+    def open_to(self, role: Role, relation: Relation) -> bool:
+        """Whether some command of a role reaches rows of all tenants, or may."""
+        return any(not self.subject.admits(role, relation, c).at_most("unknown") for c in _COMMANDS)
+
+    def _of_query(self, text: str) -> dict[str, Found] | None:
+        return unlimited(text, frozenset(self.subject.tenant_columns), self._knowledge)
+
+    def _kind(self, shown: dict[str, Found] | None, relation: Relation) -> Shows:
+        return "unknown" if shown is None else shown.get(relation.label, "limited")
+
+    # Functions
+
+    @cached_property
+    def functions(self) -> tuple[FunctionReach, ...]:
+        """The SECURITY DEFINER functions whose owner sees all tenants in tables they name."""
+        found = (self._of_function(f) for f in self.facts.functions.values() if f.definer)
+        return tuple(sorted((r for r in found if r), key=lambda reach: reach.function.label))
+
+    def _of_function(self, function: Function) -> FunctionReach | None:
+        owner = self.facts.roles[function.owner]
+        parts = self._with_callees(function)
+        tables = {
+            table.oid: table
+            for part in parts
+            for table in self._tables(tables_named(part.body), part)
+            if self.open_to(owner, table)
+        }
+        if not tables:
+            return None
+        kinds = {self._shows(part, tables.values(), parts) for part in parts}
+        worst: Shows = next(k for k in ("open", "unknown", "limited") if k in kinds)
+        ordered = tuple(sorted(tables.values(), key=lambda table: table.label))
+        return FunctionReach(function, ordered, worst, self._excuse(function, ordered))
+
+    def _excuse(self, function: Function, tables: tuple[Relation, ...]) -> Excuse:
+        text = without_comments(function.body)
+        if _SECRET.search(text):
+            return "secret"
+        # The tenants themselves are joined for their names.
+        others = [table for table in tables if table.oid != self.subject.registry]
+        if not others or any(self.subject.apps_that(table, *DML) for table in others):
+            return ""
+        names = "|".join(re.escape(argument) for argument in function.arguments if argument)
+        if _ARGUMENT.search(text) or (
+            names and re.search(rf"=\s*(?:\w+\.)?(?:{names})\b|\b(?:{names})\s*=", text)
+        ):
+            return "lookup"
+        return "quiet" if function.language == "plpgsql" and not _GIVES.search(text) else ""
+
+    def _with_callees(self, function: Function) -> list[Function]:
+        """A function and those it calls that run as its owner with it."""
+        found = {function.oid: function}
+        todo = [function]
+        while todo:
+            part = todo.pop()
+            for name in calls_named(part.body):
+                for called in self._functions_named(name, part):
+                    if not called.definer and called.oid not in found:
+                        found[called.oid] = called
+                        todo.append(called)
+        return list(found.values())
+
+    def _shows(self, part: Function, tables: Iterable[Relation], together: list[Function]) -> Shows:
+        own = {t.oid for t in self._tables(tables_named(part.body), part)} & {t.oid for t in tables}
+        if not own:
+            return "limited"
+        found = None
+        if part.language == "sql":
+            found = self._of_query(_queries(part))
+        if found is None:
+            return "unknown" if any(self.asks(f) for f in together) else "open"
+        kinds = {
+            kind
+            for name, kind in found.items()
+            if any(t.oid in own for t in self._relations_named(name, part))
+        }
+        return "open" if "open" in kinds else "unknown" if kinds else "limited"
+
+    def asks(self, function: Function) -> bool:
+        """Whether a body asks for the session's context, itself or by what it calls."""
+        return self._asking(function, frozenset())
+
+    def _asking(self, function: Function, above: frozenset[int]) -> bool:
+        if function.oid in above:
+            return False
+        if _ASKS.search(without_comments(function.body)):
+            return True
+        return any(
+            self._asking(called, above | {function.oid})
+            for name in calls_named(function.body)
+            for called in self._functions_named(name, function)
+        )
+
+    def _tables(self, names: Iterable[str], function: Function) -> Iterator[Relation]:
+        """The tenant tables of these names, and those behind views of these names."""
+        for name in names:
+            for relation in self._relations_named(name, function):
+                yield from self._behind(relation, frozenset())
+
+    def _behind(self, relation: Relation, above: frozenset[int]) -> Iterator[Relation]:
+        if relation.kind != "view":
+            if self.subject.tenant_column(relation) is not None:
+                yield relation
+            return
+        for use in self.facts.uses_by(relation.oid):
+            target = self.facts.relations.get(use.target)
+            if use.target_class == "relation" and target is not None and target.oid not in above:
+                yield from self._behind(target, above | {relation.oid})
+
+    # Names in bodies
+
+    def bare(self, function: Function) -> frozenset[str]:
+        """The relations that a body names without their schema."""
+        return frozenset(
+            name
+            for name in tables_named(function.body)
+            if "." not in name and self._relations_named(name, function)
+        )
+
+    def _relations_named(self, name: str, function: Function) -> list[Relation]:
+        return self._resolved(self._relations.get(name, []), name, function)
+
+    def _functions_named(self, name: str, function: Function) -> list[Function]:
+        return self._resolved(self._functions.get(name, []), name, function)
+
+    def _resolved(self, found: list[_Named], name: str, function: Function) -> list[_Named]:
+        """Of things of one name those that a function means by it, as far as one can tell."""
+        if "." in name or len(found) < 2:
+            return found
+        path = function.settings.get("search_path", function.schema)
+        for schema in (part.strip(' "') for part in path.split(",")):
+            there = [one for one in found if one.schema == schema]
+            if there:
+                return there
+        return found
+
+    @cached_property
+    def _relations(self) -> dict[str, list[Relation]]:
+        return _by_name(r for r in self.facts.relations.values() if r.kind != "sequence")
+
+    @cached_property
+    def _functions(self) -> dict[str, list[Function]]:
+        return _by_name(self.facts.functions.values())
+
+    @cached_property
+    def _knowledge(self) -> Knowledge:
+        """With the names that are unambiguous without their schema, as bodies write them."""
+        known = self.subject.policies_judged.unguarded
+        functions = {(name.partition(".")[2], n): f for (name, n), f in known.functions.items()}
+        columns = {
+            name: known.columns[found[0].label]
+            for name, found in self._relations.items()
+            if len(found) == 1
+        }
+        return replace(
+            known, functions={**functions, **known.functions}, columns={**columns, **known.columns}
+        )
+
+
+def _by_name(things: Iterable[_Named]) -> dict[str, list[_Named]]:
+    found: dict[str, list[_Named]] = {}
+    for thing in things:
+        found.setdefault(thing.name, []).append(thing)
+        found.setdefault(f"{thing.schema}.{thing.name}", []).append(thing)
+    return found
+
+
+def _queries(function: Function) -> str:
+    """The body of a function in SQL as plain statements, with `$1` as an unknown column."""
+    text = function.body.strip()
+    if text.lower().startswith("begin atomic"):
+        text = text[len("begin atomic") :].strip().removesuffix("END")
+    elif text.lower().startswith("return "):
+        text = f"SELECT {text[len('return ') :]}"
+    return re.sub(r"\$\d+", '"$argument"', text)
+
+
+def is_on(option: str) -> bool:
+    """Whether an option of a relation is set, as PostgreSQL reads booleans."""
+    return option.lower() in ("true", "on", "yes", "1", "t", "y")

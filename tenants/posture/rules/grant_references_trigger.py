@@ -1,0 +1,44 @@
+"""The app may make references to a tenant table, or triggers on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tenants.posture.grants import granted, revoke
+from tenants.posture.rule import Problem, Rule
+from tenants.posture.subject import Subject
+
+_PRIVILEGES = frozenset({"REFERENCES", "TRIGGER"})
+
+
+def check(subject: Subject) -> Iterator[Problem]:
+    """Yield tenant tables on which a role of the app holds these privileges."""
+    facts = subject.facts
+    for role in subject.app_roles:
+        for table in subject.tenant_tables:
+            held = granted(facts, role, table, _PRIVILEGES)
+            if held:
+                yield Problem(
+                    table.label,
+                    f"{role.name} holds {' and '.join(held)}: it needs neither to serve",
+                    revoke(facts, role, table, _PRIVILEGES),
+                )
+
+
+RULE = Rule(
+    name="grant-references-trigger",
+    severity="warning",
+    group="Roles and grants",
+    title="The app may make references to a tenant table, or triggers on it",
+    why=(
+        "A foreign key's check ignores policies and so tells which keys exist in other "
+        "tenants. A trigger of the app's runs with the rights of whoever writes the table "
+        "next, the owner among them."
+    ),
+    sources=("https://www.postgresql.org/docs/current/ddl-priv.html",),
+    bad="""\
+GRANT REFERENCES, TRIGGER ON shop.invoices TO shop_app;""",
+    good="""\
+GRANT SELECT ON shop.invoices TO shop_app;""",
+    check=check,
+)

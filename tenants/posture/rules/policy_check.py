@@ -1,0 +1,59 @@
+"""WITH CHECK admits rows of other tenants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tenants.posture.facts import WRITES
+from tenants.posture.policies import alter, label_of
+from tenants.posture.rule import Problem, Rule, Severity
+from tenants.posture.subject import Subject
+
+
+def check(subject: Subject) -> Iterator[Problem]:
+    """Yield policies whose WITH CHECK lets the app write what is not its tenant's."""
+    judged = subject.policies_judged
+    for policy, relation in subject.policies():
+        if not policy.permissive or policy.check is None:
+            continue
+        for role in subject.app_roles:
+            facts = subject.facts
+            if not facts.bound_by(role.oid, relation):
+                continue
+            if policy not in facts.policies_for(role.oid, relation):
+                continue
+            command = "INSERT" if policy.command in ("ALL", "INSERT") else policy.command
+            alone = judged.of(policy, relation, role, check=True)
+            whole = subject.admits(role, relation, command, check=True)
+            if alone.at_most("unknown") or whole.at_most("unknown"):
+                continue
+            if not WRITES & facts.privileges(role.oid, relation):
+                continue
+            bounded = policy.using and judged.of(policy, relation, role).at_most("keyed")
+            right = policy.using if bounded else judged.usual(relation)
+            severity: Severity = "error" if alone.kind == "open" else "warning"
+            yield Problem(
+                label_of(policy, relation),
+                f"{role.name} may write rows of other tenants: {alone.reason}",
+                alter(policy, relation, f"WITH CHECK ({right})") if right else None,
+                severity,
+            )
+
+
+RULE = Rule(
+    name="policy-check",
+    severity="error",
+    group="Tables and policies",
+    title="WITH CHECK admits rows of other tenants",
+    why=(
+        "USING says which rows are seen, WITH CHECK which may be written. Where the second is "
+        "weaker, a tenant inserts rows into another's data, or hands its own over. Left out, "
+        "WITH CHECK is what USING is."
+    ),
+    sources=("https://www.postgresql.org/docs/current/sql-createpolicy.html",),
+    bad="""\
+ALTER POLICY app ON shop.invoices WITH CHECK (true);""",
+    good="""\
+ALTER POLICY app ON shop.invoices WITH CHECK (tenant_id = (SELECT shop.current_tenant()));""",
+    check=check,
+)

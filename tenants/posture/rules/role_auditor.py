@@ -1,0 +1,61 @@
+"""A role that sees every tenant may also write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tenants.posture.facts import WRITES, Relation, Role
+from tenants.posture.grants import granted, revoke
+from tenants.posture.rule import Problem, Rule
+from tenants.posture.subject import Subject, listed
+
+
+def check(subject: Subject) -> Iterator[Problem]:
+    """Yield roles beside the app's that see every tenant and may also write."""
+    facts = subject.facts
+    for role in facts.roles.values():
+        if not role.login or role.superuser or role.oid in subject.apps:
+            continue
+        tables = [table for table in subject.tenant_tables if _everywhere(subject, role, table)]
+        if tables:
+            yield Problem(
+                role.label,
+                f"{role.name} may write rows of every tenant in"
+                f" {listed([table.label for table in tables])}",
+                "\n".join(revoke(facts, role, table, WRITES) for table in tables),
+            )
+
+
+def _everywhere(subject: Subject, role: Role, table: Relation) -> bool:
+    held = granted(subject.facts, role, table, WRITES)
+    if subject.admits(role, table, "SELECT").at_most("unknown"):
+        return False
+    return any(
+        not subject.admits(role, table, command, check=command == "INSERT").at_most("unknown")
+        for command in held
+    )
+
+
+RULE = Rule(
+    name="role-auditor",
+    severity="warning",
+    group="Roles and grants",
+    title="A role that sees every tenant may also write",
+    why=(
+        "A role for reports, support or checks has to see all tenants. With INSERT, UPDATE or "
+        "DELETE it can also damage all of them, and one stolen password is enough. Grant it "
+        "SELECT alone."
+    ),
+    sources=("https://www.postgresql.org/docs/current/sql-createpolicy.html",),
+    bad="""\
+CREATE ROLE shop_support LOGIN;
+GRANT USAGE ON SCHEMA shop TO shop_support;
+GRANT SELECT, DELETE ON shop.invoices TO shop_support;
+CREATE POLICY support ON shop.invoices TO shop_support USING (true);""",
+    good="""\
+CREATE ROLE shop_support LOGIN;
+GRANT USAGE ON SCHEMA shop TO shop_support;
+GRANT SELECT ON shop.invoices TO shop_support;
+CREATE POLICY support ON shop.invoices FOR SELECT TO shop_support USING (true);""",
+    check=check,
+)
