@@ -22,10 +22,11 @@ import peewee
 from psycopg2 import extensions, sql
 
 from tenants.catalog import name_of
-from tenants.context import current_scope
+from tenants.context import current_scope, require_transaction_of
 from tenants.database import TenantDatabase
 from tenants.errors import CatalogError, TenantMismatchError
 from tenants.models import TenantModel
+from tenants.parameters import writes_itself
 
 #: Rows per statement. Beyond some hundreds nothing is gained; the text stays below 1 MB.
 PAGE_ROWS = 1000
@@ -72,6 +73,7 @@ def bulk_insert(
     plan = _Plan(model, first[0], scope.tenant_id, skip_existing)
     database = _database_of(model)
     if database.in_transaction():
+        require_transaction_of(scope.tenant_id)
         return plan.insert(database, first, pages)
     with database.atomic():
         return plan.insert(database, first, pages)
@@ -173,7 +175,8 @@ class _Reader:
         return self._convert(value)
 
     def _check(self, value: Any, tenant_id: uuid.UUID) -> None:
-        if isinstance(value, peewee.Node | extensions.AsIs) and not isinstance(value, peewee.Model):
+        node = isinstance(value, peewee.Node) and not isinstance(value, peewee.Model)
+        if node or (writes_itself(value) and not isinstance(value, peewee.Model)):
             raise TypeError(f"{self._label}: bulk_insert takes values, not SQL expressions")
         if isinstance(value, TenantModel) and value.tenure_tenant != tenant_id:
             raise TenantMismatchError(

@@ -1,13 +1,16 @@
 """What a domain's models are made of: `TenantModel`, `GlobalModel`, and fields.
 
 Objects remember their tenant: one that was loaded under A refuses to be saved, deleted or
-followed under B. Keys are time-ordered UUIDs (version 7, RFC 9562) made by the client.
+followed under B, or when no scope is open. Keys are time-ordered UUIDs (version 7, RFC 9562)
+made by the client. With a `VersionField` an object also refuses to overwrite, or to delete,
+what somebody else has changed since it was read.
 """
 
 from __future__ import annotations
 
 import datetime
 import uuid
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import peewee
@@ -27,7 +30,15 @@ from uuid_utils.compat import uuid7
 
 from tenants.catalog import SoftReference
 from tenants.context import current_scope, scope_or_none
-from tenants.errors import NoTenantError, StaleObjectError, TenantMismatchError
+from tenants.errors import (
+    CatalogError,
+    NoTenantError,
+    StaleObjectError,
+    TenantMismatchError,
+    UnscopableError,
+)
+from tenants.stamping import version_of
+from tenants.transactions import DatabaseProxy
 
 __all__ = [
     "BooleanField",
@@ -40,17 +51,19 @@ __all__ = [
     "InstantField",
     "IntegerField",
     "JSONField",
+    "ManyToManyField",
     "SmallIntegerField",
     "SoftReference",
     "TenantModel",
     "TextField",
     "UUIDField",
+    "VersionField",
     "database",
     "new_id",
 ]
 
 #: Bound to a TenantDatabase when the application is wired.
-database = peewee.DatabaseProxy()
+database = DatabaseProxy()
 
 
 def new_id() -> uuid.UUID:
@@ -77,6 +90,18 @@ class InstantField(peewee.DateTimeField):
         return value
 
 
+class VersionField(peewee.IntegerField):
+    """Counts the changes of a row, from 1. Every UPDATE of the model's table counts it up, and
+    `save()` and `delete_instance()` require the number that the object was read with."""
+
+    tenure_sql_type = "integer"
+    tenure_counts = True
+
+    def __init__(self, **settings: Any) -> None:
+        settings.setdefault("default", 1)
+        super().__init__(**settings)
+
+
 class _ForeignKeyAccessor(peewee.ForeignKeyAccessor):
     def get_rel_instance(self, instance: Any) -> Any:
         instance.require_own_tenant()
@@ -91,10 +116,75 @@ class _ForeignKeyAccessor(peewee.ForeignKeyAccessor):
         super().__set__(instance, obj)
 
 
+class _BackrefAccessor(peewee.BackrefAccessor):
+    """The other side; rows that prefetch() has put there are kept, and asked for as strictly."""
+
+    def __get__(self, instance: Any, instance_type: Any = None) -> Any:
+        if instance is None:
+            return self
+        instance.require_own_tenant()
+        try:
+            return instance.__dict__[self._slot]
+        except KeyError:
+            return super().__get__(instance, instance_type)  # type: ignore[no-untyped-call]
+
+    def __set__(self, instance: Any, rows: Any) -> None:
+        instance.__dict__[self._slot] = rows
+
+    @property
+    def _slot(self) -> str:
+        # By field: two of them may not share a backref on one model, nor a slot.
+        return f"_rows_of_{self.field.backref}"
+
+
 class ForeignKeyField(peewee.ForeignKeyField):
     """A reference within the tenant; in the database `(tenant_id, x_id) -> (tenant_id, id)`."""
 
     accessor_class = _ForeignKeyAccessor
+    backref_accessor_class = _BackrefAccessor
+
+
+class _ManyToManyAccessor(peewee.ManyToManyFieldAccessor):
+    def get_query(self, instance: Any) -> Any:
+        instance.require_own_tenant()
+        query = super().get_query(instance)  # type: ignore[no-untyped-call]  # stubs
+        # peewee names its own class here; this one looks at the objects it is given.
+        query.__class__ = _ManyToManyQuery
+        return query
+
+
+class _ManyToManyQuery(peewee.ManyToManyQuery):
+    def _id_list(self, given: Any) -> Any:
+        for value in given:
+            if isinstance(value, TenantModel):
+                value.require_own_tenant()
+        return super()._id_list(given)  # type: ignore[misc]  # not in the stubs
+
+
+class ManyToManyField(peewee.ManyToManyField):
+    """Rows of another model, by way of a model of your own, which is given as `through_model`
+    (a DeferredThroughModel where it is declared later); raises CatalogError without one."""
+
+    accessor_class = _ManyToManyAccessor
+    # Of peewee's own, but not in its stubs.
+    _is_backref: bool
+    _through_model: Any
+
+    def __init__(self, model: Any, **settings: Any) -> None:
+        if settings.get("through_model") is None:
+            raise CatalogError("a ManyToManyField names its through_model, which is a TenantModel")
+        super().__init__(model, **settings)
+
+    def bind(self, model: Any, name: str, set_attribute: bool = True) -> None:
+        """Bind both sides; peewee would make the other one a field of its own class."""
+        super().bind(model, name, set_attribute)
+        if self._is_backref or isinstance(self._through_model, peewee.DeferredThroughModel):
+            return
+        if self.backref not in ("+", "!"):
+            other = type(self)(
+                self.model, backref=name, through_model=self.through_model, _is_backref=True
+            )
+            self.rel_model._meta.add_field(self.backref, other)
 
 
 def _stamp() -> uuid.UUID | None:
@@ -146,26 +236,96 @@ class TenantModel(_Model):
             )
 
     def save(self, force_insert: bool = False, only: Any = None) -> Any:
-        """Insert a new object, update a persisted one.
+        """Insert a new object, update a persisted one; returns the number of rows.
 
-        Raises StaleObjectError when the row of a persisted object is no longer there, and
-        TenantMismatchError under another tenant than the object's own.
+        Raises StaleObjectError when the row of a persisted object is no longer there, or has
+        another version than the object, and TenantMismatchError under another tenant than
+        the object's own.
         """
         self.require_own_tenant()
         insert = force_insert or not self._persisted
         rows = super().save(force_insert=insert, only=only)
-        if not insert and rows == 0:
-            raise StaleObjectError(f"{type(self).__name__} {self.id} is gone: nothing was saved")
-        self._persisted = True
+        if rows is False:
+            return rows  # only_save_dirty, and nothing is
+        if insert:
+            self._persisted = True
+        elif rows == 0:
+            raise StaleObjectError(self._stale("saved"))
+        else:
+            self._count_version()
         return rows
 
     def delete_instance(self, recursive: bool = False, delete_nullable: bool = False) -> Any:
-        """Delete this row; raises StaleObjectError when it was not there."""
+        """Delete this row, with `recursive` also the rows that refer to it; all or nothing.
+
+        Raises StaleObjectError when it was not there, or has another version by now.
+        """
         self.require_own_tenant()
-        rows = super().delete_instance(recursive, delete_nullable)
+        if recursive:
+            with self._meta.database.atomic():
+                return self._delete(recursive=True, delete_nullable=delete_nullable)
+        return self._delete()
+
+    def _delete(self, **how: bool) -> Any:
+        rows = super().delete_instance(**how)
         if rows == 0:
-            raise StaleObjectError(f"{type(self).__name__} {self.id} is gone: nothing was deleted")
+            raise StaleObjectError(self._stale("deleted"))
         self._persisted = False
+        return rows
+
+    def _stale(self, what: str) -> str:
+        version = version_of(type(self))
+        gone = "is gone" if version is None else "is gone or was changed since it was read"
+        return f"{type(self).__name__} {self.id} {gone}: nothing was {what}"
+
+    def _count_version(self) -> None:
+        version = version_of(type(self))
+        if version is not None:
+            self.__data__[version.name] += 1
+            self._dirty.discard(version.name)  # type: ignore[attr-defined]  # not in the stubs
+
+    def _pk_expr(self) -> Any:
+        """The row of this object: by key, and by version where the model has one."""
+        row = super()._pk_expr()  # type: ignore[misc]  # not in the stubs
+        version = version_of(type(self))
+        if version is None:
+            return row
+        number = self.__data__.get(version.name)
+        if number is None:
+            raise StaleObjectError(f"{type(self).__name__} {self.id} was read without its version")
+        return row & (version == number)
+
+    @classmethod
+    def bulk_create(cls, model_list: Iterable[Any], batch_size: int | None = None) -> None:
+        """Insert new objects, many in a statement; they are persisted then."""
+        objects = list(model_list)
+        for item in objects:
+            item.require_own_tenant()
+        super().bulk_create(objects, batch_size)
+        for item in objects:
+            item._persisted = True
+
+    @classmethod
+    def bulk_update(
+        cls, model_list: Iterable[Any], fields: Sequence[Any], batch_size: int | None = None
+    ) -> Any:
+        """Update persisted objects, many in a statement; all or nothing.
+
+        Raises StaleObjectError where a row is gone, and UnscopableError for a model with a
+        version, which one statement cannot compare row by row.
+        """
+        if version_of(cls) is not None:
+            raise UnscopableError(f"{cls.__name__} has a version: save its objects one by one")
+        objects = list(model_list)
+        for item in objects:
+            item.require_own_tenant()
+        if not objects:
+            return 0
+        with cls._meta.database.atomic():
+            rows = super().bulk_update(objects, fields, batch_size)  # type: ignore[no-untyped-call]
+            wanted = len({item.id for item in objects})
+            if rows < wanted:
+                raise StaleObjectError(f"{wanted - rows} of {wanted} {cls.__name__} are gone")
         return rows
 
     @classmethod

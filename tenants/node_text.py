@@ -22,15 +22,59 @@ _FAR_REACHING = re.compile(
     r"|set_config|ts_stat|ts_rewrite",
     re.IGNORECASE,
 )
+# Words that PostgreSQL takes for the beginning of a clause, a list of sources or a query where
+# a parenthesis follows: `ONLY(t)`, `FROM(a JOIN b)`. (Those that read as functions are missing.)
+_CLAUSES = frozenset(
+    re.findall(
+        r"\w+",
+        "analyse analyze and as asc asymmetric both case check collate column concurrently "
+        "constraint create cross default deferrable delete desc do else end except fetch for "
+        "foreign freeze from full grant group having ilike in initially inner insert "
+        "intersect into is isnull join lateral leading like limit merge natural notnull null "
+        "offset on only or order outer overlaps placing primary references returning rows "
+        "select similar symmetric table tablesample then to trailing truncate union unique "
+        "update using values variadic verbose when where window with",
+    )
+)
 _TYPE = re.compile(r"[\w ]+(\(\d+(, ?-?\d+)?\))?[\w ]*(\[\d*\])*")
 _SYMBOLS = re.compile(r"(?!.*(--|/\*))[-+*/<>=~!@#%^&|?]+")
 _WORDS = frozenset(OP.values()) | {"IS DISTINCT FROM", "IS NOT DISTINCT FROM", "SIMILAR TO"}
 _GLUE = frozenset({" ", ", ", ",", ".", "=", ""})
 _DIRECTION = re.compile(r"(ASC|DESC)?", re.IGNORECASE)
-_COLLATION = re.compile(r'[\w.@-]+|"[\w.@-]+"')
+_COLLATION = re.compile(r'[A-Za-z_]\w*|"[\w.@-]+"')
 _LOCK = re.compile(r"FOR (UPDATE|NO KEY UPDATE|SHARE|KEY SHARE)", re.IGNORECASE)
 _SETS = re.compile(r"(UNION|INTERSECT|EXCEPT)( ALL)?")
 _JOINS = frozenset(peewee.JOIN.values())
+# The fragments peewee itself puts into a tree. Any other SQL() is the caller's text. (FROM, of
+# EXTRACT, is not among them: with an Entity behind it, it would read a table.)
+_FRAGMENTS = frozenset(
+    {
+        *("*", "1", "=", "AND", "ESCAPE", "DISTINCT", "NULL", "OVER", "ORDER BY", "PARTITION BY"),
+        *("CURRENT ROW", "GROUP", "TIES", "NO OTHERS", "EXCLUDE", "WHERE", "interval"),
+        *("UNBOUNDED FOLLOWING", "UNBOUNDED PRECEDING", "CASE", "WHEN", "THEN", "ELSE", "END"),
+        *("INSERT", "ON CONFLICT", "ON CONFLICT ON CONSTRAINT", "EXCLUDED", "DO UPDATE SET"),
+        *(
+            "ROWS",
+            "RANGE",
+            "GROUPS",
+            "DO NOTHING",
+            "ROWS BETWEEN",
+            "RANGE BETWEEN",
+            "GROUPS BETWEEN",
+        ),
+        *("ROWS UNBOUNDED PRECEDING", "RANGE UNBOUNDED PRECEDING", "GROUPS UNBOUNDED PRECEDING"),
+    }
+)
+_FRAME = re.compile(r"\d+ (FOLLOWING|PRECEDING)")
+
+
+def fragment_text(fragment: Any) -> str | None:
+    """Return the text of an SQL() unless peewee itself wrote it."""
+    text: str = fragment.sql
+    # Values without a place in the text would take the place of others.
+    if fragment.params or (text not in _FRAGMENTS and not _FRAME.fullmatch(text)):
+        return text
+    return None
 
 
 def join_text(join_type: str) -> str | None:
@@ -40,7 +84,8 @@ def join_text(join_type: str) -> str | None:
 
 @lru_cache(maxsize=1024)
 def _function(name: str) -> str | None:
-    return name if not _NAME.fullmatch(name) or _FAR_REACHING.fullmatch(name) else None
+    known = _NAME.fullmatch(name) and name.lower() not in _CLAUSES
+    return None if known and not _FAR_REACHING.fullmatch(name) else name
 
 
 def _operator(node: Any) -> str | None:
@@ -53,7 +98,14 @@ def _ordering(node: Any) -> str | None:
         return str(node.direction)
     if node.collation and not _COLLATION.fullmatch(node.collation):
         return str(node.collation)
+    if node.nulls and node.nulls.lower() not in ("first", "last"):
+        return str(node.nulls)
     return None
+
+
+def _namespace(node: Any) -> str | None:
+    name = str(node._namespace._name)
+    return None if _NAME.fullmatch(name) else name
 
 
 #: Per kind of node: its text where that is raw SQL, else None.
@@ -64,5 +116,9 @@ TEXTS: tuple[tuple[type, Callable[[Any], str | None]], ...] = (
     (Cast, lambda node: None if _TYPE.fullmatch(node._cast) else node._cast),
     (Ordering, _ordering),
     (peewee.ForUpdate, lambda node: None if _LOCK.fullmatch(node._expr) else node._expr),
+    (peewee.NamespaceAttribute, _namespace),
+    (peewee.BitwiseNegated, lambda node: None if node.op == OP.BITWISE_NEGATION else node.op),
+    # Values in the text: peewee quotes strings, and whatever else a value is, it writes out.
+    (peewee.ValueLiterals, lambda _node: "values in the text"),
     (CompoundSelectQuery, lambda node: None if _SETS.fullmatch(node.op) else node.op),
 )

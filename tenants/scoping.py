@@ -3,34 +3,35 @@
 peewee compiles a query tree by handing each node to `Context.sql`; this subclass sees
 them all. A tenant table in FROM becomes `(SELECT * FROM t WHERE tenant_id = ..) AS t1`,
 which keeps outer joins outer and which PostgreSQL flattens; targets of UPDATE and DELETE
-gain the predicate; INSERT is stamped. What cannot be scoped raises before a byte is sent.
+gain the predicate; rows are stamped (`tenants.stamping`). What cannot be scoped raises before
+a byte is sent; a node whose SQL is not peewee's own is raw SQL (`tenants.node_text`).
 
 Row-level security stands behind this and does not rely on it.
 """
 
 from __future__ import annotations
 
-import re
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import peewee
 from peewee import (
     CTE,
     SQL,
-    Cast,
+    Alias,
     Column,
     Context,
     Delete,
     Entity,
     Expression,
-    Field,
     Function,
     Insert,
     Join,
     Model,
     ModelAlias,
+    Node,
+    NodeList,
     Select,
     SelectQuery,
     Table,
@@ -40,40 +41,34 @@ from peewee import (
 )
 
 from tenants.catalog import Kind
-from tenants.errors import NoTenantError, TenantMismatchError, UnscopableError
-from tenants.node_text import TEXTS, join_text
+from tenants.errors import NoTenantError, UnscopableError
+from tenants.node_classes import is_peewees
+from tenants.node_text import TEXTS, fragment_text, join_text
+from tenants.stamping import (
+    TENANT_COLUMN,
+    require_own,
+    stamped_insert,
+    stamped_update,
+    table_of,
+)
 
-TENANT_COLUMN = "tenant_id"
+__all__ = ["TENANT_COLUMN", "KindOf", "ScopedContext"]
 
 #: Tells whether the table at a path (schema, name) is a tenant's or global; None if unknown.
 KindOf = Callable[[tuple[str, ...]], Kind | None]
-
-# The fragments peewee itself puts into a tree. Any other SQL() is the caller's text. (FROM, of
-# EXTRACT, is not among them: with an Entity behind it, it would read a table.)
-_PEEWEE_FRAGMENTS = frozenset(
-    {
-        *("*", "1", "=", "AND", "ESCAPE", "DISTINCT", "NULL", "OVER", "ORDER BY", "PARTITION BY"),
-        *("CURRENT ROW", "GROUP", "TIES", "NO OTHERS", "EXCLUDE", "WHERE", "interval"),
-        *("UNBOUNDED FOLLOWING", "UNBOUNDED PRECEDING", "CASE", "WHEN", "THEN", "ELSE", "END"),
-        *("INSERT", "ON CONFLICT", "ON CONFLICT ON CONSTRAINT", "EXCLUDED", "DO UPDATE SET"),
-        *("DO NOTHING", "ROWS BETWEEN", "RANGE BETWEEN", "GROUPS BETWEEN"),
-        *("ROWS UNBOUNDED PRECEDING", "RANGE UNBOUNDED PRECEDING", "GROUPS UNBOUNDED PRECEDING"),
-    }
-)
-_PEEWEE_PATTERN = re.compile(r"\d+ (FOLLOWING|PRECEDING)")
 
 
 class _EmptinessProbe(Context):
     """Answers peewee's question whether the right side of IN is `()`.
 
-    peewee compiles the operand a second time to find out, at every level of nesting, which
-    is exponential; a query never compiles to `()`.
+    peewee compiles the operand a second time to find out, at every level of nesting, which is
+    exponential. Only an empty list in parentheses is `()`.
     """
 
     def parse(self, node: Any) -> Any:
-        if isinstance(node, SelectQuery):
-            return "(SELECT)", []
-        return super().parse(node)  # type: ignore[no-untyped-call]  # peewee's stubs
+        while isinstance(node, peewee.WrappedNode):
+            node = node.node
+        return "()" if isinstance(node, NodeList) and not node.nodes else "", []
 
 
 class ScopedContext(Context):
@@ -92,17 +87,15 @@ class ScopedContext(Context):
         self.kind_of = kind_of
         self.tenant_as_source = tenant_as_source
         self.fragments: list[str] = []
+        # The tables being written to, outermost first: they stand in the text as they are.
+        self.targets: list[Any] = []
 
     def as_new(self) -> Context:
-        return _EmptinessProbe(**self.state.settings)
+        return _EmptinessProbe()
 
     def sql(self, obj: Any) -> Any:
-        if isinstance(obj, type) and issubclass(obj, Model):
-            obj = obj._meta.table
-        handler = _handler_of(type(obj))
-        if handler is not None:
-            return handler(self, obj)
-        return super().sql(obj)  # type: ignore[no-untyped-call]  # peewee's stubs
+        handler = _BY_TYPE.get(obj.__class__, _unknown)
+        return obj.__sql__(self) if handler is None else handler(self, obj)
 
     def tenant(self) -> uuid.UUID:
         """Return the tenant compiled for; raises NoTenantError when there is none."""
@@ -121,127 +114,188 @@ class ScopedContext(Context):
         return self
 
     def kind(self, table: Any) -> Kind:
-        """Return whether the table is a tenant's; an unknown one raises UnscopableError."""
-        table = _table_of(table)
-        if table._model is not None and hasattr(table._model._meta, "tenure_kind"):
-            kind: Kind = table._model._meta.tenure_kind
-            return kind
-        found = self.kind_of(tuple(table._path))
+        """Return whether the table is a tenant's; an unknown one raises UnscopableError.
+
+        The catalog decides. A model may say of itself that it is a tenant's, but not that it
+        is global: the rows under it may be another model's.
+        """
+        if table._model is not None:
+            declared = getattr(table._model._meta, "tenure_kind", None)
+            if declared == "tenant":
+                return "tenant"
+        found = self.kind_of(table._path)
         if found is None:
             raise UnscopableError(
                 f"table {'.'.join(table._path)} is in no catalog: whose rows it holds is unknown"
             )
         return found
 
-    def is_from_item(self) -> bool:
-        """True where a source is being defined (FROM, JOIN), not projected or referred to."""
-        return bool(self.scope == peewee.SCOPE_SOURCE and not self.state.in_projection)
-
-    def scoped_source(self, entity: Entity) -> None:
+    def scoped_source(self, path: tuple[str, ...]) -> None:
         """Write the tenant's rows of a table, in place of the table."""
-        self.literal("(SELECT * FROM ").sql(entity)
-        self.literal(f' WHERE "{TENANT_COLUMN}" = ')
-        self.tenant_literal()
-        self.literal(")")
+        self._sql.append(_scoped_head(path))  # type: ignore[attr-defined]  # not in the stubs
+        self.tenant_literal().literal(")")
 
 
 # Queries are Any below: peewee's stubs leave out the attributes a tree is made of.
 Handler = Callable[[ScopedContext, Any], Any]
+_heads: dict[tuple[str, ...], str] = {}
+
+
+def _scoped_head(path: tuple[str, ...]) -> str:
+    try:
+        return _heads[path]
+    except KeyError:
+        name = ".".join('"' + part.replace('"', '""') + '"' for part in path)
+        head = "".join(("(SELECT * FROM ", name, ' WHERE "', TENANT_COLUMN, '" = '))
+        return _heads.setdefault(path, head)
+
+
+# -- sources ---------------------------------------------------------------------------
 
 
 def _table(ctx: ScopedContext, table: Any) -> Any:
-    if not ctx.is_from_item() or ctx.kind(table) == "global":
-        return table.__sql__(ctx)
-    if table._alias:
-        ctx.alias_manager[table] = table._alias
-    ctx.scoped_source(Entity(*table._path))
-    return table.apply_alias(ctx)
+    scope = ctx.state.scope
+    if scope == peewee.SCOPE_SOURCE:
+        # In a projection it is a reference; peewee compiles both in the same scope.
+        if ctx.state.in_projection or ctx.kind(table) == "global":
+            return table.__sql__(ctx)
+        if table._alias:
+            ctx.alias_manager[table] = table._alias
+        ctx.scoped_source(table._path)
+        return table.apply_alias(ctx)
+    if scope == peewee.SCOPE_VALUES and not any(table is target for target in ctx.targets):
+        raise UnscopableError(
+            f"table {'.'.join(table._path)} is named where no query reads or writes it; "
+            "to create, change, empty or drop tables is the migrations' business"
+        )
+    return table.__sql__(ctx)
+
+
+def _model_class(ctx: ScopedContext, model: Any) -> Any:
+    return _table(ctx, model._meta.table)
 
 
 def _model_alias(ctx: ScopedContext, alias: ModelAlias) -> Any:
+    if ctx.scope == peewee.SCOPE_VALUES:
+        return _table(ctx, alias.model._meta.table)
     table = alias.model._meta.table
-    if not ctx.is_from_item() or ctx.kind(table) == "global":
+    if ctx.scope != peewee.SCOPE_SOURCE or ctx.state.in_projection or ctx.kind(table) == "global":
         return alias.__sql__(ctx)
     if alias.alias:
         ctx.alias_manager[alias] = alias.alias
-    ctx.scoped_source(Entity(*table._path))
+    ctx.scoped_source(table._path)
     return ctx.literal(" AS ").sql(Entity(ctx.alias_manager[alias]))
 
 
 def _select(ctx: ScopedContext, query: Any) -> Any:
     if query._from_list:
-        sources = [_source(ctx, source) for source in query._from_list]
-        if any(new is not old for new, old in zip(sources, query._from_list, strict=True)):
-            query = query.clone()
-            query._from_list = sources
+        query = _with_sources(query, "_from_list")
     return query.__sql__(ctx)
 
 
-def _source(ctx: ScopedContext, source: Any) -> Any:
+def _with_sources(query: Any, attribute: str) -> Any:
+    given = getattr(query, attribute)
+    sources = [_source(source) for source in given]
+    if any(new is not old for new, old in zip(sources, given, strict=True)):
+        query = query.clone()
+        setattr(query, attribute, sources)
+    return query
+
+
+def _source(source: Any) -> Any:
     """Return a FROM item that the handlers scope; raises UnscopableError for any other."""
-    if isinstance(source, Join):
-        _note(ctx, join_text(source.join_type))
-        left, right = _source(ctx, source.lhs), _source(ctx, source.rhs)
-        if left is source.lhs and right is source.rhs:
-            return source
-        joined = source.clone()
-        joined.lhs, joined.rhs = left, right
-        return joined
     if isinstance(source, Entity):
         path: Any = source._path
-        return Table(path[-1], schema=path[0] if len(path) == 2 else None).alias(path[-1])
+        if len(path) != 2:
+            raise UnscopableError(f"{'.'.join(path)} in FROM is not schema-qualified")
+        return Table(path[1], schema=path[0]).alias(path[1])
     if isinstance(source, type) and issubclass(source, Model):
         return source
-    if isinstance(source, SQL):
-        # Refused later unless the prover clears the whole statement.
-        return source
-    node = source.unwrap() if isinstance(source, peewee.WrappedNode) else source
-    if isinstance(node, (Table, ModelAlias, SelectQuery, CTE, ValuesList, Function)):
+    # An alias keeps the scope in which it stands; of the other wrappers some change it.
+    node = source
+    while isinstance(node, Alias):
+        node = node.node
+    # SQL is refused later unless the prover clears the whole statement.
+    if isinstance(
+        node, Table | ModelAlias | Join | SelectQuery | CTE | ValuesList | Function | SQL
+    ):
         return source
     raise UnscopableError(f"cannot scope {type(source).__name__} in FROM")
 
 
+def _join(ctx: ScopedContext, join: Any) -> Any:
+    _note(ctx, join_text(join.join_type))
+    ctx.sql(_source(join.lhs)).literal(f" {join.join_type} ").sql(_source(join.rhs))
+    on = join._on
+    if on is None:
+        return ctx
+    if isinstance(on, Expression) and not on.flat:
+        return ctx.literal(" ON ").sql(on)
+    # In parentheses, or the condition's own text might go on with further sources.
+    return ctx.literal(" ON (").sql(on).literal(")")
+
+
+def _cte(ctx: ScopedContext, cte: Any) -> Any:
+    # Where WITH does not declare it, the name would be looked up among the system's catalogs.
+    if cte._alias.lower().startswith("pg_"):
+        raise UnscopableError(f"a common table expression must not be named {cte._alias}")
+    return cte.__sql__(ctx)
+
+
+# -- writes ----------------------------------------------------------------------------
+
+
 def _update(ctx: ScopedContext, query: Any) -> Any:
-    _check_sources(ctx, query._from or ())
-    if ctx.kind(query.table) == "global":
-        return query.__sql__(ctx)
-    tenant = ctx.tenant()
-    changes = {}
-    for key, value in query._update.items():
-        if _column_name(key) == TENANT_COLUMN:
-            # save() sends every field; the unchanged tenant is dropped, another one refused.
-            _require_same(value, tenant)
-            continue
-        _check_value(value, tenant)
-        changes[key] = value
-    if not changes:
-        raise UnscopableError(f"UPDATE of {_table_of(query.table).__name__} changes nothing")
-    query = query.clone()
-    query._update = changes
-    query._where = _and_tenant(ctx, query)
-    return query.__sql__(ctx)
+    if query._from:
+        query = _with_sources(query, "_from")
+    table = table_of(query.table)
+    if ctx.kind(table) == "tenant":
+        query = stamped_update(query, ctx.tenant())
+        query._where = _and_tenant(ctx, table, query)
+    return _written(ctx, query, table)
 
 
 def _delete(ctx: ScopedContext, query: Any) -> Any:
-    if ctx.kind(query.table) == "tenant":
+    table = table_of(query.table)
+    if ctx.kind(table) == "tenant":
         query = query.clone()
-        query._where = _and_tenant(ctx, query)
-    return query.__sql__(ctx)
+        query._where = _and_tenant(ctx, table, query)
+    return _written(ctx, query, table)
 
 
-def _and_tenant(ctx: ScopedContext, query: Any) -> Any:
-    predicate = _TenantPredicate(query.table, ctx.tenant())
+def _insert(ctx: ScopedContext, query: Any) -> Any:
+    table = table_of(query.table)
+    if ctx.kind(table) == "tenant":
+        query = stamped_insert(query, ctx.tenant())
+    return _written(ctx, query, table)
+
+
+def _written(ctx: ScopedContext, query: Any, table: Any) -> Any:
+    if isinstance(query.table, type) and not isinstance(query, peewee._ModelWriteQueryHelper):
+        # A bare query on a model: its columns are the table's.
+        query = query.clone()
+        query.table = table
+    ctx.targets.append(table)
+    try:
+        return query.__sql__(ctx)
+    finally:
+        ctx.targets.pop()
+
+
+def _and_tenant(ctx: ScopedContext, table: Any, query: Any) -> Any:
+    predicate = _TenantPredicate(table)
+    # Raised here, as nothing has been written yet.
+    ctx.tenant()
     if query._where is None:
         return predicate
     return Expression(predicate, peewee.OP.AND, query._where)
 
 
-class _TenantPredicate(peewee.Node):
+class _TenantPredicate(Node):
     """`"t"."tenant_id" = ..`, for the target of a write."""
 
-    def __init__(self, table: Table, tenant_id: uuid.UUID) -> None:
-        self.column = Column(_table_of(table), TENANT_COLUMN)
-        self.tenant_id = tenant_id
+    def __init__(self, table: Table) -> None:
+        self.column = Column(table, TENANT_COLUMN)
 
     def __sql__(self, ctx: Any) -> Any:
         with ctx(parentheses=True):
@@ -249,114 +303,22 @@ class _TenantPredicate(peewee.Node):
             return ctx.tenant_literal()
 
 
-def _insert(ctx: ScopedContext, query: Any) -> Any:
-    if ctx.kind(query.table) == "global":
-        return query.__sql__(ctx)
-    tenant = ctx.tenant()
-    query = query.clone()
-    columns = list(query._columns) if query._columns else None
-    if query._on_conflict is not None:
-        query._on_conflict = _with_arbiter(query._on_conflict, tenant)
-    if isinstance(query._insert, SQL) or (
-        isinstance(query._insert, SelectQuery) and columns is None
-    ):
-        raise UnscopableError("INSERT .. SELECT must name its columns and be built as a query")
-    if isinstance(query._insert, SelectQuery):
-        _stamp_query(query, columns or [], tenant)
-    elif isinstance(query._insert, Mapping) and columns is None:
-        query._insert = _stamp_row(query.table, query._insert, tenant)
-    elif columns is not None:
-        query._columns, query._insert = _stamp_tuples(query, columns, tenant)
-    else:
-        query._insert = _stamp_mappings(query.table, query._insert, tenant)
-    return query.__sql__(ctx)
-
-
-def _stamp_query(query: Any, columns: list[Any], tenant: uuid.UUID) -> None:
-    if any(_column_name(c) == TENANT_COLUMN for c in columns):
-        raise UnscopableError("INSERT .. SELECT must leave the tenant out: it is stamped")
-    rows = query._insert.alias("tenure_rows")
-    stamp = Cast(Value(str(tenant), converter=False), "uuid")
-    query._columns = [*columns, _tenant_key(query.table)]
-    query._insert = Select((rows,), (rows.__star__, stamp))
-
-
-def _stamp_row(table: Any, row: Mapping[Any, Any], tenant: uuid.UUID) -> dict[Any, Any]:
-    stamped = {}
-    for key, value in row.items():
-        if _column_name(key) == TENANT_COLUMN:
-            _require_same(value, tenant)
-            continue
-        _check_value(value, tenant)
-        stamped[key] = value
-    stamped[_tenant_key(table)] = tenant
-    return stamped
-
-
-def _stamp_mappings(table: Any, rows: Any, tenant: uuid.UUID) -> Iterator[dict[Any, Any]]:
-    for row in rows:
-        if not isinstance(row, Mapping):
-            raise UnscopableError("rows given as tuples must come with the names of their columns")
-        yield _stamp_row(table, row, tenant)
-
-
-def _stamp_tuples(
-    query: Any, columns: list[Any], tenant: uuid.UUID
-) -> tuple[list[Any], Iterator[Any]]:
-    at = next((i for i, c in enumerate(columns) if _column_name(c) == TENANT_COLUMN), None)
-    if at is None:
-        columns = [*columns, _tenant_key(query.table)]
-
-    def rows() -> Iterator[Any]:
-        for row in query_rows:
-            if isinstance(row, Mapping):
-                yield _stamp_row(query.table, row, tenant)
-                continue
-            for value in row:
-                _check_value(value, tenant)
-            if at is None:
-                yield (*row, tenant)
-            else:
-                _require_same(row[at], tenant)
-                yield (*row[:at], tenant, *row[at + 1 :])
-
-    query_rows = query._insert
-    return columns, rows()
-
-
-def _with_arbiter(conflict: Any, tenant: uuid.UUID) -> Any:
-    """Return the ON CONFLICT clause with the tenant among the arbiter's columns."""
-    conflict = conflict.clone()
-    target = conflict._conflict_target
-    if target and not any(_column_name(c) == TENANT_COLUMN for c in target):
-        conflict._conflict_target = (TENANT_COLUMN, *target)
-    for key, value in (conflict._update or {}).items():
-        if _column_name(key) == TENANT_COLUMN:
-            raise TenantMismatchError("ON CONFLICT DO UPDATE must not set the tenant")
-        _check_value(value, tenant)
-    if any(_column_name(c) == TENANT_COLUMN for c in conflict._preserve or ()):
-        raise TenantMismatchError("ON CONFLICT DO UPDATE must not set the tenant")
-    return conflict
+# -- everything else -------------------------------------------------------------------
 
 
 def _model_instance(ctx: ScopedContext, instance: Model) -> Any:
     if ctx.tenant_id is not None:
-        _check_value(instance, ctx.tenant_id)
+        require_own(instance, ctx.tenant_id)
     return instance.__sql__(ctx)
-
-
-def _fragment(ctx: ScopedContext, fragment: SQL) -> Any:
-    text = fragment.sql
-    if text not in _PEEWEE_FRAGMENTS and not _PEEWEE_PATTERN.fullmatch(text):
-        ctx.fragments.append(text)
-    return fragment.__sql__(ctx)
 
 
 def _carrier(text_of: Callable[[Any], str | None]) -> Handler:
     """Return the handler of nodes whose text may be the caller's own."""
 
     def handler(ctx: ScopedContext, node: Any) -> Any:
-        _note(ctx, text_of(node))
+        text = text_of(node)
+        if text is not None:
+            ctx.fragments.append(text)
         return node.__sql__(ctx)
 
     return handler
@@ -373,57 +335,18 @@ def _compiled(ctx: ScopedContext, tree: Context) -> Any:
     return tree.__sql__(ctx)
 
 
-def _raw(ctx: ScopedContext, query: Any) -> Any:
-    ctx.fragments.append(query._sql)
-    return query.__sql__(ctx)
+def _value(ctx: ScopedContext, value: Any) -> Any:
+    return Value(value).__sql__(ctx)
 
 
-def _check_sources(ctx: ScopedContext, sources: Any) -> None:
-    for source in sources:
-        if _source(ctx, source) is not source:
-            raise UnscopableError("UPDATE .. FROM takes models, tables and queries, no Entity")
+def _strange(handler: Handler | None) -> Handler:
+    """Return the handler of a class that may write whatever it likes: its SQL is raw."""
 
+    def handle(ctx: ScopedContext, node: Any) -> Any:
+        ctx.fragments.append(type(node).__name__)
+        return node.__sql__(ctx) if handler is None else handler(ctx, node)
 
-def _check_value(value: Any, tenant: uuid.UUID) -> None:
-    """Refuse an object of another tenant as a value."""
-    if isinstance(value, Value):
-        value = value.value
-    owner = getattr(value, "tenure_tenant", None) if isinstance(value, Model) else None
-    if owner is not None and owner != tenant:
-        raise TenantMismatchError(
-            f"a {type(value).__name__} of tenant {owner} cannot be used under tenant {tenant}"
-        )
-
-
-def _require_same(value: Any, tenant: uuid.UUID) -> None:
-    if isinstance(value, Value):
-        value = value.value
-    if value is not None and str(value) != str(tenant):
-        raise TenantMismatchError(f"the row names tenant {value}, the scope is {tenant}'s")
-
-
-def _table_of(target: Any) -> Any:
-    """Return the Table of a write's target, which may be a model."""
-    return target if isinstance(target, Table) else target._meta.table
-
-
-def _tenant_key(target: Any) -> Any:
-    table = _table_of(target)
-    if table._model is not None:
-        return table._model._meta.fields[TENANT_COLUMN]
-    return Column(table, TENANT_COLUMN)
-
-
-def _column_name(key: Any) -> str | None:
-    if isinstance(key, str):
-        return key
-    if isinstance(key, Field):
-        return str(key.column_name)
-    if isinstance(key, Column):
-        return str(key.name)
-    if isinstance(key, Entity):
-        return str(key._path[-1])
-    return None
+    return handle
 
 
 # Most specific first; the first match along this list is the handler.
@@ -431,22 +354,41 @@ _HANDLERS: tuple[tuple[type, Handler], ...] = (
     (Table, _table),
     (ModelAlias, _model_alias),
     (Select, _select),
+    (Join, _join),
+    (CTE, _cte),
     (Update, _update),
     (Insert, _insert),
     (Delete, _delete),
-    (peewee.RawQuery, _raw),
+    (peewee.RawQuery, _carrier(lambda query: query._sql)),
     (Model, _model_instance),
-    (SQL, _fragment),
+    (SQL, _carrier(fragment_text)),
     (Context, _compiled),
     *((kind, _carrier(text_of)) for kind, text_of in TEXTS),
 )
-_by_type: dict[type, Handler | None] = {}
 
 
-def _handler_of(node_type: type) -> Handler | None:
-    try:
-        return _by_type[node_type]
-    except KeyError:
-        handler = next((h for cls, h in _HANDLERS if issubclass(node_type, cls)), None)
-        _by_type[node_type] = handler
-        return handler
+def _handler_of(cls: type) -> Handler | None:
+    if issubclass(cls, type):
+        return _model_class_or_value
+    if not issubclass(cls, Node | Context):
+        return _value
+    handler = next((h for kind, h in _HANDLERS if issubclass(cls, kind)), None)
+    ours = cls is _TenantPredicate
+    return handler if ours or is_peewees(cls) else _strange(handler)
+
+
+def _model_class_or_value(ctx: ScopedContext, cls: type) -> Any:
+    return _model_class(ctx, cls) if issubclass(cls, Model) else _value(ctx, cls)
+
+
+def _unknown(ctx: ScopedContext, obj: Any) -> Any:
+    cls = obj.__class__
+    handler = _handler_of(cls)
+    # peewee makes a class for each field of each alias: those would pile up.
+    if not issubclass(cls, peewee.FieldAlias):
+        _BY_TYPE[cls] = handler
+    return obj.__sql__(ctx) if handler is None else handler(ctx, obj)
+
+
+#: By class; None where nothing is to be done but to let the node write itself.
+_BY_TYPE: dict[type, Handler | None] = {}

@@ -1,0 +1,64 @@
+"""Rows that peewee keeps are there for the tenant under whom they were read, and for no other.
+
+A query keeps its rows and does not ask the database again; a cursor hands out rows as they are
+asked for. Either may outlive a request, and must not serve the next tenant. The guards are in
+peewee's own base classes, because every kind of query has them: unions, aliases, raw ones,
+writes that return rows. Outside of any tenant nothing changes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import peewee
+
+from tenants.context import TenantId, scope_or_none
+from tenants.errors import TenantMismatchError
+
+
+def _tenant_or_none() -> TenantId | None:
+    scope = scope_or_none()
+    return None if scope is None else scope.tenant_id
+
+
+class _KeptRows:
+    """What a query keeps: a new tenant finds nothing there, and asks the database."""
+
+    def __get__(self, query: Any, _owner: Any = None) -> Any:
+        if query is None:
+            return self
+        tenant, rows = query.__dict__.get("_kept_rows", (None, None))
+        return rows if tenant == _tenant_or_none() else None
+
+    def __set__(self, query: Any, rows: Any) -> None:
+        query.__dict__["_kept_rows"] = (_tenant_or_none(), rows)
+
+
+_peewee: Any = peewee
+_init = _peewee.CursorWrapper.__init__
+_iterate = _peewee.CursorWrapper.iterate
+
+
+def _init_for_tenant(wrapper: Any, cursor: Any) -> None:
+    _init(wrapper, cursor)
+    wrapper.tenure_tenant = _tenant_or_none()
+
+
+def _iterate_for_tenant(wrapper: Any, cache: bool = True) -> Any:
+    """Take a row from the cursor; raises TenantMismatchError under another tenant or none."""
+    scope = scope_or_none()
+    tenant = None if scope is None else scope.tenant_id
+    # By identity first, which is nearly always enough: this runs for each row.
+    if wrapper.tenure_tenant is not tenant and wrapper.tenure_tenant != tenant:
+        raise TenantMismatchError(
+            f"rows of tenant {wrapper.tenure_tenant} were left in a cursor; "
+            f"the scope is {tenant or 'no tenant'}'s"
+        )
+    return _iterate(wrapper, cache)
+
+
+def guard() -> None:
+    """Put the guards in place; doing so again changes nothing."""
+    _peewee.BaseQuery._cursor_wrapper = _KeptRows()
+    _peewee.CursorWrapper.__init__ = _init_for_tenant
+    _peewee.CursorWrapper.iterate = _iterate_for_tenant
