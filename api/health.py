@@ -34,7 +34,7 @@ def is_migrated(connections: RoleConnections, catalog: Catalog) -> bool:
     """Tell whether the database has every table and column of the catalog."""
     wanted = {f"{table.name}.{column.name}" for table in catalog for column in table.columns}
     schemas = sorted({table.name.schema for table in catalog})
-    with connections.pool.connection() as connection, connection.cursor() as cursor:
+    with connections.pool.connection(tidy=True) as connection, connection.cursor() as cursor:
         cursor.execute(_PRESENT, (schemas,))
         if not wanted <= {name for (name,) in cursor.fetchall()}:
             return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -20,8 +20,9 @@ from tenants.database import TenantDatabase
 from tenants.domain import Domain, load_domain
 from tenants.migrate import Migrator, Package
 from tenants.models import database as model_database
-from tenants.roles import ROLES
-from tenants.seal import Sealer
+from tenants.pool import Limits
+from tenants.roles import ROLES, prepare_database
+from tenants.seal import Binding, Sealer
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,21 @@ class Installation:
 
 def sealer_of(settings: Settings) -> Sealer:
     """Return the maker of context tokens; raises SettingsError without a key."""
-    return Sealer(settings.context, settings.sealing_key())
+    return Sealer(settings.context, settings.sealing_key(), binding_of(settings))
+
+
+def binding_of(settings: Settings) -> Binding:
+    """Return what context tokens are bound to: behind a pooler nobody knows the backend."""
+    return "backend" if settings.pooler == "none" else "expiry"
+
+
+def session_of(settings: Settings) -> dict[str, int]:
+    """Return the limits of every serving session, as PostgreSQL's settings."""
+    return {
+        "statement_timeout": settings.statement_timeout_ms,
+        "lock_timeout": settings.lock_timeout_ms,
+        "idle_in_transaction_session_timeout": settings.idle_in_transaction_timeout_ms,
+    }
 
 
 def domain_of(settings: Settings) -> Domain:
@@ -76,6 +91,7 @@ def migrator_of(settings: Settings) -> Migrator:
         packages_of(domain_of(settings)),
         mode=sealer.mode,
         context_key=sealer.key,
+        binding=sealer.binding,
     )
 
 
@@ -94,14 +110,49 @@ def connections_of(settings: Settings, role: Role, *, size: int | None = None) -
         partial(settings.role_url, role),
         sealer_of(settings),
         size=size or settings.pool_size,
-        timeout_s=settings.pool_timeout_s,
+        limits=Limits(
+            timeout_s=settings.pool_timeout_s,
+            max_idle_s=settings.pool_max_idle_s,
+            max_lifetime_s=settings.pool_max_lifetime_s,
+        ),
         application_name=role.replace("_", " "),
-        session={
-            "statement_timeout": settings.statement_timeout_ms,
-            "lock_timeout": settings.lock_timeout_ms,
-            "idle_in_transaction_session_timeout": settings.idle_in_transaction_timeout_ms,
-        },
+        session=session_of(settings),
+        pooled=settings.pooler == "transaction",
+        comments=settings.sql_comments == "on",
     )
+
+
+def prepare(settings: Settings) -> None:
+    """Make the roles and close the database, as the user of DATABASE_URL.
+
+    Raises ConfigError when that, or a password, is not set.
+    """
+    if settings.database_url is None:
+        raise ConfigError("DATABASE_URL is not set")
+    prepare_database(settings.database_url, passwords_of(settings), session=session_of(settings))
+
+
+def refuse_too_many_connections(settings: Settings, pools: Sequence[RoleConnections]) -> None:
+    """Raise ConfigError when the server cannot have as many connections as these pools may want.
+
+    Behind a pooler that is the pooler's concern.
+    """
+    if settings.pooler != "none":
+        return
+    wanted = settings.processes * sum(connections.pool.size for connections in pools)
+    with pools[0].pool.connection(tidy=True) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_catalog.current_setting('max_connections')::int"
+            " - pg_catalog.current_setting('superuser_reserved_connections')::int"
+        )
+        row = cursor.fetchone()
+    if row is not None and wanted > row[0]:
+        raise ConfigError(
+            f"{settings.processes} processes (TENURE_PROCESSES) with {len(pools)} pools of "
+            f"{pools[0].pool.size} connections (TENURE_POOL_SIZE) want {wanted}, and this server "
+            f"has {row[0]}: lower these, raise its max_connections, or put a pooler between "
+            "(TENURE_POOLER)"
+        )
 
 
 def open_installation(settings: Settings, *, clock: Clock | None = None) -> Installation:

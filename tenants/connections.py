@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal, TypeVar, get_args
 
 from psycopg2 import extensions, extras
 
+from tenants.comments import comment_for_driver, comment_of, trace_in_force
 from tenants.context import TenantId, open_transaction
 from tenants.errors import UnsafeRoleError
-from tenants.pool import Connection, Pool
+from tenants.pool import Limits, Pool
+from tenants.retries import run_with_retries
 from tenants.seal import Sealer
 
+R = TypeVar("R")
 Cursor = extensions.cursor
 
 # UUIDs are UUIDs on both sides, as peewee has it too.
@@ -28,18 +31,34 @@ Role = Literal[
 Isolation = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
 
 
-class RoleConnections:
-    """A pool of connections that belong to one role, and transactions on them."""
+class _Cursor(extensions.cursor):
+    """A cursor whose statements end with the trace, see `tenants.comments`."""
 
-    def __init__(self, role: Role, pool: Pool, sealer: Sealer) -> None:
+    def execute(self, query: Any, vars: Any = None) -> None:
+        if isinstance(query, str):
+            trace_id = trace_in_force()
+            query += comment_of(trace_id) if vars is None else comment_for_driver(trace_id)
+        super().execute(query, vars)
+
+
+class RoleConnections:
+    """A pool of connections that belong to one role, and transactions on them.
+
+    With `comments`, statements carry the trace id to the server. `on_retry` is called for each
+    transaction that is tried again.
+    """
+
+    def __init__(self, role: Role, pool: Pool, sealer: Sealer, *, comments: bool = True) -> None:
         self.role = role
         self.pool = pool
         self.sealer = sealer
+        self.comments = comments
+        self.on_retry: Callable[[], None] | None = None
 
-    def context_statement(self, connection: Connection, tenant_id: TenantId) -> str:
+    def context_statement(self, connection: extensions.connection, tenant_id: TenantId) -> str:
         """Return the SQL that puts `tenant_id` into the connection's transaction."""
         token = self.sealer.token(tenant_id, connection.get_backend_pid())
-        # Hex digits, hyphens and one colon by construction: nothing in it can end the literal.
+        # Hex digits, hyphens and colons by construction: nothing in it can end the literal.
         return f"SELECT tenure.set_tenant('{token}')"
 
     @contextmanager
@@ -56,15 +75,58 @@ class RoleConnections:
         every row, for the others no tenant's row at all. Commits at the end, rolls back on
         an exception. Yields a psycopg2 cursor.
         """
-        begin = f"BEGIN ISOLATION LEVEL {isolation}{' READ ONLY' if read_only else ''}"
+        begin = begin_statement(isolation, read_only=read_only)
         with self.pool.connection() as connection, open_transaction(tenant_id):
-            cursor = connection.cursor()
+            cursor = connection.cursor(cursor_factory=_Cursor if self.comments else None)
             if tenant_id is not None:
                 begin += "; " + self.context_statement(connection, tenant_id)
             cursor.execute(begin)
             # On an exception the pool rolls back as it takes the connection.
             yield cursor
             cursor.execute("COMMIT")
+
+    def run(
+        self,
+        tenant_id: TenantId | None,
+        work: Callable[[Cursor], R],
+        *,
+        isolation: Isolation = "READ COMMITTED",
+        read_only: bool = False,
+        retries: int = 3,
+    ) -> R:
+        """Return `work(cursor)`, done in a transaction of its own, see `transaction`.
+
+        When PostgreSQL breaks it off because of another one (SQLSTATE 40001, 40P01), the whole
+        of it is done again, at most `retries` times: `work` must bear that.
+        """
+
+        def attempt() -> R:
+            with self.transaction(tenant_id, isolation=isolation, read_only=read_only) as cursor:
+                return work(cursor)
+
+        return run_with_retries(attempt, retries=retries, on_retry=self.on_retry)
+
+
+def begin_statement(isolation: str | None, *, read_only: bool) -> str:
+    """Return a BEGIN; `set_tenant` knows these forms as a message's beginning, and no others.
+
+    Raises ValueError for an isolation level that does not exist. None is the server's default.
+    """
+    begin = "BEGIN"
+    if isolation is not None:
+        if isolation.upper() not in get_args(Isolation):
+            raise ValueError(f"unknown isolation level {isolation!r}")
+        begin += f" ISOLATION LEVEL {isolation.upper()}"
+    return f"{begin} READ ONLY" if read_only else begin
+
+
+#: What every session of ours starts from. Nothing resolves through a schema that others may
+#: write to, and pg_temp comes last.
+SESSION_DEFAULTS = (
+    ("search_path", "pg_catalog,pg_temp"),
+    ("timezone", "UTC"),
+    ("datestyle", "ISO"),
+)
 
 
 def connect_role(
@@ -73,25 +135,32 @@ def connect_role(
     sealer: Sealer,
     *,
     size: int = 8,
-    timeout_s: float = 10.0,
+    limits: Limits | None = None,
     application_name: str = "tenure",
     session: Mapping[str, int] | None = None,
+    pooled: bool = False,
+    comments: bool = True,
 ) -> RoleConnections:
     """Return the connections of `role` at `url` (a libpq URL that logs in as that role, or what
     returns it when the first connection is made).
 
-    `session` are server settings for each connection, such as timeouts in milliseconds.
+    `session` are server settings for each connection, such as timeouts in milliseconds. With
+    `pooled`, a pooler in transaction mode stands between: it takes no settings at the start of
+    a connection (the roles have them, see `tenants.roles`), and clears its sessions itself.
     """
-    # Nothing resolves through a schema that others may write to; pg_temp comes last.
-    options = {"search_path": "pg_catalog,pg_temp", "timezone": "UTC", **(session or {})}
+    options = {}
+    if not pooled:
+        listed = [*SESSION_DEFAULTS, *(session or {}).items()]
+        options["options"] = " ".join(f"-c {name}={value}" for name, value in listed)
     pool = Pool(
         url,
         size=size,
-        timeout_s=timeout_s,
+        limits=limits or Limits(),
+        discards=not pooled,
         application_name=application_name,
-        options=" ".join(f"-c {name}={value}" for name, value in options.items()),
+        **options,
     )
-    return RoleConnections(role, pool, sealer)
+    return RoleConnections(role, pool, sealer, comments=comments)
 
 
 _ROLE_CHECK = """

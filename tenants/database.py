@@ -8,25 +8,33 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import peewee
 from peewee import __exception_wrapper__  # type: ignore[attr-defined]  # not in the stubs
-from psycopg2.extensions import AsIs
 
-from tenants.catalog import Catalog, Kind, TableName
+from tenants import kept_rows
+from tenants.catalog import Catalog, Kind
+from tenants.comments import comment_for_driver, trace_in_force
 from tenants.connections import RoleConnections
 from tenants.context import (
     TenantId,
     current_scope,
     enter_transaction,
     leave_transaction,
+    require_transaction_of,
     scope_or_none,
 )
-from tenants.errors import CatalogError, UnprovenSqlError, UnscopableError
+from tenants.errors import UnprovenSqlError, UnscopableError
+from tenants.fetched import FetchedRows
+from tenants.parameters import refuse_quoted_places, refuse_verbatim, require_place
+from tenants.residue import leaves_nothing
 from tenants.scoping import ScopedContext
+from tenants.server_side import ServerCursor
+from tenants.transactions import Atomic, Transaction
 
+R = TypeVar("R")
 #: Takes SQL; returns None when it is proven scoped to the current tenant, or what is missing.
 Prover = Callable[[str], str | None]
 
@@ -35,40 +43,7 @@ _SAVEPOINT = re.compile(r'(SAVEPOINT|RELEASE SAVEPOINT|ROLLBACK TO SAVEPOINT) "s
 _QUERY = re.compile(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE|MERGE|VALUES)\b", re.IGNORECASE)
 
 
-class _KeptRows:
-    """A query's kept rows: there for the tenant under whom it ran, and for no other.
-
-    peewee keeps the rows in the query and does not ask the database again. A query that
-    outlives a request must not serve them to the next tenant.
-    """
-
-    def __get__(self, query: Any, _owner: Any = None) -> Any:
-        if query is None:
-            return self
-        tenant, rows = query.__dict__.get("_kept_rows", (None, None))
-        return rows if tenant == _tenant_or_none() else None
-
-    def __set__(self, query: Any, rows: Any) -> None:
-        query.__dict__["_kept_rows"] = (_tenant_or_none(), rows)
-
-
-# In peewee's own base class, because every kind of query keeps rows: unions, aliases, raw
-# ones, writes that return rows. Outside of any tenant nothing changes.
-peewee.BaseQuery._cursor_wrapper = _KeptRows()  # type: ignore[attr-defined]  # not in the stubs
-
-
-def _tenant_or_none() -> TenantId | None:
-    scope = scope_or_none()
-    return None if scope is None else scope.tenant_id
-
-
-def _refuse_verbatim(params: Any) -> None:
-    """Raise UnprovenSqlError for a value that the driver would write as it is, unquoted."""
-    for value in params.values() if isinstance(params, Mapping) else params or ():
-        if isinstance(value, AsIs):
-            raise UnprovenSqlError(f"raw SQL is refused: it came as a value, {value}")
-        if isinstance(value, list | tuple):
-            _refuse_verbatim(value)
+kept_rows.guard()
 
 
 class TenantDatabase(peewee.PostgresqlDatabase):
@@ -91,6 +66,9 @@ class TenantDatabase(peewee.PostgresqlDatabase):
     ) -> None:
         self.connections = connections
         self.catalog = catalog
+        self._kinds: dict[tuple[str, ...], Kind] = {
+            (t.name.schema, t.name.name): t.kind for t in catalog
+        }
         self._prove = prove
         self._thread = threading.local()
         super().__init__("tenure")
@@ -99,12 +77,7 @@ class TenantDatabase(peewee.PostgresqlDatabase):
 
     def kind_of(self, path: tuple[str, ...]) -> Kind | None:
         """Return whether the table at (schema, name) is a tenant's; None if unknown."""
-        if len(path) != 2:
-            return None
-        try:
-            return self.catalog.table(TableName(*path)).kind
-        except CatalogError:
-            return None
+        return self._kinds.get(path)
 
     def get_sql_context(self, **options: Any) -> Any:
         """Return a compiler for the tenant in context."""
@@ -116,14 +89,24 @@ class TenantDatabase(peewee.PostgresqlDatabase):
         )
 
     def execute(self, query: Any, **options: Any) -> Any:
-        """Compile a query tree for the tenant in context, and run it."""
+        """Compile a query tree for the tenant in context, and run it.
+
+        With `named_cursor` (playhouse's ServerSide) the rows stay on the server until they
+        are read, which takes a transaction; `array_size` of them come at a time.
+        """
         tenant_id = current_scope().tenant_id
+        on_server = options.pop("named_cursor", False)
+        batch = options.pop("array_size", None)
         context = self.get_sql_context(**options)
         sql, params = context.sql(query).query()
         if context.fragments:
             # The values are taken out of the text, so that the tenant shows as its source.
             source = self.get_sql_context(tenant_as_source=True, **options)
             self._require_proof(source.sql(query).query()[0])
+        else:
+            require_place(sql, params)
+        if on_server:
+            return self._declare(sql, params, tenant_id, batch)
         return self._run(sql, params, tenant_id)
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
@@ -137,6 +120,7 @@ class TenantDatabase(peewee.PostgresqlDatabase):
         if _QUERY.match(sql) is None:
             missing: str | None = "it is no query"
         else:
+            refuse_quoted_places(sql)
             missing = "no prover is wired" if self._prove is None else self._prove(sql)
         if missing is not None:
             raise UnprovenSqlError(f"raw SQL is refused: {missing}. Statement: {sql}")
@@ -144,19 +128,43 @@ class TenantDatabase(peewee.PostgresqlDatabase):
     # -- running -----------------------------------------------------------------------
 
     def _run(self, sql: str, params: Any, tenant_id: TenantId) -> Any:
-        _refuse_verbatim(params)
+        refuse_verbatim(params)
         lone = self.is_closed()
         if lone:
             self.connect()
         try:
+            sql = self._watched(sql)
             if not self.in_transaction():
                 token = self.connections.context_statement(self._state.conn, tenant_id)
                 sql = f"{token}; {sql}"
-            return self._execute_cursor(sql, params)
+            else:
+                require_transaction_of(tenant_id)
+            cursor = self._execute_cursor(sql, params)
+            return FetchedRows(cursor) if lone else cursor
         finally:
             if lone:
-                # The rows are on the client: the cursor outlives the loan.
                 self.close()
+
+    def _declare(self, sql: str, params: Any, tenant_id: TenantId, batch: int | None) -> Any:
+        if not self.in_transaction():
+            raise UnscopableError("a server-side cursor needs a transaction: use atomic()")
+        require_transaction_of(tenant_id)
+        refuse_verbatim(params)
+        outermost = self._state.transactions[0]
+        with __exception_wrapper__:
+            return ServerCursor(
+                self._state.conn,
+                self._watched(sql),
+                params,
+                batch=batch,
+                alive=lambda: self.in_transaction() and self._state.transactions[0] is outermost,
+            )
+
+    def _watched(self, sql: str) -> str:
+        """Note what the session may keep of a statement; return it with the trace at its end."""
+        if not leaves_nothing(sql):
+            self._state.conn.tidy = False
+        return sql + comment_for_driver(trace_in_force()) if self.connections.comments else sql
 
     def connect(self, reuse_if_open: bool = False) -> bool:
         """Borrow a connection for this thread."""
@@ -165,7 +173,10 @@ class TenantDatabase(peewee.PostgresqlDatabase):
                 return False
             raise peewee.OperationalError("Connection already opened.")
         with __exception_wrapper__:
-            self._state.set_connection(self.connections.pool.acquire())
+            connection = self.connections.pool.acquire()
+        # What a query tree compiles to leaves nothing behind, unless `_watched` says so.
+        connection.tidy = True
+        self._state.set_connection(connection)
         return True
 
     def close(self) -> bool:
@@ -181,30 +192,22 @@ class TenantDatabase(peewee.PostgresqlDatabase):
 
     # -- transactions ------------------------------------------------------------------
 
-    def begin(self, isolation_level: str | None = None) -> None:
-        """BEGIN, with the tenant in the same message."""
+    def begin(self, begun: str | None = None) -> None:
+        """BEGIN (see `begin_statement`), with the tenant in the same message."""
         tenant_id = current_scope().tenant_id
         if self.is_closed():
             self.connect()
         try:
             connection = self._state.conn
-            level = f" ISOLATION LEVEL {self._level(isolation_level)}" if isolation_level else ""
-            begin = f"BEGIN{level}; {self.connections.context_statement(connection, tenant_id)}"
+            context = self.connections.context_statement(connection, tenant_id)
             with __exception_wrapper__:
-                connection.cursor().execute(begin)
+                connection.cursor().execute(f"{begun or 'BEGIN'}; {context}")
         except BaseException:
             if not self.in_transaction():
                 self.close()
             raise
         enter_transaction(tenant_id)
         self._thread.entered = True
-
-    @staticmethod
-    def _level(name: str) -> str:
-        level = name.upper()
-        if level not in ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"):
-            raise ValueError(f"unknown isolation level {name!r}")
-        return level
 
     def commit(self) -> None:
         """COMMIT; the tenant leaves the database with it."""
@@ -221,23 +224,44 @@ class TenantDatabase(peewee.PostgresqlDatabase):
             self._thread.entered = False
             leave_transaction()
 
-    def transaction(self, *args: Any, **kwargs: Any) -> Any:
-        """Return a transaction that gives its connection back when it ends."""
-        return _Transaction(self, *args, **kwargs)
+    def end(self) -> None:
+        """Leave the outermost transaction behind, however it ended."""
+        self._leave()
+        self.close()
+
+    def outermost_transaction(self) -> Any:
+        """Return the outermost of the transactions that are open in this thread."""
+        return self._state.transactions[0]
+
+    def transaction(
+        self, isolation: str | None = None, *, read_only: bool = False, retries: int = 0
+    ) -> Transaction:
+        """Return a transaction, for a `with` block or as a decorator; see `tenants.transactions`.
+
+        `isolation` is READ COMMITTED, REPEATABLE READ or SERIALIZABLE. A decorated function is
+        repeated at most `retries` times when PostgreSQL breaks the transaction off because of
+        another one (SQLSTATE 40001, 40P01): it must bear that.
+        """
+        return Transaction(self, isolation, read_only=read_only, retries=retries)
+
+    def atomic(
+        self, isolation: str | None = None, *, read_only: bool = False, retries: int = 0
+    ) -> Atomic:
+        """Return a `transaction`, or a savepoint inside one."""
+        return Atomic(self, isolation, read_only=read_only, retries=retries)
+
+    def run(
+        self,
+        work: Callable[[], R],
+        *,
+        isolation: str | None = None,
+        read_only: bool = False,
+        retries: int = 3,
+    ) -> R:
+        """Return `work()`, done in a transaction and repeated as `transaction` says."""
+        asked = self.transaction(isolation, read_only=read_only, retries=retries)
+        return asked.run(work)
 
     def manual_commit(self) -> Any:
         """Refused: the context rides on BEGIN, which must not be sent by hand."""
         raise UnscopableError("manual_commit() is not available: use atomic()")
-
-
-class _Transaction(peewee._transaction):
-    db: TenantDatabase
-
-    def __exit__(self, exc_type: Any, exc_val: Any, exc_tb: Any) -> None:
-        outermost = self.db.transaction_depth() == 1
-        try:
-            super().__exit__(exc_type, exc_val, exc_tb)
-        finally:
-            if outermost:
-                self.db._leave()
-                self.db.close()

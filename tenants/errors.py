@@ -51,8 +51,20 @@ class MigrationError(TenantError):
     """Migrations cannot be applied: changed on disk, locked elsewhere, or failed."""
 
 
+class ContextKeyError(TenantError):
+    """The keys of the sealed context cannot be installed or exchanged as asked."""
+
+
+class TransactionError(TenantError):
+    """A transaction was asked for something that it cannot be, where it stands."""
+
+
 class MissingParentError(TenantError):
-    """A row was about to refer to one that is deleted, if only softly."""
+    """A row was about to refer, by `column`, to one that is deleted, if only softly."""
+
+    def __init__(self, message: str, *, column: str | None = None) -> None:
+        super().__init__(message)
+        self.column = column
 
 
 class TooMuchError(TenantError):

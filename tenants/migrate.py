@@ -7,7 +7,6 @@ tables `tenure.migration_<package>`. All run as tenure_owner, each in a transact
 from __future__ import annotations
 
 import hashlib
-import secrets
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,11 +20,12 @@ from playhouse import migrations as playhouse_migrations
 from playhouse.migrations import Migration, Runner
 
 from config.clock import utc_now
+from tenants.context_keys import install_key
 from tenants.errors import MigrationError
 from tenants.models import InstantField
 from tenants.rls import context_statements
 from tenants.schema import execute
-from tenants.seal import Mode, padded_keys
+from tenants.seal import Binding, Mode
 
 _LOCK = 7237012
 _LOCK_POLL_S = 0.1
@@ -104,17 +104,24 @@ def _checksum(path: str) -> str:
 class Migrator:
     """Applies packages of migrations, in their order, to the database at `owner_url`.
 
-    `mode` and `context_key` are how the tenant's context is protected; both are put into
-    the database by `up`, so that changing one is a matter of running it again.
+    `mode`, `binding` and `context_key` are how the tenant's context is protected; they are put
+    into the database by `up`, so that changing one is a matter of running it again.
     """
 
     def __init__(
-        self, owner_url: str, packages: Sequence[Package], *, mode: Mode, context_key: bytes
+        self,
+        owner_url: str,
+        packages: Sequence[Package],
+        *,
+        mode: Mode,
+        context_key: bytes,
+        binding: Binding = "backend",
     ) -> None:
         self._url = owner_url
         self._packages = tuple(packages)
         self._mode: Mode = mode
         self._context_key = context_key
+        self._binding: Binding = binding
 
     def up(self, *, lock_timeout_s: float = 60.0) -> list[str]:
         """Apply what is pending; return the names applied, as `package/name`.
@@ -173,6 +180,7 @@ class Migrator:
         lock = psycopg2.connect(self._url, application_name="tenure migrate lock")
         lock.autocommit = True
         try:
+            _refuse_pooler(lock)
             deadline = time.monotonic() + timeout_s
             while not _try_lock(lock):
                 if time.monotonic() > deadline:
@@ -196,25 +204,24 @@ class Migrator:
             "SET LOCAL check_function_bodies = off",
         )
         cursor: Any = database.cursor()
-        cursor.execute("SELECT to_regclass('tenure.context_key')")
+        cursor.execute("SELECT to_regprocedure('tenure.current_tenant()')")
         if cursor.fetchone()[0] is None:
-            # A row type is looked up when a function is made.
-            execute(database, *context_statements("plain"))
-        else:
-            execute(database, *context_statements(self._mode))
+            # Policies name it. Where it is there, it stays until the tables suit the new one.
+            execute(database, *context_statements(self._mode, self._binding))
 
     def _install_key(self, database: peewee.PostgresqlDatabase) -> None:
-        execute(database, *context_statements(self._mode))
-        inner, outer = padded_keys(self._context_key)
-        setting_inner, setting_outer = padded_keys(secrets.token_bytes(64))
-        cursor: Any = database.cursor()
-        cursor.execute(
-            "INSERT INTO tenure.context_key"
-            " (token_inner, token_outer, setting_inner, setting_outer) VALUES (%s, %s, %s, %s)"
-            " ON CONFLICT (only_row) DO UPDATE"
-            " SET token_inner = excluded.token_inner, token_outer = excluded.token_outer",
-            (inner, outer, setting_inner, setting_outer),
-        )
+        execute(database, *context_statements(self._mode, self._binding))
+        install_key(database.cursor(), self._context_key, actor="tenure migrate up")
+
+
+def _refuse_pooler(connection: Any) -> None:
+    """The lock is a session's: behind a pooler it would be somebody else's the next moment."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_catalog.pg_backend_pid()")
+        if cursor.fetchone()[0] != connection.info.backend_pid:
+            raise MigrationError(
+                "DATABASE_URL leads to a connection pooler: migrations need PostgreSQL itself"
+            )
 
 
 def _try_lock(connection: Any) -> bool:

@@ -1,5 +1,10 @@
 """A connection pool: a semaphore and a stack.
 
+Invariant: nothing passes from one borrower to the next. What a session can keep beyond its
+transaction (a setting, a cursor WITH HOLD, LISTEN, a prepared statement, an advisory lock) goes
+with a DISCARD ALL at check-in, a round trip of its own; it is left out only when the borrower
+vouches, by `connection.tidy`, that all it sent leaves nothing.
+
 Last in, first out keeps few connections warm. A free connection is handed out without a
 round trip: psycopg2 knows whether it is closed, and only one that has rested for longer
 than `probe_after_s` is probed. Callers wait at most `timeout_s`. Connections of a parent
@@ -9,10 +14,13 @@ process are never used after a fork.
 from __future__ import annotations
 
 import os
+import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg2
@@ -20,15 +28,33 @@ from psycopg2 import extensions
 
 from tenants.errors import PoolTimeoutError
 
-Connection = extensions.connection
+
+class Connection(extensions.connection):
+    """A connection of the pool.
+
+    `tidy` is the borrower's word that nothing it sent outlives its transaction.
+    """
+
+    tidy: bool = False
+    good_until: float = 0.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long, in seconds: callers wait; a connection rests unprobed, rests, and lives."""
+
+    timeout_s: float = 10.0
+    probe_after_s: float = 30.0
+    max_idle_s: float = 600.0
+    max_lifetime_s: float = 3600.0
 
 
 class Pool:
     """At most `size` connections to `dsn`, in autocommit mode.
 
     A callable `dsn` is asked at the first connection: who never connects needs no password.
-
-    `options` are passed to psycopg2.connect. Timeouts are in seconds.
+    Without `discards` nobody clears a session (a pooler behind us does, see
+    docs/operator.md). `options` are passed to psycopg2.connect.
     """
 
     def __init__(
@@ -36,8 +62,8 @@ class Pool:
         dsn: str | Callable[[], str],
         *,
         size: int = 8,
-        timeout_s: float = 10.0,
-        probe_after_s: float = 30.0,
+        limits: Limits = Limits(),
+        discards: bool = True,
         **options: Any,
     ) -> None:
         if size < 1:
@@ -45,47 +71,57 @@ class Pool:
         self._dsn = dsn
         self._options = options
         self.size = size
-        self._timeout_s = timeout_s
-        self._probe_after_s = probe_after_s
+        self._limits = limits
+        self._discards = discards
         self._forget()
 
     def _forget(self) -> None:
         self._pid = os.getpid()
-        self._free: list[tuple[Connection, float]] = []
+        # The oldest rest is at the left. Appending and popping are atomic, as with the set.
+        self._free: deque[tuple[Connection, float]] = deque()
+        self._lent: set[Connection] = set()
         self._slots = threading.Semaphore(self.size)
         self._lock = threading.Lock()
         self.waiting = 0
-        self.in_use = 0
 
     @property
     def idle(self) -> int:
         """Connections that rest in the pool."""
         return len(self._free)
 
+    @property
+    def in_use(self) -> int:
+        """Connections that are lent."""
+        return len(self._lent)
+
     def acquire(self) -> Connection:
         """Return a usable connection; raises PoolTimeoutError after the pool's timeout."""
         if self._pid != os.getpid():
             # The parent's sockets are left alone: closing them here would end its sessions.
             self._forget()
-        with self._lock:
-            self.waiting += 1
-        try:
-            if not self._slots.acquire(timeout=self._timeout_s):
-                raise PoolTimeoutError(
-                    f"no database connection became free within {self._timeout_s:g} s "
-                    f"(pool of {self.size})"
-                )
-        finally:
-            with self._lock:
-                self.waiting -= 1
+        if not self._slots.acquire(blocking=False):
+            self._wait()
         try:
             connection = self._reuse() or self._connect()
         except BaseException:
             self._slots.release()
             raise
-        with self._lock:
-            self.in_use += 1
+        connection.tidy = False
+        self._lent.add(connection)
         return connection
+
+    def _wait(self) -> None:
+        with self._lock:
+            self.waiting += 1
+        try:
+            if not self._slots.acquire(timeout=self._limits.timeout_s):
+                raise PoolTimeoutError(
+                    f"no database connection became free within {self._limits.timeout_s:g} s "
+                    f"(pool of {self.size})"
+                )
+        finally:
+            with self._lock:
+                self.waiting -= 1
 
     def _reuse(self) -> Connection | None:
         while True:
@@ -95,35 +131,80 @@ class Pool:
                 return None
             if connection.closed:
                 continue
-            if time.monotonic() - since < self._probe_after_s or _answers(connection):
+            now = time.monotonic()
+            if now < connection.good_until and (
+                now - since < self._limits.probe_after_s or _answers(connection)
+            ):
                 return connection
             connection.close()
 
     def _connect(self) -> Connection:
         if callable(self._dsn):
             self._dsn = self._dsn()
-        connection: Connection = psycopg2.connect(self._dsn, **self._options)
-        connection.autocommit = True
-        return connection
+        made: Connection = psycopg2.connect(
+            self._dsn, connection_factory=Connection, **self._options
+        )
+        made.autocommit = True
+        # Not all at once: connections that were made together would end together.
+        made.good_until = time.monotonic() + self._limits.max_lifetime_s * random.uniform(0.9, 1)  # noqa: S311 - no secret
+        return made
 
     def release(self, connection: Connection) -> None:
         """Take a connection back; one that is broken or in a failed state is closed."""
         if self._pid != os.getpid():
             return
         try:
-            if not connection.closed and _is_idle(connection):
+            if not connection.closed and self._cleared(connection):
                 self._free.append((connection, time.monotonic()))
             else:
                 connection.close()
+            self._close_the_rested()
         finally:
-            with self._lock:
-                self.in_use -= 1
+            self._lent.discard(connection)
             self._slots.release()
 
+    def _cleared(self, connection: Connection) -> bool:
+        """Roll back and discard what a borrower left; tell whether the session can serve again."""
+        status = connection.get_transaction_status()
+        discards = self._discards and not connection.tidy
+        if status == extensions.TRANSACTION_STATUS_IDLE and not discards:
+            return True
+        try:
+            with connection.cursor() as cursor:
+                if status in (
+                    extensions.TRANSACTION_STATUS_INTRANS,
+                    extensions.TRANSACTION_STATUS_INERROR,
+                ):
+                    cursor.execute("ROLLBACK")
+                if discards:
+                    cursor.execute("DISCARD ALL")
+                    connection.notifies.clear()
+        except psycopg2.Error:
+            return False
+        return connection.get_transaction_status() == extensions.TRANSACTION_STATUS_IDLE
+
+    def _close_the_rested(self) -> None:
+        """Close what has rested too long: under little load the stack's bottom never moves."""
+        deadline = time.monotonic() - self._limits.max_idle_s
+        while self._free and self._free[0][1] < deadline:
+            try:
+                connection, since = self._free.popleft()
+            except IndexError:
+                return
+            if since < deadline:
+                connection.close()
+            else:
+                # Another thread had the old one; this is a fresh one, and the order is no matter.
+                self._free.append((connection, since))
+
     @contextmanager
-    def connection(self) -> Iterator[Connection]:
-        """Borrow a connection for the block."""
+    def connection(self, *, tidy: bool = False) -> Iterator[Connection]:
+        """Borrow a connection for the block.
+
+        With `tidy` the borrower vouches that nothing it sends outlives its transaction.
+        """
         connection = self.acquire()
+        connection.tidy = tidy
         try:
             yield connection
         finally:
@@ -133,19 +214,6 @@ class Pool:
         """Close the connections that rest; those in use are closed by their users' release."""
         while self._free:
             self._free.pop()[0].close()
-
-
-def _is_idle(connection: Connection) -> bool:
-    """Roll back what a caller left open; tell whether the connection can serve again."""
-    status = connection.get_transaction_status()
-    if status in (extensions.TRANSACTION_STATUS_INTRANS, extensions.TRANSACTION_STATUS_INERROR):
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute("ROLLBACK")
-        except psycopg2.Error:
-            return False
-        status = connection.get_transaction_status()
-    return status == extensions.TRANSACTION_STATUS_IDLE
 
 
 def _answers(connection: Connection) -> bool:

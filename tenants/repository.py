@@ -291,7 +291,9 @@ class Repository:
                 .for_update("FOR SHARE")
             )
             if len(self._all(alive)) < len(wanted):
-                raise MissingParentError(f"{column} refers to a row that does not exist")
+                raise MissingParentError(
+                    f"{column} refers to a row that does not exist", column=column
+                )
 
     def _one(self, query: Any) -> Any:
         rows = self._all(query)

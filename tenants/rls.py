@@ -3,41 +3,78 @@
 How the context is protected is inside `tenure.set_tenant` and `tenure.current_tenant` and in
 no policy; a policy says `tenant_id = (SELECT tenure.current_tenant())`, evaluated once per
 statement. Every power is a policy one can read; no role has BYPASSRLS.
+
+The target is plain PostgreSQL or Citus. Citus refuses subqueries in policies, and carries only
+a SET LOCAL to its workers.
 """
 
 from __future__ import annotations
 
-from tenants.catalog import Table, TableName
-from tenants.seal import Mode
+from typing import Literal
 
+from tenants.catalog import Table, TableName
+from tenants.errors import CatalogError
+from tenants.seal import Binding, Mode
+
+Target = Literal["postgresql", "citus"]
+
+# What these two functions cost is paid by every statement. A transaction's first evaluation of
+# an expression in PL/pgSQL is what is dear, so there are few; and the keys are read without a
+# parameter, or the plan would be made anew each time.
 _SET_SEALED = """
 CREATE OR REPLACE FUNCTION tenure.set_tenant(token text) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    k tenure.context_key;
-    tenant text := split_part(token, ':', 1);
+    tenant uuid := left(token, 36)::uuid;
+    bound bytea;
+    seal_outer bytea; seal_inner bytea; setting_outer bytea; setting_inner bytea;
 BEGIN
     -- A token serves where its message begins with it. What is injected stands behind that
     -- beginning, and may have seen the token of another message to this very backend.
     -- IS NOT TRUE: a NULL anywhere must not pass.
-    IF starts_with(regexp_replace(left(current_query(), 300), '^BEGIN[ A-Z]*; ', ''),
-                   'SELECT tenure.set_tenant(''' || token || ''')') IS NOT TRUE THEN
-        RAISE EXCEPTION 'the tenant context is not at the beginning of its message'
-            USING ERRCODE = 'insufficient_privilege';
+    IF starts_with(current_query(), 'SELECT tenure.set_tenant(''' || token || ''')')
+       IS NOT TRUE THEN
+        IF starts_with(regexp_replace(left(current_query(), 400), '^BEGIN[ A-Z]*; ', ''),
+                       'SELECT tenure.set_tenant(''' || token || ''')') IS NOT TRUE THEN
+            RAISE EXCEPTION 'the tenant context is not at the beginning of its message'
+                USING ERRCODE = 'insufficient_privilege';
+        END IF;
     END IF;
-    SELECT * INTO STRICT k FROM tenure.context_key;
-    IF (encode(sha256(k.token_outer || sha256(k.token_inner
-            || convert_to(tenant || ':' || pg_backend_pid(), 'UTF8'))), 'hex')
-        = split_part(token, ':', 2)) IS NOT TRUE THEN
-        RAISE EXCEPTION 'the tenant context is not sealed for this session'
-            USING ERRCODE = 'insufficient_privilege';
+{bound}
+    SELECT k.token_outer, k.token_inner, k.setting_outer, k.setting_inner
+    INTO STRICT seal_outer, seal_inner, setting_outer, setting_inner FROM tenure.context_key k;
+    IF (encode(sha256(seal_outer || sha256(seal_inner || uuid_send(tenant) || bound)), 'hex')
+        = substr(token, 38, 64)) IS NOT TRUE THEN
+        -- While keys are exchanged, two are good.
+        SELECT k.next_outer, k.next_inner INTO STRICT seal_outer, seal_inner
+        FROM tenure.context_key k;
+        IF (encode(sha256(seal_outer || sha256(seal_inner || uuid_send(tenant) || bound)), 'hex')
+            = substr(token, 38, 64)) IS NOT TRUE THEN
+            RAISE EXCEPTION 'the tenant context is not sealed for this session'
+                USING ERRCODE = 'insufficient_privilege';
+        END IF;
     END IF;
-    PERFORM set_config('tenure.context', tenant || ':'
-        || encode(sha256(k.setting_outer || sha256(k.setting_inner || convert_to(
-               tenant || ':' || extract(epoch FROM transaction_timestamp()), 'UTF8'))), 'hex'),
+    token := set_config('tenure.context', tenant || encode(sha256(setting_outer || sha256(
+        setting_inner || uuid_send(tenant) || timestamptz_send(transaction_timestamp()))), 'hex'),
         true);
 END $$
 """
+
+_BOUND: dict[Binding, str] = {
+    "backend": "    bound := int4send(pg_backend_pid());",
+    # A token bound to the backend is good here, too: it is the stronger one.
+    "expiry": """\
+    IF length(token) > 101 THEN
+        bound := int8send(substr(token, 103)::bigint);
+        IF (extract(epoch FROM transaction_timestamp()) <= substr(token, 103)::bigint)
+           IS NOT TRUE THEN
+            RAISE EXCEPTION 'the tenant context has expired'
+                USING ERRCODE = 'insufficient_privilege';
+        END IF;
+    ELSE
+        bound := int4send(pg_backend_pid());
+    END IF;""",
+}
 
 # The transaction's timestamp is the same in parallel workers; the backend's pid is not.
 _CURRENT_SEALED = """
@@ -45,48 +82,71 @@ CREATE OR REPLACE FUNCTION tenure.current_tenant() RETURNS uuid
 LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    k tenure.context_key;
-    setting text := current_setting('tenure.context', true);
-    tenant text;
+    tenant uuid;
 BEGIN
-    IF setting IS NULL OR setting = '' THEN
+    IF (current_setting('tenure.context', true) <> '') IS NOT TRUE THEN
         RETURN NULL;
     END IF;
-    SELECT * INTO STRICT k FROM tenure.context_key;
-    tenant := split_part(setting, ':', 1);
-    IF (encode(sha256(k.setting_outer || sha256(k.setting_inner || convert_to(
-            tenant || ':' || extract(epoch FROM transaction_timestamp()), 'UTF8'))), 'hex')
-        = split_part(setting, ':', 2)) IS NOT TRUE THEN
+    SELECT CASE WHEN encode(sha256(k.setting_outer || sha256(k.setting_inner
+                || uuid_send(left(current_setting('tenure.context', true), 36)::uuid)
+                || timestamptz_send(transaction_timestamp()))), 'hex')
+                = substr(current_setting('tenure.context', true), 37)
+           THEN left(current_setting('tenure.context', true), 36)::uuid END
+    INTO STRICT tenant FROM tenure.context_key k;
+    IF tenant IS NULL THEN
         RAISE EXCEPTION 'the tenant context is forged' USING ERRCODE = 'insufficient_privilege';
     END IF;
-    RETURN tenant::uuid;
+    RETURN tenant;
 END $$
 """
 
-# Nothing to hide here: plain SQL functions, which PostgreSQL runs inline.
+# Nothing to hide here. Not SQL functions: PostgreSQL would parse them anew for every statement.
 _SET_PLAIN = """
 CREATE OR REPLACE FUNCTION tenure.set_tenant(token text) RETURNS void
-LANGUAGE sql VOLATILE AS $$
-    SELECT pg_catalog.set_config('tenure.context', token::pg_catalog.uuid::pg_catalog.text, true)
-$$
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    {keep}
+END $$
 """
+_KEEP_PLAIN: dict[Target, str] = {
+    "postgresql": "token := pg_catalog.set_config('tenure.context',"
+    " token::pg_catalog.uuid::pg_catalog.text, true);",
+    # set_config does not reach the workers; a SET LOCAL does, where it is told to
+    # (citus.propagate_set_commands = 'local').
+    "citus": "EXECUTE pg_catalog.format('SET LOCAL tenure.context = %L', token::pg_catalog.uuid);",
+}
 
 _CURRENT_PLAIN = """
 CREATE OR REPLACE FUNCTION tenure.current_tenant() RETURNS uuid
-LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT nullif(pg_catalog.current_setting('tenure.context', true), '')::pg_catalog.uuid
-$$
+LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+BEGIN
+    RETURN nullif(pg_catalog.current_setting('tenure.context', true), '')::pg_catalog.uuid;
+END $$
 """
 
 #: Roles that act for one tenant at a time.
 TENANT_ROLES = ("tenure_app", "tenure_retention")
 CURRENT = "tenant_id = (SELECT tenure.current_tenant())"
+_CURRENT: dict[Target, str] = {
+    "postgresql": CURRENT,
+    "citus": "tenant_id = tenure.current_tenant()",
+}
 
 
-def context_statements(mode: Mode) -> list[str]:
-    """Return the DDL of the context functions; may be applied again at any time."""
-    bodies = {"sealed": (_SET_SEALED, _CURRENT_SEALED), "plain": (_SET_PLAIN, _CURRENT_PLAIN)}
-    statements = list(bodies[mode])
+def context_statements(
+    mode: Mode, binding: Binding = "backend", target: Target = "postgresql"
+) -> list[str]:
+    """Return the DDL of the context functions; may be applied again at any time.
+
+    Raises CatalogError for a sealed context on Citus: the seal is bound to the transaction's
+    instant, which is another one on every worker.
+    """
+    if mode == "plain":
+        statements = [_SET_PLAIN.replace("{keep}", _KEEP_PLAIN[target]), _CURRENT_PLAIN]
+    elif target == "citus":
+        raise CatalogError("the context cannot be sealed on Citus: set TENURE_CONTEXT=plain")
+    else:
+        statements = [_SET_SEALED.replace("{bound}", _BOUND[binding]), _CURRENT_SEALED]
     for function in ("tenure.set_tenant(text)", "tenure.current_tenant()"):
         statements.append(f"REVOKE ALL ON FUNCTION {function} FROM PUBLIC")
         statements.append(f"GRANT EXECUTE ON FUNCTION {function} TO {', '.join(TENANT_ROLES)}")
@@ -103,13 +163,14 @@ def quote_name(name: TableName) -> str:
     return f"{quote(name.schema)}.{quote(name.name)}"
 
 
-def protection_statements(table: Table) -> list[str]:
+def protection_statements(table: Table, target: Target = "postgresql") -> list[str]:
     """Return what closes a domain's table and opens it to each role as far as it must.
 
     The application may change every column but the key; retention's UPDATE on `tenant_id`
     is what `SELECT .. FOR UPDATE` asks for, and WITH CHECK leaves it nothing to change.
     """
     name = quote_name(table.name)
+    own = _CURRENT[target]
     statements = [
         f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY",
         f"ALTER TABLE {name} FORCE ROW LEVEL SECURITY",
@@ -126,11 +187,10 @@ def protection_statements(table: Table) -> list[str]:
     mutable = ", ".join(quote(c.name) for c in table.columns if c.name not in table.primary_key)
     return [
         *statements,
-        f"CREATE POLICY app ON {name} FOR ALL TO tenure_app"
-        f" USING ({CURRENT}) WITH CHECK ({CURRENT})",
+        f"CREATE POLICY app ON {name} FOR ALL TO tenure_app USING ({own}) WITH CHECK ({own})",
         f"GRANT SELECT, INSERT, DELETE ON {name} TO tenure_app",
         *([f"GRANT UPDATE ({mutable}) ON {name} TO tenure_app"] if mutable else []),
         f"CREATE POLICY retention ON {name} FOR ALL TO tenure_retention"
-        f" USING ({CURRENT}) WITH CHECK ({CURRENT})",
+        f" USING ({own}) WITH CHECK ({own})",
         f"GRANT SELECT, DELETE, UPDATE (tenant_id) ON {name} TO tenure_retention",
     ]

@@ -6,12 +6,15 @@ runs as anything but the roles below.
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
+import secrets
 import time
 from collections.abc import Mapping
-from typing import Any
 
 import psycopg2
-from psycopg2 import extensions, sql
+from psycopg2 import extensions
 
 from tenants.connections import Role
 
@@ -39,19 +42,31 @@ _TRIES = 20
 _PAUSE_S = 0.1
 
 
-def prepare_database(admin_url: str, passwords: Mapping[Role, str]) -> None:
+def prepare_database(
+    admin_url: str, passwords: Mapping[Role, str], *, session: Mapping[str, int] | None = None
+) -> None:
     """Create the roles that are missing, set their passwords, and close the database.
 
-    Passwords travel as SCRAM verifiers, so that no server log can hold one. Safe to repeat.
+    Passwords travel as SCRAM verifiers, so that no server log can hold one. `session` are
+    settings, such as timeouts in milliseconds, that the serving roles have in this database
+    where their connections bring none. Safe to repeat.
     """
     connection = psycopg2.connect(admin_url)
     try:
+        verifiers = {
+            role: extensions.encrypt_password(passwords[role], role, connection, "scram-sha-256")
+            for role in ROLES
+        }
+        statements = [
+            *role_statements(verifiers),
+            *session_statements(session or {}),
+            *closing_statements(),
+        ]
         for tries_left in reversed(range(_TRIES)):
             try:
                 with connection, connection.cursor() as cursor:
-                    for role in ROLES:
-                        _prepare_role(connection, cursor, role, passwords[role])
-                    _close_database(cursor)
+                    for statement in statements:
+                        cursor.execute(statement)
             except _MET:
                 if not tries_left:
                     raise
@@ -70,45 +85,101 @@ def close_database(admin_url: str) -> None:
     connection = psycopg2.connect(admin_url)
     try:
         with connection, connection.cursor() as cursor:
-            _close_database(cursor)
+            for statement in closing_statements():
+                cursor.execute(statement)
     finally:
         connection.close()
 
 
-def _prepare_role(connection: Any, cursor: Any, role: Role, password: str) -> None:
-    name = sql.Identifier(role)
-    cursor.execute("SELECT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = %s)", (role,))
-    if not cursor.fetchone()[0]:
-        cursor.execute(sql.SQL("CREATE ROLE {} " + _ATTRIBUTES).format(name))
-        for setting, value in _SESSION_DEFAULTS:
-            cursor.execute(
-                sql.SQL("ALTER ROLE {} SET {} TO " + value).format(name, sql.Identifier(setting))
-            )
-    verifier = extensions.encrypt_password(password, role, connection, "scram-sha-256")
-    cursor.execute(sql.SQL("ALTER ROLE {} PASSWORD %s").format(name), (verifier,))
+def role_statements(verifiers: Mapping[Role, str | None]) -> list[str]:
+    """Return what makes the roles that are missing, and sets those passwords that are given.
+
+    `verifiers` are SCRAM verifiers (see `scram_verifier`); with None the password is left.
+    """
+    defaults = "; ".join(
+        f"ALTER ROLE {{role}} SET {name} TO {value}" for name, value in _SESSION_DEFAULTS
+    )
+    statements = []
+    for role in ROLES:
+        statements.append(
+            f"DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = '{role}')"
+            f" THEN CREATE ROLE {role} {_ATTRIBUTES}; {defaults.format(role=role)};"
+            " END IF; END $$"
+        )
+        verifier = verifiers[role]
+        if verifier is not None:
+            quoted = extensions.QuotedString(verifier).getquoted().decode()
+            statements.append(f"ALTER ROLE {role} PASSWORD {quoted}")
+    return statements
 
 
-# Nothing resolves through a schema that others may write to; pg_temp comes last.
-_SESSION_DEFAULTS = (("search_path", "pg_catalog, pg_temp"), ("timezone", "'UTC'"))
+def session_statements(session: Mapping[str, int]) -> list[str]:
+    """Return what gives the serving roles these settings in the current database.
+
+    Behind a pooler no connection brings its own.
+    """
+    return [
+        "DO $$ BEGIN EXECUTE pg_catalog.format("
+        f"'ALTER ROLE {role} IN DATABASE %I SET {name} TO {int(value)}',"
+        " pg_catalog.current_database()); END $$"
+        for role in ROLES
+        if role != "tenure_owner"
+        for name, value in session.items()
+    ]
 
 
-def _close_database(cursor: Any) -> None:
-    cursor.execute("SELECT pg_catalog.current_database()")
-    name = sql.Identifier(cursor.fetchone()[0])
-    everyone = sql.SQL(", ").join(map(sql.Identifier, ROLES))
-    # PUBLIC could connect, and make temporary tables that shadow real ones.
-    cursor.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
-    cursor.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, everyone))
-    cursor.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO tenure_owner").format(name))
-    cursor.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
-    cursor.execute("SELECT pg_catalog.current_setting('is_superuser') = 'on'")
-    if cursor.fetchone()[0]:
-        # Only a superuser may; elsewhere they stay as the server's administrator left them.
-        for keepers, functions in _CLOSED_FUNCTIONS:
-            listed = sql.SQL(functions)
-            cursor.execute(sql.SQL("REVOKE EXECUTE ON FUNCTION {} FROM PUBLIC").format(listed))
-            kept = sql.SQL(keepers)
-            cursor.execute(sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(listed, kept))
+def closing_statements() -> list[str]:
+    """Return what lets our roles alone into the current database."""
+    everyone = ", ".join(ROLES)
+    database = [
+        # PUBLIC could connect, and make temporary tables that shadow real ones.
+        "REVOKE ALL ON DATABASE %I FROM PUBLIC",
+        f"GRANT CONNECT ON DATABASE %I TO {everyone}",
+        "GRANT CREATE ON DATABASE %I TO tenure_owner",
+    ]
+    # Only a superuser may; elsewhere they stay as the server's administrator left them.
+    superusers = "; ".join(
+        f"REVOKE EXECUTE ON FUNCTION {functions} FROM PUBLIC;"
+        f" GRANT EXECUTE ON FUNCTION {functions} TO {keepers}"
+        for keepers, functions in _CLOSED_FUNCTIONS
+    )
+    return [
+        *(
+            f"DO $$ BEGIN EXECUTE pg_catalog.format('{statement}',"
+            " pg_catalog.current_database()); END $$"
+            for statement in database
+        ),
+        "REVOKE ALL ON SCHEMA public FROM PUBLIC",
+        "DO $$ BEGIN IF pg_catalog.current_setting('is_superuser') = 'on' THEN"
+        f" {superusers}; END IF; END $$",
+    ]
+
+
+_ITERATIONS = 4096
+
+
+def scram_verifier(password: str, *, salt: bytes | None = None) -> str:
+    """Return what PostgreSQL stores for a password: RFC 5803, SCRAM-SHA-256.
+
+    Raises ValueError for a password that is not ASCII: RFC 4013 would have to prepare it.
+    """
+    if not (password.isascii() and password.isprintable()):
+        raise ValueError("the password has characters that are not printable ASCII")
+    salt = secrets.token_bytes(16) if salt is None else salt
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, _ITERATIONS)
+    client = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    server = hmac.digest(salted, b"Server Key", "sha256")
+    parts = [base64.b64encode(part).decode() for part in (salt, client, server)]
+    return f"SCRAM-SHA-256${_ITERATIONS}:{parts[0]}${parts[1]}:{parts[2]}"
+
+
+# Nothing resolves through a schema that others may write to; pg_temp comes last. Those who come
+# through a pooler have nothing else.
+_SESSION_DEFAULTS = (
+    ("search_path", "pg_catalog, pg_temp"),
+    ("timezone", "'UTC'"),
+    ("datestyle", "'ISO'"),
+)
 
 
 # Open to everybody by default, and blind to tenants: sessions of one role read and end one

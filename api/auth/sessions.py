@@ -45,10 +45,11 @@ def find_login(app: RoleConnections, email: str) -> LoginRow | None:
     """Return the login with this address, unless it is disabled."""
     if "\0" in email:
         return None
-    with app.pool.connection() as connection, connection.cursor() as cursor:
+    with app.pool.connection(tidy=True) as connection, connection.cursor() as cursor:
         cursor.execute(
-            "SELECT login_id::text, password_hash, is_auditor FROM tenure.resolve_login(%s)",
-            (email,),
+            "SELECT login_id::text, password_hash, is_auditor"
+            " FROM tenure.resolve_login(%s, %s, %s)",
+            (email, *app.sealer.fresh(f"login:{email}")),
         )
         row = cursor.fetchone()
     return None if row is None else LoginRow(uuid.UUID(row[0]), row[1], row[2])
@@ -56,11 +57,10 @@ def find_login(app: RoleConnections, email: str) -> LoginRow | None:
 
 def memberships_of(app: RoleConnections, login_id: uuid.UUID) -> list[Membership]:
     """Return the tenants of a login whose password was checked, by name."""
-    seal = app.sealer.mac(f"memberships:{login_id}")
-    with app.pool.connection() as connection, connection.cursor() as cursor:
+    with app.pool.connection(tidy=True) as connection, connection.cursor() as cursor:
         cursor.execute(
-            "SELECT tenant_id::text, slug, name, role FROM tenure.memberships_of(%s, %s)",
-            (str(login_id), seal),
+            "SELECT tenant_id::text, slug, name, role FROM tenure.memberships_of(%s, %s, %s)",
+            (str(login_id), *app.sealer.fresh(f"memberships:{login_id}")),
         )
         rows = cursor.fetchall()
     return [
@@ -79,11 +79,18 @@ def open_session(
     """
     secret = secrets.token_urlsafe(32)
     digest = _digest(secret)
-    seal = app.sealer.mac(f"session:{digest.hex()}:{login_id}:{tenant_id or ''}")
-    with app.pool.connection() as connection, connection.cursor() as cursor:
+    seconds = int(LIFETIME.total_seconds())
+    sealed = app.sealer.fresh(f"session:{digest.hex()}:{login_id}:{tenant_id or ''}:{seconds}")
+    with app.pool.connection(tidy=True) as connection, connection.cursor() as cursor:
         cursor.execute(
-            "SELECT tenure.open_session(%s, %s, %s, %s, %s)",
-            (digest, str(login_id), None if tenant_id is None else str(tenant_id), LIFETIME, seal),
+            "SELECT tenure.open_session(%s, %s, %s, %s, %s, %s)",
+            (
+                digest,
+                str(login_id),
+                None if tenant_id is None else str(tenant_id),
+                seconds,
+                *sealed,
+            ),
         )
         row = cursor.fetchone()
     return secret if row is not None and row[0] else None
@@ -93,7 +100,7 @@ def resolve_session(app: RoleConnections, secret: str) -> Principal | None:
     """Return whose session this is; None for one that is unknown, closed or expired."""
     if not _SECRET.fullmatch(secret):
         return None
-    with app.pool.connection() as connection, connection.cursor() as cursor:
+    with app.pool.connection(tidy=True) as connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT login_id::text, email, tenant_id::text, role, is_auditor"
             " FROM tenure.resolve_session(%s)",
@@ -116,7 +123,7 @@ def resolve_session(app: RoleConnections, secret: str) -> Principal | None:
 
 def close_session(app: RoleConnections, secret: str) -> None:
     """End a session at once; one that is not there is no error."""
-    with app.pool.connection() as connection, connection.cursor() as cursor:
+    with app.pool.connection(tidy=True) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT tenure.close_session(%s)", (_digest(secret),))
 
 

@@ -21,7 +21,7 @@ def resolve_token(app: RoleConnections, token: str) -> Principal | None:
     if not _TOKEN.fullmatch(token):
         return None
     # Autocommit, outside of any tenant: the function answers for one digest.
-    with app.pool.connection() as connection, connection.cursor() as cursor:
+    with app.pool.connection(tidy=True) as connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT tenant_id::text, login_id::text, role FROM tenure.resolve_token(%s)",
             (token_digest(token),),

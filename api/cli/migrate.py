@@ -17,15 +17,24 @@ from api.cli.support import (
     settings_of,
 )
 from api.lint_catalog import database_catalog
-from api.wiring import domain_of, migrator_of, passwords_of
+from api.wiring import domain_of, migrator_of, prepare, session_of
 from config.errors import ConfigError
-from tenants.roles import prepare_database
+from config.settings import Settings, variable
+from tenants.connections import Role
+from tenants.roles import (
+    ROLES,
+    closing_statements,
+    role_statements,
+    scram_verifier,
+    session_statements,
+)
 
 
 @click.group(
     epilog="""\b
 Example:
   tenure migrate up
+  tenure migrate roles --print-sql
   tenure migrate status --format json
   tenure migrate catalog --output catalog.json"""
 )
@@ -44,33 +53,85 @@ def command() -> None:
     help="Create the database roles first, as the user of DATABASE_URL. "
     "Default: unless that user is tenure_owner.",
 )
+@format_option
 @click.pass_context
-def up(ctx: click.Context, roles: bool | None) -> None:
+def up(ctx: click.Context, roles: bool | None, output_format: str) -> None:
     """Prepare the database's roles and apply what is pending."""
     settings = settings_of(ctx)
     with failures():
-        if settings.database_url is None:
-            raise ConfigError("DATABASE_URL is not set")
         if roles is None:
-            roles = urlsplit(settings.database_url).username != "tenure_owner"
+            roles = urlsplit(settings.database_url or "").username != "tenure_owner"
         if roles:
-            prepare_database(settings.database_url, passwords_of(settings))
+            prepare(settings)
         applied = migrator_of(settings).up()
+    if output_format == "json":
+        echo_json({"applied": applied})
+        return
     for name in applied:
         click.echo(f"applied {name}")
     if not applied:
         click.echo("nothing to apply")
 
 
+@command.command(
+    epilog="\b\nExample:\n  tenure migrate roles --print-sql > roles.sql\n"
+    '  psql --file roles.sql "$ADMIN_URL"'
+)
+@click.option("--print-sql", is_flag=True, help="Print the SQL for an administrator to run.")
+@click.pass_context
+def roles(ctx: click.Context, print_sql: bool) -> None:
+    """Make the database's roles, as the user of DATABASE_URL, and close it to all others.
+
+    For a server where nobody is superuser, --print-sql prints what its administrator runs
+    instead, connected to the database: it takes CREATEROLE and owning the database. Passwords
+    that are set are in it as SCRAM verifiers; of the others it says which are left to set.
+    """
+    settings = settings_of(ctx)
+    with failures():
+        if print_sql:
+            click.echo(_roles_sql(settings), nl=False)
+        else:
+            prepare(settings)
+            click.echo("prepared the roles and the database", err=True)
+
+
+def _roles_sql(settings: Settings) -> str:
+    verifiers: dict[Role, str | None] = {}
+    lines = ["-- Run this as an administrator, connected to the database that Tenure will have."]
+    for role in ROLES:
+        key = f"{role.removeprefix('tenure_')}_password"
+        password = getattr(settings, key)
+        if password is None:
+            verifiers[role] = None
+            lines.append(f"-- {variable(key)} is not set; afterwards: \\password {role}")
+            continue
+        try:
+            verifiers[role] = scram_verifier(password.get_secret_value())
+        except ValueError as error:
+            raise ConfigError(f"{variable(key)} cannot be printed as a verifier: {error}") from None
+    statements = [
+        *role_statements(verifiers),
+        *session_statements(session_of(settings)),
+        *closing_statements(),
+    ]
+    return "\n".join(
+        [*lines, "BEGIN;", *(f"{statement};" for statement in statements), "COMMIT;\n"]
+    )
+
+
 @command.command(epilog="\b\nExample:\n  tenure migrate down --package shop --yes")
 @click.option("--package", help="Whose last migration to take down. Default: the domain's.")
 @click.confirmation_option(prompt="Take the last migration down? Its tables go with their rows.")
+@format_option
 @click.pass_context
-def down(ctx: click.Context, package: str | None) -> None:
+def down(ctx: click.Context, package: str | None, output_format: str) -> None:
     """Take the last applied migration of a package down."""
     settings = settings_of(ctx)
     with failures():
         reverted = migrator_of(settings).down(package or domain_of(settings).name)
+    if output_format == "json":
+        echo_json({"reverted": reverted})
+        return
     for name in reverted:
         click.echo(f"took down {name}")
     if not reverted:
@@ -109,17 +170,33 @@ def status(ctx: click.Context, output_format: str) -> None:
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="File to write.  [default: standard output]",
+    help="File to write, always as JSON.  [default: standard output]",
+)
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["text", "json"]),
+    default="json",
+    show_default=True,
+    help="How to print: json is what the linter reads.",
 )
 @click.pass_context
-def catalog(ctx: click.Context, output: Path | None) -> None:
+def catalog(ctx: click.Context, output: Path | None, output_format: str) -> None:
     """Print the migrated tables as a catalog for `tenure lint --catalog`."""
     settings = settings_of(ctx)
     with owner_cursor(ctx) as cursor:
         found = database_catalog(cursor, ("tenure", domain_of(settings).schema))
     text = found.to_json() + "\n"
-    if output is None:
+    if output is not None:
+        output.write_text(text, encoding="utf-8")
+        click.echo(f"wrote {len(found.tables)} tables to {output}", err=True)
+    elif output_format == "json":
         click.echo(text, nl=False)
     else:
-        output.write_text(text, encoding="utf-8")
-        click.echo(f"wrote {len(found.tables)} tables to {output}")
+        echo_rows(
+            ("TABLE", "TENANT COLUMN", "COLUMNS", "KEYS", "REFERENCES"),
+            [
+                (t.name, t.tenant_column, len(t.columns), len(t.keys), len(t.foreign_keys))
+                for t in found.tables
+            ],
+        )

@@ -20,7 +20,7 @@ from gunicorn.glogging import Logger
 from api.app import create_app
 from api.cli.support import Failure, failures, settings_of
 from api.errors import ApiError
-from api.wiring import Installation, open_installation
+from api.wiring import Installation, open_installation, refuse_too_many_connections
 from config.settings import Settings
 from retention.holds import pass_gate
 from tenants.connections import refuse_unsafe_role
@@ -89,8 +89,10 @@ def refuse_to_serve(settings: Settings) -> None:
     with failures():
         installation = open_installation(settings)
         try:
-            for connections in (installation.app_connections, installation.auditor):
+            serving = (installation.app_connections, installation.auditor)
+            for connections in serving:
                 refuse_unsafe_role(connections)
+            refuse_too_many_connections(settings, serving)
             application(installation)
         except ApiError as error:
             raise Failure(str(error)) from error

@@ -9,6 +9,7 @@ import click
 
 from api.cli.support import failures, installation_of
 from api.scheduler import RetentionScheduler
+from api.wiring import refuse_too_many_connections
 from tenants.connections import refuse_unsafe_role
 
 
@@ -29,7 +30,9 @@ def command(ctx: click.Context) -> None:
         signal.signal(number, lambda _number, _frame: ended.set())
     with failures():
         installation = installation_of(ctx)
-        for connections in (installation.retention, installation.verifier):
+        working = (installation.retention, installation.verifier)
+        for connections in working:
             refuse_unsafe_role(connections)
+        refuse_too_many_connections(installation.settings, working)
         with RetentionScheduler(installation, actor="worker"):
             ended.wait()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,8 @@ from api.wiring import Installation
 from config.clock import utc_now
 from config.trace import new_trace_id
 from tenants.context import Scope, TenantId, tenant_scope
+
+from .graph import World, open_world
 
 
 @dataclass(frozen=True)
@@ -40,3 +44,11 @@ def pair(installation: Installation, make_tenant: Callable[[str], TenantId]) -> 
                 )
                 Invoice.create(number=str(number), customer=customer, issued_at=utc_now())
     return tenants
+
+
+@pytest.fixture(scope="module")
+def world(cluster: Any, request: pytest.FixtureRequest) -> Iterator[World]:
+    """The graph's tenants in one database without row-level security, and alone."""
+    worker = getattr(request.config, "workerinput", {}).get("workerid", "main")
+    with open_world(cluster, f"atlas_{worker}_{os.getpid()}") as opened:
+        yield opened

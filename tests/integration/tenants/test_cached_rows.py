@@ -10,6 +10,7 @@ import pytest
 from peewee import Select, Table
 from shop.models import Customer
 
+from api.wiring import Installation
 from tenants.errors import NoTenantError
 from tenants.models import database
 
@@ -62,3 +63,17 @@ def test_rows_that_a_write_returned_are_not_served_to_another_tenant(pair: Pair)
         assert len(list(query.execute())) == 2
     with scope_of(pair.b):
         assert {name.partition(":")[0] for (name,) in query} == {str(pair.b)}
+
+
+def test_rows_are_there_when_their_connection_is_not(
+    pair: Pair, installation: Installation
+) -> None:
+    """Another borrower may find the connection broken, and close it, before they are read."""
+    pool = installation.app_connections.pool
+    with scope_of(pair.a):
+        read = Customer.select(Customer.name).tuples().execute()
+        written = Customer.update(country="FR").returning(Customer.name).tuples().execute()
+        while pool.idle:
+            pool.acquire().close()
+        assert len(list(read)) == 2
+        assert len(list(written)) == 2

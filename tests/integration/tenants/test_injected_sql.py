@@ -6,6 +6,7 @@ back on a connection of its choice; the pool serves everybody with the same few.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -91,3 +92,44 @@ def test_what_other_sessions_say_and_what_knows_no_tenant_is_out_of_reach(
     mine = token(session, installation, pair.a)
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
         session.cursor().execute(f"SELECT tenure.set_tenant('{mine}'); {attack}")
+
+
+QUESTIONS = {
+    "login": ("SELECT * FROM tenure.resolve_login({asked}, {until}, {seal})", "login:{asked}"),
+    "memberships": (
+        "SELECT * FROM tenure.memberships_of({asked}, {until}, {seal})",
+        "memberships:{asked}",
+    ),
+    "session": (
+        "SELECT tenure.open_session('\\x00', {asked}, NULL, 60, {until}, {seal})",
+        "session:00:{asked}::60",
+    ),
+}
+ASKED = "00000000-0000-7000-8000-000000000000"
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_questions_about_people_take_a_fresh_seal_for_that_question(
+    session: Any, installation: Installation, question: str
+) -> None:
+    statement, message = QUESTIONS[question]
+    sealer = sealer_of(installation.settings)
+    now = int(time.time())
+    good = message.format(asked=ASKED)
+
+    def ask(until: Any, seal: Any) -> None:
+        cursor = session.cursor()
+        quoted = {"asked": f"'{ASKED}'", "until": until, "seal": seal}
+        cursor.execute(statement.format(**quoted))
+
+    until, seal = sealer.fresh(good)
+    ask(until, f"'{seal}'")
+    for text in ("", "0" * 64, sealer.mac(good), sealer.fresh(good + "x")[1]):
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege, match="not sealed"):
+            ask(until, f"'{text}'")
+    for other in (now - 1, now + 3600):
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege, match="not sealed"):
+            ask(other, f"'{sealer.mac(f'{good}:{other}')}'")
+    for wanting in ((until + 1, f"'{seal}'"), ("NULL", f"'{seal}'"), (until, "NULL")):
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege, match="not sealed"):
+            ask(*wanting)

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import psycopg2
 import pytest
+from peewee import fn
 from shop.models import Customer
 
-from api.wiring import Installation
+from api.wiring import Installation, refuse_too_many_connections
+from config.errors import ConfigError
 from tenants.errors import PoolTimeoutError
-from tenants.pool import Pool
+from tenants.pool import Limits, Pool
 
 from .conftest import Pair, scope_of
 
 
 @pytest.fixture
 def pool(installation: Installation) -> Iterator[Pool]:
-    pool = Pool(installation.settings.role_url("tenure_verifier"), size=2, timeout_s=0.2)
+    pool = Pool(
+        installation.settings.role_url("tenure_verifier"), size=2, limits=Limits(timeout_s=0.2)
+    )
     yield pool
     pool.close()
 
@@ -83,6 +88,144 @@ def test_a_child_process_does_not_use_its_parents_connections(pool: Pool) -> Non
     with pool.connection() as connection:
         assert connection.get_backend_pid() == parents
         connection.cursor().execute("SELECT 1")
+
+
+RESIDUE = {
+    "a setting": ("SET statement_timeout = 4321", "SHOW statement_timeout", "0"),
+    "a cursor": (
+        "BEGIN; DECLARE kept CURSOR WITH HOLD FOR SELECT 1; COMMIT",
+        "SELECT count(*) FROM pg_cursors",
+        0,
+    ),
+    "LISTEN": ("LISTEN news", "SELECT count(*) FROM pg_listening_channels()", 0),
+    "a prepared statement": (
+        "PREPARE kept AS SELECT 1",
+        "SELECT count(*) FROM pg_prepared_statements",
+        0,
+    ),
+    "an advisory lock": (
+        "SELECT pg_advisory_lock(1)",
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()",
+        0,
+    ),
+    "a role": ("SET ROLE NONE; SET tenure.mark = 'x'", "SHOW tenure.mark", ""),
+    "left in a failed state": (
+        "SET statement_timeout = 4321; BEGIN; SAVEPOINT a",
+        "SHOW statement_timeout",
+        "0",
+    ),
+}
+
+
+@pytest.mark.parametrize("residue", RESIDUE)
+def test_nothing_passes_from_one_borrower_to_the_next(pool: Pool, residue: str) -> None:
+    leave, look, wanted = RESIDUE[residue]
+    with pool.connection() as connection:
+        pid = connection.get_backend_pid()
+        connection.cursor().execute(leave)
+    with pool.connection() as connection, connection.cursor() as cursor:
+        assert connection.get_backend_pid() == pid
+        cursor.execute(look)
+        assert cursor.fetchone() == (wanted,)
+
+
+def test_a_temporary_table_does_not_pass_on_either(installation: Installation) -> None:
+    pool = Pool(installation.settings.database_url or "", size=1)
+    with pool.connection() as connection:
+        connection.cursor().execute("CREATE TEMP TABLE kept (secret text)")
+    with pool.connection() as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass('pg_temp.kept')")
+        assert cursor.fetchone() == (None,)
+    pool.close()
+
+
+def test_what_query_trees_compile_to_costs_no_second_round_trip(
+    installation: Installation, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mark shows: a setting made by hand is gone once a DISCARD ALL was sent."""
+    pool = installation.app_connections.pool
+
+    def stays(query: Callable[[], object]) -> bool:
+        with pool.connection(tidy=True) as connection:
+            connection.cursor().execute("SET tenure.mark = 'here'")
+        with scope_of(pair.a):
+            query()
+        with pool.connection(tidy=True) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT coalesce(current_setting('tenure.mark', true), '')")
+            return cursor.fetchone() == ("here",)
+
+    def new(number: int) -> Customer:
+        return Customer(number=f"n{number}", name="x", country="DE")
+
+    assert stays(lambda: list(Customer.select().where(Customer.number.in_(["0", "1"]))))
+    assert stays(lambda: Customer.select().count())
+    assert stays(lambda: Customer.select(fn.LOWER(Customer.name), fn.MAX("x")).group_by(1).dicts())
+    assert stays(lambda: Customer.create(number="z", name="x", country="DE"))
+    assert stays(lambda: Customer.bulk_create([new(n) for n in range(3)]))
+    assert stays(lambda: Customer.update(name="y").where(Customer.number == "z").execute())
+    assert stays(lambda: Customer.delete().where(Customer.number == "z").execute())
+    assert stays(lambda: Customer.get_or_none(Customer.number == "7"))
+
+    def in_transaction(query: Callable[[], object]) -> object:
+        with installation.app.atomic(), installation.app.atomic():
+            return query()
+
+    assert stays(lambda: in_transaction(lambda: Customer.select().count()))
+    # The prover refuses these; were it mistaken, the session would be cleared all the same.
+    monkeypatch.setattr(installation.app, "_prove", lambda _sql: None)
+    for call in (fn.set_config("a.b", "c", False), fn.pg_advisory_lock(1), fn.setseed(0.5)):
+        assert not stays(lambda call=call: list(Customer.select(call).tuples()))
+        assert not stays(
+            lambda call=call: in_transaction(lambda: list(Customer.select(call).tuples()))
+        )
+
+
+def test_a_connection_that_rested_too_long_is_closed(installation: Installation) -> None:
+    url = installation.settings.role_url("tenure_verifier")
+    pool = Pool(url, size=2, limits=Limits(max_idle_s=0.05))
+    first, second = pool.acquire(), pool.acquire()
+    pool.release(first)
+    time.sleep(0.1)
+    pool.release(second)
+    assert (first.closed, second.closed, pool.idle) == (1, 0, 1)
+    pool.close()
+
+
+def test_a_connection_is_replaced_at_the_end_of_its_life(installation: Installation) -> None:
+    url = installation.settings.role_url("tenure_verifier")
+    pool = Pool(url, size=1, limits=Limits(max_lifetime_s=0.1))
+    with pool.connection() as connection:
+        first = connection.get_backend_pid()
+    time.sleep(0.15)
+    with pool.connection() as connection:
+        assert connection.get_backend_pid() != first
+    assert (pool.in_use, pool.idle) == (0, 1)
+    pool.close()
+
+
+def test_a_parents_connection_survives_its_childs_end(pool: Pool) -> None:
+    """A child that lets go of the object must not end the session."""
+    with pool.connection() as connection:
+        child = os.fork()
+        if child == 0:
+            pool.release(connection)
+            pool.close()
+            os._exit(0)
+        os.waitpid(child, 0)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            assert cursor.fetchone() == (1,)
+
+
+def test_more_connections_than_the_server_has_are_refused_at_start(
+    installation: Installation,
+) -> None:
+    serving = (installation.app_connections, installation.auditor)
+    refuse_too_many_connections(installation.settings, serving)
+    many = installation.settings.model_copy(update={"processes": 100})
+    with pytest.raises(ConfigError, match=r"TENURE_PROCESSES.*TENURE_POOL_SIZE.*800"):
+        refuse_too_many_connections(many, serving)
+    refuse_too_many_connections(many.model_copy(update={"pooler": "transaction"}), serving)
 
 
 def test_threads_of_mixed_tenants_keep_to_their_own(installation: Installation, pair: Pair) -> None:

@@ -57,6 +57,25 @@ UNPROVEN: dict[str, Callable[[Any, Pair], Any]] = {
     "two statements": lambda db, _p: db.execute_sql(
         f"SELECT 1 FROM shop.customers WHERE {OWN}; SELECT name FROM shop.customers"
     ),
+    "a value's place in quotes": lambda db, _p: db.execute_sql(
+        f"SELECT name FROM shop.customers WHERE {OWN} AND number = '%s'",
+        (" UNION SELECT name FROM shop.customers -- ",),
+    ),
+    "a value's place in a name": lambda db, _p: db.execute_sql(
+        f'SELECT name AS "%s" FROM shop.customers WHERE {OWN}', (' " FROM shop.customers -- ',)
+    ),
+    "a value's place in a comment": lambda db, _p: db.execute_sql(
+        f"SELECT name FROM shop.customers WHERE {OWN} -- %s", ("\nOR true",)
+    ),
+    "a value's place in dollar quotes": lambda db, _p: db.execute_sql(
+        f"SELECT name FROM shop.customers WHERE {OWN} AND number = $a$%s$a$", ("$a$ OR true --",)
+    ),
+    "a value's place in a fragment's quotes": lambda _db, _p: list(
+        Customer.select().where(SQL("t1.number = '%s'", [" OR true -- "]))
+    ),
+    "a value for a fragment without a place": lambda _db, _p: list(
+        Customer.select(SQL("*", ['x" FROM shop.customers --']), Customer.name.alias("%s"))
+    ),
     "an OR": lambda db, _p: db.execute_sql(f"SELECT name FROM shop.customers WHERE {OWN} OR true"),
     "another's context": lambda db, p: db.execute_sql(f"SELECT tenure.set_tenant('{p.b}')"),
     "a setting": lambda db, p: db.execute_sql("SELECT set_config('tenure.context', 'x', true)"),

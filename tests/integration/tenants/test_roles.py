@@ -55,6 +55,96 @@ def test_every_tenant_table_has_the_policies_of_every_role(
     assert policies == {}
 
 
+# Tables of ours without a column tenant_id, and why that is so.
+EXEMPT = {
+    "tenants": "the tenants themselves: each sees its own row",
+    "context_key": "the owner's alone",
+    "context_key_steps": "what was done with the keys, for auditors",
+    "logins": "who comes before any tenant; reached by functions",
+    "policy_versions": "policies are the installation's",
+    "runs": "a run goes over all tenants; its batches name theirs",
+    "leases": "who of the workers works",
+    "verifications": "a verification looks at all tenants; its results name theirs",
+    "cross_tenant_reads": "who looked across tenants",
+}
+
+
+def unaccounted(owner_sql: Callable[..., Rows], installation: Installation) -> set[str]:
+    """Tables with neither a tenant nor an exemption with a reason."""
+    known = {f"tenure.{name}" for name in EXEMPT} | {str(t.name) for t in installation.catalog}
+    return {
+        name
+        for name, has_tenant in owner_sql(
+            "SELECT n.nspname || '.' || c.relname, n.nspname = 'tenure' AND EXISTS (SELECT"
+            " FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'tenant_id')"
+            " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
+            " AND c.relkind IN ('r', 'p') AND c.relname !~ '^migration_'"
+        )
+        if not has_tenant and name not in known
+    }
+
+
+def test_every_table_has_a_tenant_or_a_reason(
+    installation: Installation, owner_sql: Callable[..., Rows]
+) -> None:
+    assert unaccounted(owner_sql, installation) == set()
+    owner_sql("CREATE TABLE shop.stray (id uuid PRIMARY KEY, tenant_id uuid NOT NULL)")
+    owner_sql("CREATE TABLE tenure.stray (id uuid PRIMARY KEY)")
+    assert unaccounted(owner_sql, installation) == {"shop.stray", "tenure.stray"}
+
+
+SERVING = [role for role in ROLES if role != "tenure_owner"]
+
+
+def privileges(owner_sql: Callable[..., Rows], wanted: tuple[str, ...]) -> Rows:
+    return owner_sql(
+        "SELECT c.oid::regclass::text, r.role, p.privilege FROM pg_class c"
+        " JOIN pg_namespace n ON n.oid = c.relnamespace,"
+        " unnest(%s) r(role), unnest(%s) p(privilege)"
+        " WHERE n.nspname IN ('tenure', 'shop') AND c.relkind IN ('r', 'p', 'v')"
+        " AND has_table_privilege(r.role, c.oid, p.privilege)",
+        (SERVING, list(wanted)),
+    )
+
+
+def test_nobody_but_the_owner_has_powers_that_policies_do_not_bind(
+    owner_sql: Callable[..., Rows],
+) -> None:
+    powers = ["TRUNCATE", "REFERENCES", "TRIGGER"]
+    [(version,)] = owner_sql("SELECT current_setting('server_version_num')::int")
+    if version >= 170000:
+        powers.append("MAINTAIN")
+    assert privileges(owner_sql, tuple(powers)) == []
+    assert privileges(owner_sql, ("SELECT",)), "the question is asked rightly"
+    for role in SERVING:
+        for what in ("TEMP", "CREATE"):
+            asked = "SELECT has_database_privilege(%s, current_database(), %s)"
+            assert owner_sql(asked, (role, what)) == [(False,)]
+
+
+def test_what_comes_later_is_closed_as_well(owner_sql: Callable[..., Rows]) -> None:
+    before = privileges(owner_sql, ("SELECT", "INSERT", "UPDATE", "DELETE"))
+    owner_sql("CREATE TABLE shop.later (id int)")
+    owner_sql("CREATE VIEW tenure.later AS SELECT * FROM tenure.logins")
+    owner_sql("CREATE FUNCTION shop.later() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+    owner_sql("CREATE SEQUENCE shop.counter")
+    assert privileges(owner_sql, ("SELECT", "INSERT", "UPDATE", "DELETE")) == before
+    for role in SERVING:
+        for asked in (
+            "SELECT has_function_privilege(%s, 'shop.later()', 'EXECUTE')",
+            "SELECT has_sequence_privilege(%s, 'shop.counter', 'USAGE, SELECT, UPDATE')",
+        ):
+            assert owner_sql(asked, (role,)) == [(False,)]
+
+
+def test_a_tenant_sees_no_other_among_the_tenants(installation: Installation, pair: Pair) -> None:
+    for tenant, seen in ((pair.a, [(str(pair.a),)]), (None, [])):
+        with installation.app_connections.transaction(tenant) as cursor:
+            cursor.execute("SELECT id::text FROM tenure.tenants")
+            assert cursor.fetchall() == seen
+
+
 def test_nobody_bypasses_row_level_security(owner_sql: Callable[..., Rows]) -> None:
     assert (
         owner_sql(
