@@ -7,10 +7,12 @@ from importlib.metadata import version
 from flask import Flask
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api.auth.identity import Identity
 from api.auth.views import auth_blueprint
 from api.console import console_blueprint
+from api.constraints import Constraints
 from api.documents import documents_blueprint
 from api.edge import install_edge
 from api.health import health_blueprint
@@ -42,14 +44,21 @@ def create_app(
         MAX_FORM_MEMORY_SIZE=MAX_BODY,
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of Flask's default provider
+    if settings.trusted_proxies:
+        hops = settings.trusted_proxies
+        # The host is not taken over: a proxy passes it on as it is, or it is the proxy's.
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]  # as Flask's docs have it
+            app.wsgi_app, x_for=hops, x_proto=hops, x_host=0, x_port=0, x_prefix=0
+        )
+    resources = installation.domain.resources
+    views = views_of(resources)
     install_edge(app, metrics)
-    install_problems(app)
+    install_problems(app, Constraints(views).errors)
     pool = installation.app_connections.pool
+    installation.app_connections.on_retry = metrics.retry
     metrics.watch_pool(lambda: PoolState(pool.in_use, pool.idle, pool.waiting))
     identity = Identity(app, installation.app_connections)
     limiter = Limiter(get_remote_address, app=app, storage_uri="memory://")
-    resources = installation.domain.resources
-    views = views_of(resources)
     repositories = {
         view.name: Repository(
             view.resource,

@@ -2,12 +2,14 @@
 
 The one place where statuses are chosen for the database's errors. Nothing of SQL, names of
 constraints, values or internals leaves here: of another tenant's rows not even that they are.
+Which fields of the caller's own body a constraint was about is told (`api.constraints`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -17,7 +19,7 @@ from flask import Flask, Response, g, request
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, TooManyRequests
 
-from api.errors import Problem
+from api.errors import FieldError, Problem
 from config.logging import get_logger
 from retention.errors import HeldError
 from tenants.errors import MissingParentError, PoolTimeoutError, StaleObjectError, TooMuchError
@@ -91,6 +93,9 @@ _CLASSES: Mapping[str, Problem] = {
 }
 
 
+_LOST = (peewee.OperationalError, psycopg2.OperationalError, psycopg2.InterfaceError)
+
+
 def problem_of(error: BaseException) -> Problem:  # noqa: PLR0911 - one per kind
     """Return what a client is told of an error; of one that is not known, nothing."""
     match error:
@@ -116,8 +121,9 @@ def problem_of(error: BaseException) -> Problem:  # noqa: PLR0911 - one per kind
 def _of_database(error: BaseException) -> Problem:
     state = _sqlstate(error)
     if state is None:
-        # Without an SQLSTATE the server did not answer: the connection is broken.
-        lost = isinstance(error, peewee.OperationalError | psycopg2.OperationalError)
+        # Without an SQLSTATE the server did not answer: the connection is broken, or (the
+        # interface's error) another thread has found it broken before this one read its rows.
+        lost = any(isinstance(e, _LOST) for e in (error, getattr(error, "orig", None)))
         return _BUSY if lost else _INTERNAL
     return _STATES.get(state) or _CLASSES.get(state[:2]) or _INTERNAL
 
@@ -191,11 +197,21 @@ def problem_response(problem: Problem) -> Response:
     )
 
 
-def install_problems(app: Flask) -> None:
-    """Answer every error of `app` as a problem; log those that are ours."""
+def install_problems(
+    app: Flask,
+    fields_of: Callable[[str | None, BaseException], tuple[FieldError, ...]] = lambda *_: (),
+) -> None:
+    """Answer every error of `app` as a problem; log those that are ours.
+
+    `fields_of(resource, error)` says which fields a write to a resource was refused for.
+    """
 
     def handle(error: Exception) -> Response:
         problem = problem_of(error)
+        # A refused DELETE has no field that could be wrong.
+        if not problem.errors and request.method in ("POST", "PATCH"):
+            found = fields_of((request.view_args or {}).get("name"), error)
+            problem = replace(problem, errors=found) if found else problem
         if problem is _INTERNAL:
             _log.error("request_failed", path=request.path, code=problem.code, exc_info=error)
         elif problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -8,6 +8,7 @@ the clock jumped) count as one.
 from __future__ import annotations
 
 import threading
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Self
@@ -22,6 +23,7 @@ from config.metrics import Metrics
 from retention.errors import RetentionError
 from retention.executor import Options
 from retention.jobs import VERIFY_EVERY, Tick, Workshop, tick
+from retention.leftovers import Leftovers
 from tenants.errors import TenantError
 
 _log = get_logger(__name__)
@@ -96,6 +98,8 @@ class RetentionScheduler:
         except (psycopg2.Error, RetentionError, TenantError):
             _log.exception("tick_failed")
             return None
+        if done.leftovers != Leftovers():
+            _log.info("leftovers_deleted", **asdict(done.leftovers))
         self._measure(done)
         return done
 

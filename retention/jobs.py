@@ -13,6 +13,7 @@ from retention import lease as leases
 from retention.errors import LeaseLostError
 from retention.executor import Options, RunReport, close_interrupted
 from retention.executor import run as run_plan
+from retention.leftovers import Leftovers, delete_expired
 from retention.plan import Plan
 from retention.planner import plan as make_plan
 from retention.policies import Policy
@@ -124,10 +125,12 @@ class Tick:
     plan: Plan | None = None
     run: RunReport | None = None
     verification: VerificationReport | None = None
+    leftovers: Leftovers = field(default_factory=Leftovers)
 
 
 def tick(shop: Workshop, *, verify_every: timedelta = VERIFY_EVERY) -> Tick:
-    """Do what is due: run if something may go; verify after a run, and every so often.
+    """Do what is due: run if something may go; verify after a run, and every so often; delete
+    sessions and tokens whose time is over.
 
     Any number of processes may tick; the one with the lease works, the others return.
     """
@@ -138,7 +141,7 @@ def tick(shop: Workshop, *, verify_every: timedelta = VERIFY_EVERY) -> Tick:
         close_interrupted(shop.retention, lease)
         shop.record()
         plan = shop.plan()
-        done = Tick(worked=True, plan=plan)
+        done = Tick(worked=True, plan=plan, leftovers=delete_expired(shop.retention))
         trace_id = new_trace_id()
         if any(unit.may_run and unit.rows for unit in plan.units):
             done = replace(done, run=shop.run(plan, lease, trace_id=trace_id))

@@ -136,9 +136,14 @@ class Plan:
 
 
 def plan_from_json(text: str) -> Plan:
-    """Read what `to_json` wrote; raises PlanError on anything else, and on a changed plan."""
+    """Read what `to_json` wrote; raises PlanError on anything else, and on a changed plan.
+
+    The message says what is missing or wrong.
+    """
     try:
         value = json.loads(text)
+        if not isinstance(value, dict):
+            raise PlanError("this is no plan: it is not a JSON object")
         if value["format"] != FORMAT:
             raise PlanError(f"the plan has format {value['format']!r}; this release reads {FORMAT}")
         plan = Plan(
@@ -148,8 +153,12 @@ def plan_from_json(text: str) -> Plan:
             units=tuple(map(_unit, value["units"])),
         )
         digest = value["digest"]
-    except (ValueError, KeyError, TypeError, AttributeError, CatalogError) as error:
-        raise PlanError(f"this is no plan: {type(error).__name__}: {error}") from error
+    except json.JSONDecodeError as error:
+        raise PlanError(f"this is no plan: it is not JSON: {error}") from error
+    except KeyError as error:
+        raise PlanError(f"this is no plan: {error} is missing") from error
+    except (ValueError, TypeError, AttributeError, CatalogError) as error:
+        raise PlanError(f"this is no plan: {error}") from error
     if plan.digest != digest:
         raise PlanError("the plan was changed after it was made: its digest does not match")
     return plan

@@ -3,7 +3,8 @@
 Its queries are its own: neither the planner's nor the executor's SQL is used, so that a
 mistake there is found here. What is looked for:
 
-- overdue: rows past their policy's period that no hold, pause or reference keeps;
+- overdue: rows past their policy's period that no hold, pause or reference keeps. Beside
+  them are counted, and are no findings, those that a hold or a pause alone keeps;
 - orphans: rows whose parent is gone (or another tenant's), per foreign key and per
   declared soft reference;
 - undated: rows without a starting point. They are shown, and are no findings: a row whose
@@ -38,7 +39,8 @@ Kind = Literal["overdue", "orphans", "undated"]
 class Result:
     """What one query found in one tenant; `tenant_id` is None where it found nothing at all.
 
-    `held` counts rows that are past their period, too, and kept by a hold.
+    `held` counts rows that are past their period, too, and kept by a hold; `paused` those
+    that nothing but their policy's pause keeps. Neither is a finding.
     """
 
     kind: Kind
@@ -47,6 +49,7 @@ class Result:
     tenant: str | None
     found: int
     held: int
+    paused: int
     oldest: datetime | None
     query: str
 
@@ -100,6 +103,7 @@ class VerificationReport:
                     "tenant": r.tenant,
                     "found": r.found,
                     "held": r.held,
+                    "paused": r.paused,
                     "oldest": r.oldest.isoformat() if r.oldest else None,
                     "query": r.query,
                 }
@@ -169,10 +173,11 @@ def _read(cursor: Cursor, asked: tuple[Kind, str, str], slugs: dict[str, str]) -
     kind, subject, query = asked
     rows = cursor.fetchall()
     if not rows:
-        yield Result(kind, subject, None, None, 0, 0, None, query)
-    for tenant, found, held, oldest in rows:
+        yield Result(kind, subject, None, None, 0, 0, 0, None, query)
+    for tenant, found, held, paused, oldest in rows:
         tenant_id = TenantId(UUID(tenant))
-        yield Result(kind, subject, tenant_id, slugs.get(tenant), found, held, oldest, query)
+        slug = slugs.get(tenant)
+        yield Result(kind, subject, tenant_id, slug, found, held, paused, oldest, query)
 
 
 def _store(
@@ -188,8 +193,8 @@ def _store(
         for r in report.results:
             cursor.execute(
                 "INSERT INTO tenure.verification_results"
-                " (verification_id, id, kind, subject, tenant_id, found, held, oldest, query)"
-                " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                " (verification_id, id, kind, subject, tenant_id, found, held, paused,"
+                " oldest, query) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
                 (
                     str(report.id),
                     str(new_id()),
@@ -198,6 +203,7 @@ def _store(
                     str(r.tenant_id) if r.tenant_id else None,
                     r.found,
                     r.held,
+                    r.paused,
                     r.oldest,
                     r.query,
                 ),

@@ -16,24 +16,30 @@ from retention.policies import Policy
 from tenants.catalog import Catalog, ForeignKey, SoftReference, TableName
 
 _OVERDUE = """SELECT tenant_id::text,
-       count(*) FILTER (WHERE NOT is_held) AS found,
+       count(*) FILTER (WHERE NOT is_held AND NOT is_paused) AS found,
        count(*) FILTER (WHERE is_held) AS held,
-       min(oldest) FILTER (WHERE NOT is_held AND isfinite(oldest) AND oldest > '0001-01-02')
+       count(*) FILTER (WHERE is_paused AND NOT is_held) AS paused,
+       min(oldest) FILTER (WHERE NOT is_held AND NOT is_paused
+                           AND isfinite(oldest) AND oldest > '0001-01-02')
 FROM (
     SELECT d.tenant_id, {starts}::timestamptz AS oldest,
            EXISTS (SELECT FROM tenure.holds h
-                   WHERE h.tenant_id = d.tenant_id AND h.released_at IS NULL) AS is_held
+                   WHERE h.tenant_id = d.tenant_id AND h.released_at IS NULL) AS is_held,
+           coalesce((SELECT s.state = 'paused' FROM tenure.policy_states s
+                     WHERE s.tenant_id = d.tenant_id AND s.policy = %(policy)s), %(paused)s)
+               AS is_paused
     FROM {table} d
-    WHERE {starts} < %(cutoff)s
-      AND coalesce((SELECT s.state = 'paused' FROM tenure.policy_states s
-                    WHERE s.tenant_id = d.tenant_id AND s.policy = %(policy)s), %(paused)s)
-          IS NOT TRUE{not_kept}
+    WHERE {starts} < %(cutoff)s{not_kept}
 ) past
 GROUP BY tenant_id ORDER BY tenant_id"""
 
 
 def overdue_query(catalog: Catalog, policy: Policy) -> sql.Composable:
-    """Return the query for (tenant, overdue, held, oldest); takes cutoff, policy, paused."""
+    """Return the query for (tenant, overdue, held, paused, oldest); takes cutoff, policy, paused.
+
+    Each row past its period counts once: as held under a hold, as paused where only a pause
+    keeps it, else as overdue. `oldest` is of those overdue.
+    """
     kept = _kept(catalog, policy)
     return sql.SQL(_OVERDUE).format(
         starts=sql.Identifier("d", policy.starts),
@@ -43,15 +49,15 @@ def overdue_query(catalog: Catalog, policy: Policy) -> sql.Composable:
 
 
 def undated_query(policy: Policy) -> sql.Composable:
-    """Return the query for (tenant, undated, 0, NULL)."""
+    """Return the query for (tenant, undated, 0, 0, NULL)."""
     return sql.SQL(
-        "SELECT tenant_id::text, count(*), 0, NULL::timestamptz FROM {} WHERE {} IS NULL"
+        "SELECT tenant_id::text, count(*), 0, 0, NULL::timestamptz FROM {} WHERE {} IS NULL"
         " GROUP BY tenant_id ORDER BY tenant_id"
     ).format(_name(policy.table), sql.Identifier(policy.starts))
 
 
 def orphan_queries(catalog: Catalog) -> Iterator[tuple[str, sql.Composable]]:
-    """Yield (subject, query for (tenant, orphans, 0, NULL)) for every reference there is."""
+    """Yield (subject, query for (tenant, orphans, 0, 0, NULL)) for every reference there is."""
     for table in catalog:
         if table.kind != "tenant":
             continue
@@ -85,7 +91,7 @@ def _orphans(
     child: TableName, column: str, parent: _Parent, of_kind: sql.Composable | None
 ) -> sql.Composable:
     return sql.SQL(
-        "SELECT o.tenant_id::text, count(*), 0, NULL::timestamptz FROM {child} o"
+        "SELECT o.tenant_id::text, count(*), 0, 0, NULL::timestamptz FROM {child} o"
         " LEFT JOIN {parent} p ON p.{key} = {column}{tenant}"
         " WHERE {column} IS NOT NULL AND p.{key} IS NULL{kind}"
         " GROUP BY o.tenant_id ORDER BY o.tenant_id"
@@ -107,7 +113,7 @@ def _of_kind(soft: SoftReference, kind: str) -> sql.Composable | None:
 
 def _strangers(child: TableName, soft: SoftReference, kind_column: str) -> sql.Composable:
     return sql.SQL(
-        "SELECT o.tenant_id::text, count(*), 0, NULL::timestamptz FROM {child} o"
+        "SELECT o.tenant_id::text, count(*), 0, 0, NULL::timestamptz FROM {child} o"
         " WHERE {column} IS NOT NULL AND ({kind} IS NULL OR {kind} NOT IN ({known}))"
         " GROUP BY o.tenant_id ORDER BY o.tenant_id"
     ).format(

@@ -34,8 +34,9 @@ Example:
 @click.option("--tenant", required=True, metavar="SLUG", help="Whose rows are held.")
 @click.option("--matter", required=True, help="The case it is for.")
 @click.option("--reason", required=True, help="Why these rows must be kept.")
+@format_option
 @click.pass_context
-def place(ctx: click.Context, tenant: str, matter: str, reason: str) -> None:
+def place(ctx: click.Context, *, tenant: str, matter: str, reason: str, output_format: str) -> None:
     """Place a hold; prints its id. Waits for the tenant's open batch and writes."""
     installation = installation_of(ctx)
     with failures():
@@ -46,7 +47,10 @@ def place(ctx: click.Context, tenant: str, matter: str, reason: str) -> None:
             reason=reason,
             actor=actor(),
         )
-    click.echo(str(hold_id))
+    if output_format == "json":
+        echo_json({"id": hold_id, "tenant": tenant, "matter": matter, "reason": reason})
+    else:
+        click.echo(str(hold_id))
 
 
 @command.command(
@@ -55,13 +59,17 @@ Example:
   tenure hold release 01a1f8b0-40cf-765f-99aa-7eac363e7fc8"""
 )
 @click.argument("hold_id", metavar="ID", type=click.UUID)
+@format_option
 @click.pass_context
-def release(ctx: click.Context, hold_id: UUID) -> None:
+def release(ctx: click.Context, hold_id: UUID, output_format: str) -> None:
     """Release a hold; what it deferred goes at the next run."""
     installation = installation_of(ctx)
     with failures():
         hold = holds.release(installation.retention, installation.verifier, hold_id, actor=actor())
-    click.echo(f"released {hold.id} ({hold.matter}) on {hold.tenant}")
+    if output_format == "json":
+        echo_json(asdict(hold))
+    else:
+        click.echo(f"released {hold.id} ({hold.matter}) on {hold.tenant}")
 
 
 @command.command(

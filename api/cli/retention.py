@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,21 +12,22 @@ from typing import IO, Any
 
 import click
 
-from api.cli.retention_support import Instant, actor, stop_signals
+from api.cli.retention_support import Instant, actor, read_plan, stop_signals
 from api.cli.support import echo_json, echo_rows, failures, format_option, installation_of
 from api.wiring import Installation
 from api.workshop import workshop_of
 from retention.errors import LeaseLostError, PolicyError
 from retention.executor import Options, Progress, RunReport
 from retention.jobs import Workshop, run_once
-from retention.plan import Plan, plan_from_json
+from retention.plan import Plan
 from retention.policies import Policy, State
 from retention.policy_records import set_state
-from retention.status import Status, read_status
+from retention.status import PolicyStatus, Status, read_status
 from tenants.context import TenantId
 from tenants.registry import find_tenant
 
 _EXIT = {"succeeded": 0, "succeeded_with_skips": 0, "stalled": 1, "cancelled": 1, "failed": 2}
+_NAMED = 3
 
 
 @click.group(
@@ -93,7 +95,7 @@ Example:
   tenure retention run --plan plan.json"""
 )
 @_selection
-@click.option("--plan", "plan_file", type=click.File("r", "utf-8"), help="Run this plan (JSON).")
+@click.option("--plan", "plan_file", type=click.File("rb"), help="Run this plan (JSON).")
 @click.option("--dry-run", is_flag=True, help="Show the plan; delete nothing.")
 @click.option(
     "--wait",
@@ -110,7 +112,7 @@ def run(
     ctx: click.Context,
     selection: Selection,
     *,
-    plan_file: IO[str] | None,
+    plan_file: IO[bytes] | None,
     dry_run: bool,
     wait: float,
     batch_size: int | None,
@@ -131,7 +133,7 @@ def run(
             on_progress=_show_progress if sys.stderr.isatty() else _show_nothing,
         )
         shop = workshop_of(installation, actor=actor(), options=options)
-        given = plan_from_json(plan_file.read()) if plan_file else None
+        given = read_plan(plan_file) if plan_file else None
 
         def planned() -> Plan:
             return given or _plan(installation, shop, selection)
@@ -159,9 +161,10 @@ Example:
   tenure retention status"""
 )
 @click.option("--runs", type=click.IntRange(1, 1000), default=10, help="How many of the last.")
+@click.option("--verbose", is_flag=True, help="Name every tenant whose state differs.")
 @format_option
 @click.pass_context
-def status(ctx: click.Context, runs: int, output_format: str) -> None:
+def status(ctx: click.Context, *, runs: int, verbose: bool, output_format: str) -> None:
     """Show the recorded policies, who works, the last runs and the last verification."""
     installation = installation_of(ctx)
     with failures():
@@ -169,7 +172,7 @@ def status(ctx: click.Context, runs: int, output_format: str) -> None:
     if output_format == "json":
         echo_json(found.to_json())
     else:
-        _echo_status(found)
+        _echo_status(found, verbose=verbose)
 
 
 @command.command(
@@ -179,10 +182,11 @@ Example:
 )
 @click.argument("policy")
 @click.option("--tenant", required=True, metavar="SLUG", help="For which tenant.")
+@format_option
 @click.pass_context
-def pause(ctx: click.Context, policy: str, tenant: str) -> None:
+def pause(ctx: click.Context, policy: str, tenant: str, output_format: str) -> None:
     """Keep what a policy would delete in one tenant, until it is activated."""
-    _set_state(installation_of(ctx), policy, tenant, "paused")
+    _set_state(installation_of(ctx), policy, tenant, "paused", output_format)
 
 
 @command.command(
@@ -192,20 +196,26 @@ Example:
 )
 @click.argument("policy")
 @click.option("--tenant", required=True, metavar="SLUG", help="For which tenant.")
+@format_option
 @click.pass_context
-def activate(ctx: click.Context, policy: str, tenant: str) -> None:
+def activate(ctx: click.Context, policy: str, tenant: str, output_format: str) -> None:
     """Let a policy delete in one tenant (after a pause, or an import)."""
-    _set_state(installation_of(ctx), policy, tenant, "active")
+    _set_state(installation_of(ctx), policy, tenant, "active", output_format)
 
 
-def _set_state(installation: Installation, policy: str, slug: str, state: State) -> None:
+def _set_state(
+    installation: Installation, policy: str, slug: str, state: State, output_format: str
+) -> None:
     with failures():
         shop = workshop_of(installation, actor=actor())
         _chosen(shop.policies, [policy])
         tenant = tenant_id_of(installation, slug)
         shop.record()
         set_state(installation.retention, tenant, policy, state, actor=shop.actor)
-    click.echo(f"policy {policy} is {state} for {slug}")
+    if output_format == "json":
+        echo_json({"policy": policy, "tenant": slug, "state": state})
+    else:
+        click.echo(f"policy {policy} is {state} for {slug}")
 
 
 def tenant_id_of(installation: Installation, slug: str) -> TenantId:
@@ -264,7 +274,16 @@ def _echo_report(report: RunReport) -> None:
         click.echo(report.detail)
 
 
-def _echo_status(found: Status) -> None:
+def _differing(policy: PolicyStatus, *, verbose: bool) -> str:
+    """Return the tenants whose state is not the policy's: by name if few, else how many."""
+    own = {slug: state for slug, state in policy.overrides.items() if state != policy.state}
+    if verbose or len(own) <= _NAMED:
+        return ", ".join(f"{slug}: {state}" for slug, state in own.items())
+    counts = Counter(own.values())
+    return ", ".join(f"{count} {state}" for state, count in counts.items())
+
+
+def _echo_status(found: Status, *, verbose: bool) -> None:
     echo_rows(
         ("policy", "version", "table", "period", "state", "tenants that differ"),
         [
@@ -274,7 +293,7 @@ def _echo_status(found: Status) -> None:
                 p.table,
                 f"{p.period} after {p.starts}",
                 p.state,
-                ", ".join(f"{slug}: {state}" for slug, state in p.overrides.items()),
+                _differing(p, verbose=verbose),
             )
             for p in found.policies
         ],

@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from types import FrameType
-from typing import Any
+from typing import IO, Any
 
 import click
 
 from config.clock import parse_instant
 from config.errors import InstantError
+from retention.errors import PlanError
+from retention.plan import Plan, plan_from_json
 
 
 class Instant(click.ParamType[datetime]):
@@ -42,6 +44,17 @@ def actor() -> str:
     except KeyError:
         name = str(os.getuid())
     return f"command:{name}"
+
+
+def read_plan(file: IO[bytes]) -> Plan:
+    """Read a plan that `tenure retention plan --format json` wrote.
+
+    Raises PlanError naming the file and what is wrong with it.
+    """
+    try:
+        return plan_from_json(file.read().decode())
+    except (PlanError, UnicodeDecodeError, OSError) as error:
+        raise PlanError(f"{file.name}: {error}") from error
 
 
 @contextmanager

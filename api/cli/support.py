@@ -50,7 +50,9 @@ def settings_of(ctx: click.Context) -> Settings:
     if settings is None:
         with failures():
             settings = load_settings()
-        configure_logging(settings.log_format, settings.log_level)
+        chosen = "log_format" in settings.model_fields_set
+        for_people = sys.stderr.isatty() and not chosen
+        configure_logging("console" if for_people else settings.log_format, settings.log_level)
         root.meta["tenure.settings"] = settings
     assert isinstance(settings, Settings)  # noqa: S101 - narrows what click keeps as Any
     return settings

@@ -53,9 +53,13 @@ def issue(
 
 @command.command(epilog="\b\nExample:\n  tenure tokens revoke 0190a2f4-5e6f-7a80-9b1c-2d3e4f5a6b7c")
 @click.argument("token_id", type=click.UUID)
+@format_option
 @click.pass_context
-def revoke(ctx: click.Context, token_id: uuid.UUID) -> None:
+def revoke(ctx: click.Context, token_id: uuid.UUID, output_format: str) -> None:
     """Revoke the token TOKEN_ID at once."""
     with owner_cursor(ctx) as cursor:
         revoke_token(cursor, token_id)
-    click.echo(f"revoked {token_id}")
+    if output_format == "json":
+        echo_json({"id": token_id, "revoked": True})
+    else:
+        click.echo(f"revoked {token_id}")

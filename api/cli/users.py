@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 
 import click
 
 from api.auth.passwords import hash_password
 from api.cli.support import Failure, echo_json, format_option, owner_cursor
+from tenants.membership import (
+    Ended,
+    disable_login,
+    enable_login,
+    refuse_last_owner,
+    remove_member,
+)
 from tenants.registry import MEMBER_ROLES, add_member, create_login, find_login, find_tenant
 
 
@@ -18,7 +26,7 @@ Example:
   tenure users create audit@example.org --auditor"""
 )
 def command() -> None:
-    """Create logins and make them members of tenants.
+    """Create logins, make them members of tenants, and end both.
 
     A member of a tenant is an owner or member (reads and writes) or a viewer (reads).
     An auditor belongs to no tenant and reads the evidence alone.
@@ -35,6 +43,11 @@ def _ask(password_stdin: bool) -> str:
         return hash_password(password)
     except ValueError as error:
         raise Failure(str(error)) from error
+
+
+_force = click.option(
+    "--force", is_flag=True, help="Even if a tenant is left without an owner who can log in."
+)
 
 
 @command.command(
@@ -90,14 +103,79 @@ def create(
 @click.argument("email")
 @click.option("--tenant", "tenant", metavar="SLUG", required=True)
 @click.option("--role", type=click.Choice(MEMBER_ROLES), required=True)
+@_force
+@format_option
 @click.pass_context
-def join(ctx: click.Context, *, email: str, tenant: str, role: str) -> None:
+def join(
+    ctx: click.Context, *, email: str, tenant: str, role: str, force: bool, output_format: str
+) -> None:
     """Make EMAIL a member of a tenant, or change its role there."""
     with owner_cursor(ctx) as cursor:
+        tenant_id, login_id = find_tenant(cursor, tenant).id, find_login(cursor, email)
+        if role != "owner" and not force:
+            refuse_last_owner(cursor, login_id, tenant_id)
         add_member(
             cursor,
-            tenant_id=find_tenant(cursor, tenant).id,
-            login_id=find_login(cursor, email),
+            tenant_id=tenant_id,
+            login_id=login_id,
             role=role,  # type: ignore[arg-type]  # click.Choice has checked it
         )
-    click.echo(f"{email} is {role} of {tenant}")
+    if output_format == "json":
+        echo_json({"email": email.lower(), "tenant": tenant, "role": role})
+    else:
+        click.echo(f"{email} is {role} of {tenant}")
+
+
+@command.command(epilog="\b\nExample:\n  tenure users disable ada@example.org")
+@click.argument("email")
+@_force
+@format_option
+@click.pass_context
+def disable(ctx: click.Context, *, email: str, force: bool, output_format: str) -> None:
+    """Let EMAIL in nowhere any more: its sessions and tokens end at once.
+
+    Its memberships stay, for `enable`; sessions and tokens do not come back.
+    """
+    with owner_cursor(ctx) as cursor:
+        login_id = find_login(cursor, email)
+        if not force:
+            refuse_last_owner(cursor, login_id)
+        ended = disable_login(cursor, login_id)
+    _say(email, "disabled", ended, output_format)
+
+
+@command.command(epilog="\b\nExample:\n  tenure users enable ada@example.org")
+@click.argument("email")
+@format_option
+@click.pass_context
+def enable(ctx: click.Context, *, email: str, output_format: str) -> None:
+    """Let EMAIL in again, with the password it had; tokens are issued anew."""
+    with owner_cursor(ctx) as cursor:
+        enable_login(cursor, find_login(cursor, email))
+    if output_format == "json":
+        echo_json({"email": email.lower(), "state": "enabled"})
+    else:
+        click.echo(f"{email} is enabled")
+
+
+@command.command(epilog="\b\nExample:\n  tenure users remove ada@example.org --tenant acme")
+@click.argument("email")
+@click.option("--tenant", "tenant", metavar="SLUG", required=True)
+@_force
+@format_option
+@click.pass_context
+def remove(ctx: click.Context, *, email: str, tenant: str, force: bool, output_format: str) -> None:
+    """Take EMAIL out of a tenant: its sessions and tokens there end at once."""
+    with owner_cursor(ctx) as cursor:
+        tenant_id, login_id = find_tenant(cursor, tenant).id, find_login(cursor, email)
+        if not force:
+            refuse_last_owner(cursor, login_id, tenant_id)
+        ended = remove_member(cursor, tenant_id=tenant_id, login_id=login_id)
+    _say(email, f"removed from {tenant}", ended, output_format)
+
+
+def _say(email: str, state: str, ended: Ended, output_format: str) -> None:
+    if output_format == "json":
+        echo_json({"email": email.lower(), "state": state, **asdict(ended)})
+    else:
+        click.echo(f"{email} is {state}; {ended.sessions} sessions and {ended.tokens} tokens ended")

@@ -25,8 +25,8 @@ Example:
 def command(ctx: click.Context, as_of: datetime | None, output_format: str) -> None:
     """Look afresh for overdue and orphaned rows, and keep the results.
 
-    Exit code 1 when something is found. Rows without a starting point are shown as undated
-    and are no finding.
+    Exit code 1 when something is found. Rows past their period that a hold or a paused policy
+    keeps are shown beside, rows without a starting point as undated; they are no findings.
     """
     installation = installation_of(ctx)
     with failures():
@@ -40,10 +40,10 @@ def command(ctx: click.Context, as_of: datetime | None, output_format: str) -> N
 
 
 def _echo(report: VerificationReport) -> None:
-    shown = [r for r in report.results if r.found or r.held]
+    shown = [r for r in report.results if r.found or r.held or r.paused]
     if shown:
         echo_rows(
-            ("kind", "subject", "tenant", "found", "held", "oldest"),
+            ("kind", "subject", "tenant", "found", "held", "paused", "oldest"),
             [
                 (
                     r.kind,
@@ -51,6 +51,7 @@ def _echo(report: VerificationReport) -> None:
                     r.tenant or r.tenant_id,
                     r.found,
                     r.held,
+                    r.paused,
                     r.oldest.isoformat(timespec="seconds") if r.oldest else None,
                 )
                 for r in shown

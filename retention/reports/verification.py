@@ -31,14 +31,16 @@ class Check:
     """What was found for one subject (a policy, or a reference) over all tenants.
 
     `found` rows are in `tenants` tenants; `held` rows are past their period, too, and kept
-    by holds. `oldest` is the oldest starting point among those found. `is_finding`: this
-    must not be (undated rows are shown, and may be as they should).
+    by holds, `paused` ones by nothing but a pause of their policy. `oldest` is the oldest
+    starting point among those found. `is_finding`: this must not be (undated rows are shown,
+    and may be as they should).
     """
 
     kind: str
     subject: str
     found: int
     held: int
+    paused: int
     tenants: int
     oldest: datetime | None
     is_finding: bool
@@ -46,7 +48,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Rows found per kind of check, and rows past their period under hold.
+    """Rows found per kind of check, and rows past their period under hold or pause.
 
     `adds_up`: the findings recorded with the verification are those of its results.
     """
@@ -55,6 +57,7 @@ class Totals:
     orphans: int
     undated: int
     held: int
+    paused: int
     adds_up: bool
 
 
@@ -68,6 +71,7 @@ class Result:
     tenant_name: str | None
     found: int
     held: int
+    paused: int
     oldest: datetime | None
     query: str
 
@@ -100,7 +104,7 @@ _LIST = _VERIFICATION + "ORDER BY finished_at DESC, id DESC LIMIT %(limit)s OFFS
 _ONE = _VERIFICATION + "WHERE id = %(id)s::uuid"
 
 _CHECKS = """
-SELECT kind, subject, sum(found)::bigint, sum(held)::bigint,
+SELECT kind, subject, sum(found)::bigint, sum(held)::bigint, sum(paused)::bigint,
        (count(DISTINCT tenant_id) FILTER (WHERE found > 0))::bigint,
        min(oldest) FILTER (WHERE found > 0)
 FROM tenure.verification_results
@@ -111,7 +115,7 @@ ORDER BY array_position(ARRAY['overdue', 'orphans', 'undated'], kind), subject
 """
 
 _RESULTS = """
-SELECT r.kind, r.subject, t.slug, t.name, r.found, r.held, r.oldest, r.query
+SELECT r.kind, r.subject, t.slug, t.name, r.found, r.held, r.paused, r.oldest, r.query
 FROM tenure.verification_results r LEFT JOIN tenure.tenants t ON t.id = r.tenant_id
 WHERE r.verification_id = %(id)s::uuid
 ORDER BY r.found = 0, array_position(ARRAY['overdue', 'orphans', 'undated'], r.kind),
@@ -168,6 +172,7 @@ def totals(verification: Verification, checks: tuple[Check, ...]) -> Totals:
         orphans=found("orphans"),
         undated=found("undated"),
         held=sum(check.held for check in checks),
+        paused=sum(check.paused for check in checks),
         adds_up=found("overdue") + found("orphans") == verification.findings,
     )
 
@@ -189,6 +194,6 @@ def _verification(row: tuple[Any, ...]) -> Verification:
 def _checks(cursor: Cursor, verification_id: UUID, policy: str | None) -> tuple[Check, ...]:
     cursor.execute(_CHECKS, {"id": str(verification_id), "policy": policy})
     return tuple(
-        Check(kind, subject, found, held, tenants, oldest, found > 0 and kind != "undated")
-        for kind, subject, found, held, tenants, oldest in cursor.fetchall()
+        Check(kind, subject, found, held, paused, tenants, oldest, found > 0 and kind != "undated")
+        for kind, subject, found, held, paused, tenants, oldest in cursor.fetchall()
     )

@@ -22,7 +22,7 @@ from tests.integration.retention.conftest import acme, globex, lab  # noqa: E402
 
 __all__ = ["acme", "globex", "lab"]
 
-_TITLES = {"kills": "Kills", "oracle": "Oracle", "lint": "Lint"}
+_TITLES = {"kills": "Kills", "oracle": "Oracle", "api": "API", "lint": "Lint", "scoping": "Scoping"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,7 +30,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--seed", default="1", help="of everything random")
     group.addoption("--kills", type=int, default=300, help="workers killed")
     group.addoption("--oracle-seeds", type=int, default=200, help="random retention runs")
+    group.addoption("--intruders", type=int, default=10, help="walks through the API")
     group.addoption("--statements", type=int, default=20_000, help="statements of the lint fuzz")
+    group.addoption("--queries", type=int, default=3_000, help="random queries, scoped and alone")
     group.addoption("--soak-log", help="write the summary to this file")
 
 
@@ -40,13 +42,28 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "kills" in metafunc.fixturenames:
         metafunc.parametrize(("part", "kills"), _parts(config.getoption("kills"), 25))
     if "statements" in metafunc.fixturenames:
-        metafunc.parametrize(("part", "statements"), _parts(config.getoption("statements"), 1000))
+        metafunc.parametrize(("part", "statements"), _statements(config))
+    if "queries" in metafunc.fixturenames:
+        metafunc.parametrize(("part", "queries"), _parts(config.getoption("queries"), 250))
+    if "intruder_part" in metafunc.fixturenames:
+        metafunc.parametrize("intruder_part", range(config.getoption("intruders")))
     if "oracle_part" in metafunc.fixturenames:
         metafunc.parametrize("oracle_part", range(config.getoption("oracle_seeds")))
 
 
 def _parts(total: int, size: int) -> list[tuple[int, int]]:
     return [(at // size, min(size, total - at)) for at in range(0, total, size)]
+
+
+def _statements(config: pytest.Config) -> list[tuple[int, int]]:
+    total = config.getoption("statements")
+    return _parts(total, max(1000, total // 100))
+
+
+@pytest.fixture
+def witness(pytestconfig: pytest.Config) -> float:
+    """Of a great many statements a part will do, to see that enough of them leak."""
+    return min(1.0, 20_000 / max(1, pytestconfig.getoption("statements")))
 
 
 @pytest.fixture
@@ -79,10 +96,13 @@ def _figures(terminalreporter: Any) -> tuple[dict[str, Counter[str]], list[Any]]
 def _short_of_quota(figures: dict[str, Counter[str]]) -> str:
     """The fuzz is worth little if it grows statements of one kind only."""
     counts = figures.get("lint", Counter())
-    for name in ("scoped", "not scoped, and seen to leak"):
-        if counts["statements"] >= 5000 and counts[name] < 0.3 * counts["statements"]:
-            return f"fewer than 30% of the statements are {name}"
-    return ""
+    statements, asked = counts["statements"], counts["not scoped, and run to see whether they leak"]
+    if statements < 5000:
+        return ""
+    if counts["scoped"] < 0.3 * statements:
+        return "fewer than 30% of the statements are scoped"
+    leaking = (statements - counts["scoped"]) * counts["of these, seen to"] / max(1, asked)
+    return "fewer than 30% of the statements are seen to leak" if leaking < 0.3 * statements else ""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -101,8 +121,12 @@ def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pyte
         return  # other tests: pytest only came past this file
     seconds = time.monotonic() - config.stash[_BEGAN]
     lines = [
-        "make soak SEED={} ARGS='--kills {} --oracle-seeds {} --statements {}'".format(
-            *(config.getoption(name) for name in ("seed", "kills", "oracle_seeds", "statements"))
+        "make soak SEED={} ARGS='--kills {} --oracle-seeds {} --intruders {}"
+        " --statements {}'".format(
+            *(
+                config.getoption(name)
+                for name in ("seed", "kills", "oracle_seeds", "intruders", "statements")
+            )
         ),
         f"took {seconds:.0f} s; {'FAILED' if exitstatus or _short_of_quota(figures) else 'passed'}",
     ]

@@ -27,6 +27,13 @@ def walk(group: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str
 
 ALL = sorted(walk(command))
 
+# Commands that print no data, each with its reason.
+WITHOUT_FORMAT = {
+    ("migrate", "roles"): "prints SQL, for an administrator's psql",
+    ("serve",): "serves until it is stopped; what it says are logs",
+    ("worker",): "works until it is stopped; what it says are logs",
+}
+
 
 @pytest.mark.parametrize("path", ALL, ids=" ".join)
 def test_help_says_what_it_does_and_has_an_example(path: tuple[str, ...]) -> None:
@@ -35,6 +42,32 @@ def test_help_says_what_it_does_and_has_an_example(path: tuple[str, ...]) -> Non
     lines = [line for line in shown.output.splitlines() if line.strip()]
     assert lines[1].strip() not in ("", "Options:")
     assert f"tenure {' '.join(path)}" in shown.output.partition("Example")[2]
+
+
+def leaf(path: tuple[str, ...]) -> click.Command | None:
+    """Return the command of this path; None for a group."""
+    found: click.Command | None = command
+    for name in path:
+        assert isinstance(found, click.Group)
+        found = found.get_command(click.Context(found), name)
+    return None if isinstance(found, click.Group) else found
+
+
+@pytest.mark.parametrize("path", [p for p in ALL if leaf(p)], ids=" ".join)
+def test_what_prints_data_prints_it_as_json_too(path: tuple[str, ...]) -> None:
+    found = leaf(path)
+    assert found is not None
+    formats = [o.type for o in found.params if "--format" in o.opts]
+    if path in WITHOUT_FORMAT:
+        assert not formats, "exempted, but it has --format"
+    else:
+        (choice,) = formats
+        assert isinstance(choice, click.Choice)
+        assert {"text", "json"} <= set(choice.choices)
+
+
+def test_exemptions_are_of_commands_that_there_are() -> None:
+    assert set(WITHOUT_FORMAT) <= set(ALL)
 
 
 def test_the_list_of_commands_imports_none_of_them() -> None:

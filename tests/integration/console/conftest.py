@@ -254,7 +254,8 @@ class Evidence:
         self._insert("batches", row)
 
     def verification(self, *results: tuple[Any, ...], findings: int | None = None) -> UUID:
-        """Insert a verification with results (kind, subject, tenant, found, held, oldest)."""
+        """Insert a verification with results: kind, subject, tenant, found, held, oldest, and
+        paused, if any."""
         verification_id = new_id()
         total = sum(r[3] for r in results if r[0] != "undated")
         self._insert(
@@ -266,13 +267,14 @@ class Evidence:
                 "findings": total if findings is None else findings,
             },
         )  # fmt: skip
-        for kind, subject, tenant, found, held, oldest in results:
+        for kind, subject, tenant, found, held, oldest, *paused in results:
             self._insert(
                 "verification_results",
                 {
                     "verification_id": str(verification_id), "id": str(new_id()), "kind": kind,
                     "subject": subject, "tenant_id": tenant and str(tenant), "found": found,
-                    "held": held, "oldest": oldest, "query": f"SELECT count(*) -- {subject}",
+                    "held": held, "oldest": oldest, "paused": sum(paused),
+                    "query": f"SELECT count(*) -- {subject}",
                 },
             )  # fmt: skip
         return verification_id

@@ -48,7 +48,7 @@ def test_overdue_and_orphaned_rows_are_seen_at_once(console: Console):
     acme = console.evidence.tenant("umbrella", "Umbrella")
     oldest = NOW - timedelta(days=40)
     verification = console.evidence.verification(
-        ("overdue", "old-invoices", acme, 12, 3, oldest),
+        ("overdue", "old-invoices", acme, 12, 3, oldest, 7),
         ("overdue", "fine", None, 0, 0, None),
         ("orphans", "shop.invoice_lines.invoice_id -> shop.invoices", acme, 5, 0, None),
         ("undated", "old-invoices", acme, 100, 0, None),
@@ -59,6 +59,8 @@ def test_overdue_and_orphaned_rows_are_seen_at_once(console: Console):
     overdue = rows["old-invoicesOverdue rows"]
     assert overdue["Result"].text == "finding"
     assert (overdue["Rows found"].number, overdue["Past period, held"].number) == (12, 3)
+    assert overdue["Past period, paused"].number == 7
+    assert "kept by a paused policy alone" in html
     assert overdue["Oldest"].values == ["2026-10-11T12:00:00Z"]
     assert (
         rows["shop.invoice_lines.invoice_id -> shop.invoicesOrphaned rows"]["Result"].text
@@ -69,7 +71,7 @@ def test_overdue_and_orphaned_rows_are_seen_at_once(console: Console):
     assert html.count('class="tile bad"') == 2
     report = console.pages.json("/console")
     assert report["totals"] == {
-        "overdue": 12, "orphans": 5, "undated": 100, "held": 3, "adds_up": True,
+        "overdue": 12, "orphans": 5, "undated": 100, "held": 3, "paused": 7, "adds_up": True,
     }  # fmt: skip
     page = console.pages.html(f"/console/verifications/{verification}")
     assert "Umbrella" in page

@@ -109,6 +109,95 @@ def test_holds_from_the_command_line(
     assert "succeeded: 18 rows" in tenure("retention", "run").stdout
 
 
+def test_holds_and_states_as_json(tenure: Tenure, make_tenant: Callable[..., TenantId]) -> None:
+    acme = make_tenant("acme")
+    json_ = ("--format", "json")
+    placed = json.loads(
+        tenure("hold", "place", "--tenant", "acme", "--matter", "M", "--reason", "r", *json_).stdout
+    )
+    assert (placed["tenant"], placed["matter"], placed["reason"]) == ("acme", "M", "r")
+    released = json.loads(tenure("hold", "release", placed["id"], *json_).stdout)
+    assert (released["id"], released["tenant_id"]) == (placed["id"], str(acme))
+    assert released["released_at"] is not None
+    paused = tenure("retention", "pause", "invoices-10-years", "--tenant", "acme", *json_)
+    assert json.loads(paused.stdout) == {
+        "policy": "invoices-10-years",
+        "tenant": "acme",
+        "state": "paused",
+    }
+
+
+def test_a_pause_shows_in_the_verification(
+    tenure: Tenure, make_tenant: Callable[..., TenantId], owner_sql: Callable[..., Any]
+) -> None:
+    plant_invoices(owner_sql, make_tenant("acme"))
+    tenure("retention", "pause", "invoices-10-years", "--tenant", "acme")
+    shown = tenure("verify")
+    assert shown.exit_code == 0
+    header, line = (text.split() for text in shown.stdout.splitlines()[:2])
+    assert header == ["kind", "subject", "tenant", "found", "held", "paused", "oldest"]
+    assert line == ["overdue", "invoices-10-years", "acme", "0", "0", "6"]
+    report = json.loads(tenure("verify", "--format", "json").stdout)
+    assert sum(r["paused"] for r in report["results"]) == 6
+
+
+def test_many_tenants_that_differ_are_counted_and_named_when_asked(
+    tenure: Tenure, make_tenant: Callable[..., TenantId], installation: Installation
+) -> None:
+    for number in range(5):
+        make_tenant(f"shop-{number}")
+        tenure("retention", "pause", "invoices-10-years", "--tenant", f"shop-{number}")
+    tenure("retention", "activate", "invoices-10-years", "--tenant", "shop-4")
+    short = tenure("retention", "status").stdout
+    assert "4 paused" in short
+    assert "shop-1" not in short
+    whole = tenure("retention", "status", "--verbose").stdout
+    assert "shop-0: paused, shop-1: paused, shop-2: paused, shop-3: paused" in whole
+    assert "shop-4" not in whole  # activated again: it does not differ
+    policies = json.loads(tenure("retention", "status", "--format", "json").stdout)["policies"]
+    own = next(p["overrides"] for p in policies if p["policy"] == "invoices-10-years")
+    assert own["shop-4"] == "active"
+    assert len(own) == 5
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "it is not JSON: Expecting value: line 1"),
+        (b"\xff\xfe", "'utf-8' codec can't decode byte 0xff"),
+        (b"[1]", "it is not a JSON object"),
+        (b"{}", "'format' is missing"),
+        (b'{"format": 99}', "the plan has format 99"),
+        (b'{"units": []}', "'format' is missing"),
+    ],
+)
+def test_a_file_that_is_no_plan_is_named_with_what_is_wrong(
+    tenure: Tenure, tmp_path: Path, content: bytes, said: str
+) -> None:
+    (tmp_path / "wrong.json").write_bytes(content)
+    result = tenure("retention", "run", "--plan", "wrong.json")
+    assert result.exit_code == 2
+    assert "wrong.json: " in result.stderr
+    assert said in result.stderr
+
+
+def test_a_plan_without_one_of_its_parts_says_which(
+    tenure: Tenure,
+    make_tenant: Callable[..., TenantId],
+    owner_sql: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    plant_invoices(owner_sql, make_tenant("acme"))
+    whole = json.loads(tenure("retention", "plan", "--format", "json").stdout)
+    for part in ("as_of", "units", "digest"):
+        (tmp_path / "wrong.json").write_text(
+            json.dumps({key: value for key, value in whole.items() if key != part})
+        )
+        result = tenure("retention", "run", "--plan", "wrong.json")
+        assert (result.exit_code, f"'{part}' is missing" in result.stderr) == (2, True)
+    assert owner_sql("SELECT count(*) FROM shop.invoices") == [(6,)]
+
+
 def test_a_policy_is_paused_and_activated_for_a_tenant(
     tenure: Tenure, make_tenant: Callable[..., TenantId], owner_sql: Callable[..., Any]
 ) -> None:

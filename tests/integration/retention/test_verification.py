@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -9,6 +10,8 @@ from uuid import uuid4
 import psycopg2
 import pytest
 
+from retention import holds
+from retention.policy_records import record_policies, set_state
 from tenants.context import TenantId
 
 
@@ -100,3 +103,56 @@ def test_results_cannot_be_changed_afterwards(lab: Any, acme: TenantId) -> None:
     ):
         with pytest.raises(psycopg2.errors.InsufficientPrivilege, match="append-only"):
             lab.sql(statement)
+
+
+def test_what_only_a_pause_keeps_is_counted_beside_and_is_no_finding(
+    lab: Any, acme: TenantId, globex: TenantId
+) -> None:
+    for tenant in (acme, globex):
+        lab.case(tenant)
+        lab.case(tenant)
+        lab.case(tenant, opened=lab.lately)
+    cited = lab.case(acme, files=1)
+    lab.add("citations", acme, page_id=min(lab.ids("pages")), cited_at=lab.lately)
+    record_policies(lab.installation.retention, lab.policies, actor="test")
+    set_state(lab.installation.retention, acme, "cases", "paused", actor="test")
+
+    def cases() -> dict[str, tuple[int, int, int, bool]]:
+        report = lab.verify()
+        return {
+            r.tenant: (r.found, r.held, r.paused, r.oldest is not None)
+            for r in report.results
+            if r.kind == "overdue" and r.subject == "cases"
+        }
+
+    # The third old case of acme is cited: the citation keeps it, paused or not.
+    assert cases() == {"acme": (0, 0, 2, False), "globex": (2, 0, 0, True)}
+    assert cited in lab.ids("cases")
+    stored = lab.sql(
+        "SELECT found, held, paused FROM tenure.verification_results"
+        " WHERE tenant_id = %s AND kind = 'overdue' AND subject = 'cases'",
+        (str(acme),),
+    )
+    assert stored == [(0, 0, 2)]
+    holds.place(lab.installation.retention, acme, matter="m", reason="r", actor="test")
+    assert cases()["acme"] == (0, 2, 0, False)
+    set_state(lab.installation.retention, acme, "cases", "active", actor="test")
+    assert cases()["acme"] == (0, 2, 0, False)
+
+
+def test_a_policy_paused_by_its_definition_counts_and_a_tenant_may_differ(
+    lab: Any, acme: TenantId, globex: TenantId
+) -> None:
+    for tenant in (acme, globex):
+        lab.case(tenant)
+    paused = tuple(replace(policy, state="paused") for policy in lab.policies)
+    record_policies(lab.installation.retention, paused, actor="test")
+    set_state(lab.installation.retention, globex, "cases", "active", actor="test")
+    report = lab.verify(lab.shop(policies=paused))
+    figures = {
+        r.tenant: (r.found, r.paused)
+        for r in report.results
+        if r.kind == "overdue" and r.subject == "cases"
+    }
+    assert figures == {"acme": (0, 1), "globex": (1, 0)}
+    assert report.findings == 1

@@ -65,6 +65,8 @@ def test_each_sqlstate_has_its_answer_and_leaks_nothing(state, status, code) -> 
         (psycopg2.OperationalError("connection to server at 10.0.0.1 failed"), 503, "busy"),
         (peewee.OperationalError("server closed the connection"), 503, "busy"),
         (peewee.InterfaceError("x"), 500, "internal"),
+        (psycopg2.InterfaceError("cursor already closed"), 503, "busy"),
+        (peewee.InterfaceError(psycopg2.InterfaceError("closed"), "closed"), 503, "busy"),
         (PoolTimeoutError("x"), 503, "busy"),
         (HeldError("tenant 1 is under hold m-7"), 409, "held"),
         (MissingParentError("parent_id refers to it"), 409, "23503"),
