@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench soak fmt clean
+.PHONY: help setup demo test check bench soak mutants fmt clean
 
 help: ## List these targets
 	@echo "Usage: make TARGET [ARGS='..']    (demo also takes PORT=N and DATA_DIR=DIR)"
@@ -35,6 +35,10 @@ soak: ## Fuzz and kill for a quarter of an hour; SEED=N; the log goes to docs/ev
 	@sh scripts/setup.sh -q dev
 	@exec .venv/bin/pytest -v -n logical --maxprocesses 4 -o python_files='soak_*.py' tests/soak \
 		--seed "$(or $(SEED),1)" --soak-log docs/evidence/soak.log $(ARGS)
+
+mutants: ## Take the scoping's defences away one by one; a test must fail each time (an hour)
+	@sh scripts/setup.sh -q dev
+	@exec .venv/bin/pytest -v -n logical --maxprocesses 4 -o python_files='mutants_*.py' tests/soak $(ARGS)
 
 fmt: ## Format the sources and fix what can be fixed
 	@sh scripts/setup.sh -q dev

@@ -121,11 +121,14 @@ def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pyte
         return  # other tests: pytest only came past this file
     seconds = time.monotonic() - config.stash[_BEGAN]
     lines = [
-        "make soak SEED={} ARGS='--kills {} --oracle-seeds {} --intruders {}"
+        "make soak SEED={} ARGS='--kills {} --oracle-seeds {} --intruders {} --queries {}"
         " --statements {}'".format(
             *(
                 config.getoption(name)
-                for name in ("seed", "kills", "oracle_seeds", "intruders", "statements")
+                for name in (
+                    *("seed", "kills", "oracle_seeds", "intruders", "queries"),
+                    "statements",
+                )
             )
         ),
         f"took {seconds:.0f} s; {'FAILED' if exitstatus or _short_of_quota(figures) else 'passed'}",
