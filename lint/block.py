@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from sqlglot import exp
 
+from lint.env import Env
 from lint.errors import CannotProve
-from lint.facts import Term
-from lint.functions import AGGREGATES, SAFE
+from lint.facts import Const, Facts, Term
+from lint.functions import SAFE
 from lint.ledger import Ledger
-from lint.prepare import Parameter, clip, fold
-from lint.relation import Col, Entry, Output, Relation, Standing, keep
+from lint.nodes import QUERIES, is_aggregate, name_of
+from lint.prepare import Parameter
+from lint.relation import Col, Entry, Output, Relation, Standing, settle
 from lint.values import Values, cast_family, function_name
 from lint.words import words
-
-if TYPE_CHECKING:
-    from lint.env import Env
 
 _SYSTEM_COLUMNS = frozenset(("ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"))
 _KEYWORD_VALUES = words(
     "current_role current_catalog current_schema current_user session_user user localtime "
     "localtimestamp current_time current_date current_timestamp"
 )
-_QUERIES = (exp.Select, exp.SetOperation, exp.Values, exp.Subquery)
 # Scalar syntax without a meaning of its own here: its parts are walked, its value is opaque.
 _PLAIN_NODES = (
     exp.Func,
@@ -84,16 +81,8 @@ class Statics:
     parameters: Mapping[int, Parameter]
     functions: frozenset[str]
     ledger: Ledger
-
-
-def name_of(identifier: exp.Expr | str | None) -> str:
-    """An identifier as the server folds and clips it."""
-    if isinstance(identifier, exp.Identifier):
-        text = str(identifier.this)
-        return clip(text if identifier.args.get("quoted") else fold(text))
-    if isinstance(identifier, str):
-        return clip(fold(identifier))
-    raise CannotProve("a name is expected where something else stands")
+    # Of a routine: what a name means that no column has.
+    arguments: Mapping[str, Const] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -108,6 +97,8 @@ class Block:
     outputs: dict[int, Output] = field(default_factory=dict)
     # Where the subqueries walked so far stand: taken and cleared by `take`.
     pending: dict[int, Standing] = field(default_factory=dict)
+    # Whether more would be known if some column were known not to be null.
+    doubted: bool = False
 
     # -- names -------------------------------------------------------------------------------
 
@@ -132,6 +123,8 @@ class Block:
             for level in (self, *reversed(self.env.outers)):
                 if any(entry.alias == name for entry in level.relation.entries):
                     return None  # a whole row
+        if not column.table and name in self.statics.arguments:
+            return Col(name, self.statics.arguments[name], None)
         shown = f"{name_of(column.args['table'])}.{name}" if column.table else name
         raise CannotProve(f"column {shown} is not known")
 
@@ -209,7 +202,7 @@ class Block:
             return
         if isinstance(node, exp.Column):
             self.resolve(node)
-        elif isinstance(node, _QUERIES):
+        elif isinstance(node, QUERIES):
             self.subquery(node)
         elif isinstance(node, exp.Dot):
             self._dot(node)
@@ -220,7 +213,8 @@ class Block:
         elif isinstance(node, _LEAVES):
             return
         elif isinstance(node, _PLAIN_NODES):
-            if isinstance(node, exp.Anonymous):
+            # `<> ALL (array)` comes as a call; unquoted it is the keyword.
+            if isinstance(node, exp.Anonymous) and str(node.args["this"]).upper() != "ALL":
                 self._called(function_name(node))
             if is_aggregate(node):
                 self._belongs_here(node)
@@ -268,7 +262,7 @@ class Block:
         """An aggregate over columns of an outer query aggregates that query: not supported."""
         columns = [
             found
-            for found in node.walk(prune=lambda n: isinstance(n, _QUERIES))
+            for found in node.walk(prune=lambda n: isinstance(n, QUERIES))
             if isinstance(found, exp.Column)
         ]
         if columns and not any(self._is_here(column) for column in columns):
@@ -292,53 +286,30 @@ class Block:
             return known
         output = self.query(node, self.env.inside(self))
         self.outputs[id(node)] = output
-        self.pending.update(keep(output.standings, lambda carrier: carrier < output.low))
+        # Its columns are carriers still: where the condition around it holds only with one of
+        # its rows, that row's column is equated with one of ours; elsewhere nothing speaks of it.
+        self.pending.update(output.standings)
         return output
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.statics.ledger
+
+    def attach(self) -> None:
+        """Subqueries that were just walked become part of the relation."""
+        if self.pending:
+            relation = self.relation
+            standings = {**relation.standings, **self.take()}
+            self.relation = replace(relation, standings=standings)
+
+    def assume(self, facts: Facts) -> None:
+        """These facts hold of every row that is left."""
+        relation = self.relation
+        known = self.ledger.close(relation.facts.both(facts))
+        standings = settle(relation.standings, known)
+        self.ledger.observe(standings, known)
+        self.relation = Relation(relation.entries, relation.visible, known, standings, relation.low)
 
     def take(self) -> dict[int, Standing]:
         pending, self.pending = self.pending, {}
         return pending
-
-
-def is_query(node: exp.Expr) -> bool:
-    return isinstance(node, _QUERIES)
-
-
-def is_aggregate(node: exp.Expr) -> bool:
-    if isinstance(node, exp.AggFunc | exp.WithinGroup | exp.Filter):
-        return True
-    if isinstance(node, exp.Anonymous):
-        return function_name(node) in AGGREGATES
-    if isinstance(node, exp.Func):
-        return any(name.lower() in AGGREGATES for name in node.sql_names())
-    return False
-
-
-def local_nodes(node: exp.Expr) -> Iterator[exp.Expr]:
-    """Every node that belongs to this query level: subqueries are not entered."""
-    for found in node.walk(prune=lambda n: isinstance(n, _QUERIES)):
-        if not isinstance(found, _QUERIES):
-            yield found
-
-
-def has_aggregate(node: exp.Expr) -> bool:
-    """Whether an aggregate of this level is called, other than as a window function."""
-    if isinstance(node, _QUERIES):
-        return False
-    if isinstance(node, exp.Window):
-        called = node.this
-        while isinstance(called, exp.Filter | exp.IgnoreNulls | exp.RespectNulls | exp.WithinGroup):
-            called = called.this
-        parts = [*called.iter_expressions()]
-        parts += [part for key, part in _parts(node) if key != "this"]
-        return any(has_aggregate(part) for part in parts)
-    if is_aggregate(node):
-        return True
-    return any(has_aggregate(child) for child in node.iter_expressions())
-
-
-def _parts(node: exp.Expr) -> Iterator[tuple[str, exp.Expr]]:
-    for key, value in node.args.items():
-        for child in value if isinstance(value, list) else (value,):
-            if isinstance(child, exp.Expr):
-                yield key, child

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lint.lexer import Token
+from lint.prepare import fold
+from lint.routines import Routine, recursive_view, routine
 from lint.words import words
 
 # They touch no rows of tables, or none that a tenant could see through them.
@@ -26,20 +28,24 @@ _QUERY = words("SELECT WITH VALUES TABLE INSERT UPDATE DELETE MERGE")
 @dataclass(frozen=True, slots=True)
 class Payload:
     """kind: `query` (tokens to prove), `none`, `opaque`, `whole` (tables taken whole: TRUNCATE,
-    COPY TO), `loaded` (COPY FROM) or `unparsed`. `tokens` are the query or the tables' names.
+    COPY TO), `loaded` (COPY FROM), `routine` (its `body` is to prove) or `unparsed`. `tokens` are
+    the query or the tables' names.
     """
 
     kind: str
     tokens: tuple[Token, ...] = ()
     reason: str = ""
+    body: Routine | None = None
 
 
-def payload(tokens: Sequence[Token]) -> Payload:  # noqa: PLR0911 - a table of first words
+def payload(tokens: Sequence[Token]) -> Payload:  # noqa: PLR0911, PLR0912 - a table of first words
     """Classify one statement."""
     tokens = tuple(tokens)
     if not tokens:
         return Payload("none")
     word = tokens[0].word
+    if word == "SELECT" and _only_settings(tokens):
+        return Payload("none")
     if word in _QUERY or tokens[0].text == "(":
         return Payload("query", tokens)
     if word == "PREPARE":
@@ -63,6 +69,22 @@ def payload(tokens: Sequence[Token]) -> Payload:  # noqa: PLR0911 - a table of f
     if tokens[0].kind == "hole":
         return Payload("opaque", reason="the text is not known before it runs")
     return Payload("unparsed", reason=f"{tokens[0].text[:30]} begins no statement that is known")
+
+
+def _only_settings(tokens: Sequence[Token]) -> bool:
+    """Whether it is `SELECT set_config(..)`, which sets the context and reads no table."""
+    if not any(fold(token.text) == "set_config" for token in tokens):
+        return False
+    for index, token in enumerate(tokens):
+        following = tokens[index + 1].text if index + 1 < len(tokens) else ""
+        if token.word in ("FROM", "TABLE", "WITH", "INTO") or (token.word == "SELECT" and index):
+            return False
+        name = fold(token.text) if token.kind == "word" else ""
+        if following == "(" and token.kind in ("word", "quoted") and name != "set_config":
+            return False
+        if token.kind in ("hole", "bad"):
+            return False
+    return True
 
 
 def _word(tokens: Sequence[Token], index: int) -> str:
@@ -123,21 +145,27 @@ def _copy(tokens: tuple[Token, ...]) -> Payload:
     return Payload("whole", names, "COPY takes out the rows of all tenants")
 
 
-def _create(tokens: tuple[Token, ...]) -> Payload:
+def _create(tokens: tuple[Token, ...]) -> Payload:  # noqa: PLR0911 - one return per kind
     index = 1
     noise = ("OR", "REPLACE", "GLOBAL", "LOCAL", "TEMPORARY", "TEMP", "UNLOGGED", "MATERIALIZED")
     while _word(tokens, index) in noise:
         index += 1
     word = _word(tokens, index)
     if word == "RECURSIVE":
-        return Payload("opaque", reason="CREATE RECURSIVE VIEW is not read")
+        query = recursive_view(_without_tail(tokens), index + 2)
+        if query is None:
+            return Payload("unparsed", reason="CREATE RECURSIVE VIEW without columns")
+        return payload(query)
     if word == "VIEW":
         return _after(_without_tail(tokens), "AS", "CREATE VIEW")
     if word == "TABLE":
         at = _outside(tokens, "AS", index)
         return Payload("none") if at < 0 else payload(_without_tail(tokens)[at + 1 :])
     if word in ("FUNCTION", "PROCEDURE"):
-        return Payload("opaque", reason="the body of a function is not read")
+        found = routine(tokens, index)
+        if found is None:
+            return Payload("opaque", reason="the body of a function is not read")
+        return Payload("routine", body=found)
     if word == "RULE":
         return Payload("opaque", reason="a rule rewrites other statements")
     return Payload("none")

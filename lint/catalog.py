@@ -105,6 +105,8 @@ class Tenancy:
     exempt: Mapping[str, str] = field(default_factory=dict)
     parents: Mapping[str, str] = field(default_factory=dict)
     columns_by_table: Mapping[str, str] = field(default_factory=dict)
+    named: bool = False
+    """Somebody wrote `tenant_columns`: then one that no table has is a mistake."""
 
 
 class Catalog:
@@ -145,6 +147,13 @@ class Catalog:
             raise CatalogError(f"{name} exists in several schemas ({listed}); qualify it")
         return next(iter(schemas.values()), None)
 
+    def lookup(self, name: Name) -> Table | View | None:
+        """The relation a script means by `name`, or None if it is unknown or not one."""
+        try:
+            return self.find(name.schema or None, name.name)
+        except CatalogError:
+            return None
+
     def named(self, text: str) -> Table:
         """The table the configuration means by `schema.table` or `table`."""
         schema, _, name = text.rpartition(".")
@@ -155,6 +164,9 @@ class Catalog:
 
     def with_tenancy(self, tenancy: Tenancy) -> Catalog:
         """The same catalog, each table completed with its tenant column, exemption or parent."""
+        for name in tenancy.tenant_columns if tenancy.named else ():
+            if not any(table.column(name) for table in self.tables):
+                raise CatalogError(f"no table has a column {name}")
         tables = {table.name: _own(table, tenancy.tenant_columns) for table in self.tables}
 
         def update(text: str, **changes: Any) -> None:
@@ -248,19 +260,35 @@ def _own(table: Table, tenant_columns: tuple[str, ...]) -> Table:
 
 
 def _adopt(tables: Mapping[Name, Table]) -> list[Table]:
-    """Give each table without a tenant the parent its one foreign key points at."""
+    """Give each table without a tenant the parent its one foreign key points at.
+
+    Of several keys, the one that every row has: the others are references beside it.
+    """
     done = dict(tables)
-    changed = True
-    while changed:
-        changed = False
-        for name, table in list(done.items()):
-            if table.tenant_column or table.exempt is not None or table.parent:
-                continue
-            ways = [key for key in table.foreign_keys if _leads_to_tenant(name, key, done)]
-            if len(ways) == 1:
-                done[name] = replace(table, parent=ways[0])
-                changed = True
+    while any(_adopt_once(done, always_set=always_set) for always_set in (True, False)):
+        pass
     return list(done.values())
+
+
+def _adopt_once(tables: dict[Name, Table], *, always_set: bool) -> bool:
+    changed = False
+    for name, table in list(tables.items()):
+        if table.tenant_column or table.exempt is not None or table.parent:
+            continue
+        ways = [
+            key
+            for key in table.foreign_keys
+            if _leads_to_tenant(name, key, tables) and (not always_set or _always_set(table, key))
+        ]
+        if len(ways) == 1:
+            tables[name] = replace(table, parent=ways[0])
+            changed = True
+    return changed
+
+
+def _always_set(table: Table, key: ForeignKey) -> bool:
+    columns = [table.column(name) for name in key.columns]
+    return all(column is not None and not column.nullable for column in columns)
 
 
 def _leads_to_tenant(child: Name, key: ForeignKey, tables: Mapping[Name, Table]) -> bool:

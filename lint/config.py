@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import datetime
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
+from lint.allowances import FIXED, Allowance
 from lint.catalog import Tenancy
+from lint.declared import Sources
 from lint.errors import ConfigError
-from lint.values import Sources
+from lint.paths import Patterns
 
 _KEYS = {
     "tenant_columns": "a list of column names",
@@ -25,12 +29,20 @@ _KEYS = {
     "search_path": "a list of schemas",
     "schema": "the path of a schema script",
     "catalog": "the path of a catalog file",
+    "baseline": "the path of a baseline file",
+    "strict_source": "true or false",
+    "sinks": "a table of Python function = position or keyword of its SQL",
+    "suppress": "written [[lint.suppress]], with path, codes, reason and perhaps expires",
 }
+_ALLOWANCE_KEYS = {"path", "codes", "reason", "expires"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Config:
-    """Paths are relative to `folder`, where the file stands."""
+    """Paths are relative to `folder`, where the `file` stands (None: there is no file).
+
+    `strict_source`: what is bound to a parameter that is not declared is a finding.
+    """
 
     tenancy: Tenancy = field(default_factory=Tenancy)
     sources: Sources = field(default_factory=Sources)
@@ -39,19 +51,19 @@ class Config:
     schema: Path | None = None
     catalog: Path | None = None
     folder: Path = field(default_factory=Path)
+    file: Path | None = None
+    baseline: Path | None = None
+    strict_source: bool = False
+    allowances: tuple[Allowance, ...] = ()
+    sinks: Mapping[str, int | str] = field(default_factory=dict)
+
+    @cached_property
+    def _exclude(self) -> Patterns:
+        return Patterns(self.exclude, self.folder)
 
     def excluded(self, path: Path) -> bool:
         """Whether the configuration leaves a file or folder out."""
-        try:
-            relative = PurePath(path.resolve().relative_to(self.folder.resolve()))
-        except ValueError:
-            return False
-        return any(
-            relative == PurePath(pattern)
-            or relative.is_relative_to(PurePath(pattern))
-            or relative.match(pattern)
-            for pattern in self.exclude
-        )
+        return self._exclude.match(path)
 
 
 def find_config(start: Path) -> Config:
@@ -69,22 +81,43 @@ def find_config(start: Path) -> Config:
 def load_config(file: Path, *, required: bool = True) -> Config | None:
     """Raises ConfigError, naming file and key. None: no such table, and not `required`."""
     try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
+        table = lint_table(file.read_text(encoding="utf-8"), file.name)
     except OSError as error:
         raise ConfigError(f"{file}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # no TOML, or no text
         raise ConfigError(f"{file}: not TOML: {error}") from error
-    table: Any = document
-    keys = ("tool", "tenure", "lint") if file.name == "pyproject.toml" else ("lint",)
-    for key in keys:
-        table = table.get(key) if isinstance(table, dict) else None
+    name = ".".join(_keys(file.name))
     if table is None:
         if required:
-            raise ConfigError(f"{file}: there is no table [{'.'.join(keys)}]")
+            raise ConfigError(f"{file}: there is no table [{name}]")
         return None
     if not isinstance(table, dict):
-        raise ConfigError(f"{file}: {'.'.join(keys)} must be a table")
+        raise ConfigError(f"{file}: {name} must be a table")
     return _Reader(file, table).config()
+
+
+def lint_table(text: str, name: str) -> Any:
+    """What a file of this name says of the linter; None if nothing.
+
+    Raises ValueError for what is no TOML.
+    """
+    table: Any = tomllib.loads(text)
+    for key in _keys(name):
+        table = table.get(key) if isinstance(table, dict) else None
+    return table
+
+
+def _keys(name: str) -> tuple[str, ...]:
+    return ("tool", "tenure", "lint") if name == "pyproject.toml" else ("lint",)
+
+
+def _codes() -> frozenset[str]:
+    """The codes of findings that can be allowed.
+
+    By the names of the rules' files: the rules themselves bring the parser.
+    """
+    names = (file.name[:5].upper() for file in (Path(__file__).parent / "rules").glob("ts*.py"))
+    return frozenset(names) - frozenset(FIXED)
 
 
 class _Reader:
@@ -104,7 +137,6 @@ class _Reader:
             self._list("parameters") or (),
             tuple(self._map("functions", reasons=True)),
         )
-        sources.forms()
         return Config(
             Tenancy(
                 columns if columns is not None else Tenancy().tenant_columns,
@@ -112,6 +144,7 @@ class _Reader:
                 self._map("exempt", reasons=True),
                 self._map("parents"),
                 self._map("tenant_column_of"),
+                named=columns is not None,
             ),
             sources,
             self._list("search_path") or (),
@@ -119,6 +152,47 @@ class _Reader:
             self._path("schema"),
             self._path("catalog"),
             self.file.resolve().parent,
+            self.file,
+            self._path("baseline"),
+            self._flag("strict_source"),
+            self._allowances(),
+            self._sinks(),
+        )
+
+    def _sinks(self) -> dict[str, int | str]:
+        value = self.table.get("sinks", {})
+        if not isinstance(value, dict):
+            raise self._wrong("sinks")
+        for place in value.values():
+            if isinstance(place, bool) or not isinstance(place, int | str) or place == -1:
+                raise self._wrong("sinks")
+        return dict(value)
+
+    def _allowances(self) -> tuple[Allowance, ...]:
+        entries = self.table.get("suppress", [])
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise self._wrong("suppress")
+        return tuple(self._allowance(n, entry) for n, entry in enumerate(entries, 1))
+
+    def _allowance(self, number: int, entry: dict[str, Any]) -> Allowance:
+        where = f"{self.file}: [[lint.suppress]] number {number}"
+        for key in entry:
+            if key not in _ALLOWANCE_KEYS:
+                raise ConfigError(f"{where}: unknown key {key!r}")
+        for key in ("path", "reason"):
+            if not isinstance(entry.get(key), str) or not entry[key].strip():
+                raise ConfigError(f"{where}: {key} must be a text")
+        codes = entry.get("codes")
+        if not isinstance(codes, list) or not codes or not all(isinstance(c, str) for c in codes):
+            raise ConfigError(f"{where}: codes must be a list of codes")
+        for code in codes:
+            if code.upper() not in _codes():
+                raise ConfigError(f"{where}: {code} is no code that can be allowed")
+        expires = entry.get("expires")
+        if expires is not None and type(expires) is not datetime.date:
+            raise ConfigError(f"{where}: expires must be a date, as in 2030-01-31")
+        return Allowance(
+            entry["path"], tuple(code.upper() for code in codes), entry["reason"], expires
         )
 
     def _wrong(self, key: str) -> ConfigError:
@@ -142,6 +216,12 @@ class _Reader:
             if reasons and not text.strip():
                 raise ConfigError(f"{self.file}: {key}.{name} needs a reason")
         return dict(value)
+
+    def _flag(self, key: str) -> bool:
+        value = self.table.get(key, False)
+        if not isinstance(value, bool):
+            raise self._wrong(key)
+        return value
 
     def _text(self, key: str) -> str | None:
         value = self.table.get(key)

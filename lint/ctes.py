@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from lint.block import name_of
 from lint.env import CommonTable, Env
 from lint.errors import CannotProve
 from lint.facts import Facts, translate
+from lint.nodes import name_of
+from lint.reader import Reader
 from lint.relation import Col, Output, Standing
 from lint.setops import by_position, carried, position_family
-
-if TYPE_CHECKING:
-    from lint.query import Reader
 
 _WRITES = (exp.Insert, exp.Update, exp.Delete, exp.Merge)
 

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from lint.relation import Output
+from sqlglot import exp
 
-if TYPE_CHECKING:
-    from lint.block import Block
+from lint.relation import Col, Output, Relation
+
+
+class Level(Protocol):
+    """A query level as those inside it see it."""
+
+    @property
+    def relation(self) -> Relation: ...
+
+    def local(self, name: str, column: exp.Column) -> tuple[bool, Col | None]: ...
 
 
 @dataclass(eq=False)
@@ -24,12 +32,12 @@ class CommonTable:
 @dataclass(frozen=True, slots=True)
 class Env:
     tables: Mapping[str, CommonTable] = field(default_factory=dict)
-    outers: tuple[Block, ...] = ()
+    outers: tuple[Level, ...] = ()
     path: tuple[int, ...] = ()
     depth: int = 0
     top: bool = False
 
-    def inside(self, block: Block) -> Env:
+    def inside(self, block: Level) -> Env:
         """For a subquery that sees the names of `block`."""
         return replace(self, outers=(*self.outers, block), depth=self.depth + 1, top=False)
 

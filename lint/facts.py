@@ -18,7 +18,7 @@ class Const:
     known, `not_null` is true for literals.
     """
 
-    kind: str  # "source" or "parameter"
+    kind: str  # "source" or "parameter"; "never" for NEVER
     key: str
     label: str
     family: str | None = None
@@ -71,14 +71,17 @@ class Facts:
         informative = [facts for facts in every if facts != NOTHING]
         if len(informative) < 2:
             return informative[0] if informative else NOTHING
+        classes = _merge([group for facts in informative for group in facts.classes])
+        if any(_contradicts(group) for group in classes):
+            return IMPOSSIBLE
         return Facts(
-            _merge([group for facts in informative for group in facts.classes]),
+            classes,
             frozenset().union(*(facts.not_null for facts in informative)),
             tuple(dict.fromkeys(g for facts in informative for g in facts.guarded)),
         )
 
     def either(self, other: Facts) -> Facts:
-        """What holds where at least one of them holds."""
+        """What holds where at least one of them holds; guards are forgotten."""
         if self.impossible:
             return other
         if other.impossible:
@@ -92,7 +95,6 @@ class Facts:
         return Facts(
             tuple(frozenset(group) for group in common.values() if len(group) > 1),
             self.not_null & other.not_null,
-            tuple(g for g in self.guarded if g in other.guarded),
         )
 
     def closed(self, rules: Iterable[Rule]) -> Facts:
@@ -107,22 +109,34 @@ class Facts:
                 for guard in facts.guarded
                 if all(witness & facts.not_null for witness in guard.witnesses)
             ]
-            added = [
-                pair
-                for rule in rules
-                if all(facts.equal(a, b) for a, b in rule.premises)
-                for pair in rule.conclusions
-                if not facts.equal(*pair)
-            ]
+            added = facts._followed(rules) if facts.classes else []
             if not opened and not added:
                 return facts
             rest = tuple(guard for guard in facts.guarded if guard not in opened)
             facts = Facts(facts.classes, facts.not_null, rest).both(
-                *(guard.facts for guard in opened),
-                Facts(tuple(frozenset(pair) for pair in added)),
+                *(guard.facts for guard in opened), Facts(tuple(added))
             )
             if facts.impossible:
                 return facts
+
+    def _followed(self, rules: Iterable[Rule]) -> list[frozenset[Term]]:
+        """The conclusions of rules whose premises hold, as far as they are new."""
+        where = {term: index for index, group in enumerate(self.classes) for term in group}
+        found: list[frozenset[Term]] = []
+        for rule in rules:
+            for left, right in rule.premises:
+                if left != right and (
+                    (index := where.get(left)) is None or index != where.get(right)
+                ):
+                    break
+            else:
+                found += [
+                    frozenset(pair)
+                    for pair in rule.conclusions
+                    if pair[0] != pair[1]
+                    and ((index := where.get(pair[0])) is None or index != where.get(pair[1]))
+                ]
+        return found
 
     def equal(self, left: Term, right: Term) -> bool:
         return left == right or any(left in group and right in group for group in self.classes)
@@ -141,6 +155,8 @@ class Facts:
         return frozenset(other for other in self.group(term) if isinstance(other, int))
 
 
+# Bounds an occurrence none of whose rows is left, by whatever tenant.
+NEVER = Const("never", "never", "nobody's")
 NOTHING = Facts()
 IMPOSSIBLE = Facts(impossible=True)
 
@@ -186,6 +202,16 @@ def translate(facts: Facts, copies: dict[int, list[int]], keep: Iterable[int]) -
         ),
         impossible=facts.impossible,
     )
+
+
+def _contradicts(group: frozenset[Term]) -> bool:
+    """Whether two whole numbers that differ are in one class."""
+    numbers = {
+        int(term.key[7:])
+        for term in group
+        if isinstance(term, Const) and term.key[:7] == "number:" and term.key[7:].isdecimal()
+    }
+    return len(numbers) > 1
 
 
 def _merge(groups: list[frozenset[Term]]) -> tuple[frozenset[Term], ...]:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from lint.block import name_of
 from lint.catalog import Table, View
 from lint.env import Env
 from lint.errors import CannotProve, CatalogError
 from lint.facts import Facts, not_null
 from lint.functions import SET_RETURNING
+from lint.nodes import name_of
 from lint.predicates import when_true
+from lint.reader import Reader
 from lint.relation import (
     Col,
     Entry,
@@ -30,9 +30,6 @@ from lint.relation import (
 from lint.shape import check_shape
 from lint.values import family, function_name
 from lint.words import words
-
-if TYPE_CHECKING:
-    from lint.query import Reader
 
 # System catalogs that show other sessions' texts, or samples of everybody's data.
 _REVEALING = words(
@@ -68,6 +65,7 @@ def _join(reader: Reader, left: Relation, node: exp.Join, env: Env, lateral: Rel
         merged = merges(left, right, common_names(left, right))
     elif node.args.get("using"):
         merged = merges(left, right, [name_of(_plain(part)) for part in node.args["using"]])
+    reader.ledger.said += [(merge.left.term, merge.right.term) for merge in merged]
     block = reader.block(env, left.low)
     block.relation = cross(left, right)
     on = Facts()

@@ -1,114 +1,261 @@
-"""From sources to findings: prove each statement, subtract what is allowed."""
+"""From a source to its report: prove each statement, ask the rules, subtract what is allowed."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 
-from lint.codes import CODE_OF_KIND
-from lint.positions import Span
+from lint.assembly import assemble
+from lint.checks import Checks, Fault, is_dump
+from lint.codes import CODE_OF_KIND, CODES
+from lint.lexer import Token
+from lint.positions import Lines, Span
+from lint.prepare import fold
 from lint.prover import Prover
+from lint.report import Counts, FileReport, Finding, Judged, Report
 from lint.sources import Note, Source, Statement
 from lint.suppressions import BadSuppression, Suppression, covers, read
 from lint.verdicts import SCOPED, UNDECIDABLE, Verdict
 
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    path: str
-    line: int
-    column: int
-    end_line: int
-    end_column: int
-    code: str
-    message: str
+# A source line that is shown with a finding; a minified file's only line is not worth keeping.
+_SHOWN = 2000
+_PARAMETER = "it is one value, but not one that is declared to be the current tenant"
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A statement and its verdict. `allowed` are the reasons of suppressions that apply."""
+class Gate:
+    """Judges sources against one catalog. `strict`: only declared sources count as the tenant."""
 
+    def __init__(self, prover: Prover, *, strict: bool = False) -> None:
+        self.prover = prover
+        self.strict = strict
+        self.checks = Checks(prover.catalog, prover.sources)
+
+    def judge(self, source: Source) -> FileReport:
+        """The report of one source."""
+        return _Sheet(self, source).report()
+
+
+def judge(sources: Iterable[Source], prover: Prover, *, strict: bool = False) -> Report:
+    """Judge every statement of every source, in order. Suppressions count until they expire."""
+    gate = Gate(prover, strict=strict)
+    return assemble([gate.judge(source) for source in sources])
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A finding of a statement, with offsets in its text."""
+
+    finding: Finding
+    start: int
+    end: int
+    of_proof: bool = False
+
+
+@dataclass(slots=True)
+class _Entry:
     statement: Statement
     verdict: Verdict
-    allowed: tuple[str, ...] = ()
+    index: int
+    drafts: list[_Draft] = field(default_factory=list)
+    key: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    judged: tuple[Judged, ...]
-    findings: tuple[Finding, ...]
-    texts: dict[str, str] = field(default_factory=dict)
+class _Sheet:
+    """One source while it is judged."""
 
-    def summary(self) -> dict[str, int]:
-        counted = Counter(item.verdict.verdict for item in self.judged)
-        return {
-            "files": len(self.texts),
-            "statements": len(self.judged),
-            "scoped": counted["scoped"],
-            "unscoped": counted["unscoped"],
-            "undecidable": counted["undecidable"],
-            "suppressed": sum(bool(item.allowed) for item in self.judged),
-            "findings": len(self.findings),
+    def __init__(self, gate: Gate, source: Source) -> None:
+        self._gate = gate
+        self._source = source
+        self._lines: list[str] | None = None
+        self._findings: list[Finding] = []
+
+    def report(self) -> FileReport:
+        suppressions = self._suppressions()
+        entries = [self._entry(*numbered) for numbered in enumerate(self._source.statements)]
+        # What ran comes statement by statement: nothing shows what was mended after it.
+        script = [] if self._source.ran else [e.statement.tokens for e in entries]
+        for fault in self._gate.checks.of_script(script):
+            self._add(entries[fault.problem.statement], fault)
+        judged = self._subtract(entries, suppressions)
+        found = {
+            # Two statements made of one constant say the same of the same place.
+            (f.line, f.column, f.end_line, f.end_column, f.code, f.message, f.allowed): f
+            for f in reversed(self._findings)
         }
+        findings = sorted(found.values(), key=lambda f: (f.line, f.column, f.code))
+        return FileReport(self._source.path, Counts.of(judged), tuple(findings), tuple(judged))
 
+    # -- findings ----------------------------------------------------------------------------
 
-def judge(sources: Iterable[Source], prover: Prover) -> Report:
-    """Judge every statement of every source, in order."""
-    judged: list[Judged] = []
-    findings: list[Finding] = []
-    texts: dict[str, str] = {}
-    for source in sources:
-        texts[source.path] = source.text
-        ours, theirs = _judge_source(source, prover)
-        judged += ours
-        findings += sorted(theirs, key=lambda f: (f.line, f.column, f.code))
-    return Report(tuple(judged), tuple(findings), texts)
+    def _entry(self, index: int, statement: Statement) -> _Entry:
+        gate = self._gate
+        if statement.opaque:
+            verdict = Verdict(UNDECIDABLE, "opaque", statement.opaque)
+        else:
+            verdict = gate.prover.prove(statement.tokens)
+        entry = _Entry(statement, verdict, index)
+        self._prove(entry)
+        dump = is_dump(self._source.text)
+        ran = self._source.ran
+        for fault in gate.checks.of_statement(statement.tokens, verdict, dump=dump, ran=ran):
+            self._add(entry, fault)
+        return entry
 
-
-def _judge_source(source: Source, prover: Prover) -> tuple[list[Judged], list[Finding]]:
-    findings: list[Finding] = []
-    suppressions: list[Suppression] = []
-    for note in source.notes:
-        found = read(note)
-        if isinstance(found, BadSuppression):
-            findings.append(_about_note(source.path, note, "TS010", found.message))
-        elif found is not None:
-            suppressions.append(found)
-    comments = frozenset(note.line for note in source.notes if note.alone)
-    used: set[tuple[int, str]] = set()
-    judged: list[Judged] = []
-    for statement in source.statements:
-        verdict = (
-            Verdict(UNDECIDABLE, "opaque", statement.opaque)
-            if statement.opaque
-            else prover.prove(statement.tokens)
-        )
-        near = [
-            (index, suppression)
-            for index, suppression in enumerate(suppressions)
-            if covers(
-                suppression,
-                statement.span.line,
-                statement.span.end_line,
-                _above(statement.span.line, comments),
-            )
+    def _prove(self, entry: _Entry) -> None:
+        statement, verdict = entry.statement, entry.verdict
+        strict = self._gate.strict
+        if verdict.verdict == SCOPED and not (strict and verdict.kind == "parameter"):
+            return
+        failing = [
+            o
+            for o in verdict.occurrences
+            if o.verdict != SCOPED or (strict and o.kind == "parameter")
         ]
-        reasons: list[str] = []
-        for finding in _findings(statement, verdict):
-            allowing = [(i, s) for i, s in near if finding.code in s.codes]
-            if not allowing:
-                findings.append(finding)
-            for index, suppression in allowing:
-                used.add((index, finding.code))
-                reasons.append(suppression.reason)
-        judged.append(Judged(statement, verdict, tuple(dict.fromkeys(reasons))))
-    for index, suppression in enumerate(suppressions):
-        for code in suppression.codes:
-            if (index, code) not in used:
-                message = f"nothing here is {code}; remove it"
-                findings.append(_about_note(source.path, suppression.note, "TS011", message))
-    return judged, findings
+        alike = {(o.kind, o.reason) for o in failing}
+        apart = failing and all(o.reason.startswith(f"{o.table}:") for o in failing)
+        whole = alike <= {(verdict.kind, verdict.reason)} and not apart
+        if verdict.verdict == UNDECIDABLE and whole:
+            # One reason for the whole statement is said once.
+            tokens = statement.tokens
+            ends = (tokens[0].start, tokens[-1].end) if tokens else (0, 0)
+            code = CODE_OF_KIND[verdict.kind]
+            finding = self._finding(entry, statement.span, code, verdict.reason)
+            table = failing[0].table if failing else ""
+            entry.drafts.append(_Draft(replace(finding, table=table), *ends, of_proof=True))
+            return
+        for o in failing:
+            reason = f"{o.reason}: {_PARAMETER}" if o.kind == "parameter" else o.reason
+            span = statement.place(o.start, o.end)
+            finding = self._finding(entry, span, CODE_OF_KIND[o.kind], reason)
+            finding = replace(finding, table=o.table)
+            entry.drafts.append(_Draft(finding, o.start, o.end, of_proof=True))
+
+    def _add(self, entry: _Entry, fault: Fault) -> None:
+        problem = fault.problem
+        if problem.instead is not None:
+            low, high = problem.instead
+            entry.drafts = [
+                d for d in entry.drafts if not (d.of_proof and d.start < high and low < d.end)
+            ]
+        span = entry.statement.place(problem.start, problem.end)
+        finding = self._finding(entry, span, fault.code, problem.message)
+        entry.drafts.append(_Draft(finding, problem.start, problem.end))
+
+    def _finding(self, entry: _Entry, span: Span, code: str, message: str) -> Finding:
+        if not entry.key:
+            entry.key = self._key(entry.statement)
+        whole = entry.statement.span
+        return Finding(
+            self._source.path,
+            span.line,
+            span.column,
+            span.end_line,
+            span.end_column,
+            code,
+            message,
+            CODES[code].name,
+            first=whole.line,
+            last=whole.end_line,
+            shown=self._line(span.line),
+            statement=entry.key,
+            index=entry.index,
+        )
+
+    def _key(self, statement: Statement) -> str:
+        """A digest of the statement that survives reformatting and comments."""
+        if statement.normal:
+            return _digest(statement.normal)
+        if statement.tokens:
+            text = " ".join(_plain(token) for token in statement.tokens)
+        else:
+            lines = Lines(self._source.text)
+            span = statement.span
+            start = lines.offset(span.line, span.column)
+            text = " ".join(
+                self._source.text[start : lines.offset(span.end_line, span.end_column)].split()
+            )
+        return _digest(text)
+
+    def _line(self, number: int) -> str:
+        if self._lines is None:
+            # As the lexers count: only a line feed ends a line.
+            self._lines = self._source.text.split("\n")
+        line = self._lines[number - 1] if 0 < number <= len(self._lines) else ""
+        return line.rstrip("\r") if len(line) <= _SHOWN else ""
+
+    # -- suppressions ------------------------------------------------------------------------
+
+    def _suppressions(self) -> list[Suppression]:
+        found: list[Suppression] = []
+        for note in self._source.notes:
+            said = read(note)
+            if isinstance(said, BadSuppression):
+                self._about_note(note, "TS010", said.message)
+            elif said is not None:
+                found.append(said)
+        return found
+
+    def _subtract(self, entries: list[_Entry], suppressions: list[Suppression]) -> list[Judged]:
+        comments = frozenset(note.line for note in self._source.notes if note.alone)
+        used: set[tuple[int, str]] = set()
+        judged: list[Judged] = []
+        for entry in entries:
+            span = entry.statement.span
+            if entry.drafts and suppressions:
+                above = _above(span.line, comments)
+                near = [
+                    (index, suppression)
+                    for index, suppression in enumerate(suppressions)
+                    if covers(suppression, span.line, span.end_line, above)
+                ]
+                for draft in entry.drafts:
+                    allowing = [(i, s) for i, s in near if draft.finding.code in s.codes]
+                    used.update((i, draft.finding.code) for i, _ in allowing)
+                    if allowing:
+                        # Of several, the one that lasts longest.
+                        chosen = max((s for _, s in allowing), key=lambda s: s.until or "9")
+                        draft.finding = replace(
+                            draft.finding, allowed=chosen.reason, until=chosen.until
+                        )
+            self._findings += [draft.finding for draft in entry.drafts]
+            place = (self._source.path, span.line, span.end_line)
+            judged.append(Judged(*place, entry.verdict, entry.index))
+        for index, suppression in enumerate(suppressions):
+            for code in suppression.codes:
+                if (index, code) not in used:
+                    message = f"nothing here is {code}; remove it"
+                    self._about_note(suppression.note, "TS011", message)
+        return judged
+
+    def _about_note(self, note: Note, code: str, message: str) -> None:
+        lines = note.text.count("\n")
+        last = note.text.rpartition("\n")[2]
+        end = note.column + len(note.text) if not lines else len(last) + 1
+        self._findings.append(
+            Finding(
+                self._source.path,
+                note.line,
+                note.column,
+                note.line + lines,
+                end,
+                code,
+                message,
+                CODES[code].name,
+                first=note.line,
+                last=note.line + lines,
+                shown=self._line(note.line),
+                statement=_digest(" ".join(note.text.split())),
+            )
+        )
+
+
+def _plain(token: Token) -> str:
+    return fold(token.text) if token.kind == "word" else token.text
+
+
+def _digest(text: str) -> str:
+    return blake2b(text.encode(errors="replace"), digest_size=8).hexdigest()
 
 
 def _above(line: int, comments: frozenset[int]) -> frozenset[int]:
@@ -118,33 +265,3 @@ def _above(line: int, comments: frozenset[int]) -> frozenset[int]:
         line -= 1
         found.add(line)
     return frozenset(found)
-
-
-def _findings(statement: Statement, verdict: Verdict) -> list[Finding]:
-    if verdict.verdict == SCOPED:
-        return []
-    failing = [o for o in verdict.occurrences if o.verdict != SCOPED]
-    alike = {(o.kind, o.reason) for o in failing}
-    if verdict.verdict == UNDECIDABLE and alike <= {(verdict.kind, verdict.reason)}:
-        # One reason for the whole statement is said once.
-        return [_finding(statement, statement.span, verdict.kind, verdict.reason)]
-    return [_finding(statement, statement.place(o.start, o.end), o.kind, o.reason) for o in failing]
-
-
-def _finding(statement: Statement, span: Span, kind: str, reason: str) -> Finding:
-    return Finding(
-        statement.path,
-        span.line,
-        span.column,
-        span.end_line,
-        span.end_column,
-        CODE_OF_KIND[kind],
-        reason,
-    )
-
-
-def _about_note(path: str, note: Note, code: str, message: str) -> Finding:
-    lines = note.text.count("\n")
-    last = note.text.rpartition("\n")[2]
-    end = note.column + len(note.text) if not lines else len(last) + 1
-    return Finding(path, note.line, note.column, note.line + lines, end, code, message)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from lint.block import Block, name_of
+from lint.block import Block
 from lint.catalog import Table
 from lint.env import Env
 from lint.errors import CannotProve
 from lint.facts import NOTHING, Facts, Term, equality
+from lint.ledger import Instance, Ledger
+from lint.nodes import name_of
 from lint.predicates import when_true
+from lint.reader import Reader
 from lint.relation import Entry, Output, Relation, Standing, cross, settle
 from lint.shape import check_shape
 from lint.targets import (
@@ -26,10 +28,6 @@ from lint.targets import (
     target_of,
     values_of,
 )
-
-if TYPE_CHECKING:
-    from lint.ledger import Instance, Ledger
-    from lint.query import Reader
 
 
 @dataclass(frozen=True, slots=True)

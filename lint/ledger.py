@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from lint.catalog import ForeignKey, Table
 from lint.errors import CannotProve
-from lint.facts import Facts, Rule
-from lint.relation import Standing, Standings
+from lint.facts import Facts, Rule, Term
+from lint.relation import Standing, Standings, keep
 
 # A statement that needs more instances than this is not worth the proof.
 MAX_INSTANCES = 400
@@ -29,8 +29,8 @@ class Instance:
     alias: str
     tenant: int | None
     columns: dict[str, int]
+    # A row that is written under a parent which is given, not read.
     by_key: bool = False
-    hint: str = ""
     lost: str = ""
 
 
@@ -44,6 +44,9 @@ class Ledger:
     bound: set[int] = field(default_factory=set)
     # What was settled outside the result: targets of writes, data-modifying CTEs.
     final: dict[int, Standing] = field(default_factory=dict)
+    observed: list[tuple[Standings, Facts]] = field(default_factory=list)
+    # Equalities as the statement writes them, whether or not they hold of all rows.
+    said: list[tuple[Term, Term]] = field(default_factory=list)
     _next: int = 1
 
     def column(self) -> int:
@@ -82,16 +85,25 @@ class Ledger:
 
     def observe(self, standings: Standings, facts: Facts) -> None:
         """Remember what is known of occurrences, for the wording of a verdict."""
-        for number, standing in standings.items():
-            instance = self.instances.get(number)
-            if instance is None:
-                continue
-            if not instance.by_key:
-                instance.by_key = any(
-                    self._bound(columns, instance, facts) for columns in _own_keys(instance.table)
-                )
-            if not instance.hint:
-                instance.hint = self._hint(standing, facts)
+        self.observed.append((standings, facts))
+
+    def by_key(self, instance: Instance) -> bool:
+        """Whether an occurrence's rows are fixed by a key of its own."""
+        keys = _own_keys(instance.table)
+        return any(
+            instance.number in standings
+            and any(self._bound(columns, instance, facts) for columns in keys)
+            for standings, facts in self.observed
+        )
+
+    def hint(self, instance: Instance) -> str:
+        """What is compared with an occurrence's tenant and may be a tenant; or nothing."""
+        for standings, facts in self.observed:
+            standing = standings.get(instance.number)
+            found = "" if standing is None else self._hint(standing, facts)
+            if found:
+                return found
+        return ""
 
     def _bound(self, columns: Iterable[str], instance: Instance, facts: Facts) -> bool:
         terms = [instance.columns[column] for column in columns if column in instance.columns]
@@ -113,13 +125,15 @@ class Ledger:
                         return f"the tenant is looked up by {other.table.name}.{name}"
         return ""
 
-    def lose(self, before: Standings, after: Standings, why: str) -> None:
-        """Note why an occurrence that could still be bounded can be no more."""
+    def narrow(self, before: Standings, kept: Callable[[int], bool], why: str) -> Standings:
+        """Drop the carriers that do not survive an operation; note why, where it was the last."""
+        after = keep(before, kept)
         for number, standing in after.items():
             instance = self.instances.get(number)
             stuck = not standing.carriers and not standing.values
             if instance is not None and stuck and before[number].carriers:
                 instance.lost = instance.lost or why
+        return after
 
 
 def _own_keys(table: Table) -> list[tuple[str, ...]]:

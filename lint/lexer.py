@@ -27,7 +27,8 @@ VALUE_HOLE = "\ue001"
 class Token:
     """One token: `text` as written, `value` decoded, offsets in characters of the input.
 
-    kind is one of word, quoted, string, number, param, op, punct, hole, bad.
+    kind is one of word, quoted, string, number, param, params (a list of them), op, punct, hole,
+    bad.
     """
 
     kind: str
@@ -70,8 +71,23 @@ class RawStatement:
 
 _SPACE = " \t\r\n\f\v"
 _OP_CHARS = "+\\-*/<>=~!@#%^&|`?"
-_TOKEN = re.compile(
-    rf"""
+# What is bound or put in before the server reads the text, as drivers, sqlc and jinja write it.
+_PLACEHOLDERS = r"""
+| (?P<template>\{\{.*?\}\}|\{%.*?%\})
+| (?P<remark>\{\#.*?\#\})
+| (?P<sqlc>sqlc\.(?:arg|narg|slice|embed)\(\s*['"]?\w+['"]?\s*\))
+| (?P<atname>@[^\W\d]\w*)
+| (?P<pyformat>%s(?!\w)|%\(\w[\w.]*\)s)
+| (?P<percent>%%)
+| (?P<psqlvalue>:'[^\W\d]\w*')
+| (?P<psqlname>:"[^\W\d]\w*")
+| (?P<named>:[^\W\d]\w*)
+"""
+
+
+def _pattern(placeholders: str) -> re.Pattern[str]:
+    stop = "%s(?!\\w)|%\\(\\w[\\w.]*\\)s|%%" if placeholders else "(?!)"
+    text = rf"""
   (?P<space>[ \t\r\n\f\v]+)
 | (?P<line>--[^\r\n]*)
 | (?P<block>/\*)
@@ -82,24 +98,25 @@ _TOKEN = re.compile(
 | (?P<quoted>"(?:[^"]|"")*")
 | (?P<dollar>\$(?:[^\W\d]\w*)?\$)
 | (?P<position>\$\d+)
-| (?P<pyformat>%s(?!\w)|%\([^\W\d][\w.]*\)s)
-| (?P<percent>%%)
-| (?P<word>[^\W\d][\w$]*)
-| (?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?(?!\w))
 | (?P<cast>::)
 | (?P<assign>:=)
-| (?P<psqlvalue>:'[^\W\d]\w*')
-| (?P<psqlname>:"[^\W\d]\w*")
-| (?P<named>:[^\W\d]\w*)
-| (?P<op>(?:(?!--|/\*|%s(?!\w)|%\([^\W\d]|%%)[{_OP_CHARS}])+)
+{placeholders}
+| (?P<word>[^\W\d][\w$]*)
+| (?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?(?!\w))
+| (?P<op>(?:(?!--|/\*|{stop})[{_OP_CHARS}])+)
 | (?P<punct>[()\[\],;.:])
 | (?P<hole>{HOLE})
 | (?P<value>{VALUE_HOLE})
 | (?P<meta>\\)
 | (?P<bad>.)
-""",
-    re.VERBOSE | re.DOTALL,
-)
+"""
+    return re.compile(text, re.VERBOSE | re.DOTALL)
+
+
+_TOKEN = _pattern(_PLACEHOLDERS)
+# What the server itself has read: `$1` is the only placeholder there is.
+_SERVER_TOKEN = _pattern("")
+_TEMPLATE = re.compile(r"\{\{\s+[^\W\d].*?\}\}", re.DOTALL)
 _BLOCK = re.compile(r"/\*|\*/")
 
 # Operators PostgreSQL ships. A run of operator characters outside this list is one operator to
@@ -119,35 +136,48 @@ _BEFORE_OPERAND = words(
 _SENDING = re.compile(r"\\(g|gx|gset|gexec|gdesc|watch|crosstabview|parse|bind)\b")
 
 
-def statements(text: str, *, psql: bool = True) -> Iterator[RawStatement]:
+def statements(text: str, *, psql: bool = True, ran: bool = False) -> Iterator[RawStatement]:
     """Cut `text` into statements. `psql`: backslash commands and COPY data are understood.
+    `ran`: it is what the server was given, where `:x`, `?`, `@x` and `%s` are no placeholders.
 
     A backslash command that runs SQL of its own (`\\copy`, `\\gexec`) comes back as a statement.
     """
-    yield from _Cutter(text, psql=psql).run()
+    yield from _Cutter(text, psql=psql, ran=ran).run()
 
 
 class _Cutter:
-    def __init__(self, text: str, *, psql: bool) -> None:
+    def __init__(self, text: str, *, psql: bool, ran: bool = False) -> None:
         self.text = text
         self.psql = psql
+        self.ran = ran
         self.tokens: list[Token] = []
         self.comments: list[Comment] = []
         self.parens = 0
         self.brackets = 0
         self.atomic = 0
 
-    def run(self) -> Iterator[RawStatement]:
+    def run(self) -> Iterator[RawStatement]:  # noqa: PLR0912 - one branch per kind of token
         position, text = 0, self.text
-        while position < len(text):
-            match = _TOKEN.match(text, position)
+        scan = (_SERVER_TOKEN if self.ran else _TOKEN).match
+        end = len(text)
+        while position < end:
+            if text[position] == " ":  # nearly every other character that a token begins at
+                position += 1
+                continue
+            match = scan(text, position)
             if match is None:  # the last alternative takes any character
                 raise SourceError(f"cannot read the text at offset {position}")
             kind = match.lastgroup or "bad"
             start, position = position, match.end()
+            if kind == "word" and not self.atomic:
+                word = match.group()
+                if len(word) == 6 and word.upper() == "ATOMIC":
+                    self._count(kind, word)
+                self.tokens.append(Token(kind, word, word, start, position))
+                continue
             if kind == "space":
                 continue
-            if kind == "line":
+            if kind in ("line", "remark"):
                 self.comments.append(Comment(match.group(), start, position))
             elif kind == "block":
                 position = self._block_end(position)
@@ -242,8 +272,12 @@ class _Cutter:
             return self._add("op", start, end, "%")
         if kind == "psqlvalue":
             return self._add("param", start, end, text[2:-1])
-        if kind == "psqlname":
+        if kind in ("psqlname", "template"):
             return self._add("hole", start, end)
+        if kind == "atname":
+            return self._add("param", start, end, text[1:])
+        if kind == "sqlc":
+            return self._sqlc(start, end, text)
         if kind == "named":
             return self._named(start, end, text)
         if kind == "value":
@@ -259,10 +293,16 @@ class _Cutter:
 
     def _add(self, kind: str, start: int, end: int, value: str | None = None) -> int:
         text = self.text[start:end]
-        if kind in ("string", "quoted") and (HOLE in text or VALUE_HOLE in text):
+        if kind in ("string", "quoted") and self._filled(text):
             kind = "hole"
         self.tokens.append(Token(kind, text, text if value is None else value, start, end))
         return end
+
+    def _filled(self, text: str) -> bool:
+        """Whether something is put into a literal: a hole, or jinja's `{{ name }}`."""
+        if HOLE in text or VALUE_HOLE in text:
+            return True
+        return not self.ran and "{{ " in text and _TEMPLATE.search(text) is not None
 
     def _count(self, kind: str, text: str) -> None:
         if kind == "punct":
@@ -292,10 +332,25 @@ class _Cutter:
             return self._add("punct", start, start + 1)
         return self._add("param", start, end, text[1:])
 
+    def _sqlc(self, start: int, end: int, text: str) -> int:
+        """sqlc's macros: an argument, a list of arguments, all columns of a table."""
+        what, _, inner = text.partition("(")
+        name = inner.rstrip(")").strip().strip("'\"")
+        if what == "sqlc.embed":
+            self.tokens.append(Token("word", name, name, start, end))
+            self.tokens.append(Token("punct", ".", ".", start, end))
+            return self._put(Token("op", "*", "*", start, end))
+        kind = "params" if what == "sqlc.slice" else "param"
+        return self._put(Token(kind, text, name, start, end))
+
+    def _put(self, token: Token) -> int:
+        self.tokens.append(token)
+        return token.end
+
     def _operator(self, start: int, run: str) -> int:
         while len(run) > 1 and run[-1] in "+-" and not _STICKY & set(run):
             run = run[:-1]
-        if run.endswith("?") and self._wants_operand(run[:-1]):
+        if not self.ran and run.endswith("?") and self._wants_operand(run[:-1]):
             if run == "?":
                 return self._add("param", start, start + 1, "?")
             self._add("op", start, start + len(run) - 1)
@@ -321,9 +376,9 @@ def _line_end(text: str, position: int) -> int:
 
 
 def _copies_in(tokens: list[Token]) -> bool:
-    found = [token.word for token in tokens]
-    if not found or found[0] != "COPY":
+    if not tokens or tokens[0].word != "COPY":
         return False
+    found = [token.word for token in tokens]
     return any(a == "FROM" and b == "STDIN" for a, b in pairwise(found))
 
 

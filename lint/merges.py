@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from lint.block import Block, is_query, name_of
+from lint.block import Block
 from lint.catalog import Table
 from lint.env import Env
 from lint.errors import CannotProve
 from lint.facts import NOTHING, Facts
 from lint.from_items import item
 from lint.inserts import Row, note_written, written_tenant, written_values
+from lint.ledger import Instance
+from lint.nodes import is_query, name_of
 from lint.predicates import when_true
+from lint.reader import Reader
 from lint.relation import Output, Standing, cross, settle
 from lint.shape import check_shape
 from lint.targets import Values, assignments, kept_tenant, target_of
-
-if TYPE_CHECKING:
-    from lint.ledger import Instance
-    from lint.query import Reader
 
 
 def merge(reader: Reader, node: exp.Merge, env: Env, low: int) -> Output:

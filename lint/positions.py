@@ -65,3 +65,16 @@ class Pieces:
             return 0
         piece = self._pieces[max(bisect_right(self._starts, offset) - 1, 0)]
         return piece.origin + (offset - piece.start if piece.exact else 0)
+
+    def spliced(self, start: int, end: int, length: int) -> Pieces:
+        """The same for a text in which `length` other characters stand for those from start to
+        end."""
+        moved = length - (end - start)
+        before = [piece for piece in self._pieces if piece.start < start]
+        after = [
+            Piece(piece.start + moved, piece.origin, piece.exact)
+            for piece in self._pieces
+            if piece.start >= end
+        ]
+        rest = Piece(start + length, self.origin(end), exact=True)
+        return Pieces([*before, Piece(start, self.origin(start), exact=False), rest, *after])

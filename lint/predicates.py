@@ -11,13 +11,19 @@ from collections.abc import Sequence
 from sqlglot import exp
 
 from lint.block import Block
-from lint.facts import IMPOSSIBLE, NOTHING, Const, Facts, equality, not_null
+from lint.facts import IMPOSSIBLE, NOTHING, Const, Facts, Term, equality, not_null
+from lint.nodes import is_query
 from lint.relation import Output
 from lint.values import function_name
 
-_COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
+_COMPARISONS = exp.EQ | exp.NEQ | exp.LT | exp.LTE | exp.GT | exp.GTE
 _STRICT = (
-    *_COMPARISONS,
+    exp.EQ,
+    exp.NEQ,
+    exp.LT,
+    exp.LTE,
+    exp.GT,
+    exp.GTE,
     exp.Like,
     exp.ILike,
     exp.RegexpLike,
@@ -26,6 +32,20 @@ _STRICT = (
     exp.Sub,
     exp.Mul,
 )
+
+
+def restrict(block: Block, where: exp.Where | None) -> None:
+    """WHERE: what it implies holds of every row that is left."""
+    facts = NOTHING
+    if where is not None:
+        block.visit(where.this)
+        facts = when_true(block, where.this)
+    block.attach()
+    known = block.relation.facts.not_null
+    block.assume(facts)
+    if where is not None and block.doubted and known != block.relation.facts.not_null:
+        # What one part of the condition says of nulls helps another.
+        block.assume(when_true(block, where.this))
 
 
 def when_true(  # noqa: PLR0911, PLR0912 - one case per form
@@ -94,7 +114,7 @@ def when_false(  # noqa: PLR0911 - one case per form
             return _not_distinct(block, node.this, node.expression)
         case exp.Is():
             return _is(block, node, holds=False)
-        case exp.EQ() | exp.LT() | exp.LTE() | exp.GT() | exp.GTE() if not _quantified(node):
+        case exp.EQ() | exp.LT() | exp.LTE() | exp.GT() | exp.GTE():
             return not_null(strict_columns(block, node))
         case exp.Case():
             return _case(block, node, truth=False)
@@ -149,7 +169,12 @@ def _compare(block: Block, left: exp.Expr, right: exp.Expr) -> Facts:
     one, other = block.typed(left), block.typed(right)
     if one is None or other is None or not _same(one, other):
         return facts
-    return facts.both(equality(one[0], other[0]))
+    return facts.both(_equate(block, one[0], other[0]))
+
+
+def _equate(block: Block, left: Term, right: Term) -> Facts:
+    block.ledger.said.append((left, right))
+    return equality(left, right)
 
 
 def _of_scalar(block: Block, node: exp.Expr) -> Facts:
@@ -195,9 +220,9 @@ def _equal_any(block: Block, left: exp.Expr, right: exp.Any) -> Facts:
     while isinstance(inner, exp.Paren):
         inner = inner.this
     facts = not_null(strict_columns(block, left))
-    output = block.outputs.get(id(right.this)) or block.outputs.get(id(inner))
-    if output is not None:
-        return facts.both(_member(block, left, output))
+    if is_query(inner):
+        query = right.this if id(right.this) in block.outputs else inner
+        return facts.both(_of_rows(block, left, query))
     if isinstance(inner, exp.Array):
         if any(isinstance(part, exp.Query) for part in inner.expressions):
             return facts
@@ -213,6 +238,15 @@ def _equal_any(block: Block, left: exp.Expr, right: exp.Any) -> Facts:
     return facts
 
 
+def _of_rows(block: Block, left: exp.Expr, query: exp.Expr) -> Facts:
+    """`left` is among the rows of a query, perhaps of one that is a value: `(SELECT $1)`."""
+    output = block.outputs.get(id(query))
+    if output is not None:
+        return _member(block, left, output)
+    value = block.statics.values.read(query, block.statics.parameters)
+    return NOTHING if value is None else _compare(block, left, query)
+
+
 def _member(block: Block, left: exp.Expr, output: Output) -> Facts:
     """`left` equals a row of the subquery; that row has the subquery's facts."""
     parts = parts_of_row(left)
@@ -223,7 +257,7 @@ def _member(block: Block, left: exp.Expr, output: Output) -> Facts:
     for part, column in zip(fields, output.columns, strict=True):
         one = block.typed(part)
         if one is not None and _same(one, (column.term, column.family)):
-            facts = facts.both(equality(one[0], column.term))
+            facts = facts.both(_equate(block, one[0], column.term))
     return facts
 
 
@@ -232,9 +266,10 @@ def _in(block: Block, node: exp.In) -> Facts:
     columns = [strict_columns(block, part) for part in (fields or [node.this])]
     facts = not_null(frozenset().union(*columns))
     query = node.args.get("query")
+    if query is None and len(node.expressions) == 1 and is_query(node.expressions[0]):
+        query = node.expressions[0]
     if query is not None:
-        output = block.outputs.get(id(query))
-        return facts if output is None else facts.both(_member(block, node.this, output))
+        return facts.both(_of_rows(block, node.this, query))
     if node.args.get("unnest") or node.args.get("field") is not None:
         return facts
     if len(node.expressions) == 1:
@@ -254,7 +289,7 @@ def _bind(block: Block, left: exp.Expr, members: Sequence[exp.Expr]) -> None:
 def _between(block: Block, node: exp.Between) -> Facts:
     low, high = block.typed(node.args["low"]), block.typed(node.args["high"])
     facts = not_null(strict_columns(block, node.this))
-    if low is None or high is None or not isinstance(low[0], Const) or low[0] != high[0]:
+    if low is None or high is None or low[0] != high[0]:
         return facts
     return facts.both(_compare(block, node.this, node.args["low"]))
 
@@ -265,7 +300,7 @@ def _not_distinct(block: Block, left: exp.Expr, right: exp.Expr) -> Facts:
     if one is None or other is None or not _same(one, other):
         return NOTHING
     if _never_null(block, one[0]) or _never_null(block, other[0]):
-        return equality(one[0], other[0])
+        return _equate(block, one[0], other[0])
     return NOTHING
 
 
@@ -273,7 +308,10 @@ def _never_null(block: Block, term: int | Const) -> bool:
     if isinstance(term, Const):
         return term.not_null
     levels = (block, *block.env.outers)
-    return any(term in level.relation.facts.not_null for level in levels)
+    if any(term in level.relation.facts.not_null for level in levels):
+        return True
+    block.doubted = True
+    return False
 
 
 def _is(block: Block, node: exp.Is, *, holds: bool) -> Facts:
@@ -287,17 +325,19 @@ def _is(block: Block, node: exp.Is, *, holds: bool) -> Facts:
         return NOTHING
     if isinstance(tested, exp.Boolean):
         return when_true(block, node.this) if tested.this else when_false(block, node.this)
-    return NOTHING
+    return IMPOSSIBLE if isinstance(tested, exp.Null) and _decided(block, node.this) else NOTHING
 
 
 def _decided(block: Block, node: exp.Expr) -> bool:
-    """A comparison of two terms that are never null is TRUE or FALSE."""
-    while isinstance(node, exp.Paren):
+    """Whether an expression is never null: a column, a comparison of such, .."""
+    while isinstance(node, exp.Paren | exp.Not):
         node = node.this
-    if not isinstance(node, _COMPARISONS) or _quantified(node):
-        return False
-    sides = (block.typed(node.this), block.typed(node.expression))
-    return all(side is not None and _never_null(block, side[0]) for side in sides)
+    if isinstance(node, exp.Is | exp.NullSafeEQ | exp.NullSafeNEQ | exp.Exists):
+        return True
+    if isinstance(node, _COMPARISONS | exp.Connector) and not _quantified(node):
+        return _decided(block, node.this) and _decided(block, node.expression)
+    side = block.typed(node)
+    return side is not None and _never_null(block, side[0])
 
 
 def _case(block: Block, node: exp.Case, *, truth: bool) -> Facts:

@@ -10,12 +10,14 @@ import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from sqlglot.dialects.postgres import Postgres
 
 from lint.errors import CannotProve
 from lint.functions import GRAMMAR, SAFE, SYNTAX
 from lint.lexer import Token
+from lint.rewrite import rewritten
 
 _PLAIN_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
@@ -30,6 +32,7 @@ _PARSER_FUNCTIONS = frozenset(
 )
 
 
+@lru_cache(maxsize=8192)  # a project has few names, and says each of them often
 def fold(name: str) -> str:
     """An unquoted identifier as the server folds it: ASCII letters only."""
     return name.translate(_LOWER)
@@ -37,6 +40,8 @@ def fold(name: str) -> str:
 
 def clip(name: str) -> str:
     """An identifier cut to the server's 63 bytes."""
+    if len(name) <= 63 and name.isascii():
+        return name
     raw = name.encode()
     return name if len(raw) <= 63 else raw[:63].decode(errors="ignore")
 
@@ -69,13 +74,14 @@ class Prepared:
 def prepare(tokens: Sequence[Token]) -> Prepared:
     """Raises CannotProve where a part is unknown or where server and parser would disagree."""
     _refuse_unreadable(tokens)
+    tokens = rewritten(tokens)
     _refuse_lookalikes(tokens)
     numbers = _Numbers(tokens)
     pieces: list[str] = []
     starts: list[int] = []
     at = 0
     for token in tokens:
-        piece = numbers.piece(token) if token.kind == "param" else _spell(token)
+        piece = numbers.piece(token) if token.kind in ("param", "params") else _spell(token)
         starts.append(at)
         pieces.append(piece)
         at += len(piece) + 1
@@ -103,6 +109,12 @@ class _Numbers:
         )
 
     def piece(self, token: Token) -> str:
+        if token.kind == "params":
+            # As many as the caller likes: never one value.
+            pair = self._take(), self._take()
+            for number in pair:
+                self.parameters[number] = Parameter(number, None, token.text)
+            return f"${pair[0]}, ${pair[1]}"
         if token.text[0] == "$":
             number = int(token.value[1:])
             self.parameters[number] = Parameter(number, None, token.text)
@@ -122,9 +134,14 @@ class _Numbers:
 
 
 def _refuse_unreadable(tokens: Sequence[Token]) -> None:
+    before = ""
     for token in tokens:
         if token.kind == "hole":
             raise CannotProve("part of the text is not known before it runs", kind="opaque")
+        if token.kind == "param" and before == "VALUES":
+            # psycopg2's execute_values, and others that put the rows in.
+            raise CannotProve("the rows that are put in are not in the statement", kind="opaque")
+        before = token.word
         if token.kind == "bad":
             raise CannotProve(f"cannot read {token.text[:20]!r} as PostgreSQL does")
 

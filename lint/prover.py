@@ -13,26 +13,40 @@ the catalog is the database's.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from sqlglot import exp, parse
+from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from lint.block import Statics, name_of
+from lint.block import Statics
 from lint.carriers import Payload, payload, split_names
 from lint.catalog import Catalog, Table, View
+from lint.declared import Sources
 from lint.env import Env
 from lint.errors import CannotProve, CatalogError
-from lint.facts import Const
+from lint.facts import NEVER, Const
 from lint.ledger import Instance, Ledger
 from lint.lexer import Token, statements
+from lint.nodes import name_of
+from lint.parser import parse
 from lint.prepare import Prepared, clip, fold, prepare
-from lint.query import Reader
+from lint.query import StatementReader
 from lint.relation import Standing
+from lint.routines import Routine
 from lint.shape import check_tree
-from lint.values import Sources, Values
-from lint.verdicts import SCOPED, UNDECIDABLE, UNSCOPED, Occurrence, Verdict, worse, worst
+from lint.trace import partners, trace
+from lint.values import Values, source_forms
+from lint.verdicts import (
+    SCOPED,
+    UNDECIDABLE,
+    UNSCOPED,
+    Occurrence,
+    Verdict,
+    together,
+    worse,
+    worst,
+)
 from lint.views import Views
 from lint.writes import write
 
@@ -46,26 +60,30 @@ class Prover:
         self._sources = sources or Sources()
         self._views = Views(catalog)
         self._catalog = catalog
-        self._values = Values(self._sources.forms(), self._sources.parameters)
+        self._values = Values(source_forms(self._sources), self._sources.parameters)
         self._functions = frozenset(fold(name) for name in self._sources.functions)
+
+    @property
+    def catalog(self) -> Catalog:
+        return self._catalog
+
+    @property
+    def sources(self) -> Sources:
+        return self._sources
 
     def prove_text(self, text: str) -> Verdict:
         """The verdict of a text; of several statements the worst."""
-        found = [self.prove(raw.tokens) for raw in statements(text, psql=False) if raw.tokens]
-        if not found:
-            return Verdict(SCOPED, "none", "there is no statement")
-        occurrences = tuple(o for verdict in found for o in verdict.occurrences)
-        order = (SCOPED, UNDECIDABLE, UNSCOPED)
-        chosen = max(found, key=lambda v: (order.index(v.verdict), v.kind != "none"))
-        if len(found) > 1 and chosen.scoped:
-            chosen = next((v for v in found if v.kind == "parameter"), chosen)
-        return replace(chosen, occurrences=occurrences)
+        return together(
+            [self.prove(raw.tokens) for raw in statements(text, psql=False) if raw.tokens]
+        )
 
     def prove(self, tokens: Sequence[Token]) -> Verdict:
         """The verdict of one statement, cut by `lint.lexer.statements`."""
         part = payload(tokens)
         if part.kind == "query":
             return self._query(part.tokens)
+        if part.kind == "routine" and part.body is not None:
+            return self._routine(part.body)
         if part.kind == "opaque":
             return Verdict(UNDECIDABLE, "opaque", part.reason)
         if part.kind == "unparsed":
@@ -106,13 +124,29 @@ class Prover:
 
     # -- queries and writes ------------------------------------------------------------------
 
-    def _query(self, tokens: Sequence[Token]) -> Verdict:
+    def _routine(self, body: Routine) -> Verdict:
+        """A routine in SQL: all its statements, in which its arguments have names."""
+        arguments = {
+            name: self._values.argument(name, number)
+            for number, name in enumerate(body.arguments, 1)
+            if name
+        }
+        found = []
+        for tokens in body.statements:
+            part = payload(tokens)
+            read = part.kind == "query"
+            found.append(self._query(part.tokens, arguments) if read else self.prove(tokens))
+        return together(found)
+
+    def _query(
+        self, tokens: Sequence[Token], arguments: Mapping[str, Const] | None = None
+    ) -> Verdict:
         try:
             prepared = prepare(tokens)
         except CannotProve as reason:
             return Verdict(UNDECIDABLE, reason.kind, reason.reason)
         try:
-            trees = parse(prepared.sql, read="postgres")
+            trees = parse(prepared.sql)
         except (SqlglotError, RecursionError) as error:
             line = str(error).splitlines()[0] if str(error) else type(error).__name__
             return Verdict(UNDECIDABLE, "unparsed", f"the parser stops: {line}")
@@ -120,17 +154,17 @@ class Prover:
             return Verdict(UNDECIDABLE, "unparsed", "the parser does not know this statement")
         tree = trees[0]
         try:
-            return self._proof(tree, prepared)
+            return self._proof(tree, prepared, arguments or {})
         except CannotProve as reason:
             return self._unproven(tree, prepared, reason.reason, reason.kind)
         except RecursionError:
             return self._unproven(tree, prepared, "nested too deeply", "unsupported")
 
-    def _proof(self, tree: exp.Expr, prepared: Prepared) -> Verdict:
+    def _proof(self, tree: exp.Expr, prepared: Prepared, arguments: Mapping[str, Const]) -> Verdict:
         check_tree(tree)
         ledger = Ledger()
-        statics = Statics(self._values, prepared.parameters, self._functions, ledger)
-        reader = Reader(statics, self._views, write)
+        statics = Statics(self._values, prepared.parameters, self._functions, ledger, arguments)
+        reader = StatementReader(statics, self._views, write)
         env = Env(top=True)
         if isinstance(tree, exp.Insert | exp.Update | exp.Delete | exp.Merge):
             output = write(reader, tree, env)
@@ -156,7 +190,7 @@ class Prover:
             instance = ledger.instances.get(number)
             if instance is None:
                 continue
-            occurrence = _judge(instance, standing, tenant)
+            occurrence = _judge(ledger, instance, standing, tenant)
             start, end = _place(nodes.get(instance.key[0]), prepared)
             occurrence = replace(occurrence, start=start, end=end)
             known = found.get(instance.key)
@@ -190,7 +224,7 @@ def prove(statement: str, catalog: Catalog, sources: Sources | None = None) -> V
     return Prover(catalog, sources).prove_text(statement)
 
 
-def _check_complete(tree: exp.Expr, reader: Reader) -> None:
+def _check_complete(tree: exp.Expr, reader: StatementReader) -> None:
     for node in tree.find_all(exp.Table):
         named = isinstance(node.this, exp.Identifier)
         if named and not isinstance(node.parent, exp.Lock) and id(node) not in reader.seen:
@@ -206,14 +240,14 @@ def _one_tenant(standings: Iterable[Standing]) -> Const | None:
     """The value that bounds most occurrences; of equals, a declared source."""
     counted: Counter[Const] = Counter()
     for standing in standings:
-        counted.update(standing.values)
+        counted.update(standing.values - {NEVER})
     if not counted:
         return None
     return max(counted, key=lambda value: (counted[value], value.kind == "source", value.key))
 
 
 def _judge(  # noqa: PLR0911 - one return per kind
-    instance: Instance, standing: Standing, tenant: Const | None
+    ledger: Ledger, instance: Instance, standing: Standing, tenant: Const | None
 ) -> Occurrence:
     table = instance.table
 
@@ -228,19 +262,27 @@ def _judge(  # noqa: PLR0911 - one return per kind
     if table.tenant_column is None:
         subject = f"the tenant of {instance.alias}, which is its {_parent(table)}'s,"
     if tenant is not None and tenant in standing.values:
-        return say(SCOPED, tenant.kind, f"{subject} is {tenant.label}")
+        steps = trace(ledger, instance, tenant)
+        why = f" ({steps})" if steps else ""
+        known = say(SCOPED, tenant.kind, f"{subject} is {tenant.label}{why}")
+        return replace(known, value=tenant.key)
+    if NEVER in standing.values:
+        kind = "source" if tenant is None else tenant.kind
+        return say(SCOPED, kind, f"no row of {instance.alias} is left")
     if standing.values and tenant is not None:
         own = min(standing.values, key=lambda value: value.key).label
         return say(
             UNSCOPED, "two-tenants", f"{subject} is {own}, but another table's is {tenant.label}"
         )
-    if instance.hint:
-        return say(UNDECIDABLE, "opaque", f"{subject}: {instance.hint}")
-    if instance.by_key:
+    if hint := ledger.hint(instance):
+        return say(UNDECIDABLE, "opaque", f"{subject}: {hint}")
+    if instance.by_key or ledger.by_key(instance):
         return say(
             UNSCOPED, "by-key", f"{subject} is not restricted; only a key of its own fixes its rows"
         )
-    return say(UNSCOPED, "open", f"{subject} is not restricted" + _because(instance.lost))
+    equal = partners(ledger, instance)
+    why = instance.lost or (f"nor is {equal}, which it equals" if equal else "")
+    return say(UNSCOPED, "open", f"{subject} is not restricted" + _because(why))
 
 
 def _parent(table: Table) -> str:

@@ -18,22 +18,10 @@ from lint.errors import SourceError
 from lint.lexer import HOLE, VALUE_HOLE, RawStatement, statements
 from lint.positions import Lines, Pieces, Span
 from lint.python_text import FORMAT_FIELD, Composer, Names, Text
-from lint.sources import Note, Source, Statement
+from lint.sinks import Sinks
+from lint.sources import MENTIONS, Note, Source, Statement
 from lint.words import words
 
-# Which argument of a method is SQL.
-_METHODS = {
-    "execute": 0,
-    "executemany": 0,
-    "execute_sql": 0,
-    "copy_expert": 0,
-    "mogrify": 0,
-    "executescript": 0,
-}
-_FUNCTIONS = {"execute_values": 1, "execute_batch": 1}
-# Methods of ORMs: only where the module imports one.
-_ORM_METHODS = {"raw": 0}
-_ORM_MODULES = ("peewee", "playhouse", "django")
 _KEYWORDS = ("sql", "query", "statement", "operation")
 # Arguments that are a connection and not a text, as in peewee's `query.execute(database)`.
 _CONNECTIONS = words("db database conn connection engine session self cls")
@@ -42,23 +30,26 @@ _BEGINS = words(
     "CREATE ALTER DROP SET BEGIN COMMIT ROLLBACK DO CALL EXECUTE GRANT REVOKE LOCK"
 )
 _READS = words("SELECT FROM JOIN INTO UPDATE TABLE")
-_LIKELY = re.compile(r"execut|\.raw\(|\bSQL\(|\btext\(|copy_expert|mogrify", re.IGNORECASE)
+_SINKS = Sinks()
+_ROWS = re.compile(r"\bVALUES\s+(%s)", re.IGNORECASE)
 _IN_LITERAL = re.compile(r"%s|%\(\w+\)s")
 
 
-def python_source(path: str, text: str) -> Source:
+def python_source(path: str, text: str, sinks: Sinks = _SINKS) -> Source:
     """The SQL of a Python file. Raises SourceError for a file that Python cannot parse."""
-    if not _LIKELY.search(text):
+    if not sinks.likely(text):
         return Source(path, text, (), ())
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError) as error:
         raise SourceError(f"{path}: not Python: {error}") from error
-    finder = _Finder(path, text, tree)
-    return Source(path, text, tuple(finder.run(tree)), tuple(_notes(text)))
+    finder = _Finder(path, text, tree, sinks)
+    return Source(path, text, tuple(finder.run()), tuple(_notes(text)))
 
 
 def _notes(text: str) -> Iterator[Note]:
+    if not MENTIONS.search(text):
+        return  # comments matter for what they suppress, and reading them takes its time
     try:
         for token in tokenize.generate_tokens(io.StringIO(text).readline):
             if token.type == tokenize.COMMENT:
@@ -75,20 +66,22 @@ class _Call:
     argument: ast.expr
     bound: bool
     """Whether values are passed along, so that %s inside the text is replaced."""
+    rows: bool = False
+    """Whether `VALUES %s` stands for rows, as in psycopg2's execute_values."""
 
 
 class _Finder:
-    def __init__(self, path: str, text: str, tree: ast.Module) -> None:
+    def __init__(self, path: str, text: str, tree: ast.Module, sinks: Sinks) -> None:
         self.path = path
+        self.sinks = sinks
         self.lines = Lines(text)
         self.names = Names(tree)
         self.composer = Composer(text, self.lines, self.names)
         self.consumed: set[int] = set()
-        self.orm = any(module.split(".")[0] in _ORM_MODULES for module in self.names.modules)
+        self.modules = frozenset(module.split(".")[0] for module in self.names.modules)
 
-    def run(self, tree: ast.Module) -> Iterator[Statement]:
-        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-        calls.sort(key=lambda node: (node.lineno, node.col_offset))
+    def run(self) -> Iterator[Statement]:
+        calls = sorted(self.names.calls, key=lambda node: (node.lineno, node.col_offset))
         for node in calls:
             sink = self._sink(node)
             if sink is not None:
@@ -100,42 +93,79 @@ class _Finder:
                 yield from self._fragment(node)
 
     def _sink(self, node: ast.Call) -> _Call | None:
-        name, index = "", -1
-        if isinstance(node.func, ast.Attribute):
-            name = node.func.attr
-            index = _METHODS.get(name, -1)
-            if index < 0 and self.orm:
-                index = _ORM_METHODS.get(name, -1)
-        elif isinstance(node.func, ast.Name):
-            name = node.func.id
-        if index < 0:
-            index = _FUNCTIONS.get(name, -1)
-        if index < 0:
+        called = node.func
+        if not isinstance(called, ast.Attribute | ast.Name):
+            return None
+        name = called.attr if isinstance(called, ast.Attribute) else called.id
+        index, certain = self.sinks.place(name, self.names.full_name(called), self.modules)
+        if index == -1:
             return None
         argument = self._argument(node, index)
-        if argument is None:
+        if argument is None or self._no_text(argument):
             return None
+        if not certain and not self._begins_like_sql(argument):
+            return None
+        if name == "mogrify" and self._is_piece(argument):
+            return None
+        after = index + 1 if isinstance(index, int) else 1
+        bound = len(node.args) > after or len(node.keywords) > 0
+        return _Call(node, argument, bound, rows=name == "execute_values")
+
+    def _no_text(self, argument: ast.expr) -> bool:
         if isinstance(argument, ast.Name) and argument.id in _CONNECTIONS:
-            return None
-        if self.names.builds_query(argument):
-            return None
-        bound = len(node.args) > index + 1 or len(node.keywords) > 0
-        return _Call(node, argument, bound)
+            return True
+        return self.names.builds_query(argument) or self.names.is_mogrified(argument)
+
+    def _is_piece(self, argument: ast.expr) -> bool:
+        """Whether it is a piece of a statement, as `(%s, %s)`: it is put in elsewhere."""
+        text = self.composer.compose(argument, argument)
+        first = next(statements(text.value, psql=False), None)
+        start = [token for token in first.tokens if token.text != "("][:1] if first else []
+        return bool(start) and start[0].kind == "param"
+
+    def _begins_like_sql(self, argument: ast.expr) -> bool:
+        text = self.composer.compose(argument, argument)
+        first = next(statements(text.value, psql=False), None)
+        return first is not None and bool(first.tokens) and first.tokens[0].word in _BEGINS
 
     @staticmethod
-    def _argument(node: ast.Call, index: int) -> ast.expr | None:
-        if len(node.args) > index:
+    def _argument(node: ast.Call, index: int | str) -> ast.expr | None:
+        if isinstance(index, int) and len(node.args) > index:
             argument = node.args[index]
             return argument.value if isinstance(argument, ast.Starred) else argument
         for keyword in node.keywords:
-            if keyword.arg in _KEYWORDS:
+            if keyword.arg == index or (isinstance(index, int) and keyword.arg in _KEYWORDS):
                 return keyword.value
         return None
 
     def _statements(self, call: _Call) -> Iterator[Statement]:
-        text = self.composer.compose(call.argument, call.node)
-        self.consumed |= text.consumed
-        yield from self._cut(call.node, text, bound=call.bound)
+        for argument in self._several(call.argument):
+            text = self.composer.compose(argument, call.node)
+            self.consumed |= text.consumed
+            if call.rows:
+                text = self._with_rows(text, call.node)
+            yield from self._cut(call.node, text, bound=call.bound)
+
+    def _several(self, argument: ast.expr) -> list[ast.expr]:
+        """The texts that an argument may be: those assigned to a name, each of which is judged;
+        or a list of texts, or of (text, values), as Django's RunSQL takes it."""
+        if isinstance(argument, ast.Name):
+            return self.names.values(argument) or [argument]
+        if not isinstance(argument, ast.List):
+            return [argument]
+        return [e.elts[0] if isinstance(e, ast.Tuple) and e.elts else e for e in argument.elts]
+
+    def _with_rows(self, text: Text, node: ast.Call) -> Text:
+        """`VALUES %s` with the rows that a template makes: two, for there may be several."""
+        given = next((k.value for k in node.keywords if k.arg == "template"), None)
+        place = _ROWS.search(text.value)
+        if given is None or place is None:
+            return text
+        template = self.composer.compose(given, node).value
+        start, end = place.span(1)
+        rows = f"{template}, {template}"
+        value = text.value[:start] + rows + text.value[end:]
+        return Text(value, text.pieces.spliced(start, end, len(rows)), text.consumed)
 
     def _cut(self, node: ast.Call, text: Text, *, bound: bool) -> Iterator[Statement]:
         found = list(statements(text.value, psql=False))

@@ -44,8 +44,19 @@ class _Bindings:
         self.values.setdefault(name, []).append(value)
 
 
+# The nodes that `Names` reads; most of a tree is others.
+_BINDING = frozenset(
+    (
+        ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.NamedExpr,
+        ast.For, ast.AsyncFor, ast.comprehension, ast.withitem, ast.ExceptHandler, ast.MatchAs,
+        ast.MatchStar, ast.Global, ast.Nonlocal, ast.ClassDef, ast.FunctionDef,
+        ast.AsyncFunctionDef, ast.arg,
+    )
+)  # fmt: skip
+
+
 class Names:
-    """What names of a module stand for."""
+    """What names of a module stand for. `calls` are its calls, in the order of `ast.walk`."""
 
     def __init__(self, tree: ast.Module) -> None:
         self.modules: set[str] = set()
@@ -54,11 +65,15 @@ class Names:
         self._imported: dict[str, str] = {}
         self._classes: dict[str, ast.ClassDef] = {}
         self._elsewhere: set[str] = set()
-        for parent in ast.walk(tree):
+        nodes: list[ast.AST] = [tree]
+        for parent in nodes:  # breadth first: the list grows while it is read
             for child in ast.iter_child_nodes(parent):
                 self._parents[child] = parent
-        for node in ast.walk(tree):
-            self._read(node)
+                nodes.append(child)
+        self.calls = [node for node in nodes if isinstance(node, ast.Call)]
+        for node in nodes:
+            if type(node) in _BINDING:
+                self._read(node)
 
     def _read(self, node: ast.AST) -> None:  # noqa: PLR0912 - one branch per binding
         if isinstance(node, ast.Import):
@@ -121,16 +136,22 @@ class Names:
 
     def value(self, name: ast.Name) -> ast.expr | None:
         """The one expression that a name stands for where it is used, or None."""
+        found = self.values(name)
+        return found[0] if len(found) == 1 else None
+
+    def values(self, name: ast.Name) -> list[ast.expr]:
+        """The expressions of which a name stands for one where it is used; none if unknown."""
         if name.id in self._elsewhere:
-            return None
+            return []
         scope: ast.AST = self._scope(name)
         while True:
             found = self._bindings.get(scope, _Bindings()).values.get(name.id)
             usable = not isinstance(scope, ast.ClassDef) or scope is self._scope(name)
             if found is not None and usable:
-                return found[0] if len(found) == 1 else None
+                known = [value for value in found if value is not None]
+                return known if len(known) == len(found) else []
             if isinstance(scope, ast.Module):
-                return None
+                return []
             scope = self._scope(scope)
 
     def attribute(self, node: ast.Attribute) -> ast.expr | None:
@@ -153,8 +174,10 @@ class Names:
         return ""
 
     def makes_text(self, node: ast.Call) -> bool:
-        """SQL(..) of psycopg or peewee, text(..) of SQLAlchemy."""
+        """SQL(..) of psycopg or peewee, text(..) of SQLAlchemy, RawSQL(..) of Django."""
         name = self.full_name(node.func)
+        if name.startswith("django.") and name.endswith(".RawSQL"):
+            return True
         if name.endswith(".SQL") or name == "SQL":
             return name.startswith(("psycopg", "peewee.", "playhouse.")) or name == "SQL"
         return name.startswith("sqlalchemy") and name.endswith(".text")
@@ -180,6 +203,19 @@ class Names:
             if isinstance(made, ast.Name):
                 made = self.value(made) or made
         return isinstance(made, ast.Call) and self.full_name(made.func).startswith("psycopg")
+
+    def is_mogrified(self, node: ast.expr) -> bool:
+        """Whether a cursor's mogrify made it, which is a sink of its own."""
+        if isinstance(node, ast.Name):
+            found = self.values(node)
+            return bool(found) and all(
+                not isinstance(value, ast.Name) and self.is_mogrified(value) for value in found
+            )
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            if node.func.attr == "decode":
+                return self.is_mogrified(node.func.value)
+            return node.func.attr == "mogrify"
+        return False
 
     def builds_query(self, node: ast.expr) -> bool:
         """Whether SQLAlchemy's query builder makes it, as in `select(User).where(..)`."""

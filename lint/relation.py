@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from lint.errors import CannotProve
-from lint.facts import NOTHING, Const, Facts, Term, equality, guarded
+from lint.facts import NEVER, NOTHING, Const, Facts, Term, equality, guarded
 from lint.values import comparable
 
 
@@ -84,6 +84,8 @@ def settle(standings: Standings, facts: Facts) -> dict[int, Standing]:
     settled = {}
     for occurrence, standing in standings.items():
         values, carriers = set(standing.values), set(standing.carriers)
+        if facts.impossible:
+            values.add(NEVER)
         for carrier in standing.carriers:
             values |= facts.values(carrier)
             carriers |= facts.columns(carrier)
@@ -94,7 +96,7 @@ def settle(standings: Standings, facts: Facts) -> dict[int, Standing]:
 def widen(standings: Standings, facts: Facts, fits: Callable[[int], bool]) -> dict[int, Standing]:
     """More carriers that fit, and no values: rows without a partner are kept on both sides."""
     return {
-        number: replace(old, carriers=old.carriers | {new for new in settled.carriers if fits(new)})
+        number: Standing(old.values, old.carriers | {new for new in settled.carriers if fits(new)})
         for number, settled in settle(standings, facts).items()
         for old in (standings[number],)
     }
@@ -103,7 +105,7 @@ def widen(standings: Standings, facts: Facts, fits: Callable[[int], bool]) -> di
 def keep(standings: Standings, kept: Callable[[int], bool]) -> dict[int, Standing]:
     """Drop the carriers that do not survive an operation."""
     return {
-        occurrence: replace(s, carriers=frozenset(c for c in s.carriers if kept(c)))
+        occurrence: Standing(s.values, frozenset(c for c in s.carriers if kept(c)))
         for occurrence, s in standings.items()
     }
 

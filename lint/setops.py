@@ -40,9 +40,9 @@ def carried(output: Output, targets: Sequence[int | None], low: int) -> dict[int
         if isinstance(col.term, int) and target is not None:
             places.setdefault(col.term, set()).add(target)
     return {
-        number: replace(
-            standing,
-            carriers=frozenset(
+        number: Standing(
+            standing.values,
+            frozenset(
                 new
                 for carrier in standing.carriers
                 for new in (*places.get(carrier, ()), *((carrier,) if carrier < low else ()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,10 @@ SKIPPED_FOLDERS = frozenset(
     (".git", ".hg", ".venv", "venv", "node_modules", "__pycache__", ".tox", ".mypy_cache", "build")
 )
 _SUFFIXES = (".sql", ".py")
+
+
+# A comment that means to suppress something; `lint.suppressions` reads it.
+MENTIONS = re.compile(r"\btenure:\s*allow\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +37,8 @@ class Note:
 class Statement:
     """One statement of an input. `opaque` says why its text is not known, if it is not.
 
-    `place` turns offsets of the tokens into a span of the file.
+    `place` turns offsets of the tokens into a span of the file. `normal` stands for the text
+    where the same statement is known again by something else.
     """
 
     path: str
@@ -40,16 +46,21 @@ class Statement:
     span: Span
     place: Callable[[int, int], Span]
     opaque: str = ""
+    normal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """An input that was read: its statements and comments, and its text to show lines of."""
+    """An input that was read: its statements and comments, and its text to show lines of.
+
+    `ran`: a server has run it, so its literals may be values that were bound.
+    """
 
     path: str
     text: str
     statements: tuple[Statement, ...]
     notes: tuple[Note, ...]
+    ran: bool = False
 
 
 def read_text(path: Path) -> str:

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 from sqlglot import exp, parse_one
 from sqlglot.errors import SqlglotError
 
-from lint.block import Block, name_of
+from lint.block import Block
 from lint.catalog import Column, Table, View
 from lint.env import Env
 from lint.errors import CannotProve
 from lint.facts import Const, Facts, Term
 from lint.from_items import base_table, find_relation
+from lint.ledger import Instance
 from lint.lexer import statements
+from lint.nodes import name_of
 from lint.predicates import parts_of_row
 from lint.prepare import prepare
-from lint.relation import Col, Output, Relation, Standing, settle
+from lint.projection import project
+from lint.reader import Reader
+from lint.relation import Col, Entry, Output, Relation, Standing, settle
 from lint.shape import check_shape
-
-if TYPE_CHECKING:
-    from lint.ledger import Instance
-    from lint.query import Reader
 
 Values = frozenset[Const]
 # Column -> the value written, None for one that is not a plain expression.
@@ -57,14 +57,27 @@ def returning(
     clause = node.args.get("returning")
     if clause is not None:
         check_shape(clause)
+        block.relation = _old_and_new(reader, block.relation)
         for part in clause.expressions:
             if not isinstance(part, exp.Star):
                 block.visit(part.this if isinstance(part, exp.Alias) else part)
-        columns, wide = reader.project(block, clause.expressions)
+        columns, wide = project(block, clause.expressions)
     facts = reader.ledger.close(block.relation.facts)
     standings = {**settled, **settle(block.take(), facts)}
     bare = {number: Standing(standing.values) for number, standing in standings.items()}
     return Output(tuple(columns), facts, bare, low, wide)
+
+
+def _old_and_new(reader: Reader, relation: Relation) -> Relation:
+    """The names `old` and `new`: the target's row before and after. Nothing is known of them."""
+    taken = {entry.alias for entry in relation.entries}
+    target = relation.entries[0]  # the target comes first
+    states = tuple(
+        Entry(name, tuple(replace(col, term=reader.ledger.column()) for col in target.columns))
+        for name in ("old", "new")
+        if name not in taken
+    )
+    return replace(relation, entries=(*relation.entries, *states))
 
 
 def assignments(block: Block, table: Table, items: Sequence[exp.Expr]) -> Assignments:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from sqlglot import exp, parse_one
 from sqlglot.errors import SqlglotError
 
+from lint.declared import Sources
 from lint.errors import CannotProve, ConfigError
 from lint.facts import Const
 from lint.lexer import statements
@@ -57,26 +57,12 @@ def cast_family(source: str | None, target: exp.DataType) -> str | None:
     return goal
 
 
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """What stands for the current tenant.
+def source_forms(sources: Sources) -> dict[str, type[exp.Expr]]:
+    """Canonical form of each declared expression -> its node class.
 
-    `expressions` are SQL (`tenure.current_tenant()`, `current_setting('app.tenant_id')::uuid`),
-    `parameters` are names of placeholders (`tenant_id` for `:tenant_id` and `%(tenant_id)s`).
-    All of them are taken to be the same value. `functions` are further functions,
-    `schema.name`, that are known to read no tenant's rows.
+    Raises ConfigError for one that cannot be read.
     """
-
-    expressions: tuple[str, ...] = ("tenure.current_tenant()",)
-    parameters: tuple[str, ...] = ()
-    functions: tuple[str, ...] = ()
-
-    def forms(self) -> dict[str, type[exp.Expr]]:
-        """Canonical form of each expression -> its node class.
-
-        Raises ConfigError for one that cannot be read.
-        """
-        return dict(_source_form(text) for text in self.expressions)
+    return dict(_source_form(text) for text in sources.expressions)
 
 
 # Without a context it may be null: then `IS NOT DISTINCT FROM` it proves nothing.
@@ -110,12 +96,18 @@ class Values:
         if isinstance(node, exp.Parameter):
             return self._parameter(node, parameters)
         if isinstance(node, exp.Literal):
-            kind = "string" if node.is_string else "number"
+            kind = "string" if node.is_string and not _is_integer(node.this) else "number"
             shown = f"'{node.this}'" if node.is_string else str(node.this)
             return Const("parameter", f"{kind}:{node.this}", shown, None, True)
         if isinstance(node, exp.Neg) and isinstance(node.this, exp.Literal):
             return Const("parameter", f"number:-{node.this.this}", f"-{node.this.this}", None, True)
         return _setting(node)
+
+    def argument(self, name: str, number: int) -> Const:
+        """The value of a routine's argument, which its body may also write as `$number`."""
+        if name in self._names:
+            return SOURCE
+        return Const("parameter", f"param:{number}", f"argument {name}")
 
     def _parameter(self, node: exp.Parameter, parameters: Mapping[int, Parameter]) -> Const | None:
         number = node.this
@@ -146,6 +138,11 @@ def _rounds(value: Const) -> bool:
     return value.key.startswith("number:") and not value.key[7:].lstrip("-").isdigit()
 
 
+def _is_integer(text: str) -> bool:
+    """Whether a string is spelled as the number would be: '1' is 1 to a column of numbers."""
+    return text.isascii() and text.isdigit() and (text == "0" or text[0] != "0")
+
+
 def _is_literal(node: exp.Expr | None) -> bool:
     return isinstance(node, exp.Literal | exp.Boolean)
 
@@ -153,8 +150,13 @@ def _is_literal(node: exp.Expr | None) -> bool:
 def _bare(node: exp.Expr) -> exp.Expr:
     """Without parentheses, and out of `(SELECT value)`."""
     while True:
+        if isinstance(node, exp.Paren):
+            node = node.this
+            continue
+        if not isinstance(node, exp.Subquery | exp.Select):
+            return node
         present = {key for key, value in node.args.items() if value}
-        if isinstance(node, exp.Paren) or (isinstance(node, exp.Subquery) and present == {"this"}):
+        if isinstance(node, exp.Subquery) and present == {"this"}:
             node = node.this
         elif (
             isinstance(node, exp.Select)

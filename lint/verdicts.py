@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 SCOPED, UNSCOPED, UNDECIDABLE = "scoped", "unscoped", "undecidable"
 _RANK = {SCOPED: 0, UNDECIDABLE: 1, UNSCOPED: 2}
@@ -14,7 +15,8 @@ class Occurrence:
 
     kind: scoped by a `source`, by a `parameter` (one value that is not declared to be the current
     tenant), or `exempt`; unscoped `open`, `by-key` or `two-tenants`; undecidable `opaque` or
-    `unsupported`.
+    `unsupported`. `value` is what bounds a scoped one: `source`, or the key of a parameter, a
+    setting or a literal (`string:abc`, `number:1`).
     """
 
     table: str
@@ -24,6 +26,7 @@ class Occurrence:
     reason: str
     start: int = 0
     end: int = 0
+    value: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +55,13 @@ def worst(occurrences: tuple[Occurrence, ...]) -> Verdict:
 
 def worse(one: Occurrence, other: Occurrence) -> Occurrence:
     return other if _RANK[other.verdict] > _RANK[one.verdict] else one
+
+
+def together(found: Sequence[Verdict]) -> Verdict:
+    """The verdict of several statements: the worst, with the occurrences of all."""
+    if not found:
+        return Verdict(SCOPED, "none", "there is no statement")
+    chosen = max(found, key=lambda verdict: (_RANK[verdict.verdict], verdict.kind != "none"))
+    if len(found) > 1 and chosen.scoped:
+        chosen = next((verdict for verdict in found if verdict.kind == "parameter"), chosen)
+    return replace(chosen, occurrences=tuple(o for verdict in found for o in verdict.occurrences))

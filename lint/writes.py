@@ -8,22 +8,21 @@ more, so a standing here is its values alone.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
+from lint.block import Block
 from lint.env import Env
 from lint.errors import CannotProve
-from lint.facts import NOTHING
+from lint.facts import NOTHING, Facts, Term
 from lint.from_items import from_clause, item
 from lint.inserts import insert
 from lint.merges import merge
-from lint.relation import Col, Output, Relation, Standing, cross
+from lint.predicates import restrict
+from lint.reader import Reader
+from lint.relation import Col, Output, Relation, Standing, cross, same_family
 from lint.shape import check_shape
-from lint.targets import Assignments, assignments, kept_tenant, returning, target_of
-
-if TYPE_CHECKING:
-    from lint.query import Reader
+from lint.targets import Assignments, assignments, is_default, kept_tenant, returning, target_of
 
 
 def write(reader: Reader, node: exp.Expr, env: Env) -> Output:
@@ -47,25 +46,31 @@ def _update(reader: Reader, node: exp.Update, env: Env, low: int) -> Output:
     block = reader.block(env, low)
     source = from_clause(reader, node.args.get("from_"), (), env)
     block.relation = replace(cross(target, source), low=low)
-    reader.restrict(block, node.args.get("where"))
+    restrict(block, node.args.get("where"))
     written = assignments(block, table, node.expressions)
-    reader.attach(block)
-    reader.assume(block, NOTHING)
+    block.attach()
+    block.assume(NOTHING)
     standings = dict(block.relation.standings)
     kept, why = kept_tenant(block, table, written)
     if kept is not None:
         values = standings[instance.number].values & kept
         instance.lost = instance.lost or ("" if values else why)
         standings[instance.number] = Standing(values)
-    block.relation = _rewritten(reader, block.relation, target, written)
+    block.relation = _rewritten(block, target, written)
     return returning(reader, node, block, low, standings)
 
 
-def _rewritten(
-    reader: Reader, relation: Relation, target: Relation, written: Assignments
-) -> Relation:
+def _rewritten(block: Block, target: Relation, written: Assignments) -> Relation:
     """RETURNING sees the new row: an assigned column is another than the one read before."""
-    new = {col.term: reader.ledger.column() for col in target.visible if col.name in written}
+    relation, facts = block.relation, block.relation.facts
+    new: dict[Term, int] = {}
+    for col in target.visible:
+        if col.name in written:
+            new[col.term] = block.ledger.column()
+            value = written[col.name]
+            typed = None if value is None or is_default(value) else block.typed(value)
+            if typed is not None and same_family(col, Col(None, *typed)):
+                facts = facts.both(Facts((frozenset((new[col.term], typed[0])),)))
 
     def renew(col: Col) -> Col:
         return replace(col, term=new[col.term]) if col.term in new else col
@@ -73,7 +78,7 @@ def _rewritten(
     first, *others = relation.entries  # the target comes first
     first = replace(first, columns=tuple(renew(col) for col in first.columns))
     visible = tuple(renew(col) for col in relation.visible)
-    return replace(relation, entries=(first, *others), visible=visible)
+    return replace(relation, entries=(first, *others), visible=visible, facts=facts)
 
 
 def _delete(reader: Reader, node: exp.Delete, env: Env, low: int) -> Output:
@@ -82,5 +87,5 @@ def _delete(reader: Reader, node: exp.Delete, env: Env, low: int) -> Output:
         relation = cross(relation, item(reader, part, env, None))
     block = reader.block(env, low)
     block.relation = replace(relation, low=low)
-    reader.restrict(block, node.args.get("where"))
+    restrict(block, node.args.get("where"))
     return returning(reader, node, block, low, dict(block.relation.standings))

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from lint.catalog import Catalog
-from lint.codes import CODES, explain
+from api.lint_database import is_url, schema_of, shown, statements_of
+from config.places import cache_folder
+from config.terminal import colours
+from lint.cache import Cache
 from lint.config import Config, find_config, load_config
 from lint.errors import ConfigError, LintError
-from lint.gate import judge
-from lint.output import as_json, as_text
-from lint.prover import Prover
-from lint.python_source import python_source
-from lint.schema import load_schema
-from lint.sources import Source, files, read_text, sql_source
+from lint.formats.text import as_statistics, as_text
+from lint.logs import Log, Ran
+from lint.report import Report
+from lint.run import cores
+from lint.session import BASELINE, Request, Text, run, write_baseline
 
 _EPILOG = """\b
 Example:
@@ -26,6 +29,7 @@ Example:
 \b
 Exit codes: 0 nothing found, 1 findings, 2 wrong usage or failure.
 """
+_FORMATS = ("text", "json", "sarif", "github", "gitlab", "junit")
 
 
 @click.command(
@@ -34,8 +38,25 @@ Exit codes: 0 nothing found, 1 findings, 2 wrong usage or failure.
     short_help="Prove that SQL is restricted to one tenant.",
 )
 @click.argument("paths", nargs=-1, metavar="PATH..")
-@click.option("--schema", metavar="FILE.sql", help="The schema: a pg_dump or other DDL.")
+@click.option(
+    "--schema",
+    metavar="FILE|URL",
+    help="The schema: a pg_dump or other DDL, a catalog file, or a database's URL.",
+)
 @click.option("--catalog", metavar="FILE.json", help="The schema: a catalog file.")
+@click.option(
+    "--from-log",
+    "logs",
+    multiple=True,
+    metavar="FILE",
+    help="Judge what a server ran, by its csvlog or jsonlog; may be repeated.",
+)
+@click.option(
+    "--from-pg-stat-statements",
+    "counted",
+    metavar="URL",
+    help="Judge what a database ran, by its extension pg_stat_statements.",
+)
 @click.option("--config", metavar="FILE", help="pyproject.toml or tenure.toml to use.")
 @click.option(
     "--tenant-column",
@@ -44,25 +65,67 @@ Exit codes: 0 nothing found, 1 findings, 2 wrong usage or failure.
     metavar="NAME",
     help="Name of tenant columns; may be repeated. Overrides the configuration.",
 )
+@click.option("--tenants-table", metavar="NAME", help="The table of tenants.")
+@click.option(
+    "--tenant-value",
+    "tenant_values",
+    multiple=True,
+    metavar="EXPR",
+    help="An SQL expression that stands for the current tenant; may be repeated.",
+)
+@click.option(
+    "--strict-source",
+    is_flag=True,
+    help="Refuse what is bound to a parameter that is not declared to be the current tenant.",
+)
 @click.option(
     "--format",
     "form",
-    type=click.Choice(("text", "json")),
+    type=click.Choice(_FORMATS),
     default="text",
     show_default=True,
     help="How to print the result.",
 )
+@click.option("--output", metavar="FILE", help="Write the result to FILE, and text to the screen.")
 @click.option("--verdicts", is_flag=True, help="Print the verdict of every statement as well.")
+@click.option("--statistics", is_flag=True, help="Print how many findings each code has.")
+@click.option("--baseline", metavar="FILE", help="Findings recorded in FILE do not fail.")
+@click.option("--write-baseline", is_flag=True, help="Record all findings in the baseline.")
+@click.option(
+    "--since", metavar="REV", help="Only statements that changed since a git revision, and after."
+)
+@click.option("--stdin-filename", metavar="NAME", help="What standard input is the text of.")
+@click.option("--force-exclude", is_flag=True, help="Leave out excluded files also when named.")
+@click.option(
+    "--jobs", type=click.IntRange(1), metavar="N", help="Processes to use.  [default: all cores]"
+)
+@click.option("--no-cache", is_flag=True, help="Judge everything afresh, and remember nothing.")
+@click.option("--cache-dir", metavar="FOLDER", help="Where to remember what was judged.")
 @click.option("--explain", "code", metavar="CODE", help="Explain a code and do nothing else.")
 def command(
     *,
     paths: tuple[str, ...],
     schema: str | None,
     catalog: str | None,
+    logs: tuple[str, ...],
+    counted: str | None,
     config: str | None,
     tenant_columns: tuple[str, ...],
+    tenants_table: str | None,
+    tenant_values: tuple[str, ...],
+    strict_source: bool,
     form: str,
+    output: str | None,
     verdicts: bool,
+    statistics: bool,
+    baseline: str | None,
+    write_baseline: bool,
+    since: str | None,
+    stdin_filename: str | None,
+    force_exclude: bool,
+    jobs: int | None,
+    no_cache: bool,
+    cache_dir: str | None,
     code: str | None,
 ) -> None:
     """Prove that the SQL in PATHs is restricted to one tenant.
@@ -71,76 +134,169 @@ def command(
     is not proven scoped is a finding, also where that is only because it cannot be decided.
     """
     if code is not None:
-        page = explain(code)
-        if page is None:
-            raise click.UsageError(f"no code {code}; there are {', '.join(CODES)}")
-        click.echo(page)
+        _explain(code)
         return
-    if not paths:
-        raise click.UsageError("name at least one file or folder, or - for standard input")
-    if schema is not None and catalog is not None:
-        raise click.UsageError("--schema and --catalog exclude one another")
+    elsewhere = "-" in paths or bool(logs) or counted is not None
+    for wrong, why in (
+        (not paths and not elsewhere, "name at least one file or folder, or - for standard input"),
+        (schema is not None and catalog is not None, "--schema and --catalog exclude one another"),
+        (since is not None and write_baseline, "--since looks at a part only; a baseline is whole"),
+        (since is not None and elsewhere, "--since asks git, which knows files only"),
+        (statistics and form != "text", "--statistics is text"),
+        (stdin_filename is not None and "-" not in paths, "--stdin-filename names what - reads"),
+    ):
+        if wrong:
+            raise click.UsageError(why)
     try:
-        settings = _settings(config, schema, catalog, tenant_columns)
-        prover = Prover(_catalog(settings), settings.sources)
-        report = judge(_sources(paths, settings), prover)
+        live = _live_schema(schema)
+        settings = _settings(config, None if live is not None else schema, catalog)
+        settings = _tenancy(settings, tenant_columns, tenants_table, tenant_values)
+        settings = replace(settings, strict_source=settings.strict_source or strict_source)
+        ledger = _baseline(settings, baseline, write=write_baseline)
+        texts = [Text(stdin_filename or "<stdin>", sys.stdin.read())] if "-" in paths else []
+        request = Request(
+            settings,
+            [Path(path) for path in paths if path != "-"],
+            texts,
+            jobs=jobs or cores(),
+            cache=None if no_cache else _cache(cache_dir),
+            whole=verdicts or form == "json",
+            since=since,
+            force_exclude=force_exclude,
+            baseline=ledger if ledger is not None and ledger.exists() else None,
+            schema=live,
+            ran=_ran(logs, counted) if logs or counted is not None else None,
+        )
+        # Syntax trees are many objects that all go soon, and few that go in circles: looking for
+        # those at the usual pace is a tenth of the time. A fork inherits this.
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 100)
+        report = run(request)
+        if write_baseline and ledger is not None:
+            _write(report, ledger, settings)
+            return
+        show = _printer(form, verdicts=verdicts, statistics=statistics)
+        if output is not None:
+            _save(Path(output), show(report, colour=False))
+            form = "text" if form != "text" else ""
+            show = _printer(form, verdicts=verdicts, statistics=statistics)
     except LintError as error:
         raise _Failure(str(error)) from error
-    if not report.texts:
+    if paths and not report.paths and since is None and not force_exclude:
         raise _Failure(f"no .sql or .py file under {', '.join(paths)}")
-    if not report.judged:
+    if not report.counts.statements and since is None:
         # Query builders leave nothing to judge. Said, since a wrong path looks the same.
-        click.echo(f"no SQL in {len(report.texts)} files", err=True)
-    if form == "json":
-        click.echo(as_json(report), nl=False)
-    else:
-        colour = sys.stdout.isatty()
-        click.echo(as_text(report, colour=colour, verdicts=verdicts), nl=False, color=colour)
-    sys.exit(1 if report.findings else 0)
+        click.echo(f"no SQL in {len(report.paths)} files", err=True)
+    if form:
+        colour = form == "text" and colours(sys.stdout)
+        click.echo(show(report, colour=colour), nl=False, color=colour)
+    sys.exit(_exit_code(report))
 
 
 class _Failure(click.ClickException):
     exit_code = 2
 
 
-def _settings(
-    file: str | None, schema: str | None, catalog: str | None, tenant_columns: tuple[str, ...]
-) -> Config:
+def _explain(code: str) -> None:
+    from lint.codes import CODES, explain  # the rules, which a run may not need
+
+    page = explain(code)
+    if page is None:
+        raise click.UsageError(f"no code {code}; there are {', '.join(CODES)}")
+    click.echo(page)
+
+
+def _exit_code(report: Report) -> int:
+    for failure in report.failures:
+        click.echo(f"Error: {failure}", err=True)
+    if report.failures:
+        return 2
+    return 1 if report.findings else 0
+
+
+def _printer(form: str, *, verdicts: bool, statistics: bool) -> Callable[..., str]:
+    """What prints a report: `(report, colour=)`."""
+    if form in ("text", ""):
+        if statistics:
+            return lambda report, colour: as_statistics(report)  # noqa: ARG005 - one signature
+        return lambda report, colour: as_text(report, colour=colour, verdicts=verdicts)
+    from lint.formats.machine import FORMATS  # some describe all rules
+
+    render = FORMATS[form]
+    return lambda report, colour: render(report)  # noqa: ARG005 - one signature
+
+
+def _save(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror or error}") from error
+
+
+def _write(report: Report, file: Path, settings: Config) -> None:
+    if report.failures:
+        raise _Failure(f"{report.failures[0]}; the baseline is left as it is")
+    held, came, went = write_baseline(report, file, settings)
+    click.echo(f"{file}: {held} findings recorded, {came} of them new; {went} went out")
+
+
+def _settings(file: str | None, schema: str | None, catalog: str | None) -> Config:
     found = load_config(Path(file)) if file is not None else find_config(Path.cwd())
     if found is None:
         raise ConfigError(f"{file}: no configuration")
-    if schema is not None or catalog is not None:
-        found = replace(
-            found,
-            schema=Path(schema) if schema is not None else None,
-            catalog=Path(catalog) if catalog is not None else None,
-        )
-    if tenant_columns:
-        found = replace(found, tenancy=replace(found.tenancy, tenant_columns=tenant_columns))
+    if schema is None and catalog is None:
+        return found
+    return replace(
+        found,
+        schema=Path(schema) if schema is not None else None,
+        catalog=Path(catalog) if catalog is not None else None,
+    )
+
+
+def _live_schema(schema: str | None) -> Text | None:
+    """The catalog of the database that `--schema` names, if it does name one."""
+    if schema is None or not is_url(schema):
+        return None
+    return Text(shown(schema), schema_of(schema).to_json())
+
+
+def _ran(logs: tuple[str, ...], counted: str | None) -> Iterator[Ran]:
+    for file in logs:
+        log = Log(Path(file))
+        yield from log.statements()
+        if log.skipped:
+            click.echo(f"{file}: {log.skipped} lines are no log records", err=True)
+    if counted is not None:
+        yield from statements_of(counted)
+
+
+def _tenancy(
+    settings: Config,
+    columns: tuple[str, ...],
+    tenants_table: str | None,
+    values: tuple[str, ...],
+) -> Config:
+    tenancy = settings.tenancy
+    if columns:
+        tenancy = replace(tenancy, tenant_columns=columns, named=True)
+    if tenants_table is not None:
+        tenancy = replace(tenancy, tenants_table=tenants_table)
+    sources = settings.sources
+    if values:
+        sources = replace(sources, expressions=(*sources.expressions, *values))
+    return replace(settings, tenancy=tenancy, sources=sources)
+
+
+def _baseline(settings: Config, file: str | None, *, write: bool) -> Path | None:
+    """The baseline's file, if there is to be one. One that is named must exist, to be read."""
+    found = Path(file) if file is not None else settings.baseline
+    if found is None:
+        return settings.folder / BASELINE if write else None
+    if not write and not found.exists():
+        raise ConfigError(f"{found}: there is no such baseline; --write-baseline makes it")
     return found
 
 
-def _catalog(settings: Config) -> Catalog:
-    if settings.schema is not None and settings.catalog is not None:
-        raise ConfigError("the configuration names a schema and a catalog; one is enough")
-    if settings.catalog is not None:
-        origin = str(settings.catalog)
-        loaded = Catalog.from_json(read_text(settings.catalog), origin=origin)
-    elif settings.schema is not None:
-        loaded = load_schema(read_text(settings.schema), origin=str(settings.schema))
-    else:
-        raise ConfigError("no schema: give --schema or --catalog, or set one in the configuration")
-    path = settings.search_path or loaded.search_path
-    return Catalog(loaded.tables, loaded.views, search_path=path).with_tenancy(settings.tenancy)
-
-
-def _sources(paths: tuple[str, ...], settings: Config) -> list[Source]:
-    found: list[Source] = []
-    named = [Path(path) for path in paths if path != "-"]
-    if "-" in paths:
-        found.append(sql_source("<stdin>", sys.stdin.read()))
-    for file in files(named, settings.excluded):
-        text = read_text(file)
-        made = python_source if file.suffix == ".py" else sql_source
-        found.append(made(str(file), text))
-    return found
+def _cache(folder: str | None) -> Cache | None:
+    where = Path(folder) if folder is not None else cache_folder()
+    return Cache(where / "lint.sqlite3") if where is not None else None

@@ -24,7 +24,10 @@ from .conftest import ROOT, TENURE, clean_environment, free_port, wait_until_rea
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # Their commands are run where their files are made.
-ELSEWHERE = {"docs/lint/README.md": "tests/unit/lint/test_documents.py"}
+ELSEWHERE = {
+    "docs/lint/README.md": "tests/unit/lint/test_documents.py",
+    "docs/lint/ci.md": "tests/unit/lint/test_documents.py",
+}
 MAKE = re.compile(r"make (\w+)$")
 
 

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import random
-import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from lint_grammar import grow
+import pytest
+from lint_constructs import constructs
+from lint_grammar import SOURCE, grow
 from lint_shrink import mutated, shrunk
-from lint_support import prover
+from lint_support import SOURCES, catalog, prover
+from lint_weakened import edits, watch, weaken
 from lint_world import Difference, World
 
 from lint.prover import Prover
 from lint.verdicts import SCOPED, Verdict
 
-_TENANT = re.compile(r" is (?:'?(\d)'?|(the current tenant))$")
 # Of the statements, how many are changed by their tree after they were grown.
 _MUTATED = 0.35
+# Statements to a round trip.
+_BATCH = 48
 
 
 @dataclass
@@ -43,31 +47,40 @@ class Report:
     statements: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
+    constructs: Counter[str] = field(default_factory=Counter)
     finds: list[Find] = field(default_factory=list)
 
     def share(self, name: str) -> float:
         return self.counts[name] / max(1, self.statements)
 
-
-def tenant_of(verdict: Verdict, dataset: int) -> int | None:
-    """The tenant a scoped statement is about; the current one is another in each data set."""
-    for occurrence in verdict.occurrences:
-        match = _TENANT.search(occurrence.reason)
-        if match:
-            return int(match[1]) if match[1] else 1 + dataset % 3
-    return None
+    @property
+    def witnessed(self) -> float:
+        """The share of statements seen to leak, where not all were looked at by their sample."""
+        rest = self.statements - self.counts[SCOPED]
+        return (
+            rest / max(1, self.statements) * self.counts["witnessed"] / max(1, self.counts["asked"])
+        )
 
 
 def leak(world: World, sql: str, verdict: Verdict) -> Difference | None:
     """A data set in which a statement that is called scoped gives two answers."""
-    for dataset in range(world.datasets):
-        tenant = tenant_of(verdict, dataset)
-        if tenant is None:
+    return world.ask([(sql, bound(sql, verdict))])[0].difference
+
+
+def bound(sql: str, verdict: Verdict) -> int | None:
+    """The tenant a scoped statement is bounded to; None if it is the current one."""
+    for occurrence in verdict.occurrences:
+        _, _, literal = (occurrence.value or "").partition(":")
+        if occurrence.value == "source":
             return None
-        found = world.difference(sql, dataset, tenant)
-        if found is not None:
-            return found
-    return None
+        if literal.isdecimal():
+            return int(literal)
+    return meant(sql)
+
+
+def meant(sql: str) -> int | None:
+    """The tenant a statement of the grammar is about, whether or not it keeps to it."""
+    return None if SOURCE in sql else 1
 
 
 def fuzz(
@@ -77,11 +90,11 @@ def fuzz(
     statements: int,
     judge: Prover | None = None,
     stop_at: int = 3,
-    thorough: bool = True,
+    witness: float = 1.0,
 ) -> Report:
-    """Grow, judge and run `statements` statements. Stops early after `stop_at` finds.
+    """Grow statements, and run those that are called scoped; stop after `stop_at` finds.
 
-    Unless `thorough`, finds are not made smaller, and what is not scoped is not run.
+    `witness`: the share of the others that are run, to see whether they leak.
     """
     judge = judge or prover()
     rng = random.Random(seed)
@@ -89,53 +102,151 @@ def fuzz(
     counts = report.counts
     pool: list[str] = []
     while report.statements < statements and len(report.finds) < stop_at:
-        sql = mutated(rng.choice(pool), rng) if pool and rng.random() < _MUTATED else grow(rng)
-        verdict = judge.prove_text(sql)
-        report.statements += 1
-        counts[verdict.verdict] += 1
-        world.seen.clear()
-        if verdict.verdict == SCOPED:
-            if _holds(world, judge, sql, verdict, report, shrink=thorough):
+        size = min(_BATCH, statements - report.statements)
+        grown = [
+            mutated(rng.choice(pool), rng) if pool and rng.random() < _MUTATED else grow(rng)
+            for _ in range(size)
+        ]
+        judged = [(sql, judge.prove_text(sql)) for sql in grown]
+        report.statements += size
+        asked: list[tuple[str, Verdict, int | None]] = []
+        for sql, verdict in judged:
+            counts[verdict.verdict] += 1
+            report.constructs.update(constructs(sql))
+            if verdict.verdict != SCOPED:
+                asked += [(sql, verdict, meant(sql))] if rng.random() < witness else []
+            else:
+                asked.append((sql, verdict, bound(sql, verdict)))
+        told = world.ask([(sql, tenant) for sql, _, tenant in asked])
+        for (sql, verdict, _), answer in zip(asked, told, strict=True):
+            if verdict.verdict != SCOPED:
+                counts["asked"] += 1
+                counts["witnessed"] += answer.difference is not None
+                counts[f"witnessed {verdict.verdict}"] += answer.difference is not None
+            elif answer.difference is not None:
+                smallest = _smallest(world, judge, sql)
+                report.finds.append(Find(sql, smallest, verdict.reason, answer.difference))
+            else:
+                counts["scoped and answered"] += answer.answered
+                counts["scoped, answered with rows or changes"] += answer.telling
+                report.errors.update(set(answer.errors))
                 # Only what has an answer is worth changing.
-                pool = [*pool[-400:], sql]
-        elif thorough and _witnessed(world, sql):
-            counts["witnessed"] += 1
-            counts[f"witnessed {verdict.verdict}"] += 1
+                pool = [*pool[-400:], sql] if answer.answered else pool
     counts["several answers"] += world.unstable
     counts["runs"] += world.runs
     world.unstable = world.runs = 0
     return report
 
 
-def _witnessed(world: World, sql: str) -> bool:
-    """Whether a statement that is not called scoped is seen to leak, to one tenant or another."""
-    return any(
-        world.difference(sql, dataset, 1 + dataset % 3) is not None
-        for dataset in range(world.datasets)
-    )
-
-
-def _holds(
-    world: World, judge: Prover, sql: str, verdict: Verdict, report: Report, *, shrink: bool
-) -> bool:
-    """Whether the statement has answers, and under security the same ones."""
-    if tenant_of(verdict, 0) is None:
-        report.counts["scoped without a tenant's table"] += 1
-        return False
-    found = leak(world, sql, verdict)
-    if found is None:
-        errors = {error for outcome in world.seen if (error := outcome.error)}
-        answered = any(not outcome.error for outcome in world.seen)
-        telling = any(outcome.rows or outcome.changed for outcome in world.seen)
-        report.counts["scoped and answered"] += answered
-        report.counts["scoped, answered with rows or changes"] += telling
-        report.errors.update(errors)
-        return answered
-
+def _smallest(world: World, judge: Prover, sql: str) -> str:
     def leaks(candidate: str) -> bool:
         again = judge.prove_text(candidate)
         return again.verdict == SCOPED and leak(world, candidate, again) is not None
 
-    smallest = shrunk(sql, leaks) if shrink else sql
-    report.finds.append(Find(sql, smallest, verdict.reason, found))
-    return False
+    return shrunk(sql, leaks)
+
+
+class Corpus:
+    """Statements that the prover, as it is, does not call scoped; grown as far as asked for.
+
+    With each, the places of the table of faults that its proof comes past: a fault elsewhere
+    changes nothing.
+    """
+
+    def __init__(self, seed: str) -> None:
+        self.grown = 0
+        self._rng = random.Random(seed)
+        self._judge = prover()
+        self._pool: list[str] = []
+        self._parts: list[list[tuple[str, frozenset[str]]]] = []
+
+    def parts(self) -> Iterator[tuple[int, list[tuple[str, frozenset[str]]]]]:
+        """Without end: how many statements were grown so far, and what is new of them."""
+        index = 0
+        while True:
+            if index == len(self._parts):
+                self._grow()
+            yield (index + 1) * _BATCH, self._parts[index]
+            index += 1
+
+    def _grow(self) -> None:
+        called: set[str] = set()
+        with pytest.MonkeyPatch.context() as patch:
+            watch(patch, called)
+            self._parts.append(self._grown(called))
+
+    def _grown(self, called: set[str]) -> list[tuple[str, frozenset[str]]]:
+        part = []
+        for _ in range(_BATCH):
+            called.clear()
+            old = self._pool and self._rng.random() < _MUTATED
+            sql = mutated(self._rng.choice(self._pool), self._rng) if old else grow(self._rng)
+            verdict = self._judge.prove_text(sql)
+            if verdict.verdict != SCOPED:
+                part.append((sql, frozenset(called)))
+            else:
+                self._pool = [*self._pool[-400:], sql]
+        return part
+
+
+def noticed(world: World, corpus: Corpus, fault: str, *, within: int) -> tuple[int, Find | None]:
+    """Run what only the prover with a fault calls scoped, until a statement tells; how many
+    statements it took."""
+    places = {edit.place for edit in edits(fault)}
+    for grown, part in corpus.parts():
+        with pytest.MonkeyPatch.context() as patch:
+            weaken(patch, fault)
+            judge = Prover(catalog(), SOURCES)
+            judged = [(sql, judge.prove_text(sql)) for sql, past in part if past & places]
+        new = [(sql, bound(sql, verdict), verdict) for sql, verdict in judged if verdict.scoped]
+        told = world.ask([(sql, tenant) for sql, tenant, _ in new]) if new else []
+        for (sql, _, verdict), answer in zip(new, told, strict=True):
+            if answer.difference is not None:
+                return grown, Find(sql, sql, verdict.reason, answer.difference)
+        if grown >= within:
+            return grown, None
+    raise AssertionError("a corpus has no end")
+
+
+@dataclass
+class Precision:
+    """Of statements that no data set refutes, how many are called scoped. `shy` are the others.
+
+    `empty` are not among them: statements that gave no row and changed none in any data set.
+    """
+
+    statements: int
+    scoped: int
+    refuted: int
+    empty: int
+    shy: list[tuple[str, Verdict]]
+
+    @property
+    def share(self) -> float:
+        return self.scoped / max(1, self.scoped + len(self.shy))
+
+
+def precision(world: World, *, seed: str, statements: int, datasets: int = 150) -> Precision:
+    """Look for a witness against every statement that is not called scoped."""
+    rng = random.Random(seed)
+    judge = prover()
+    judged = [(sql, judge.prove_text(sql)) for sql in (grow(rng) for _ in range(statements))]
+    scoped = [sql for sql, verdict in judged if verdict.scoped]
+    open_ = [(sql, verdict) for sql, verdict in judged if not verdict.scoped]
+    waiting, telling = open_, set()
+    for number in range(-(-datasets // world.datasets)):
+        world.fill(f"{seed} {number}")
+        left = []
+        for at in range(0, len(waiting), _BATCH):
+            part = waiting[at : at + _BATCH]
+            told = world.ask([(sql, meant(sql)) for sql, _ in part])
+            for (sql, verdict), answer in zip(part, told, strict=True):
+                if answer.telling:
+                    telling.add(sql)
+                if answer.difference is None:
+                    left.append((sql, verdict))
+        waiting = left
+    shy = [(sql, verdict) for sql, verdict in waiting if sql in telling]
+    return Precision(
+        statements, len(scoped), len(open_) - len(waiting), len(waiting) - len(shy), shy
+    )

@@ -1,111 +1,104 @@
-"""Rules of the prover, taken away one at a time: a fuzz that is worth its time sees each."""
+"""Rules of the prover, taken away or weakened one at a time: the fuzz has to see each.
+
+A fault is a change of a function's text, so that the table reads as what a careless hand might
+have written. Where a fault is found, the statement that tells is the reason for the rule.
+"""
 
 from __future__ import annotations
 
+import inspect
+import sys
+import textwrap
 from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import pytest
-from sqlglot import exp
+from lint_faults import FAULTS
 
-import lint.from_items
-import lint.inserts
-import lint.merges
-import lint.predicates
-import lint.setops
-import lint.writes
-from lint.query import Reader
-from lint.relation import join
+from lint.facts import Rule
+from lint.relation import Standing, settle
+from lint.values import SOURCE
 
 Patch = pytest.MonkeyPatch
+# What a changed text may name, imported by its module or not.
+_LENT = {"Rule": Rule, "SOURCE": SOURCE, "Standing": Standing, "settle": settle}
+_ANNOTATIONS = 0x1000000  # __future__.annotations, as compile() wants it
 
 
-def _left_join_as_inner(patch: Patch) -> None:
-    patch.setattr(lint.from_items, "join", _joined({"LEFT": ""}))
+@dataclass(frozen=True)
+class Edit:
+    """In the function `place` (`module.function` or `module.Class.method`) `old`, which stands
+    there once, becomes `new`."""
+
+    place: str
+    old: str
+    new: str
 
 
-def _full_join_as_left(patch: Patch) -> None:
-    patch.setattr(lint.from_items, "join", _joined({"FULL": "LEFT"}))
+def edits(name: str) -> list[Edit]:
+    """The edits of a fault of the table."""
+    found = FAULTS[name]
+    parts = [found] if isinstance(found[0], str) else list(found)
+    return [Edit(*part) for part in parts]
 
 
-def _joined(sides: dict[str, str]) -> Callable[..., Any]:
-    def other(*args: Any, side: str, **rest: Any) -> Any:
-        return join(*args, side=sides.get(side, side), **rest)
-
-    return other
-
-
-def _or_as_and(patch: Patch) -> None:
-    patch.setattr(lint.predicates, "_either", lambda block, left, right: left.both(right))
+def weaken(patch: Patch, name: str) -> None:
+    """Put a fault into the running prover. Raises ValueError if the text is not there once."""
+    for edit in edits(name):
+        _apply(patch, edit)
 
 
-def _not_false_as_true(patch: Patch) -> None:
-    patch.setattr(lint.predicates, "_decided", lambda block, node: True)
+def _apply(patch: Patch, edit: Edit) -> None:
+    module, owner, name = _found(edit.place)
+    original = inspect.getattr_static(owner, name)
+    source = textwrap.dedent(inspect.getsource(original))
+    if source.count(edit.old) != 1:
+        raise ValueError(f"{edit.place} has {edit.old!r} {source.count(edit.old)} times, not once")
+    changed = source.replace(edit.old, edit.new)
+    code = compile(changed, f"<weakened {edit.place}>", "exec", flags=_ANNOTATIONS)
+    for lent, value in _LENT.items():
+        if lent not in module.__dict__:
+            patch.setattr(module, lent, value, raising=False)
+    names: dict[str, Any] = {}
+    exec(code, module.__dict__, names)
+    _put(patch, edit.place, names[name])
 
 
-def _all_as_any(patch: Patch) -> None:
-    rule = lint.predicates._equal
-
-    def equal(block: Any, node: exp.EQ) -> Any:
-        if isinstance(node.expression, exp.All):
-            return lint.predicates._equal_any(block, node.this, node.expression)
-        return rule(block, node)
-
-    patch.setattr(lint.predicates, "_equal", equal)
+def watch(patch: Patch, called: set[str]) -> None:
+    """Note in `called` the places of the table that are come past."""
+    for place in sorted({edit.place for fault in FAULTS for edit in edits(fault)}):
+        _, owner, name = _found(place)
+        _put(patch, place, _noting(inspect.getattr_static(owner, name), place, called))
 
 
-def _limit_keeps_carriers(patch: Patch) -> None:
-    patch.setattr(Reader, "_cut", lambda self, output, node: output)
+def _noting(original: Callable[..., Any], place: str, called: set[str]) -> Callable[..., Any]:
+    def noting(*args: Any, **rest: Any) -> Any:
+        called.add(place)
+        return original(*args, **rest)
+
+    return noting
 
 
-def _windows_are_not_looked_at(patch: Patch) -> None:
-    patch.setattr(Reader, "_windows", lambda self, block, node: None)
+def _found(place: str) -> tuple[Any, Any, str]:
+    """The module, the module or class that holds the function, and its name there."""
+    module_name, *rest = place.split(".")
+    module = import_module(f"lint.{module_name}")
+    owner: Any = module
+    for part in rest[:-1]:
+        owner = getattr(owner, part)
+    return module, owner, rest[-1]
 
 
-def _distinct_on_is_not_looked_at(patch: Patch) -> None:
-    patch.setattr(Reader, "_distinct_on", lambda self, block, node: None)
-
-
-def _grouping_keeps_all(patch: Patch) -> None:
-    patch.setattr(Reader, "_group", lambda self, block, node: None)
-
-
-def _union_as_intersection(patch: Patch) -> None:
-    rule = lint.setops.combine
-    patch.setattr(
-        "lint.query.combine",
-        lambda ledger, kind, *rest: rule(ledger, "INTERSECT" if kind == "UNION" else kind, *rest),
-    )
-
-
-def _the_tenant_may_be_assigned(patch: Patch) -> None:
-    for module in (lint.writes, lint.inserts, lint.merges):
-        patch.setattr(module, "kept_tenant", lambda block, table, written: (None, ""))
-
-
-def _any_arbiter_will_do(patch: Patch) -> None:
-    patch.setattr(lint.inserts, "_arbiter", lambda conflict, table: [table.tenant_column])
-
-
-def _not_distinct_as_equal(patch: Patch) -> None:
-    patch.setattr(lint.predicates, "_never_null", lambda block, term: True)
-
-
-WEAKENED: dict[str, Callable[[Patch], None]] = {
-    rule.__name__.strip("_").replace("_", " "): rule
-    for rule in (
-        _left_join_as_inner,
-        _full_join_as_left,
-        _or_as_and,
-        _not_false_as_true,
-        _all_as_any,
-        _limit_keeps_carriers,
-        _windows_are_not_looked_at,
-        _distinct_on_is_not_looked_at,
-        _grouping_keeps_all,
-        _union_as_intersection,
-        _the_tenant_may_be_assigned,
-        _any_arbiter_will_do,
-        _not_distinct_as_equal,
-    )
-}
+def _put(patch: Patch, place: str, made: Callable[..., Any]) -> None:
+    module, owner, name = _found(place)
+    original = inspect.getattr_static(owner, name)
+    patch.setattr(owner, name, made)
+    if owner is not module:
+        return
+    # Others have imported it by name.
+    for other in [m for n, m in sys.modules.items() if n.startswith("lint.")]:
+        for known, value in list(vars(other).items()):
+            if value is original:
+                patch.setattr(other, known, made)

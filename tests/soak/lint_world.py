@@ -7,8 +7,9 @@ tenants. `scoped` claims that a statement's result and effect are the same in bo
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,17 @@ from psycopg2 import errorcodes
 from sqlglot import exp
 
 SCHEMA = Path(__file__).parents[1] / "unit" / "lint" / "cases" / "schema.sql"
-TABLES = ("orgs", "t", "s", "g", "gt", "n", "items", "c")
-TENANTS = (1, 2, 3)
+ORACLE = Path(__file__).with_name("lint_oracle.sql")
+TABLES = ("orgs", "t", "s", "g", "gt", "n", "items", "c", "k")
+# The tenants beside 1, which statements name. 10 looks like it to a cast that cuts.
+_OTHERS = (0, 2, 2, 3, 4, 10, 10)
+
+
+def tenant_in(dataset: int) -> int:
+    """The tenant a statement of the current one is run for."""
+    return (1, 2, 10)[dataset % 3]
+
+
 _POLICIES = {
     "orgs": "id = current_setting('app.org')::int",
     "items": "EXISTS (SELECT 1 FROM g WHERE g.id = items.gid)",
@@ -68,6 +78,16 @@ class Difference:
         return "\n".join(lines)
 
 
+@dataclass(frozen=True)
+class Told:
+    """What the data sets say of a statement. `errors` are SQLSTATEs under security."""
+
+    difference: Difference | None = None
+    answered: bool = False
+    telling: bool = False
+    errors: tuple[str, ...] = ()
+
+
 @contextmanager
 def open_world(cluster: Any, *, seed: str, datasets: int = 6) -> Iterator[World]:
     """A world in a database of its own."""
@@ -84,11 +104,10 @@ def open_world(cluster: Any, *, seed: str, datasets: int = 6) -> Iterator[World]
 
 
 class World:
-    """One database's data sets. `seen` collects outcomes; the caller clears it."""
+    """One database's data sets."""
 
     def __init__(self, url: str, *, seed: str, datasets: int) -> None:
         self.datasets = datasets
-        self.seen: list[Outcome] = []
         self.runs = 0
         self.unstable = 0
         self._kept: dict[str, Any] = {}
@@ -110,25 +129,46 @@ class World:
         run("CREATE FUNCTION tenure.current_tenant() RETURNS int LANGUAGE sql STABLE"
             " AS $$ SELECT current_setting('app.org')::int $$")  # fmt: skip
         run(f'GRANT USAGE ON SCHEMA tenure TO "{self._role}"')
+        run(ORACLE.read_text())
+        # Planning is what takes the time: as little of it as can be.
+        for setting in ("jit = off", "join_collapse_limit = 1", "from_collapse_limit = 1",
+                        "max_parallel_workers_per_gather = 0"):  # fmt: skip
+            run(f"SET {setting}")
         tables = [
             part
             for part in SCHEMA.read_text().split(";\n")
             if part.partition("CREATE TABLE ")[2].partition(" ")[0] in TABLES
         ]
         assert len(tables) == len(TABLES), "the schema of the case table has changed"
+        views = [
+            part.replace("public.", "").replace(" AS", " WITH (security_invoker) AS", 1)
+            for part in SCHEMA.read_text().split(";\n")
+            if part.lstrip().startswith("CREATE VIEW")
+        ]
         for number in range(self.datasets):
-            rows = _rows(random.Random(f"{seed}/{number}"))
-            for name, ordered in ((f"d{number}", rows), (f"r{number}", rows[::-1])):
+            for name in (f"d{number}", f"r{number}"):
                 run(f"CREATE SCHEMA {name}; SET search_path = {name}; {'; '.join(tables)}")
-                for table in TABLES:  # the order keeps foreign keys
-                    for values in (values for of, values in ordered if of == table):
-                        run(f"INSERT INTO {table} VALUES ({', '.join(values)})")
+                for table in TABLES:
                     condition = _POLICIES.get(table, "org = current_setting('app.org')::int")
                     run(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;"
                         f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY;"
                         f"CREATE POLICY p ON {table} USING ({condition})")  # fmt: skip
+                run("; ".join(views))
                 run(f'GRANT USAGE ON SCHEMA {name} TO "{self._role}";'
                     f' GRANT ALL ON ALL TABLES IN SCHEMA {name} TO "{self._role}"')  # fmt: skip
+        self.fill(seed)
+
+    def fill(self, seed: str) -> None:
+        """Put other rows into every data set; the r-schemas get them in another order."""
+        self._kept.clear()
+        for number in range(self.datasets):
+            rows = _rows(random.Random(f"{seed}/{number}"), tenant_in(number), 1 + number % 2)
+            for name, ordered in ((f"d{number}", rows), (f"r{number}", rows[::-1])):
+                parts = [f"SET search_path = {name}", f"TRUNCATE {', '.join(TABLES)}"]
+                for table in TABLES:  # the order keeps foreign keys
+                    listed = ", ".join(f"({', '.join(v)})" for of, v in ordered if of == table)
+                    parts += [f"INSERT INTO {table} VALUES {listed}"] if listed else []
+                self._cursor.execute("; ".join(parts))
 
     # -- running -----------------------------------------------------------------------------
 
@@ -157,10 +197,10 @@ class World:
                 rows = (
                     Counter(map(repr, self._cursor.fetchall()))
                     if self._cursor.description
-                    else None
+                    else Counter({"rows changed": self._cursor.rowcount})
                 )
                 tables = None
-                if any(word in sql for word in ("INSERT ", "UPDATE ", "DELETE ", "MERGE ")):
+                if any(word in sql for word in _WRITES):
                     self._cursor.execute(f"RESET ROLE; {_DUMP}")
                     tables = Counter(self._cursor.fetchall())
             except psycopg2.Error as error:
@@ -173,23 +213,71 @@ class World:
             self._kept[schema] = Counter(self._cursor.fetchall())
         return self._kept[schema]
 
+    def ask(self, asked: Sequence[tuple[str, int | None]]) -> list[Told]:
+        """What the data sets say of each statement for its tenant (None: the data set's own)."""
+        told = [Told() for _ in asked]
+        waiting = [(index, 0) for index in range(len(asked))]
+        while waiting:
+            again: list[tuple[int, int]] = []
+            answers = self._compare([(*asked[index], since) for index, since in waiting])
+            for (index, _), (dataset, answered, telling, errors, runs) in zip(
+                waiting, answers, strict=True
+            ):
+                known = told[index]
+                self.runs += runs
+                difference = None
+                if dataset is not None:
+                    tenant = asked[index][1]
+                    difference = self.difference(
+                        asked[index][0], dataset, tenant_in(dataset) if tenant is None else tenant
+                    )
+                    if difference is None and dataset + 1 < self.datasets:
+                        again.append((index, dataset + 1))
+                told[index] = Told(
+                    difference,
+                    known.answered or answered,
+                    known.telling or telling,
+                    (*known.errors, *errors),
+                )
+            waiting = again
+        return told
+
+    def _compare(self, asked: Sequence[tuple[str, int | None, int]]) -> list[Any]:
+        """One round trip for all of them; what takes too long is asked alone."""
+        statements, tenants, since = (list(part) for part in zip(*asked, strict=True))
+        limit = 5 if len(asked) > 1 else 1
+        try:
+            self._cursor.execute(
+                f"BEGIN; SET LOCAL statement_timeout = '{limit}s';"
+                " SELECT * FROM fuzz.compare(%s, %s, %s::int[], %s, %s, %s)",
+                (statements, [shape(sql) for sql in statements], tenants, since,
+                 self.datasets - 1, self._role),
+            )  # fmt: skip
+            return list(self._cursor.fetchall())
+        except psycopg2.Error as error:
+            if len(asked) == 1:
+                return [(None, False, False, [error.pgcode or "?"], 0)]
+        finally:
+            self._cursor.execute("ROLLBACK")
+        half = len(asked) // 2
+        return self._compare(asked[:half]) + self._compare(asked[half:])
+
     def difference(self, sql: str, dataset: int, tenant: int) -> Difference | None:
         """How the two runs differ, if they do and each of them has one answer only."""
         schema = f"d{dataset}"
         free = self.run(sql, schema, tenant, restricted=False)
         restricted = self.run(sql, schema, tenant, restricted=True)
-        self.seen += [restricted]
         if free == restricted:
             return None
         # A constraint speaks of rows that are written. Other errors depend on what is looked at
         # first: a condition that fails for a row of another tenant may or may not be asked.
         written = {None, errorcodes.INSUFFICIENT_PRIVILEGE, errorcodes.UNIQUE_VIOLATION,
-                   errorcodes.FOREIGN_KEY_VIOLATION}  # fmt: skip
+                   errorcodes.FOREIGN_KEY_VIOLATION, errorcodes.NOT_NULL_VIOLATION}  # fmt: skip
         if not {free.error, restricted.error} <= written:
             return None
         # A key is free only once its row is gone: the order of the rows decides, not the tenant.
         late = errorcodes.UNIQUE_VIOLATION in (free.error, restricted.error) and (
-            "MERGE " in sql or sum(word in sql for word in ("INSERT ", "UPDATE ", "DELETE ")) > 1
+            "MERGE " in sql or sum(word in sql for word in _WRITES[:3]) > 1
         )
         if late or not self._stable(sql, dataset, tenant, restricted, free):
             self.unstable += 1
@@ -214,6 +302,25 @@ class World:
             for plan in ("", *_PLANS)
             for limited, expected in ((True, restricted), (False, free))
         )
+
+
+_WRITES = ("INSERT ", "UPDATE ", "DELETE ", "MERGE ")
+_WORD = re.compile(r"'[^']*'|[()]|\b[A-Z]+\b")
+
+
+def shape(sql: str) -> str:
+    """How the oracle has to run a statement: `read`, `rows` (it writes, and returns rows) or
+    `write`."""
+    if not any(word in sql for word in _WRITES):
+        return "read"
+    depth, first = 0, ""
+    for found in _WORD.findall(sql):
+        depth += {"(": 1, ")": -1}.get(found, 0)
+        if depth == 0 and not first and f"{found} " in (*_WRITES, "SELECT ", "VALUES "):
+            first = found
+        if depth == 0 and (first == "SELECT" or found == "RETURNING"):
+            return "rows"
+    return "write"
 
 
 def matches(sql: str) -> list[str]:
@@ -257,35 +364,44 @@ def matches(sql: str) -> list[str]:
     return found
 
 
-def _rows(rng: random.Random) -> list[tuple[str, list[str]]]:
-    """The rows of a data set: (table, values), parents first."""
+def _rows(rng: random.Random, current: int, size: int) -> list[tuple[str, list[str]]]:
+    """The rows of a data set: (table, values), parents first. `size` multiplies them."""
     found: list[tuple[str, list[str]]] = []
+    tenants = list(dict.fromkeys((1, current, *rng.sample(_OTHERS, 3))))[:3]
+    rng.shuffle(tenants)
 
     def small(*, null: float = 0.25) -> str:
-        return "NULL" if rng.random() < null else str(rng.choice((1, 1, 2, 2, 3, 4)))
+        return "NULL" if rng.random() < null else str(rng.choice((0, 1, 1, 1, 2, 2, 3, 4, 10)))
+
+    def some(below: int, counts: tuple[int, ...]) -> list[int]:
+        return rng.sample(range(below), min(below, size * rng.choice(counts)))
 
     def add(table: str, *values: object) -> None:
         found.append((table, [str(value) for value in values]))
 
     parents: list[tuple[int, int]] = []
-    for number, tenant in enumerate(TENANTS):
+    for number, tenant in enumerate(tenants):
         add("orgs", tenant, f"'{'abc'[number]}'")
-    for tenant in TENANTS:
-        for row in rng.sample(range(1, 6), rng.choice((2, 3, 4))):
+    for tenant in tenants:
+        for row in some(7, (0, 2, 3, 4)):
             add("t", tenant, row, small(), small(), small())
-        for row in rng.sample(range(1, 5), rng.choice((1, 2, 3))):
+        for row in some(6, (0, 1, 2, 3)):
             add("s", tenant, row, small(), rng.choice(("true", "false", "NULL")))
-        for row in rng.sample(range(1, 5), rng.choice((0, 1, 2))):
+        for row in some(6, (0, 1, 2)):
             add("c", tenant, row, small())
-    for row in rng.sample(range(1, 7), 5):
-        parents.append((row, rng.choice(TENANTS)))
+    for row in some(8, (5,)):
+        parents.append((row, rng.choice(tenants)))
         add("g", row, parents[-1][1], small())
-    for tenant in TENANTS:
+    for tenant in tenants:
         own = [str(row) for row, of in parents if of == tenant]
-        for row in rng.sample(range(1, 5), rng.choice((1, 2, 3))):
+        for row in some(6, (0, 1, 2, 3)):
             add("gt", tenant, row, rng.choice([*own, *own, "NULL"]))
-    for _ in range(rng.choice((5, 7))):
-        add("n", rng.choice(("1", "1", "2", "3", "NULL")), small(), small())
-    for row in range(1, 7):
+    for _ in range(size * rng.choice((5, 7))):
+        add("n", rng.choice((*tenants, 1, "NULL")), small(), small())
+    for row in range(size * rng.choice((3, 5))):
+        # A key with a null in it is not checked: the row may name any parent, or none.
+        gid, of = rng.choice(parents)
+        add("k", rng.choice((of, of, "NULL")), rng.choice((row, row, "NULL")), gid)
+    for row in range(0, 7):
         add("items", row, rng.choice([*(str(row) for row, _ in parents), "NULL"]))
     return found

@@ -8,9 +8,9 @@ from functools import cache
 from pathlib import Path
 
 from lint.catalog import Catalog, Tenancy
+from lint.declared import Sources
 from lint.prover import Prover
 from lint.schema import load_schema
-from lint.values import Sources
 
 CASES = Path(__file__).parent / "cases"
 _HEAD = re.compile(r"-- (scoped|unscoped|undecidable)(?: ([a-z-]+))?: (.+)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from lint_support import Case, cases, prover
 
-_ALL = [*cases("table.sql"), *cases("hostile.sql")]
+_ALL = [*cases("table.sql"), *cases("hostile.sql"), *cases("near_misses.sql")]
 
 
 @pytest.mark.parametrize("case", _ALL, ids=lambda case: case.title)

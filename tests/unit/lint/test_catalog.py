@@ -168,6 +168,30 @@ def test_a_wrong_catalog_file_is_named(document: str) -> None:
         Catalog.from_json(document, origin="catalog.json")
 
 
+def test_of_several_parents_the_one_that_every_row_has_is_taken() -> None:
+    text = """
+        CREATE TABLE g (tenant_id int NOT NULL, id int PRIMARY KEY);
+        CREATE TABLE version (id int PRIMARY KEY, g_id int NOT NULL REFERENCES g,
+            failed_id int REFERENCES g, last_id int REFERENCES g);
+        CREATE TABLE both (a int NOT NULL REFERENCES g, b int NOT NULL REFERENCES g);
+        CREATE TABLE late (first_id int REFERENCES g, version_id int NOT NULL REFERENCES version);
+    """
+    completed = load_schema(text).with_tenancy(Tenancy())
+    found = {table.name.name: table.parent for table in completed.tables}
+    assert found["version"] is not None
+    assert found["version"].columns == ("g_id",)
+    assert found["late"] is not None
+    assert found["late"].columns == ("version_id",)
+    assert found["both"] is None
+
+
+def test_a_tenant_column_that_is_named_and_nowhere_is_a_mistake() -> None:
+    schema = load_schema("CREATE TABLE a (org int)")
+    with pytest.raises(CatalogError, match="no table has a column ogr"):
+        schema.with_tenancy(Tenancy(tenant_columns=("org", "ogr"), named=True))
+    schema.with_tenancy(Tenancy(tenant_columns=("org", "ogr")))
+
+
 def test_the_parent_is_found_by_the_one_foreign_key() -> None:
     text = (
         "CREATE TABLE g (id int PRIMARY KEY, tenant_id int NOT NULL);"
@@ -210,3 +234,10 @@ def test_a_name_in_two_schemas_needs_a_search_path() -> None:
     assert found is tables[1]
     with pytest.raises(CatalogError):
         Catalog(tables, [View(Name("x", "a"), "SELECT 1")])
+
+
+def test_what_gexec_runs_is_passed_over_unless_it_may_define_a_relation() -> None:
+    made = "SELECT 'CREATE DATABASE shop' WHERE true \\gexec\nCREATE TABLE a (x int);"
+    assert [table.name.name for table in load_schema(made).tables] == ["a"]
+    with pytest.raises(CatalogError, match="gexec"):
+        load_schema("SELECT format('CREATE TABLE %I ()', n) FROM x \\gexec")

@@ -11,8 +11,9 @@ from lint_support import prover
 from lint.codes import CODE_OF_KIND, CODES, explain
 from lint.config import Config, find_config, load_config
 from lint.errors import ConfigError
+from lint.formats.json import as_json
+from lint.formats.text import as_text
 from lint.gate import Report, judge
-from lint.output import as_json, as_text
 from lint.python_source import python_source
 from lint.sources import sql_source
 
@@ -203,8 +204,14 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         ("[lint]\ntenant_columns = 'org'", "tenant_columns"),
         ("[lint.exempt]\ncountry = ' '", "exempt.country"),
         ("[lint.exclude]\nold = 1", "exclude"),
-        ("[lint]\nsources = ['a =']", "a ="),
-        ("[lint]\nsources = ['tenant_id']", "tenant_id"),
+        ("[lint]\nstrict_source = 'yes'", "strict_source"),
+        ("[lint.suppress]\npath = 'a'", "suppress"),
+        ("[[lint.suppress]]\npath = 'a'\ncodes = ['TS001']", "reason"),
+        ("[[lint.suppress]]\npath = 'a'\nreason = 'so'", "codes"),
+        ("[[lint.suppress]]\npath = 'a'\ncodes = ['TS999']\nreason = 'so'", "TS999"),
+        ("[[lint.suppress]]\npath = 'a'\ncodes = ['TS011']\nreason = 'so'", "TS011"),
+        ("[[lint.suppress]]\nfile = 'a'", "file"),
+        ("[[lint.suppress]]\npath = 'a'\ncodes = ['TS001']\nreason = 'b'\nexpires = 1", "date"),
         ("[lint\n", "TOML"),
         ("[other]\n", "lint"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from lint_support import prover
 
 from lint.errors import CannotProve
 from lint.lexer import HOLE, RawStatement, statements
@@ -108,3 +109,51 @@ def test_positions_lead_back_to_the_text() -> None:
     prepared = prepare(cut(text)[0].tokens)
     start, end = prepared.span(prepared.sql.index("invoice"))
     assert text[start:end] == "invoice"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "value"),
+    [
+        ("a = @tenant", "param", "tenant"),
+        ("a >= %(3_days_ago)s", "param", "3_days_ago"),
+        ("(@tenant)", "param", "tenant"),
+        ("a = sqlc.arg(tenant)", "param", "tenant"),
+        ("a = sqlc.narg('tenant')", "param", "tenant"),
+        ("a IN (sqlc.slice(tenants))", "params", "tenants"),
+        ("a = {{ tenant }}", "hole", "{{ tenant }}"),
+        ("{% if a; %} b", "hole", "{% if a; %}"),
+        ("a = '{{ tenant }}'", "hole", "'{{ tenant }}'"),
+        ("a = '{{1,2},{3,4}}'", "string", "{{1,2},{3,4}}"),
+        ("a=@tenant", "bad", "=@"),
+    ],
+)
+def test_dialects_of_placeholders(text: str, kind: str, value: str) -> None:
+    (raw,) = statements(text)
+    found = {(token.kind, token.text if kind == "hole" else token.value) for token in raw.tokens}
+    assert (kind, value) in found
+
+
+@pytest.mark.parametrize("text", ["a @> b", "a <@b", "a @@b", "a -@ b", "a @? b"])
+def test_operators_with_an_at_sign_are_operators(text: str) -> None:
+    (raw,) = statements(text)
+    assert "param" not in {token.kind for token in raw.tokens}
+
+
+@pytest.mark.parametrize("text", ["a = :b", "a = ?", "a %s", "a = @b", "a = %(b)s"])
+def test_what_a_server_was_given_has_no_placeholders_but_numbers(text: str) -> None:
+    (raw,) = statements(text, ran=True)
+    assert "param" not in {token.kind for token in raw.tokens}
+    (bound,) = statements("a = $1", ran=True)
+    assert bound.tokens[-1].kind == "param"
+
+
+def test_a_jinja_comment_is_a_comment_and_sqlc_embed_a_table() -> None:
+    (raw,) = statements("SELECT {# a; b #} sqlc.embed(t) FROM t")
+    assert [token.text for token in raw.tokens] == ["SELECT", "t", ".", "*", "FROM", "t"]
+    assert [comment.text for comment in raw.comments] == ["{# a; b #}"]
+
+
+def test_rows_put_in_after_values_are_opaque_and_a_slice_is_no_single_value() -> None:
+    assert prover().prove_text("INSERT INTO t (org, id) VALUES %s").kind == "opaque"
+    assert not prover().prove_text("SELECT * FROM t WHERE org IN (sqlc.slice(o))").scoped
+    assert prover().prove_text("SELECT * FROM t WHERE org IN (sqlc.arg(o))").scoped

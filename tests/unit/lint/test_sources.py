@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from lint_support import prover
 
 from lint.errors import SourceError
+from lint.gate import Gate
 from lint.python_source import python_source
+from lint.sinks import Sinks
 from lint.sources import Source, Statement, files, sql_source
 
 
@@ -53,6 +56,21 @@ def test_lines_and_columns_count_from_one() -> None:
         "import textwrap\ncursor.execute(textwrap.dedent('''\n  SELECT a FROM t\n'''))",
         "def f():\n    q = 'SELECT a FROM t'\n    cursor.execute(q)",
         "async def f():\n    await c.execute('SELECT a FROM t;')",
+        "import asyncpg\nawait c.fetch('SELECT a FROM t')",
+        "await c.fetchrow('SELECT a FROM t', x)",
+        "await c.fetchval(query='SELECT a FROM t')",
+        "await database.fetch_all(query='SELECT a FROM t')",
+        "connection.exec_driver_sql('SELECT a FROM t')",
+        "from django.db import models\nT.objects.raw('SELECT a FROM t')",
+        "from django.db.models.expressions import RawSQL\nq = RawSQL('SELECT a FROM t', ())",
+        "from django.db import migrations\nx = [migrations.RunSQL('SELECT a FROM t')]",
+        "migrations.RunSQL([('SELECT a FROM t', None)])",
+        "pd.read_sql('SELECT a FROM t', engine)",
+        "execute_values(c, 'SELECT a FROM t', rows, page_size=10)",
+        "c.execute(c.mogrify('SELECT a FROM t', x))",
+        "q = c.mogrify('SELECT a FROM t', x)\nc.execute(q)",
+        "q = c.mogrify('SELECT a FROM t', x).decode()\nc.execute(query=q)",
+        "c.execute('SELECT a FROM t')\nvalues = [c.mogrify('(%s, %s)', row) for row in rows]",
     ],
 )
 def test_a_text_is_followed_to_its_sink(code: str) -> None:
@@ -71,7 +89,6 @@ def test_a_text_is_followed_to_its_sink(code: str) -> None:
         "cursor.execute('SELECT * FROM {}'.format(table))",
         "cursor.execute('SELECT * FROM t ' + rest)",
         "q = 'SELECT 1'\nif x:\n    q += ' FROM t'\ncursor.execute(q)",
-        "q = 'SELECT 1'\nq = other\ncursor.execute(q)",
         "q = 'SELECT 1'\ndef f(q):\n    cursor.execute(q)",
         "from x import q\ncursor.execute(q)",
         "q = 'SELECT 1'\nfor q in found:\n    cursor.execute(q)",
@@ -87,6 +104,8 @@ def test_a_text_is_followed_to_its_sink(code: str) -> None:
         "from peewee import SQL\nT.select().where(SQL(condition))",
         "from peewee import SQL\nT.select(SQL('(SELECT max(x) FROM t)'))",
         "cursor.execute(*arguments)",
+        "import asyncpg\nawait c.fetch(query)",
+        "migrations.RunSQL(statements)",
     ],
 )
 def test_what_cannot_be_known_is_opaque_and_never_passed_over(code: str) -> None:
@@ -107,10 +126,61 @@ def test_what_cannot_be_known_is_opaque_and_never_passed_over(code: str) -> None
         "from psycopg2.sql import SQL\nQ = SQL('{} = {}').format(a, b)",
         "print('SELECT * FROM t')",
         "response.raw(body)",
+        "fetch('https://example.com')",
+        "session.stream('GET', url)",
+        "shutil.copy(a, b)",
+        "client.prepare(request)",
     ],
 )
 def test_what_is_no_statement_is_no_finding(code: str) -> None:
     assert python(code).statements == ()
+
+
+def test_each_text_that_a_name_may_stand_for_is_judged() -> None:
+    code = (
+        "def f(c):\n    q = 'SELECT a FROM t'\n    c.execute(q)\n    q = 'SELECT b FROM t'\n"
+        "    c.execute(q)\n"
+    )
+    found = {sql_of(statement) for statement in python(code).statements}
+    assert found == {"SELECT a FROM t", "SELECT b FROM t"}
+    half = python("q = 'SELECT 1'\nif x:\n    q = other\nc.execute(q)").statements
+    assert [bool(statement.opaque) for statement in half] == [False, True]
+
+
+def test_what_mogrify_is_given_is_judged_where_it_is_given() -> None:
+    code = "q = c.mogrify(text, x)\nc.execute(q)\nc.execute(q + ' LIMIT 1')"
+    found = [bool(statement.opaque) for statement in python(code).statements]
+    assert found == [True, True]
+
+
+def test_sinks_can_be_configured() -> None:
+    sinks = Sinks({"run_query": 1, "reports.load": "sql"})
+    code = (
+        "run_query(c, 'SELECT a FROM t')\nreports.load(sql='SELECT b FROM t')\n"
+        "other.load(sql='SELECT c FROM t')\n"
+    )
+    found = [sql_of(statement) for statement in python_source("a.py", code, sinks).statements]
+    assert found == ["SELECT a FROM t", "SELECT b FROM t"]
+    assert python(code).statements == ()
+
+
+@pytest.mark.parametrize(
+    ("template", "verdict"),
+    [
+        ("", "undecidable"),
+        (", template='(%s, %s)'", "unscoped"),
+        (", template='(tenure.current_tenant(), %s)'", "scoped"),
+        (", template='(%(tenant_id)s, %(id)s)'", "scoped"),
+    ],
+)
+def test_rows_that_execute_values_puts_in_are_known_by_their_template(
+    template: str, verdict: str
+) -> None:
+    code = f"execute_values(c, 'INSERT INTO t (org, id) VALUES %s RETURNING id', rows{template})"
+    statement = only(python(code))
+    assert prover().prove(statement.tokens).verdict == verdict
+    (returning,) = [token for token in statement.tokens if token.word == "RETURNING"]
+    assert statement.place(returning.start, returning.end).column == code.index("RETURNING") + 1
 
 
 def test_composed_values_and_names_of_psycopg_are_followed() -> None:
@@ -174,3 +244,10 @@ def test_folders_are_walked_once_and_named_files_always_taken(tmp_path: Path) ->
     assert [str(path.relative_to(tmp_path)) for path in found] == ["a.sql", "b.py", "sub/d.sql"]
     with pytest.raises(SourceError, match="no such"):
         list(files([tmp_path / "missing"], lambda _: False))
+
+
+def test_one_constant_in_two_statements_is_one_finding() -> None:
+    code = "Q = 'SELECT x FROM t'\nc.execute(Q)\nd.execute(Q)\n"
+    report = Gate(prover()).judge(python(code))
+    assert report.counts.statements == 2
+    assert len(report.findings) == 1

@@ -74,8 +74,28 @@ SELECT * FROM t WHERE (org=1) = true;
 SELECT * FROM t WHERE (org=1) IS TRUE;
 -- unscoped: IS NOT TRUE
 SELECT * FROM t WHERE (org=1) IS NOT TRUE;
--- unscoped: IS UNKNOWN
-SELECT * FROM t WHERE (org=1) IS UNKNOWN;
+-- unscoped: IS UNKNOWN, of what may be null
+SELECT * FROM n WHERE (org=1) IS UNKNOWN;
+-- scoped: IS UNKNOWN, of what is never null, leaves no row
+SELECT * FROM t WHERE (1=org) IS UNKNOWN;
+-- scoped: no row, whoever's
+SELECT * FROM t WHERE false;
+-- scoped: no row by a contradiction
+SELECT * FROM t WHERE x=1 AND x=2;
+-- unscoped: no contradiction between spellings of one number
+SELECT * FROM t WHERE x=1 AND x=01;
+-- scoped: LIMIT 0 asks for the columns
+SELECT * FROM t LIMIT 0;
+-- unscoped: OFFSET 0 is no limit
+SELECT * FROM t OFFSET 0;
+-- scoped: SOME is ANY
+SELECT * FROM t WHERE org = SOME (ARRAY[1]);
+-- scoped: among the rows of a value
+SELECT * FROM t WHERE org IN (SELECT tenure.current_tenant()) AND org = ANY (SELECT tenure.current_tenant());
+-- scoped: among rows of VALUES
+SELECT * FROM t WHERE org IN (VALUES (1));
+-- unscoped: among two rows of VALUES
+SELECT * FROM t WHERE org IN (VALUES (1), (2));
 -- unscoped: NOTNULL is not equality
 SELECT * FROM t WHERE (org=1) NOTNULL;
 -- unscoped: COALESCE of a condition with true

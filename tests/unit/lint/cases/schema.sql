@@ -17,13 +17,19 @@ CREATE TABLE u (org uuid NOT NULL, id uuid NOT NULL, name text, PRIMARY KEY (org
 CREATE TABLE c (
     org int NOT NULL DEFAULT tenure.current_tenant(), id int NOT NULL, x int, PRIMARY KEY (org, id)
 );
+CREATE TABLE k (
+    org int, id int, gid int, FOREIGN KEY (org, gid) REFERENCES g (org, id)
+);
 CREATE SCHEMA other;
 CREATE TABLE other.twin (org int NOT NULL, id int NOT NULL);
 CREATE TABLE public.twin (org int NOT NULL, id int NOT NULL);
 CREATE VIEW v_all AS SELECT org, id, x FROM public.t;
-CREATE VIEW v_top AS SELECT org, id, x FROM public.t ORDER BY x LIMIT 10;
+CREATE VIEW v_top AS SELECT org, id, x FROM public.t ORDER BY x, id, org LIMIT 3;
 CREATE VIEW v_join (tenant, tid, sx) AS
     SELECT t.org, t.id, s.x FROM public.t JOIN public.s ON s.org = t.org AND s.id = t.sid;
 CREATE VIEW v_ids AS SELECT id, x FROM public.t;
+CREATE VIEW v_deep AS
+    SELECT v.org, v.id, count(*) AS n FROM public.v_all v LEFT JOIN public.s ON s.org = v.org
+    GROUP BY v.org, v.id;
 CREATE MATERIALIZED VIEW m_all AS SELECT org, count(*) AS total FROM public.t GROUP BY org
     WITH NO DATA;

@@ -172,3 +172,12 @@ MERGE INTO t USING (SELECT * FROM s WHERE org=1) q ON t.id=q.id WHEN MATCHED THE
 COPY t TO STDOUT;
 -- unscoped: TRUNCATE
 TRUNCATE t;
+
+-- scoped parameter: <> ALL of an array is a comparison
+SELECT * FROM t WHERE org = 1 AND id <> ALL($1::int[]) AND x <> all($2)
+
+-- scoped parameter: ORDER BY means an output column first
+SELECT t.x, s.pub FROM t JOIN s ON s.org = t.org WHERE t.org = 1 ORDER BY x, pub
+
+-- undecidable unsupported: a function with the keyword's name is no keyword
+SELECT * FROM t WHERE org = 1 AND id <> "all"($1)

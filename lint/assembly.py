@@ -1,0 +1,131 @@
+"""From the reports of files to the report of a run: what counts, what is allowed, what is new."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from lint.allowances import Allowance, Allowances
+from lint.baseline import Baseline
+from lint.changes import Changes
+from lint.report import Counts, FileReport, Finding, Judged, Report
+
+_SHOWN_STALE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a run makes of its files' reports.
+
+    `complete`: it looked at everything under the configuration's folder, so a suppression that
+    met nothing is not needed. `changes`: only what they touch counts. `place` turns a path into
+    the one that a baseline keeps.
+    """
+
+    allowances: Sequence[Allowance] = ()
+    folder: Path = field(default_factory=Path)
+    file: Path | None = None
+    today: datetime.date | None = None
+    complete: bool = False
+    changes: Changes | None = None
+    baseline: Baseline | None = None
+    place: Callable[[str], str] = str
+
+
+def assemble(reports: Iterable[FileReport], view: View | None = None) -> Report:
+    """The report of a run; without a view, only comments suppress."""
+    view = view or View()
+    today = view.today or datetime.datetime.now(datetime.UTC).date()
+    allowances = Allowances(view.allowances, view.folder, today=today)
+    findings: list[Finding] = []
+    judged: list[Judged] = []
+    failures: list[str] = []
+    counts = Counts()
+    paths: dict[str, None] = {}
+    for whole in reports:
+        report = whole if view.changes is None else _touched(whole, view.changes)
+        paths[report.path] = None
+        if report.failure:
+            failures.append(report.failure)
+        ours = [allowances.apply(finding) for finding in report.findings]
+        if view.changes is not None:
+            ours = [f for f in ours if view.changes.touch(Path(f.path), f.first, f.last)]
+        findings += ours
+        counts += report.counts
+        judged += _with_reasons(report.judged, ours)
+    if view.complete:
+        findings += _unused(allowances, view.file)
+    standing = [finding for finding in findings if not finding.allowed]
+    known: tuple[Finding, ...] = ()
+    notes: list[str] = []
+    if view.baseline is not None:
+        compared = view.baseline.compare(standing)
+        standing, known = list(compared.new), compared.known
+        if view.changes is None:
+            looked = {view.place(path) for path in paths}
+            stale = [e for e in compared.stale if e.path in looked or _gone(e.path, view.folder)]
+            notes += _stale([f"{e.code} in {e.path}" for e in stale])
+    return Report(
+        tuple(paths),
+        counts,
+        tuple(standing),
+        tuple(finding for finding in findings if finding.allowed),
+        known,
+        tuple(judged),
+        tuple(failures),
+        tuple(notes),
+    )
+
+
+def _touched(report: FileReport, changes: Changes) -> FileReport:
+    judged = tuple(
+        item for item in report.judged if changes.touch(Path(item.path), item.line, item.end_line)
+    )
+    return replace(report, judged=judged, counts=Counts.of(judged))
+
+
+def _with_reasons(judged: Sequence[Judged], findings: Sequence[Finding]) -> Iterator[Judged]:
+    reasons: dict[int, dict[str, None]] = {}
+    for finding in findings:
+        if finding.allowed:
+            reasons.setdefault(finding.index, {})[finding.allowed] = None
+    for item in judged:
+        allowed = reasons.get(item.index)
+        yield replace(item, allowed=tuple(allowed)) if allowed else item
+
+
+def _unused(allowances: Allowances, file: Path | None) -> Iterator[Finding]:
+    lines = file.read_text(encoding="utf-8").splitlines() if file is not None else []
+    for entry, code in allowances.unused():
+        line = next((n for n, text in enumerate(lines, 1) if f'"{entry.path}"' in text), 1)
+        shown = lines[line - 1] if lines else ""
+        yield Finding(
+            str(file),
+            line,
+            1,
+            line,
+            len(shown) + 1,
+            "TS011",
+            f"nothing in {entry.path} is {code}; remove it",
+            "unused-suppression",
+            first=line,
+            last=line,
+            shown=shown,
+            statement=f"{entry.path} {code}",
+        )
+
+
+def _gone(path: str, folder: Path) -> bool:
+    return not (folder / path).exists()
+
+
+def _stale(entries: Sequence[str]) -> Iterator[str]:
+    if entries:
+        shown = ", ".join(entries[:_SHOWN_STALE])
+        more = f" and {len(entries) - _SHOWN_STALE} more" if len(entries) > _SHOWN_STALE else ""
+        yield (
+            f"{len(entries)} of the baseline are mended: {shown}{more}; "
+            "--write-baseline takes them out"
+        )

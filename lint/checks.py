@@ -1,0 +1,98 @@
+"""The rules beside the proof, put to statements and to scripts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from lint.catalog import Catalog
+from lint.ddl_reader import DDL_WORDS, read_script
+from lint.declared import Sources
+from lint.lexer import Token
+from lint.lexer import statements as cut
+from lint.rule import Problem, Rule, Seen
+from lint.rules import all_rules
+from lint.verdicts import Verdict
+
+_DUMP = "PostgreSQL database dump"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What a rule found."""
+
+    code: str
+    problem: Problem
+
+
+class Checks:
+    """The rules, over one catalog and one set of tenant sources. Thread-safe."""
+
+    def __init__(self, catalog: Catalog, sources: Sources) -> None:
+        self._catalog = catalog
+        self._settings = _settings_in(sources)
+        self._tenant_columns = _tenant_columns(catalog)
+        self._always: list[Rule] = []
+        self._by_word: dict[str, list[Rule]] = {}
+        self._of_scripts = [rule for rule in all_rules() if rule.check_script is not None]
+        for rule in all_rules():
+            if rule.check is None:
+                continue
+            if not rule.words:
+                self._always.append(rule)
+            for word in rule.words:
+                self._by_word.setdefault(word, []).append(rule)
+
+    def of_statement(
+        self, tokens: tuple[Token, ...], verdict: Verdict, *, dump: bool = False, ran: bool = False
+    ) -> Iterator[Fault]:
+        """What the rules of single statements find in one."""
+        if not tokens:
+            return
+        chosen = {rule.code: rule for rule in self._always}
+        for token in tokens:
+            if token.kind in ("word", "quoted"):
+                for rule in self._by_word.get(token.value.upper(), ()):
+                    chosen[rule.code] = rule
+        seen = Seen(tokens, verdict, self._catalog, self._settings, dump, ran)
+        for rule in chosen.values():
+            if rule.check is not None:
+                for problem in rule.check(seen):
+                    yield Fault(rule.code, problem)
+
+    def of_script(self, statements: Sequence[tuple[Token, ...]]) -> Iterator[Fault]:
+        """What the rules of the schema find in the statements of one file."""
+        if not any(tokens and tokens[0].word in DDL_WORDS for tokens in statements):
+            return
+        script = read_script(statements, self._catalog, self._tenant_columns)
+        for rule in self._of_scripts:
+            if rule.check_script is not None:
+                for problem in rule.check_script(script):
+                    yield Fault(rule.code, problem)
+
+
+def is_dump(text: str) -> bool:
+    """Whether a script is pg_dump's."""
+    return _DUMP in text[:400]
+
+
+def _settings_in(sources: Sources) -> frozenset[str]:
+    """The settings that declared sources read, by `current_setting('name')`."""
+    found = set()
+    for expression in sources.expressions:
+        for raw in cut(expression, psql=False):
+            for before, token in zip(raw.tokens, raw.tokens[1:], strict=False):
+                if before.text == "(" and token.kind == "string":
+                    found.add(token.value.lower())
+    return frozenset(found)
+
+
+def _tenant_columns(catalog: Catalog) -> tuple[str, ...]:
+    """The names of tenant columns, the commonest first; of the tenants table none."""
+    counted: Counter[str] = Counter()
+    for table in catalog.tables:
+        column = table.tenant_column
+        if column is not None and not any(key.columns == (column,) for key in table.keys):
+            counted[column] += 1
+    return tuple(name for name, _ in counted.most_common()) or ("tenant_id",)

@@ -1,0 +1,58 @@
+"""A view that reads as its owner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lint.catalog import Name
+from lint.ddl_script import MadeView, Script
+from lint.prepare import fold
+from lint.rule import Problem, Rule, problem
+
+
+def check(script: Script) -> Iterator[Problem]:
+    """Yield views over tenants' tables without security_invoker."""
+    for view in script.views.values():
+        if view.invoker:
+            continue
+        table = _tenants_table_in(script, view)
+        if table is None:
+            continue
+        message = f"{view.name} reads {table} as its owner: security_invoker is missing"
+        if view.materialized:
+            message = f"{view.name} keeps rows of {table} where no policy binds them"
+        yield problem(view.place, message)
+
+
+def _tenants_table_in(script: Script, view: MadeView) -> str | None:
+    before = ""
+    for token in view.body:
+        if token.kind in ("word", "quoted") and before in ("FROM", "JOIN", ",", ".", "ONLY"):
+            name = fold(token.text) if token.kind == "word" else token.value
+            made = [n for n in script.tables if n.name == name] or [Name("", name)]
+            if any(script.tenant_of(candidate) is not None for candidate in made):
+                return name
+        before = token.word or token.text
+    return None
+
+
+RULE = Rule(
+    code="TS050",
+    name="view-invoker",
+    group="Schema",
+    what="A view over a tenant's table is without security_invoker.",
+    why=(
+        "A view reads with its owner's rights: the policies of whoever queries it are not asked. "
+        "A materialized view keeps the rows, and has no row-level security at all."
+    ),
+    bad="CREATE VIEW open_invoice AS SELECT tenant_id, id FROM invoice WHERE status = 'open'",
+    good=(
+        "CREATE VIEW open_invoice WITH (security_invoker = true) AS\n"
+        "    SELECT tenant_id, id FROM invoice WHERE tenant_id = tenure.current_tenant()"
+    ),
+    mend=(
+        "add `WITH (security_invoker = true)` (PostgreSQL 15). Keep the tenant in a materialized "
+        "view's rows, and grant it to no application, only a view over it that asks for the tenant."
+    ),
+    check_script=check,
+)

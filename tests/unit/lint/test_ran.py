@@ -1,0 +1,193 @@
+"""SQL that ran: logs, forms, calls, bound values, and where in the application it came from."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from lint_support import SOURCES, catalog, prover
+
+from lint.declared import Sources
+from lint.errors import SourceError
+from lint.gate import Gate
+from lint.logs import Log, Ran
+from lint.prover import Prover
+from lint.ran import Judge, form_of
+from lint.report import FileReport
+from lint.tags import place_in_tags
+
+
+def csvlog(path: Path, *records: tuple[str, str]) -> Path:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        for message, detail in records:
+            row = [""] * 26
+            row[0], row[11], row[13], row[14] = "2026-11-20 10:00:00 UTC", "LOG", message, detail
+            writer.writerow(row)
+    return path
+
+
+def judged(*statements: Ran, gate: Gate | None = None) -> list[FileReport]:
+    return list(Judge(gate or Gate(prover())).reports(statements))
+
+
+def ran(text: str, *, line: int = 1, detail: str = "", calls: int = 1) -> Ran:
+    return Ran(text, "postgresql.csv", line, detail, calls)
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ("statement: SELECT 1", "SELECT 1"),
+        ("execute <unnamed>: SELECT 1", "SELECT 1"),
+        ("execute s_1: SELECT 'a: b'", "SELECT 'a: b'"),
+        ("execute s_1/portal: SELECT 1", "SELECT 1"),
+        ("execute fetch from s_1/portal: SELECT 1", "SELECT 1"),
+        ("duration: 0.12 ms  statement: SELECT\n 1", "SELECT\n 1"),
+        ("duration: 0.12 ms  execute <unnamed>: SELECT 1", "SELECT 1"),
+        ("duration: 0.12 ms  parse <unnamed>: SELECT 1", None),
+        ("duration: 0.12 ms  bind <unnamed>: SELECT 1", None),
+        ("duration: 0.12 ms", None),
+        ("connection received: host=[local]", None),
+    ],
+)
+def test_both_kinds_of_log_give_the_statements(
+    tmp_path: Path, message: str, text: str | None
+) -> None:
+    detail = "Parameters: $1 = '4''2', $2 = NULL"
+    made = csvlog(tmp_path / "a.csv", ("checkpoint\nstarting", ""), (message, detail))
+    lines = [{"message": "checkpoint starting"}, {"message": message, "detail": detail}]
+    other = tmp_path / "a.json"
+    other.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for log, line in ((Log(made), 3), (Log(other), 2)):
+        found = list(log.statements())
+        assert [one.text for one in found] == ([] if text is None else [text])
+        assert log.records == 2
+        for one in found:
+            assert (one.path, one.line) == (str(log.path), line)
+            assert one.values() == {1: "4'2", 2: None}
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-11-20 10:00:00 LOG: statement: SELECT 1\n", "{}\n", "x,y\n"]
+)
+def test_another_log_is_a_failure_and_not_clean(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "postgresql.log"
+    file.write_text(text)
+    with pytest.raises(SourceError, match="neither csvlog nor jsonlog"):
+        list(Log(file).statements())
+    with pytest.raises(SourceError, match="missing"):
+        list(Log(tmp_path / "missing.csv").statements())
+
+
+def test_an_empty_log_and_torn_lines_are_read_as_far_as_they_go(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_text("")
+    assert list(Log(file).statements()) == []
+    file.write_text('{"message": "statement: SELECT 1"}\n{"message": "statem')
+    log = Log(file)
+    assert [one.text for one in log.statements()] == ["SELECT 1"]
+    assert log.skipped == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("SELECT a FROM t WHERE x = 1", "SELECT a FROM t WHERE x = 22", True),
+        ("SELECT a FROM t WHERE x = 'a''b'", "SELECT a FROM t WHERE x = 'c'", True),
+        ("SELECT a FROM t WHERE x = E'a\\'b'", "SELECT a FROM t WHERE x = E'c'", True),
+        ("SELECT a /* t=1 */ FROM t", "SELECT a /* t=2 */ FROM t", True),
+        ("SELECT a FROM t WHERE x IN (1, 2)", "SELECT a FROM t WHERE x IN (3,4,5)", True),
+        ("SELECT a FROM t WHERE x IN (1)", "SELECT a FROM t WHERE x IN (3,4)", False),
+        ("SELECT a FROM t WHERE x = 1 AND y = 1", "SELECT a FROM t WHERE x = 1 AND y = 2", False),
+        ("SELECT a1 FROM t", "SELECT a2 FROM t", False),
+        ("SELECT a FROM t WHERE x = $1", "SELECT a FROM t WHERE x = $2", False),
+        ('SELECT "a1" FROM t', 'SELECT "a2" FROM t', False),
+    ],
+)
+def test_a_form_is_a_text_without_its_values(one: str, other: str, same: bool) -> None:
+    assert (form_of(one) == form_of(other)) is same
+
+
+def test_a_form_is_judged_once_and_its_calls_are_counted() -> None:
+    texts = [f"SELECT * FROM t WHERE x = {n}" for n in range(40)]
+    reports = judged(*(ran(text, line=n) for n, text in enumerate(texts, 7)))
+    (report,) = reports
+    (finding,) = report.findings
+    assert (finding.path, finding.line, finding.code) == ("postgresql.csv", 7, "TS001")
+    assert "(40 calls, as in: SELECT * FROM t WHERE x = 0)" in finding.message
+    assert report.counts.statements == 1
+
+
+def test_memory_is_bounded_by_letting_the_oldest_form_go() -> None:
+    statements = (ran(f"SELECT a{n} FROM t") for n in range(30))
+    judge = Judge(Gate(prover()), forms=5)
+    reports = judge.reports(statements)
+    next(reports)
+    assert judge.seen.forms == 6
+    assert len(list(reports)) == 29
+    assert judge.seen.forms == 30
+
+
+def test_literals_in_what_ran_are_no_tenant_written_into_the_text() -> None:
+    (report,) = judged(ran("SELECT * FROM t WHERE org = 1"))
+    assert report.findings == ()
+    assert report.judged[0].verdict.kind == "parameter"
+
+
+def test_bound_values_tell_the_tenant_where_it_is_declared_as_a_literal() -> None:
+    sources = Sources((*SOURCES.expressions, "42"))
+    gate = Gate(Prover(catalog(), sources), strict=True)
+    text = "SELECT * FROM t WHERE org = $1 AND x = $2"
+    reports = judged(
+        ran(text, detail="Parameters: $1 = '42', $2 = '7'"),
+        ran(text, detail="parameters: $1 = '43', $2 = '42'"),
+        ran(text, detail="Parameters: $1 = '42', $2 = NULL"),
+        gate=gate,
+    )
+    kinds = [(report.judged[0].verdict.kind, len(report.findings)) for report in reports]
+    assert kinds == [("source", 0), ("parameter", 1)]
+
+
+def test_a_statement_of_pg_stat_statements_is_read_with_its_constants_taken_out() -> None:
+    for text, verdict in (
+        ("SELECT * FROM t WHERE org = $1 AND x > $2", "scoped"),
+        ("SELECT * FROM t WHERE org IN ($1 /*, ... */)", "unscoped"),
+        ("SELECT now() - interval $2 FROM t WHERE org = $1", "scoped"),
+    ):
+        (report,) = judged(ran(text))
+        assert report.judged[0].verdict.verdict == verdict, text
+
+
+@pytest.mark.parametrize(
+    ("comment", "place"),
+    [
+        ("/*traceparent='00-1-2-01',file='app%2Forders.py',line='42'*/", ("app/orders.py", 42)),
+        ("/*code.filepath='a.go',code.lineno='7'*/", ("a.go", 7)),
+        (
+            "/*application='Shop',source_location='app/models/x.rb:12:in `y'*/",
+            ("app/models/x.rb", 12),
+        ),
+        ("/*application:Shop,controller:a,line:/app/x.rb:12:in `y'*/", ("/app/x.rb", 12)),
+        ("/*filename='a.py'*/", ("a.py", 1)),
+        ("/*controller='orders',action='show'*/", None),
+        ("", None),
+    ],
+)
+def test_comments_say_where_in_the_application(comment: str, place: tuple[str, int] | None) -> None:
+    text = f"SELECT * FROM t {comment}"
+    assert place_in_tags(text) == place
+    (report,) = judged(ran(text))
+    (finding,) = report.findings
+    assert (finding.path, finding.line) == (place or ("postgresql.csv", 1))
+
+
+def test_the_same_form_at_two_places_is_two_findings() -> None:
+    reports = judged(
+        ran("SELECT 1 FROM t /*file='a.py',line='1'*/"),
+        ran("SELECT 2 FROM t /*file='b.py',line='1'*/"),
+        ran("SELECT 3 FROM t /*file='b.py',line='1',traceparent='x'*/"),
+    )
+    assert [report.path for report in reports] == ["a.py", "b.py"]

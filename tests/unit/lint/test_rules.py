@@ -1,0 +1,284 @@
+"""The rules: each finds something in its bad example and nothing is found in its good one."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from lint import pages
+from lint.assembly import assemble
+from lint.catalog import Tenancy
+from lint.codes import CODE_OF_KIND, CODES, explain
+from lint.declared import Sources
+from lint.example import SCHEMA
+from lint.gate import Gate
+from lint.prover import Prover
+from lint.python_source import python_source
+from lint.report import Report
+from lint.rule import GROUPS, Rule
+from lint.rules import all_rules
+from lint.schema import load_schema
+from lint.sources import sql_source
+
+DOCUMENTS = Path(__file__).parents[3] / "docs" / "lint"
+SOURCES = Sources(("tenure.current_tenant()", "current_setting('app.tenant_id')::uuid"))
+
+
+@cache
+def prover() -> Prover:
+    catalog = load_schema(SCHEMA).with_tenancy(Tenancy(tenants_table="tenants"))
+    return Prover(catalog, SOURCES)
+
+
+def lint(text: str, language: str = "sql", *, strict: bool = False) -> Report:
+    made = python_source if language == "python" else sql_source
+    return assemble([Gate(prover(), strict=strict).judge(made(f"a.{language}", text))])
+
+
+def codes(text: str) -> list[str]:
+    return [finding.code for finding in lint(text).findings]
+
+
+@pytest.mark.parametrize("rule", all_rules(), ids=lambda rule: str(rule.code))
+def test_a_rule_finds_its_bad_example_and_passes_its_good_one(rule: Rule) -> None:
+    found = lint(rule.bad, rule.language, strict=rule.strict).findings
+    assert rule.code in [finding.code for finding in found]
+    left = [finding.code for finding in lint(rule.good, rule.language).findings]
+    assert left in ([], ["TS004"] if rule.code == "TS051" else [])  # a body may be unreadable
+
+
+def test_the_schema_of_the_examples_has_no_fault() -> None:
+    assert codes(SCHEMA) == []
+
+
+@pytest.mark.parametrize("rule", all_rules(), ids=lambda rule: str(rule.code))
+def test_a_rule_has_its_file_and_its_page(rule: Rule) -> None:
+    assert rule.group in GROUPS
+    page = explain(rule.code)
+    assert page is not None
+    for part in (rule.code, rule.name, rule.what, rule.why, rule.bad, rule.good, rule.mend):
+        assert part in page
+
+
+def test_the_documents_are_what_the_rules_say() -> None:
+    written = {file.name: file.read_text() for file in DOCUMENTS.glob("TS*.md")}
+    written["rules.md"] = (DOCUMENTS / "rules.md").read_text()
+    assert written == pages.documents(), "run: python -m lint.pages docs/lint"
+
+
+def test_every_kind_that_is_reported_has_one_code() -> None:
+    assert set(CODE_OF_KIND.values()) <= set(CODES)
+    assert {"open", "by-key", "two-tenants", "opaque", "unsupported", "unparsed"} <= set(
+        CODE_OF_KIND
+    )
+
+
+TENANT = "(tenant_id = (SELECT tenure.current_tenant()))"
+NOTE = "CREATE TABLE note (tenant_id uuid NOT NULL, id uuid NOT NULL, PRIMARY KEY (tenant_id, id));"
+SECURE = "ALTER TABLE note ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;"
+POLICY = f"CREATE POLICY own ON note USING {TENANT} WITH CHECK {TENANT};"
+SAFE = f"{NOTE}{SECURE}{POLICY}"
+OWN = "tenant_id = tenure.current_tenant()"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # statements
+        (f"SELECT * FROM invoice WHERE {OWN} AND status = 'open'", []),
+        ("SELECT * FROM invoice WHERE tenant_id = 'b1'::uuid", ["TS020"]),
+        ("INSERT INTO invoice (tenant_id, id) VALUES ('b1', $1)", ["TS020"]),
+        ("SELECT * FROM invoice WHERE tenant_id = $1", []),
+        ("SELECT * FROM invoice i, customer c WHERE i.tenant_id = 'b1'", ["TS001"]),
+        ("UPDATE invoice SET (status, tenant_id) = ('a', $1) WHERE tenant_id = $1", ["TS021"]),
+        (f"WITH u AS (UPDATE invoice i SET tenant_id = $1 WHERE i.{OWN}) SELECT 1", None),
+        (f"SELECT * FROM invoice WHERE {OWN} FOR UPDATE", []),
+        (
+            "INSERT INTO invoice (tenant_id, id, number) VALUES (tenure.current_tenant(), $1, $2) "
+            "ON CONFLICT (number) DO NOTHING",
+            ["TS022"],
+        ),
+        (
+            "INSERT INTO invoice (tenant_id, id) VALUES (tenure.current_tenant(), $1) "
+            "ON CONFLICT (tenant_id, id) DO UPDATE SET tenant_id = excluded.tenant_id",
+            ["TS021"],
+        ),
+        (
+            "INSERT INTO invoice (tenant_id, id) VALUES (tenure.current_tenant(), $1) "
+            "ON CONFLICT DO NOTHING",
+            [],
+        ),
+        (
+            "INSERT INTO invoice (tenant_id, id, number) VALUES (tenure.current_tenant(), $1, $2) "
+            "ON CONFLICT (number) DO UPDATE SET status = 'open'",
+            ["TS022"],
+        ),
+        (
+            f"INSERT INTO invoice (tenant_id, id) SELECT tenant_id, id FROM customer WHERE {OWN} "
+            "FOR UPDATE ON CONFLICT (number) DO NOTHING",
+            ["TS022"],
+        ),
+        (
+            "INSERT INTO tenants (id, slug) VALUES (tenure.current_tenant(), $1) "
+            "ON CONFLICT (slug) DO NOTHING",
+            [],
+        ),
+        ("TRUNCATE invoice, customer", ["TS023", "TS023"]),
+        ("COPY invoice FROM STDIN", ["TS024"]),
+        ("COPY invoice (tenant_id, id) TO STDOUT", ["TS024"]),
+        ("SET LOCAL ROLE reporting", ["TS025"]),
+        ("SET SESSION AUTHORIZATION reporting", ["TS025"]),
+        ("SELECT set_config('role', 'reporting', true)", ["TS025"]),
+        ("CREATE ROLE reporting", []),
+        ("SET row_security TO off", ["TS026"]),
+        ("SELECT set_config('app.tenant_id', $1, false)", ["TS027"]),
+        ("SELECT set_config('app.tenant_id', $1, true)", []),
+        ("SET SESSION app.tenant_id TO 'x'", ["TS027"]),
+        ("SET LOCAL app.tenant_id = 'x'", []),
+        ("SET search_path TO public", []),
+        ("SET hnsw.ef_search = 40", []),
+        ("RESET app.tenant_id", []),
+        ("SELECT loid FROM pg_largeobject", None),
+        # tables
+        (SAFE, []),
+        (f"{NOTE}{POLICY}", ["TS040"]),
+        (f"{NOTE}ALTER TABLE note ENABLE ROW LEVEL SECURITY;{POLICY}", ["TS041"]),
+        (f"{NOTE}{SECURE}", ["TS042"]),
+        ("CREATE TEMP TABLE note (tenant_id uuid)", []),
+        ("CREATE TABLE note (id uuid, x text UNIQUE)", []),
+        (f"{NOTE} DROP TABLE note", []),
+        (f"{SAFE} ALTER TABLE note DISABLE ROW LEVEL SECURITY", ["TS040"]),
+        ("ALTER TABLE invoice DISABLE ROW LEVEL SECURITY", ["TS040"]),
+        (
+            f"{NOTE} DO $$ BEGIN EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t);"
+            " END $$",
+            ["TS004"],
+        ),
+        # policies
+        (f"{NOTE}{SECURE}CREATE POLICY p ON note USING (true)", ["TS042"]),
+        (f"{NOTE}{SECURE}CREATE POLICY p ON note USING {TENANT}", []),
+        (
+            f"{NOTE}{SECURE}CREATE POLICY p ON note FOR SELECT USING (id IS NOT NULL);"
+            "CREATE POLICY q ON note FOR SELECT USING (true)",
+            ["TS042", "TS042"],
+        ),
+        (
+            f"{NOTE}{SECURE}CREATE POLICY p ON note USING ({OWN} AND id::text LIKE 'a%')",
+            [],
+        ),
+        (f"{SAFE}CREATE POLICY own2 ON note TO owner USING (true) WITH CHECK (true)", []),
+        (f"{SAFE}CREATE POLICY more ON note FOR SELECT USING (id IS NOT NULL)", ["TS044"]),
+        (
+            f"{NOTE}{SECURE}CREATE POLICY p ON note FOR SELECT USING {TENANT};"
+            "CREATE POLICY q ON note FOR DELETE USING (true)",
+            ["TS042"],
+        ),
+        (f"{SAFE}CREATE POLICY more ON note AS RESTRICTIVE USING (id IS NOT NULL)", []),
+        (
+            f"{SAFE}CREATE POLICY more ON note USING (true); DROP POLICY more ON note",
+            [],
+        ),
+        (f"{NOTE}{SECURE}CREATE POLICY p ON note USING {TENANT} WITH CHECK (true)", ["TS043"]),
+        (
+            f"{NOTE}{SECURE}CREATE POLICY p ON note FOR SELECT USING {TENANT};"
+            "CREATE POLICY q ON note FOR INSERT WITH CHECK (true)",
+            ["TS043"],
+        ),
+        (
+            f"{NOTE}{SECURE}CREATE POLICY p ON note USING (tenant_id::text LIKE "
+            "current_setting('app.tenant_id'))",
+            ["TS045"],
+        ),
+        # keys
+        (f"{SAFE}CREATE UNIQUE INDEX u ON note (lower(id::text))", ["TS046"]),
+        (f"{SAFE}CREATE UNIQUE INDEX u ON note (id); DROP INDEX u", []),
+        ("ALTER TABLE invoice ADD COLUMN code text UNIQUE", ["TS046"]),
+        ("ALTER TABLE invoice ADD COLUMN seq bigserial UNIQUE", []),
+        (
+            "CREATE TEMP TABLE x (id int); CREATE TABLE note (tenant_id uuid NOT NULL, id uuid "
+            f"PRIMARY KEY, code uuid UNIQUE);{SECURE}{POLICY}CREATE UNIQUE INDEX i ON note (id)",
+            ["TS046"],
+        ),
+        ("ALTER TABLE invoice ADD COLUMN key text UNIQUE DEFAULT random_token(30)", []),
+        ("ALTER TABLE invoice ADD COLUMN seq bigint GENERATED ALWAYS AS IDENTITY UNIQUE", []),
+        ("ALTER TABLE invoice ADD CONSTRAINT a UNIQUE (number, tenant_id)", []),
+        (
+            "ALTER TABLE invoice ADD CONSTRAINT a UNIQUE (number);"
+            "ALTER TABLE invoice DROP CONSTRAINT a",
+            [],
+        ),
+        ("ALTER TABLE invoice ADD COLUMN other uuid REFERENCES customer (id)", ["TS048"]),
+        ("ALTER TABLE invoice ADD COLUMN other uuid REFERENCES elsewhere (id)", []),
+        ("ALTER TABLE invoice ALTER tenant_id DROP NOT NULL", ["TS049"]),
+        (
+            "ALTER TABLE invoice ALTER tenant_id DROP NOT NULL;"
+            "ALTER TABLE invoice ALTER tenant_id SET NOT NULL",
+            [],
+        ),
+        ("CREATE INDEX i ON invoice (status)", ["TS053"]),
+        ("CREATE INDEX i ON invoice USING gin (status)", []),
+        ("CREATE INDEX i ON invoice (tenant_id, status)", []),
+        # views, functions, partitions
+        (
+            f"CREATE VIEW v AS SELECT tenant_id FROM invoice WHERE {OWN};"
+            "ALTER VIEW v SET (security_invoker = on)",
+            [],
+        ),
+        (f"CREATE MATERIALIZED VIEW v AS SELECT id FROM invoice WHERE {OWN}", ["TS050"]),
+        ("CREATE VIEW v AS SELECT 1 AS one", []),
+        (
+            "CREATE FUNCTION f() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1';"
+            "ALTER FUNCTION f() SET search_path = pg_catalog",
+            None,
+        ),
+        (
+            "CREATE FUNCTION f(a int) RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1';"
+            "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1';",
+            ["TS051"],
+        ),
+        (
+            "CREATE TABLE part PARTITION OF invoice DEFAULT;"
+            "ALTER TABLE part ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;"
+            "GRANT SELECT ON part TO app",
+            None,
+        ),
+        ("CREATE TABLE part PARTITION OF invoice DEFAULT; GRANT SELECT ON part TO app", ["TS052"]),
+    ],
+)
+def test_what_is_found(text: str, expected: list[str] | None) -> None:
+    found = [code for code in codes(text) if code >= "TS012" or expected is not None]
+    if expected is None:
+        assert all(code < "TS040" for code in found), found
+    else:
+        assert sorted(found) == expected
+
+
+def test_a_dump_may_switch_row_security_off() -> None:
+    assert codes("--\n-- PostgreSQL database dump\n--\nSET row_security = off;") == []
+
+
+def test_a_finding_of_the_schema_stands_at_its_statement_and_can_be_allowed() -> None:
+    text = (
+        "SELECT 1;\n-- tenure: allow TS053 because it serves a report\n"
+        "  CREATE INDEX i ON invoice (status);\n"
+    )
+    assert codes(text) == []
+    (finding,) = lint(text.replace("-- tenure", "-- ")).findings
+    assert (finding.code, finding.line, finding.column) == ("TS053", 3, 29)
+
+
+def test_a_table_without_a_known_tenant_is_pointed_at() -> None:
+    gate = Gate(Prover(load_schema("CREATE TABLE loose (id int)").with_tenancy(Tenancy()), SOURCES))
+    (finding,) = gate.judge(sql_source("a.sql", "SELECT 1;\nSELECT *\n  FROM loose")).findings
+    assert (finding.code, finding.line, finding.column) == ("TS005", 3, 8)
+
+
+def test_an_exempted_table_is_no_tenants_table() -> None:
+    catalog = load_schema("CREATE TABLE logs (tenant_id uuid, id int)")
+    exempt = catalog.with_tenancy(Tenancy(exempt={"logs": "everybody's"}))
+    for known, expected in ((catalog.with_tenancy(Tenancy()), ["TS046"]), (exempt, [])):
+        source = sql_source("a.sql", "ALTER TABLE logs ADD CONSTRAINT a UNIQUE (id)")
+        found = Gate(Prover(known, SOURCES)).judge(source).findings
+        assert [finding.code for finding in found] == expected
