@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from api.lint_database import read_catalog
-from lint.catalog import Catalog, Column, ForeignKey, Key, Name, Table
+from lint.schema.catalog import Catalog, Column, ForeignKey, Key, Name, Table
 from tenants.catalog import Catalog as ModelCatalog
 from tenants.catalog import Table as ModelTable
 from tenants.catalog import TableName

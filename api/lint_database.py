@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from lint.catalog import Catalog, Column, ForeignKey, Key, Name, Table, View
 from lint.errors import LintError
-from lint.logs import Ran
+from lint.inputs.logs import Ran
+from lint.schema.catalog import Catalog, Column, ForeignKey, Key, Name, Table, View
 
 _SYSTEM = "n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' AND %s::text[] IS NULL"
 _NAMED = "n.nspname = ANY(%s)"

@@ -22,11 +22,11 @@ import sqlglot
 from benchmarks import lint_corpus
 from benchmarks.measure import Figure, interleaved
 from benchmarks.world import World
-from lint.catalog import Tenancy
 from lint.gate import Gate
-from lint.prover import Prover
-from lint.schema import load_schema
-from lint.sources import sql_source
+from lint.inputs.sources import sql_source
+from lint.prover.prover import Prover
+from lint.schema.catalog import Tenancy
+from lint.schema.script import load_schema
 
 FILES = 2000
 STATEMENTS = 400

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lint.paths import Patterns
+from lint.inputs.paths import Patterns
 from lint.report import Finding
 
 # The findings about suppressions are not themselves suppressed.

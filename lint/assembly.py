@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lint.allowances import Allowance, Allowances
 from lint.baseline import Baseline
-from lint.changes import Changes
+from lint.inputs.changes import Changes
 from lint.report import Counts, FileReport, Finding, Judged, Report
 
 _SHOWN_STALE = 5

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from lint.catalog import Catalog
-from lint.ddl_reader import DDL_WORDS, read_script
 from lint.declared import Sources
-from lint.lexer import Token
-from lint.lexer import statements as cut
 from lint.rule import Problem, Rule, Seen
 from lint.rules import all_rules
+from lint.schema.catalog import Catalog
+from lint.schema.ddl_reader import DDL_WORDS, read_script
+from lint.text.lexer import Token
+from lint.text.lexer import statements as cut
 from lint.verdicts import Verdict
 
 _DUMP = "PostgreSQL database dump"

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from lint.allowances import FIXED, Allowance
-from lint.catalog import Tenancy
 from lint.declared import Sources
 from lint.errors import ConfigError
-from lint.paths import Patterns
+from lint.inputs.paths import Patterns
+from lint.schema.catalog import Tenancy
 
 _KEYS = {
     "tenant_columns": "a list of column names",

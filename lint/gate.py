@@ -9,13 +9,13 @@ from hashlib import blake2b
 from lint.assembly import assemble
 from lint.checks import Checks, Fault, is_dump
 from lint.codes import CODE_OF_KIND, CODES
-from lint.lexer import Token
-from lint.positions import Lines, Span
-from lint.prepare import fold
-from lint.prover import Prover
+from lint.inputs.sources import Note, Source, Statement
+from lint.prover.prover import Prover
 from lint.report import Counts, FileReport, Finding, Judged, Report
-from lint.sources import Note, Source, Statement
 from lint.suppressions import BadSuppression, Suppression, covers, read
+from lint.text.lexer import Token
+from lint.text.positions import Lines, Span
+from lint.text.prepare import fold
 from lint.verdicts import SCOPED, UNDECIDABLE, Verdict
 
 # A source line that is shown with a finding; a minified file's only line is not worth keeping.

@@ -6,9 +6,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from threading import Lock
 
-from lint.catalog import Catalog
 from lint.declared import Sources
-from lint.prover import Prover
+from lint.prover.prover import Prover
+from lint.schema.catalog import Catalog
 
 
 def make_prover(

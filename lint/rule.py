@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from lint.catalog import Catalog
-from lint.ddl_script import Place, Script
-from lint.lexer import Token
+from lint.schema.catalog import Catalog
+from lint.schema.ddl_script import Place, Script
+from lint.text.lexer import Token
 from lint.verdicts import Verdict
 
 Group = Literal["The proof", "Statements", "Schema", "Suppressions"]

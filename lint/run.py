@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from lint.cache import Cache, Entry, key
 from lint.errors import LintError, SourceError
-from lint.known import Known
 from lint.report import Counts, FileReport, Finding, Judged
+from lint.schema.known import Known
 from lint.verdicts import Occurrence, Verdict
 
 if TYPE_CHECKING:  # it brings the parser

@@ -11,15 +11,15 @@ from lint.assembly import View, assemble
 from lint.baseline import Baseline
 from lint.baseline import load as load_baseline
 from lint.cache import Cache
-from lint.changes import Changes, changes
 from lint.config import Config, lint_table
 from lint.errors import ConfigError
-from lint.known import Known, known
-from lint.logs import Ran
+from lint.inputs.changes import Changes, changes
+from lint.inputs.logs import Ran
+from lint.inputs.sinks import Sinks
+from lint.inputs.sources import files
 from lint.report import FileReport, Report
 from lint.run import Run
-from lint.sinks import Sinks
-from lint.sources import files
+from lint.schema.known import Known, known
 
 # Where `--write-baseline` puts it if nothing else is said, in the configuration's folder.
 BASELINE = "tenure-baseline.json"
@@ -117,7 +117,7 @@ def _reports(request: Request, session: Run, changed: Changes | None) -> Iterato
         for text in request.texts:
             yield gate.judge(make_source(text.name, text.text, Sinks(request.config.sinks)))
     if request.ran is not None:
-        from lint.ran import Judge  # brings the parser
+        from lint.inputs.ran import Judge  # brings the parser
 
         for report in Judge(session.worker().gate).reports(request.ran):
             yield report if request.whole else replace(report, judged=())

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from lint.allowances import FIXED
 from lint.codes import CODES
-from lint.sources import MENTIONS, Note
+from lint.inputs.sources import MENTIONS, Note
 
 _FORM = re.compile(
     r"\btenure:\s*allow\s+(?P<codes>TS\d{3}(?:\s*,\s*TS\d{3})*)"

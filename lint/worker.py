@@ -8,15 +8,15 @@ from dataclasses import fields
 from operator import attrgetter
 from pathlib import PurePath
 
-from lint.catalog import Catalog
 from lint.config import Config
 from lint.errors import LintError, SourceError
 from lint.gate import Gate
-from lint.prover import Prover
-from lint.python_source import python_source
+from lint.inputs.python_source import python_source
+from lint.inputs.sinks import Sinks
+from lint.inputs.sources import Source, sql_source
+from lint.prover.prover import Prover
 from lint.report import Counts, FileReport, Finding
-from lint.sinks import Sinks
-from lint.sources import Source, sql_source
+from lint.schema.catalog import Catalog
 from lint.verdicts import Occurrence
 
 _FINDING = attrgetter(*(field.name for field in fields(Finding) if field.name != "path"))

@@ -17,7 +17,7 @@ from lint.cache import Cache
 from lint.config import Config, find_config, load_config
 from lint.errors import ConfigError, LintError
 from lint.formats.text import as_statistics, as_text
-from lint.logs import Log, Ran
+from lint.inputs.logs import Log, Ran
 from lint.report import Report
 from lint.run import cores
 from lint.session import BASELINE, Request, Text, run, write_baseline

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lint.assigned import arbiters
+from lint.prover.assigned import arbiters
 from lint.rule import Problem, Rule, Seen
-from lint.words import words
+from lint.text.words import words
 
 
 def check(seen: Seen) -> Iterator[Problem]:

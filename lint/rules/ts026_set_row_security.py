@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lint.rule import Problem, Rule, Seen
-from lint.setting import settings
-from lint.words import words
+from lint.text.setting import settings
+from lint.text.words import words
 
 
 def check(seen: Seen) -> Iterator[Problem]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lint.prepare import fold
 from lint.rule import Problem, Rule, Seen
-from lint.words import words
+from lint.text.prepare import fold
+from lint.text.words import words
 
 _FUNCTIONS = words(
     "lo_creat lo_create lo_export lo_from_bytea lo_get lo_import lo_open lo_put lo_unlink "

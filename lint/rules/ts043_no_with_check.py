@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lint.ddl_script import Script
-from lint.policy import for_everybody, read, wide, written
 from lint.rule import Problem, Rule, problem
+from lint.schema.ddl_script import Script
+from lint.schema.policy import for_everybody, read, wide, written
 
 
 def check(script: Script) -> Iterator[Problem]:

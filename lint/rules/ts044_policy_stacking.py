@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lint.ddl_script import Script
-from lint.policy import read, stacked, wide
 from lint.rule import Problem, Rule, problem
+from lint.schema.ddl_script import Script
+from lint.schema.policy import read, stacked, wide
 
 
 def check(script: Script) -> Iterator[Problem]:

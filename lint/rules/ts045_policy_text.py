@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from sqlglot import exp
 
-from lint.ddl_script import Script
 from lint.rule import Problem, Rule, problem
+from lint.schema.ddl_script import Script
 from tenants.policy_sql import parsed
 
 _TRICKS = (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lint.ddl_script import MadeKey, MadeTable, Script
 from lint.rule import Problem, Rule, problem
+from lint.schema.ddl_script import MadeKey, MadeTable, Script
 
 
 def check(script: Script) -> Iterator[Problem]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lint.catalog import Name
-from lint.ddl_script import MadeView, Script
-from lint.prepare import fold
 from lint.rule import Problem, Rule, problem
+from lint.schema.catalog import Name
+from lint.schema.ddl_script import MadeView, Script
+from lint.text.prepare import fold
 
 
 def check(script: Script) -> Iterator[Problem]:

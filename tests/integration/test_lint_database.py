@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from api.cli.lint import command
 from api.lint_database import DatabaseError, is_url, schema_of, shown, statements_of
 from config.postgres import EmbeddedPostgres
-from lint.catalog import Name
+from lint.schema.catalog import Name
 
 SCHEMA = """
 CREATE SCHEMA shop;

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from api.cli import command
 from api.lint_catalog import database_catalog, lint_catalog
 from api.wiring import Installation, owner_of
-from lint.catalog import Catalog
+from lint.schema.catalog import Catalog
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -15,7 +15,7 @@ from lint_support import SOURCES, catalog, prover
 from lint_weakened import edits, watch, weaken
 from lint_world import Difference, World
 
-from lint.prover import Prover
+from lint.prover.prover import Prover
 from lint.verdicts import SCOPED, Verdict
 
 # Of the statements, how many are changed by their tree after they were grown.

@@ -12,14 +12,15 @@ import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
 from lint_faults import FAULTS
 
-from lint.facts import Rule
-from lint.relation import Standing, settle
-from lint.values import SOURCE
+from lint.prover.facts import Rule
+from lint.prover.relation import Standing, settle
+from lint.prover.values import SOURCE
 
 Patch = pytest.MonkeyPatch
 # What a changed text may name, imported by its module or not.
@@ -84,7 +85,8 @@ def _noting(original: Callable[..., Any], place: str, called: set[str]) -> Calla
 def _found(place: str) -> tuple[Any, Any, str]:
     """The module, the module or class that holds the function, and its name there."""
     module_name, *rest = place.split(".")
-    module = import_module(f"lint.{module_name}")
+    homes = (f"lint.{package}.{module_name}" for package in ("prover", "schema", "text"))
+    module = import_module(next(home for home in homes if find_spec(home)))
     owner: Any = module
     for part in rest[:-1]:
         owner = getattr(owner, part)

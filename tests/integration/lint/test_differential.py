@@ -18,7 +18,7 @@ from lint_support import SOURCES, Case, cases, catalog, prover
 from lint_weakened import edits, watch, weaken
 from lint_world import World, open_world
 
-from lint.prover import Prover
+from lint.prover.prover import Prover
 
 
 @pytest.fixture(scope="module")

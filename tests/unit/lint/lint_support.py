@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from lint.catalog import Catalog, Tenancy
 from lint.declared import Sources
-from lint.prover import Prover
-from lint.schema import load_schema
+from lint.prover.prover import Prover
+from lint.schema.catalog import Catalog, Tenancy
+from lint.schema.script import load_schema
 
 CASES = Path(__file__).parent / "cases"
 _HEAD = re.compile(r"-- (scoped|unscoped|undecidable)(?: ([a-z-]+))?: (.+)")

@@ -8,11 +8,11 @@ from pathlib import Path
 from lint_support import CASES
 
 from lint.cache import Cache
-from lint.catalog import Tenancy
 from lint.config import Config
-from lint.known import known
 from lint.report import FileReport
 from lint.run import Run
+from lint.schema.catalog import Tenancy
+from lint.schema.known import known
 
 SCOPED = "SELECT * FROM t WHERE org = tenure.current_tenant();\n"
 OPEN = "SELECT * FROM t;\n"

@@ -11,8 +11,8 @@ from lint_support import prover
 from lint.allowances import Allowance
 from lint.assembly import View, assemble
 from lint.gate import Gate
+from lint.inputs.sources import sql_source
 from lint.report import Report
-from lint.sources import sql_source
 
 TODAY = datetime.date(2026, 6, 15)
 LAST, GONE = TODAY, TODAY - datetime.timedelta(days=1)

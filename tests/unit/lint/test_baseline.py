@@ -12,9 +12,9 @@ from run_support import OPEN, SCOPED, config, write
 from lint.baseline import Baseline, load
 from lint.errors import LintError
 from lint.gate import judge
+from lint.inputs.sources import sql_source
 from lint.report import Finding
 from lint.session import Request, run, write_baseline
-from lint.sources import sql_source
 
 
 def found(text: str, path: str = "a.sql") -> tuple[Finding, ...]:

@@ -7,9 +7,9 @@ import json
 import pytest
 from lint_support import catalog
 
-from lint.catalog import Catalog, ForeignKey, Key, Name, Table, Tenancy, View
 from lint.errors import CatalogError
-from lint.schema import load_schema
+from lint.schema.catalog import Catalog, ForeignKey, Key, Name, Table, Tenancy, View
+from lint.schema.script import load_schema
 
 DUMP = """
 SET statement_timeout = 0;

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from run_support import OPEN, SCOPED, config, write
 
-from lint.changes import changes
 from lint.errors import SourceError
+from lint.inputs.changes import changes
 from lint.session import Request, run
 
 

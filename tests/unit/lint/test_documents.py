@@ -15,10 +15,10 @@ import yaml
 from click.testing import CliRunner
 
 from api.cli.lint import command
-from lint.catalog import Catalog
 from lint.codes import CODE_OF_KIND, CODES
 from lint.config import load_config
-from lint.sinks import Sinks
+from lint.inputs.sinks import Sinks
+from lint.schema.catalog import Catalog
 
 ROOT = Path(__file__).parents[3]
 DOCUMENTS = ROOT / "docs" / "lint"

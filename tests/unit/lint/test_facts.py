@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lint.facts import (
+from lint.prover.facts import (
     IMPOSSIBLE,
     NOTHING,
     Const,

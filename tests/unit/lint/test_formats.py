@@ -16,8 +16,8 @@ from lint.codes import CODES
 from lint.formats.machine import FORMATS
 from lint.formats.text import as_statistics, as_text
 from lint.gate import judge
+from lint.inputs.sources import sql_source
 from lint.report import Counts, Finding, Report
-from lint.sources import sql_source
 
 SUBSET = json.loads((Path(__file__).parent / "sarif_subset.json").read_text())
 SQL = """\

@@ -7,10 +7,10 @@ from lint_support import prover
 from sqlglot import parse_one
 
 from lint.errors import CannotProve
-from lint.functions import AGGREGATES, SAFE
-from lint.lexer import statements
-from lint.nodes import has_aggregate
-from lint.prepare import prepare
+from lint.prover.functions import AGGREGATES, SAFE
+from lint.prover.nodes import has_aggregate
+from lint.text.lexer import statements
+from lint.text.prepare import prepare
 
 
 @pytest.mark.parametrize("name", sorted(AGGREGATES))

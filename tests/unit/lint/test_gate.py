@@ -14,8 +14,8 @@ from lint.errors import ConfigError
 from lint.formats.json import as_json
 from lint.formats.text import as_text
 from lint.gate import Report, judge
-from lint.python_source import python_source
-from lint.sources import sql_source
+from lint.inputs.python_source import python_source
+from lint.inputs.sources import sql_source
 
 
 def sql(text: str) -> Report:

@@ -6,8 +6,8 @@ import pytest
 from lint_support import prover
 
 from lint.errors import CannotProve
-from lint.lexer import HOLE, RawStatement, statements
-from lint.prepare import prepare
+from lint.text.lexer import HOLE, RawStatement, statements
+from lint.text.prepare import prepare
 
 
 def cut(text: str, *, psql: bool = True) -> list[RawStatement]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lint.paths import Patterns
+from lint.inputs.paths import Patterns
 
 
 @pytest.mark.parametrize(

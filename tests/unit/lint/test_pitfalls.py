@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from lint_support import cases, prover
 
-from lint.carriers import payload
 from lint.gate import judge
-from lint.lexer import statements
-from lint.sources import sql_source
+from lint.inputs.sources import sql_source
+from lint.text.carriers import payload
+from lint.text.lexer import statements
 
 _CARRIERS = cases("carriers.sql")
 

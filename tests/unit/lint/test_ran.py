@@ -12,11 +12,11 @@ from lint_support import SOURCES, catalog, prover
 from lint.declared import Sources
 from lint.errors import SourceError
 from lint.gate import Gate
-from lint.logs import Log, Ran
-from lint.prover import Prover
-from lint.ran import Judge, form_of
+from lint.inputs.logs import Log, Ran
+from lint.inputs.ran import Judge, form_of
+from lint.inputs.tags import place_in_tags
+from lint.prover.prover import Prover
 from lint.report import FileReport
-from lint.tags import place_in_tags
 
 
 def csvlog(path: Path, *records: tuple[str, str]) -> Path:

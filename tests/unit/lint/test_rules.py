@@ -9,18 +9,18 @@ import pytest
 
 from lint import pages
 from lint.assembly import assemble
-from lint.catalog import Tenancy
 from lint.codes import CODE_OF_KIND, CODES, explain
 from lint.declared import Sources
 from lint.example import SCHEMA
 from lint.gate import Gate
-from lint.prover import Prover
-from lint.python_source import python_source
+from lint.inputs.python_source import python_source
+from lint.inputs.sources import sql_source
+from lint.prover.prover import Prover
 from lint.report import Report
 from lint.rule import GROUPS, Rule
 from lint.rules import all_rules
-from lint.schema import load_schema
-from lint.sources import sql_source
+from lint.schema.catalog import Tenancy
+from lint.schema.script import load_schema
 
 DOCUMENTS = Path(__file__).parents[3] / "docs" / "lint"
 SOURCES = Sources(("tenure.current_tenant()", "current_setting('app.tenant_id')::uuid"))

@@ -18,9 +18,9 @@ import lint.run
 import lint.worker
 from lint.cache import Cache
 from lint.errors import LintError
-from lint.known import known
 from lint.report import FileReport
 from lint.run import Run
+from lint.schema.known import known
 from lint.worker import Worker
 
 

@@ -9,9 +9,9 @@ from lint_support import prover
 
 from lint.errors import SourceError
 from lint.gate import Gate
-from lint.python_source import python_source
-from lint.sinks import Sinks
-from lint.sources import Source, Statement, files, sql_source
+from lint.inputs.python_source import python_source
+from lint.inputs.sinks import Sinks
+from lint.inputs.sources import Source, Statement, files, sql_source
 
 
 def python(text: str) -> Source:

@@ -152,7 +152,7 @@ def test_a_generator_resumed_inside_of_another_scope_serves_its_own() -> None:
 
 
 def test_generators_that_take_turns_have_each_their_own() -> None:
-    assert [pair for pair in zip(_rows(A, 3), _rows(B, 3), strict=True)] == [(A, B)] * 3
+    assert list(zip(_rows(A, 3), _rows(B, 3), strict=True)) == [(A, B)] * 3
     nested = ((a, b, now()) for a in _rows(A) for b in _rows(B))
     assert set(nested) == {(A, B, None)}
 

@@ -1,0 +1,1 @@
+"""Where SQL comes from: files, Python, logs, what changed."""

@@ -1,0 +1,124 @@
+"""Inputs: files and folders, cut into statements that know where they stand."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lint.errors import SourceError
+from lint.text.lexer import RawStatement, Token, statements
+from lint.text.positions import Lines, Span
+
+# Folders that hold other people's code or nothing written by hand.
+SKIPPED_FOLDERS = frozenset(
+    (".git", ".hg", ".venv", "venv", "node_modules", "__pycache__", ".tox", ".mypy_cache", "build")
+)
+_SUFFIXES = (".sql", ".py")
+
+
+# A comment that means to suppress something; `lint.suppressions` reads it.
+MENTIONS = re.compile(r"\btenure:\s*allow\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A comment: its text, its line, and whether nothing else stands on that line."""
+
+    text: str
+    line: int
+    alone: bool
+    column: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement of an input. `opaque` says why its text is not known, if it is not.
+
+    `place` turns offsets of the tokens into a span of the file. `normal` stands for the text
+    where the same statement is known again by something else.
+    """
+
+    path: str
+    tokens: tuple[Token, ...]
+    span: Span
+    place: Callable[[int, int], Span]
+    opaque: str = ""
+    normal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An input that was read: its statements and comments, and its text to show lines of.
+
+    `ran`: a server has run it, so its literals may be values that were bound.
+    """
+
+    path: str
+    text: str
+    statements: tuple[Statement, ...]
+    notes: tuple[Note, ...]
+    ran: bool = False
+
+
+def read_text(path: Path) -> str:
+    """Raises SourceError for a file that cannot be read as UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{path}: not UTF-8 text: {error.reason}") from error
+    except OSError as error:
+        raise SourceError(f"{path}: {error.strerror or error}") from error
+
+
+def files(paths: Iterable[Path], excluded: Callable[[Path], bool]) -> Iterator[Path]:
+    """The .sql and .py files under `paths`, each once, in order. Named files are always taken.
+
+    Raises SourceError for a path that does not exist.
+    """
+    seen: set[Path] = set()
+    for path in paths:
+        if not path.exists():
+            raise SourceError(f"{path}: no such file or folder")
+        found = _under(path, excluded) if path.is_dir() else iter((path,))
+        for file in found:
+            if file not in seen:
+                seen.add(file)
+                yield file
+
+
+def _under(folder: Path, excluded: Callable[[Path], bool]) -> Iterator[Path]:
+    for where, folders, names in os.walk(folder):
+        here = Path(where)
+        folders[:] = sorted(
+            name for name in folders if name not in SKIPPED_FOLDERS and not excluded(here / name)
+        )
+        for name in sorted(names):
+            file = here / name
+            if file.suffix in _SUFFIXES and not excluded(file):
+                yield file
+
+
+def sql_source(path: str, text: str) -> Source:
+    """The statements of an SQL script."""
+    lines = Lines(text)
+    found: list[Statement] = []
+    notes: list[Note] = []
+
+    def note(comments: Sequence[tuple[str, int]]) -> None:
+        for comment, start in comments:
+            line, column = lines.at(start)
+            before = text[lines.offset(line) : start]
+            notes.append(Note(comment, line, not before.strip(), column))
+
+    for raw in statements(text):
+        note([(comment.text, comment.start) for comment in raw.comments])
+        if raw.tokens:
+            found.append(_statement(path, raw, lines))
+    return Source(path, text, tuple(found), tuple(notes))
+
+
+def _statement(path: str, raw: RawStatement, lines: Lines) -> Statement:
+    return Statement(path, raw.tokens, lines.span(raw.start, raw.end), lines.span)

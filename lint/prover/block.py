@@ -1,0 +1,315 @@
+"""One query level: resolving names, walking expressions, collecting their subqueries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from sqlglot import exp
+
+from lint.errors import CannotProve
+from lint.prover.env import Env
+from lint.prover.facts import Const, Facts, Term
+from lint.prover.functions import SAFE
+from lint.prover.ledger import Ledger
+from lint.prover.nodes import QUERIES, is_aggregate, name_of
+from lint.prover.relation import Col, Entry, Output, Relation, Standing, settle
+from lint.prover.values import Values, cast_family, function_name
+from lint.text.prepare import Parameter
+from lint.text.words import words
+
+_SYSTEM_COLUMNS = frozenset(("ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"))
+_KEYWORD_VALUES = words(
+    "current_role current_catalog current_schema current_user session_user user localtime "
+    "localtimestamp current_time current_date current_timestamp"
+)
+# Scalar syntax without a meaning of its own here: its parts are walked, its value is opaque.
+_PLAIN_NODES = (
+    exp.Func,
+    exp.Binary,
+    exp.Unary,
+    exp.Tuple,
+    exp.Between,
+    exp.In,
+    exp.Interval,
+    exp.AtTimeZone,
+    exp.Order,
+    exp.Ordered,
+    exp.Where,
+    exp.WindowSpec,
+    exp.Distinct,
+    exp.Slice,
+    exp.Bracket,
+    exp.Filter,
+    exp.WithinGroup,
+    exp.Window,
+    exp.Any,
+    exp.All,
+    exp.Exists,
+    exp.IntervalSpan,
+    exp.Kwarg,
+    exp.Variadic,
+    exp.IgnoreNulls,
+    exp.RespectNulls,
+    exp.If,
+    exp.Alias,
+    exp.JSONKeyValue,
+    exp.FormatJson,
+    exp.OnCondition,
+    exp.Escape,
+    exp.HavingMax,
+)
+_LEAVES = (
+    exp.Literal,
+    exp.Boolean,
+    exp.Null,
+    exp.Var,
+    exp.DataType,
+    exp.DataTypeParam,
+    exp.Star,
+    exp.JSONPath,
+    exp.Parameter,
+)
+_REFUSED = (exp.Operator, exp.PropertyEQ, exp.Lambda, exp.MatchAgainst, exp.Table)
+
+
+@dataclass(frozen=True, slots=True)
+class Statics:
+    """What a proof is given, and what all its levels share."""
+
+    values: Values
+    parameters: Mapping[int, Parameter]
+    functions: frozenset[str]
+    ledger: Ledger
+    # Of a routine: what a name means that no column has.
+    arguments: Mapping[str, Const] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class Block:
+    """A query level while it is read. `relation` is what its names refer to."""
+
+    statics: Statics
+    env: Env
+    low: int
+    query: Callable[[exp.Expr, Env], Output]
+    relation: Relation = field(default_factory=Relation)
+    outputs: dict[int, Output] = field(default_factory=dict)
+    # Where the subqueries walked so far stand: taken and cleared by `take`.
+    pending: dict[int, Standing] = field(default_factory=dict)
+    # Whether more would be known if some column were known not to be null.
+    doubted: bool = False
+
+    # -- names -------------------------------------------------------------------------------
+
+    def resolve(self, column: exp.Column) -> Col | None:
+        """The column meant, innermost level first; None if it is one whose value says nothing.
+
+        Raises CannotProve for an unknown or ambiguous name.
+        """
+        if column.args.get("catalog") or column.args.get("join_mark"):
+            raise CannotProve(f"cannot read the name {column.sql(dialect='postgres')}")
+        if isinstance(column.this, exp.Star):
+            self.entry(column)
+            return None
+        name = name_of(column.this)
+        for level in (self, *reversed(self.env.outers)):
+            found, hit = level.local(name, column)
+            if found:
+                return hit
+        if not column.table:
+            if name in _KEYWORD_VALUES and not column.this.args.get("quoted"):
+                return None
+            for level in (self, *reversed(self.env.outers)):
+                if any(entry.alias == name for entry in level.relation.entries):
+                    return None  # a whole row
+        if not column.table and name in self.statics.arguments:
+            return Col(name, self.statics.arguments[name], None)
+        shown = f"{name_of(column.args['table'])}.{name}" if column.table else name
+        raise CannotProve(f"column {shown} is not known")
+
+    def local(self, name: str, column: exp.Column) -> tuple[bool, Col | None]:
+        """Whether this level has the column, and which it is (None: it cannot be told)."""
+        relation = self.relation
+        if not column.table:
+            hits = [col for col in relation.visible if col.name == name]
+            if len(hits) > 1:
+                raise CannotProve(f"column {name} is ambiguous")
+            if hits:
+                return True, hits[0]
+            unknown = relation.open or any(col.name is None for col in relation.visible)
+            system = name in _SYSTEM_COLUMNS and any(entry.base for entry in relation.entries)
+            return unknown or system, None
+        alias = name_of(column.args["table"])
+        schema = name_of(column.args["db"]) if column.args.get("db") else None
+        entries = [
+            entry
+            for entry in relation.entries
+            if entry.alias == alias and (schema is None or entry.schema == schema)
+        ]
+        if len(entries) > 1:
+            raise CannotProve(f"table name {alias} is ambiguous")
+        if not entries:
+            return False, None
+        hits = [col for col in entries[0].columns if col.name == name]
+        if len(hits) == 1:
+            return True, hits[0]
+        unknown = entries[0].open or any(col.name is None for col in entries[0].columns)
+        if len(hits) > 1 or not (unknown or (entries[0].base and name in _SYSTEM_COLUMNS)):
+            raise CannotProve(f"column {alias}.{name} is not known to be one")
+        return True, None
+
+    def entry(self, column: exp.Column) -> Entry:
+        """The FROM item that `alias.*` means."""
+        if column.args.get("db") or column.args.get("catalog"):
+            raise CannotProve("a schema-qualified star")
+        alias = name_of(column.args["table"])
+        for level in (self, *reversed(self.env.outers)):
+            found = [entry for entry in level.relation.entries if entry.alias == alias]
+            if len(found) == 1:
+                return found[0]
+        raise CannotProve(f"table {alias} is not known")
+
+    # -- values ------------------------------------------------------------------------------
+
+    def typed(self, node: exp.Expr) -> tuple[Term, str | None] | None:
+        """The term an expression is, and its type's family; None if it is opaque."""
+        while isinstance(node, exp.Paren):
+            node = node.this
+        value = self.statics.values.read(node, self.statics.parameters)
+        if value is not None:
+            return value, value.family
+        if isinstance(node, exp.Column):
+            col = self.resolve(node)
+            return None if col is None else (col.term, col.family)
+        if isinstance(node, exp.Cast) and not isinstance(node, exp.TryCast):
+            inner = self.typed(node.this)
+            if inner is None or not isinstance(inner[0], int):
+                return None
+            goal = cast_family(inner[1], node.to)
+            return None if goal is None else (inner[0], goal)
+        if isinstance(node, exp.Subquery) and id(node) in self.outputs:
+            output = self.outputs[id(node)]
+            if len(output.columns) == 1 and not output.wide:
+                return output.columns[0].term, output.columns[0].family
+        return None
+
+    # -- walking -----------------------------------------------------------------------------
+
+    def visit(self, node: exp.Expr) -> None:
+        """Check every node of an expression and read its subqueries, each once."""
+        if self.statics.values.read(node, self.statics.parameters) is not None:
+            return
+        if isinstance(node, exp.Column):
+            self.resolve(node)
+        elif isinstance(node, QUERIES):
+            self.subquery(node)
+        elif isinstance(node, exp.Dot):
+            self._dot(node)
+        elif isinstance(node, exp.Collate):
+            self.visit(node.this)
+        elif isinstance(node, _REFUSED):
+            raise CannotProve(f"{type(node).__name__} is not supported here")
+        elif isinstance(node, _LEAVES):
+            return
+        elif isinstance(node, _PLAIN_NODES):
+            # `<> ALL (array)` comes as a call; unquoted it is the keyword.
+            if isinstance(node, exp.Anonymous) and str(node.args["this"]).upper() != "ALL":
+                self._called(function_name(node))
+            if is_aggregate(node):
+                self._belongs_here(node)
+            self._children(node)
+        else:
+            raise CannotProve(f"{type(node).__name__} is not supported")
+
+    def _children(self, node: exp.Expr) -> None:
+        for key, value in node.args.items():
+            if key in ("alias", "_type", "kind", "unit") and not isinstance(value, exp.Column):
+                continue
+            for child in value if isinstance(value, list) else (value,):
+                if isinstance(child, exp.Identifier):
+                    continue
+                if isinstance(child, exp.Expr):
+                    self.visit(child)
+
+    def _dot(self, node: exp.Dot) -> None:
+        """A field of a composite value, or a function with its schema."""
+        called = node.expression
+        if isinstance(called, exp.Func):
+            if not isinstance(node.this, exp.Identifier):
+                raise CannotProve("a function's name has too many parts")
+            self.qualified(node.this, called)
+            return
+        if not isinstance(called, exp.Identifier | exp.Star):
+            raise CannotProve("cannot read an expression with a dot")
+        self.visit(node.this)
+
+    def qualified(self, schema: exp.Identifier, called: exp.Expr) -> None:
+        """A function with its schema. One that has a built-in's name need not be it."""
+        if not isinstance(called, exp.Anonymous):
+            raise CannotProve(f"function {called.key} under a schema")
+        self._called(function_name(called), name_of(schema))
+        self._children(called)
+
+    def _called(self, name: str, schema: str | None = None) -> None:
+        qualified = f"{schema}.{name}" if schema else name
+        if qualified in self.statics.functions:
+            return
+        if schema not in (None, "pg_catalog") or name not in SAFE:
+            raise CannotProve(f"function {qualified} may read any table")
+
+    def _belongs_here(self, node: exp.Expr) -> None:
+        """An aggregate over columns of an outer query aggregates that query: not supported."""
+        columns = [
+            found
+            for found in node.walk(prune=lambda n: isinstance(n, QUERIES))
+            if isinstance(found, exp.Column)
+        ]
+        if columns and not any(self._is_here(column) for column in columns):
+            raise CannotProve("an aggregate of an outer query's columns")
+
+    def _is_here(self, column: exp.Column) -> bool:
+        """Whether a column, or the row an alias stands for, is of this level."""
+        whole = column.args["table"] if isinstance(column.this, exp.Star) else column.this
+        if not isinstance(column.this, exp.Star):
+            name = name_of(column.this)
+            if self.local(name, column)[0]:
+                return True
+            if column.table or any(level.local(name, column)[0] for level in self.env.outers):
+                return False
+        return any(entry.alias == name_of(whole) for entry in self.relation.entries)
+
+    def subquery(self, node: exp.Expr) -> Output:
+        """Read a subquery of an expression (once), and take over how its tables stand."""
+        known = self.outputs.get(id(node))
+        if known is not None:
+            return known
+        output = self.query(node, self.env.inside(self))
+        self.outputs[id(node)] = output
+        # Its columns are carriers still: where the condition around it holds only with one of
+        # its rows, that row's column is equated with one of ours; elsewhere nothing speaks of it.
+        self.pending.update(output.standings)
+        return output
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.statics.ledger
+
+    def attach(self) -> None:
+        """Subqueries that were just walked become part of the relation."""
+        if self.pending:
+            relation = self.relation
+            standings = {**relation.standings, **self.take()}
+            self.relation = replace(relation, standings=standings)
+
+    def assume(self, facts: Facts) -> None:
+        """These facts hold of every row that is left."""
+        relation = self.relation
+        known = self.ledger.close(relation.facts.both(facts))
+        standings = settle(relation.standings, known)
+        self.ledger.observe(standings, known)
+        self.relation = Relation(relation.entries, relation.visible, known, standings, relation.low)
+
+    def take(self) -> dict[int, Standing]:
+        pending, self.pending = self.pending, {}
+        return pending

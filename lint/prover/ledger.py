@@ -1,0 +1,200 @@
+"""The books of one proof: an entry per base-table occurrence, and what ties them together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from lint.errors import CannotProve
+from lint.prover.facts import Facts, Rule, Term
+from lint.prover.relation import Standing, Standings, keep
+from lint.schema.catalog import ForeignKey, Table
+
+# A statement that needs more instances than this is not worth the proof.
+MAX_INSTANCES = 400
+
+
+@dataclass(slots=True)
+class Instance:
+    """One reading of one table occurrence (a CTE used twice is read twice).
+
+    `key` is the occurrence's place in the text: the node's id, led by those of the views it was
+    reached through. `tenant` is the column that has to equal the current tenant; for a table
+    scoped through its parent it is a column nobody sees.
+    """
+
+    number: int
+    key: tuple[int, ...]
+    table: Table
+    alias: str
+    tenant: int | None
+    columns: dict[str, int]
+    # A row that is written under a parent which is given, not read.
+    by_key: bool = False
+    lost: str = ""
+
+
+@dataclass
+class Ledger:
+    instances: dict[int, Instance] = field(default_factory=dict)
+    rules: list[Rule] = field(default_factory=list)
+    # Columns compared with something whose value is not known to be one: column -> why.
+    hints: dict[int, str] = field(default_factory=dict)
+    # Columns compared with a list of values: keys, if not tenants.
+    bound: set[int] = field(default_factory=set)
+    # What was settled outside the result: targets of writes, data-modifying CTEs.
+    final: dict[int, Standing] = field(default_factory=dict)
+    observed: list[tuple[Standings, Facts]] = field(default_factory=list)
+    # Equalities as the statement writes them, whether or not they hold of all rows.
+    said: list[tuple[Term, Term]] = field(default_factory=list)
+    _next: int = 1
+
+    def column(self) -> int:
+        self._next += 1
+        return self._next - 1
+
+    def mark(self) -> int:
+        """Columns made from here on have this number or a higher one."""
+        return self._next
+
+    def open_instance(
+        self, key: tuple[int, ...], table: Table, alias: str, columns: dict[str, int]
+    ) -> Instance:
+        if len(self.instances) >= MAX_INSTANCES:
+            raise CannotProve(f"more than {MAX_INSTANCES} readings of tables")
+        number = self.column()
+        tenant: int | None = None
+        if table.tenant_column is not None:
+            tenant = columns[table.tenant_column]
+        elif table.parent is not None:
+            tenant = self.column()
+        instance = Instance(number, key, table, alias, tenant, columns)
+        for other in self.instances.values():
+            self.rules += [*_rules(instance, other), *_rules(other, instance)]
+        self.rules += _rules(instance, instance)
+        self.instances[number] = instance
+        return instance
+
+    def close(self, facts: Facts) -> Facts:
+        return facts.closed(self.rules)
+
+    def settle_for_good(self, standings: Standings) -> None:
+        """These are executed as they stand; nothing outside can bound them."""
+        for number, standing in standings.items():
+            self.final[number] = Standing(standing.values)
+
+    def observe(self, standings: Standings, facts: Facts) -> None:
+        """Remember what is known of occurrences, for the wording of a verdict."""
+        self.observed.append((standings, facts))
+
+    def by_key(self, instance: Instance) -> bool:
+        """Whether an occurrence's rows are fixed by a key of its own."""
+        keys = _own_keys(instance.table)
+        return any(
+            instance.number in standings
+            and any(self._bound(columns, instance, facts) for columns in keys)
+            for standings, facts in self.observed
+        )
+
+    def hint(self, instance: Instance) -> str:
+        """What is compared with an occurrence's tenant and may be a tenant; or nothing."""
+        for standings, facts in self.observed:
+            standing = standings.get(instance.number)
+            found = "" if standing is None else self._hint(standing, facts)
+            if found:
+                return found
+        return ""
+
+    def _bound(self, columns: Iterable[str], instance: Instance, facts: Facts) -> bool:
+        terms = [instance.columns[column] for column in columns if column in instance.columns]
+        return bool(terms) and all(
+            facts.values(term) or facts.columns(term) & self.bound for term in terms
+        )
+
+    def _hint(self, standing: Standing, facts: Facts) -> str:
+        near = {column for carrier in standing.carriers for column in facts.columns(carrier)}
+        for column in near:
+            if column in self.hints:
+                return self.hints[column]
+        for other in self.instances.values():
+            # The tenants table: its tenant column is a key by itself.
+            single = any(key.columns == (other.table.tenant_column,) for key in other.table.keys)
+            if single and other.tenant in near:
+                for name, column in other.columns.items():
+                    if column != other.tenant and facts.values(column):
+                        return f"the tenant is looked up by {other.table.name}.{name}"
+        return ""
+
+    def narrow(self, before: Standings, kept: Callable[[int], bool], why: str) -> Standings:
+        """Drop the carriers that do not survive an operation; note why, where it was the last."""
+        after = keep(before, kept)
+        for number, standing in after.items():
+            instance = self.instances.get(number)
+            stuck = not standing.carriers and not standing.values
+            if instance is not None and stuck and before[number].carriers:
+                instance.lost = instance.lost or why
+        return after
+
+
+def _own_keys(table: Table) -> list[tuple[str, ...]]:
+    tenant = table.tenant_column
+    keys = [tuple(c for c in key.columns if c != tenant) for key in table.keys]
+    keys += [tuple(c for c in key.columns if c != tenant) for key in table.foreign_keys]
+    return [key for key in keys if key]
+
+
+def _rules(child: Instance, parent: Instance) -> list[Rule]:
+    """What the schema says of two rows: foreign keys, unique keys, and the tenant's way down.
+
+    Each holds for any subset of the rows as well, as a fact must. Keys of a table that others
+    inherit from do not hold for the rows of those.
+    """
+    rules: list[Rule] = []
+    same = child.table is parent.table and child is not parent and not child.table.inherited
+    if same and child.tenant is not None and parent.tenant is not None:
+        for key in child.table.keys:
+            premises = tuple((child.columns[c], parent.columns[c]) for c in key.columns)
+            rules.append(Rule(premises, ((child.tenant, parent.tenant),)))
+    if parent.table.inherited:
+        return rules
+    for foreign_key in child.table.foreign_keys:
+        if foreign_key.table == parent.table.name and not child.table.inherited:
+            rules += _followed(child, parent, foreign_key)
+    through = child.table.parent
+    if (
+        through is not None
+        and through.table == parent.table.name
+        and child.tenant is not None
+        and parent.tenant is not None
+    ):
+        for premises in _premises(child, parent, through):
+            rules.append(Rule(premises, ((child.tenant, parent.tenant),)))
+    return rules
+
+
+def _premises(
+    child: Instance, parent: Instance, way: ForeignKey
+) -> list[tuple[tuple[int, int], ...]]:
+    pairs = dict(zip(way.references, way.columns, strict=True))
+    return [
+        tuple((child.columns[pairs[column]], parent.columns[column]) for column in key.columns)
+        for key in parent.table.keys
+        if set(key.columns) <= set(way.references)
+    ]
+
+
+def _followed(child: Instance, parent: Instance, way: ForeignKey) -> list[Rule]:
+    """A row whose key columns are all filled points at one parent, equal in every column."""
+    if child is parent:
+        return []
+    own = dict(zip(way.references, way.columns, strict=True))
+    conclusions = tuple(
+        (child.columns[mine], parent.columns[theirs]) for theirs, mine in own.items()
+    )
+    rules = []
+    for premises in _premises(child, parent, way):
+        compared = {mine for mine, _ in premises}
+        others = [name for name in way.columns if child.columns[name] not in compared]
+        if all((c := child.table.column(name)) is not None and not c.nullable for name in others):
+            rules.append(Rule(premises, conclusions))
+    return rules

@@ -1,0 +1,212 @@
+"""Reading queries: SELECT, VALUES, set operations. The rules are those of relation.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from sqlglot import exp
+
+from lint.errors import CannotProve
+from lint.prover.block import Block, Statics
+from lint.prover.ctes import renamed, with_clause
+from lint.prover.env import CommonTable, Env
+from lint.prover.facts import IMPOSSIBLE, NOTHING, Term
+from lint.prover.from_items import from_clause
+from lint.prover.grouping import distinct_on, group, is_grouped, windows
+from lint.prover.nodes import is_query, name_of
+from lint.prover.predicates import restrict, when_true
+from lint.prover.projection import project
+from lint.prover.reader import Reader
+from lint.prover.relation import Col, Output, settle
+from lint.prover.setops import combine
+from lint.prover.shape import check_shape
+from lint.schema.catalog import View
+from lint.schema.views import Views
+
+# How deep views, CTEs and subqueries may nest in one another.
+MAX_DEPTH = 60
+
+
+@dataclass(eq=False)
+class StatementReader:
+    """Reads the queries of one statement. `write` reads a data-modifying statement."""
+
+    statics: Statics
+    views: Views
+    write_with: Callable[[Reader, exp.Expr, Env], Output]
+    defined: list[CommonTable] = field(default_factory=list)
+    # Table nodes that were read, by id: the statement's others would have been overlooked.
+    seen: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.ledger = self.statics.ledger
+
+    def write(self, node: exp.Expr, env: Env) -> Output:
+        return self.write_with(self, node, env)
+
+    def block(self, env: Env, low: int) -> Block:
+        return Block(self.statics, env, low, self.query)
+
+    def with_of(self, node: exp.Expr, env: Env) -> Env:
+        clause = node.args.get("with_")
+        return env if clause is None else with_clause(self, clause, env)
+
+    def read_unused(self) -> None:
+        """Read the CTEs nothing refers to, so that every table is accounted for."""
+        while any(not table.used for table in self.defined):
+            for table in list(self.defined):
+                if not table.used:
+                    table.used = True
+                    self.ledger.settle_for_good(table.read().standings)
+
+    def query(self, node: exp.Expr, env: Env) -> Output:
+        """Read a query expression. Raises CannotProve for what is not understood."""
+        if env.depth > MAX_DEPTH:
+            raise CannotProve("nested too deeply")
+        check_shape(node)
+        if isinstance(node, exp.Values):
+            if node.args.get("alias") or node.args.get("joins"):
+                raise CannotProve("cannot read VALUES here")
+            return self.values(node, env)
+        low = self.ledger.mark()
+        inner = self.with_of(node, env)
+        if isinstance(node, exp.Select):
+            return self._select(node, inner, low)
+        if isinstance(node, exp.SetOperation):
+            kind = type(node).__name__.upper()
+            left = self.query(node.this, inner.nested())
+            right = self.query(node.expression, inner.nested())
+            return self._cut(combine(self.ledger, kind, left, right, low), node)
+        if isinstance(node, exp.Subquery):
+            if node.args.get("joins"):
+                raise CannotProve("cannot read a join here")
+            return replace(self._cut(self.query(node.this, inner.nested()), node), low=low)
+        raise CannotProve(f"{type(node).__name__} is not a query that is understood")
+
+    def parenthesis(self, node: exp.Subquery, env: Env) -> Output:
+        """`(query)` in FROM: its alias and joins are the caller's business."""
+        inner = self.with_of(node, env)
+        return self._cut(self.query(node.this, inner.nested()), node)
+
+    def view(self, view: View, node: int, env: Env) -> Output:
+        """A view's query, read as it stands in the catalog: it sees nothing of the statement."""
+        if env.depth > MAX_DEPTH:
+            raise CannotProve("views nested too deeply")
+        around = Env(path=(*env.path, node), depth=env.depth + 1)
+        output = self.query(self.views.tree(view), around)
+        return renamed(output, list(view.columns))
+
+    def values(self, node: exp.Values, env: Env) -> Output:
+        low = self.ledger.mark()
+        block = self.block(env, low)
+        rows = [
+            row.expressions if isinstance(row, exp.Tuple) else [row] for row in node.expressions
+        ]
+        if not rows or len({len(row) for row in rows}) != 1:
+            raise CannotProve("rows of VALUES have different lengths")
+        columns = []
+        for index in range(len(rows[0])):
+            terms: set[Term | None] = set()
+            family = None
+            for row in rows:
+                block.visit(row[index])
+                typed = block.typed(row[index])
+                terms.add(typed[0] if typed else None)
+                family = typed[1] if typed else None
+            only = next(iter(terms)) if len(terms) == 1 else None
+            term = self.ledger.column() if only is None else only
+            columns.append(Col(f"column{index + 1}", term, family if only is not None else None))
+        return Output(tuple(columns), NOTHING, block.take(), low)
+
+    # -- SELECT ------------------------------------------------------------------------------
+
+    def _select(self, node: exp.Select, env: Env, low: int) -> Output:
+        block = self.block(env, low)
+        block.relation = from_clause(self, node.args.get("from_"), node.args.get("joins"), env)
+        restrict(block, node.args.get("where"))
+        self._visit_rest(block, node)
+        if is_grouped(node):
+            group(block, node)
+        having = node.args.get("having")
+        if having is not None:
+            block.assume(when_true(block, having.this))
+        windows(block, node)
+        distinct_on(block, node)
+        columns, wide = project(block, node.expressions)
+        shown = {col.term for col in columns}
+        standings = self.ledger.narrow(
+            block.relation.standings,
+            lambda carrier: carrier < low or carrier in shown,
+            "" if env.top else "its tenant column is not among the subquery's columns",
+        )
+        output = Output(tuple(columns), block.relation.facts, standings, low, wide)
+        return self._cut(output, node)
+
+    def _visit_rest(self, block: Block, node: exp.Select) -> None:
+        for item in node.expressions:
+            if not isinstance(item, exp.Star):
+                block.visit(item.this if isinstance(item, exp.Alias) else item)
+        having, order = node.args.get("having"), node.args.get("order")
+        if having is not None:
+            block.visit(having.this)
+        # A plain name in ORDER BY means an output column before it means a table's.
+        names = {name_of(i.args["alias"]) for i in node.expressions if isinstance(i, exp.Alias)}
+        names |= {
+            name_of(i.this)
+            for i in node.expressions
+            if isinstance(i, exp.Column) and not isinstance(i.this, exp.Star)
+        }
+        for ordered in order.expressions if order is not None else ():
+            key = ordered.this if isinstance(ordered, exp.Ordered) else ordered
+            plain = isinstance(key, exp.Column) and not key.table
+            if not (plain and name_of(key.this) in names):
+                block.visit(key)
+        for window in node.args.get("windows") or ():
+            for part in window.args.get("partition_by") or ():
+                block.visit(part)
+            if window.args.get("order"):
+                block.visit(window.args["order"])
+        for part in self._bounds(node):
+            block.visit(part)
+        block.attach()
+        block.assume(NOTHING)
+
+    @staticmethod
+    def _bounds(node: exp.Expr) -> list[exp.Expr]:
+        parts = []
+        for key in ("limit", "offset"):
+            clause = node.args.get(key)
+            if clause is None:
+                continue
+            check_shape(clause)
+            inner = clause.args.get("expression") or clause.args.get("count")
+            if inner is not None:
+                parts.append(inner)
+        return parts
+
+    # -- ends --------------------------------------------------------------------------------
+
+    def _cut(self, output: Output, node: exp.Expr) -> Output:
+        """ORDER BY and LIMIT around a query: which rows are left depends on all of them."""
+        order = node.args.get("order")
+        if not isinstance(node, exp.Select):
+            parts = [*self._bounds(node), *((order,) if order else ())]
+            if any(is_query(inner) for part in parts for inner in part.walk()):
+                raise CannotProve("a subquery in ORDER BY or LIMIT of a combined query")
+        if not node.args.get("limit") and not node.args.get("offset"):
+            return output
+        standings = self.ledger.narrow(
+            output.standings,
+            lambda carrier: carrier < output.low,
+            "LIMIT chooses among the rows of all tenants",
+        )
+        if _no_rows(node.args.get("limit")):
+            standings = settle(standings, IMPOSSIBLE)
+        return replace(output, standings=standings)
+
+
+def _no_rows(limit: exp.Expr | None) -> bool:
+    """Whether it is LIMIT 0, with which applications ask for the columns alone."""
+    count = limit.args.get("expression") if isinstance(limit, exp.Limit) else None
+    return isinstance(count, exp.Literal) and not count.is_string and count.this == "0"

@@ -1,0 +1,285 @@
+"""Relations as the prover sees them: columns, facts, and how each base table stands.
+
+For each base-table occurrence o inside a relation E a `Standing` claims, for every database:
+
+- for each value v in `values`: E is unchanged if o is restricted to the rows of tenant v;
+- for each column c in `carriers`: the rows of E with c = T are unchanged if o is restricted to
+  the rows of tenant T. (c may be a column of an enclosing query.)
+
+An occurrence with neither is stuck: nothing that encloses E can bound it any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from lint.errors import CannotProve
+from lint.prover.facts import NEVER, NOTHING, Const, Facts, Term, equality, guarded
+from lint.prover.values import comparable
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    values: frozenset[Const] = frozenset()
+    carriers: frozenset[int] = frozenset()
+
+
+Standings = Mapping[int, Standing]
+
+
+@dataclass(frozen=True, slots=True)
+class Col:
+    """A column of a relation. `name` is None where PostgreSQL makes one up."""
+
+    name: str | None
+    term: Term
+    family: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One item of FROM. `open`: it may have columns that are not listed."""
+
+    alias: str | None
+    columns: tuple[Col, ...]
+    schema: str | None = None
+    open: bool = False
+    base: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A FROM clause or a part of one. `visible` is what unqualified names and `*` see."""
+
+    entries: tuple[Entry, ...] = ()
+    visible: tuple[Col, ...] = ()
+    facts: Facts = NOTHING
+    standings: Standings = field(default_factory=dict)
+    low: int = 0
+    """Columns with a number below this one belong to somebody else."""
+
+    @property
+    def open(self) -> bool:
+        return any(entry.open for entry in self.entries)
+
+    def terms(self) -> frozenset[int]:
+        columns = (*self.visible, *(col for entry in self.entries for col in entry.columns))
+        return frozenset(col.term for col in columns if isinstance(col.term, int))
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """The result of a query. `wide`: it has further columns, so positions mean nothing."""
+
+    columns: tuple[Col, ...]
+    facts: Facts
+    standings: Standings
+    low: int
+    wide: bool = False
+
+
+def settle(standings: Standings, facts: Facts) -> dict[int, Standing]:
+    """Use what holds of every row: more carriers, and values where a carrier has one."""
+    settled = {}
+    for occurrence, standing in standings.items():
+        values, carriers = set(standing.values), set(standing.carriers)
+        if facts.impossible:
+            values.add(NEVER)
+        for carrier in standing.carriers:
+            values |= facts.values(carrier)
+            carriers |= facts.columns(carrier)
+        settled[occurrence] = Standing(frozenset(values), frozenset(carriers))
+    return settled
+
+
+def widen(standings: Standings, facts: Facts, fits: Callable[[int], bool]) -> dict[int, Standing]:
+    """More carriers that fit, and no values: rows without a partner are kept on both sides."""
+    return {
+        number: Standing(old.values, old.carriers | {new for new in settled.carriers if fits(new)})
+        for number, settled in settle(standings, facts).items()
+        for old in (standings[number],)
+    }
+
+
+def keep(standings: Standings, kept: Callable[[int], bool]) -> dict[int, Standing]:
+    """Drop the carriers that do not survive an operation."""
+    return {
+        occurrence: Standing(s.values, frozenset(c for c in s.carriers if kept(c)))
+        for occurrence, s in standings.items()
+    }
+
+
+def cross(left: Relation, right: Relation) -> Relation:
+    """Both side by side. Raises CannotProve if a name is taken twice."""
+    taken = {(entry.schema, entry.alias) for entry in left.entries if entry.alias is not None}
+    for entry in right.entries:
+        if (entry.schema, entry.alias) in taken:
+            raise CannotProve(f"table name {entry.alias} is used twice")
+    return Relation(
+        left.entries + right.entries,
+        left.visible + right.visible,
+        left.facts.both(right.facts),
+        {**left.standings, **right.standings},
+        left.low,
+    )
+
+
+def nullable(relation: Relation, new_column: Callable[[], int]) -> tuple[Relation, Facts]:
+    """The relation as the side of an outer join that may be filled with nulls.
+
+    A column that is a value or somebody else's column becomes one of its own, since in a filled
+    row it is null. The facts returned hold of rows that are not filled, and tie it to what it was.
+    """
+    copies: dict[Term, int] = {}
+    ties = relation.facts
+
+    def own(col: Col) -> Col:
+        nonlocal ties
+        if isinstance(col.term, int) and col.term >= relation.low:
+            return col
+        if col.term not in copies:
+            copies[col.term] = new_column()
+            ties = ties.both(Facts((frozenset((copies[col.term], col.term)),)))
+        return replace(col, term=copies[col.term])
+
+    owned = replace(
+        relation,
+        entries=tuple(
+            replace(entry, columns=tuple(own(col) for col in entry.columns))
+            for entry in relation.entries
+        ),
+        visible=tuple(own(col) for col in relation.visible),
+        facts=NOTHING,
+    )
+    return owned, ties
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """A column that USING or NATURAL makes out of two."""
+
+    name: str
+    left: Col
+    right: Col
+
+
+def merges(left: Relation, right: Relation, names: Iterable[str]) -> list[Merge]:
+    """Raises CannotProve where a side lacks the column or has it twice."""
+    return [Merge(name, _only(left, name), _only(right, name)) for name in names]
+
+
+def common_names(left: Relation, right: Relation) -> list[str]:
+    if left.open or right.open or any(c.name is None for c in (*left.visible, *right.visible)):
+        raise CannotProve("NATURAL JOIN of a relation whose columns are not all known")
+    names = [col.name for col in left.visible if col.name is not None]
+    there = {col.name for col in right.visible}
+    return [name for name in dict.fromkeys(names) if name in there]
+
+
+def merge_facts(merged: Iterable[Merge]) -> Facts:
+    facts = NOTHING
+    for merge in merged:
+        if same_family(merge.left, merge.right):
+            facts = facts.both(equality(merge.left.term, merge.right.term))
+    return facts
+
+
+def same_family(left: Col, right: Col) -> bool:
+    if isinstance(left.term, Const) and left.family is None:
+        return right.family is not None or isinstance(right.term, Const)
+    if isinstance(right.term, Const) and right.family is None:
+        return left.family is not None
+    return comparable(left.family, right.family)
+
+
+def _only(relation: Relation, name: str) -> Col:
+    found = [col for col in relation.visible if col.name == name]
+    if len(found) != 1:
+        raise CannotProve(f"column {name} of USING is not known to be one on each side")
+    return found[0]
+
+
+def join(
+    left: Relation,
+    right: Relation,
+    *,
+    side: str,
+    on: Facts,
+    inside: Standings,
+    merged: list[Merge],
+    new_column: Callable[[], int],
+    close: Callable[[Facts], Facts],
+) -> Relation:
+    """Join two relations. `on`: what the condition implies; `inside`: its subqueries' standings.
+
+    side is "", LEFT, RIGHT or FULL.
+    """
+    condition = on.both(merge_facts(merged))
+    matched = close(left.facts.both(right.facts, condition))
+    together = cross(replace(left, facts=NOTHING), replace(right, facts=NOTHING))
+    if side == "":
+        standings = settle({**left.standings, **right.standings, **inside}, matched)
+        joined = replace(together, facts=matched, standings=standings)
+        return replace(joined, visible=_visible(joined, merged, [m.left for m in merged]))
+    left_filled, right_filled = side in ("RIGHT", "FULL"), side in ("LEFT", "FULL")
+    facts = NOTHING
+    witnesses: list[frozenset[int]] = []
+    sides = []
+    for relation, filled in ((left, left_filled), (right, right_filled)):
+        if not filled:
+            sides.append(relation)
+            facts = facts.both(relation.facts)
+            continue
+        owned, ties = nullable(relation, new_column)
+        witness = frozenset(term for term in owned.terms() if term >= relation.low)
+        witnesses.append(witness)
+        facts = facts.both(guarded([witness], ties))
+        sides.append(owned)
+    facts = facts.both(guarded(witnesses, condition))
+    together = cross(replace(sides[0], facts=NOTHING), replace(sides[1], facts=NOTHING))
+    if side == "FULL":
+        # A row of one side without a partner satisfies nothing that ON says: only a column of
+        # the other side tells that there was one.
+        standings = {
+            **widen(left.standings, matched, lambda new: new >= right.low),
+            **widen(right.standings, matched, lambda new: left.low <= new < right.low),
+            **widen(inside, matched, lambda _: True),
+        }
+    else:
+        kept, filled_side = (left, right) if side == "LEFT" else (right, left)
+        standings = {
+            **kept.standings,
+            **settle({**filled_side.standings, **inside}, matched),
+        }
+    columns: list[Col] = []
+    for merge in merged:
+        if side != "FULL":
+            columns.append(merge.left if side == "LEFT" else merge.right)
+            continue
+        column = new_column()
+        columns.append(Col(merge.name, column, merge.left.family))
+        if not same_family(merge.left, merge.right):
+            continue
+        for one, relation in ((merge.left, left), (merge.right, right)):
+            if isinstance(one.term, int) and one.term >= relation.low:
+                tie = Facts((frozenset((column, one.term)),))
+                facts = facts.both(guarded([frozenset((one.term,))], tie))
+        # COALESCE(left, right): what carries must be the column of the table's own side.
+        own: dict[int, Term] = dict.fromkeys(right.standings, merge.right.term)
+        own.update(dict.fromkeys((*left.standings, *inside), merge.left.term))
+        standings = {
+            occurrence: replace(s, carriers=s.carriers | {column})
+            if own[occurrence] in s.carriers
+            else s
+            for occurrence, s in standings.items()
+        }
+    joined = replace(together, facts=facts, standings=standings)
+    return replace(joined, visible=_visible(joined, merged, columns))
+
+
+def _visible(joined: Relation, merged: list[Merge], columns: list[Col]) -> tuple[Col, ...]:
+    names = {merge.name for merge in merged}
+    rest = [col for col in joined.visible if col.name not in names]
+    front = [replace(col, name=m.name) for col, m in zip(columns, merged, strict=True)]
+    return (*front, *rest)

@@ -1,0 +1,210 @@
+"""Recognising values that are fixed for a statement, and casts that keep values apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlglot import exp, parse_one
+from sqlglot.errors import SqlglotError
+
+from lint.declared import Sources
+from lint.errors import CannotProve, ConfigError
+from lint.prover.facts import Const
+from lint.text.lexer import statements
+from lint.text.prepare import Parameter, fold, prepare
+
+_FAMILIES = {
+    "smallint": "integer", "int2": "integer", "integer": "integer", "int": "integer",
+    "int4": "integer", "bigint": "integer", "int8": "integer", "serial": "integer",
+    "bigserial": "integer", "smallserial": "integer", "serial4": "integer", "serial8": "integer",
+    "text": "text", "varchar": "text", "character varying": "text", "uuid": "uuid",
+}  # fmt: skip
+_PARSED_FAMILIES = {
+    exp.DataType.Type.SMALLINT: "integer",
+    exp.DataType.Type.INT: "integer",
+    exp.DataType.Type.BIGINT: "integer",
+    exp.DataType.Type.TEXT: "text",
+    exp.DataType.Type.VARCHAR: "text",
+    exp.DataType.Type.UUID: "uuid",
+}
+# Casts under which two different values stay different.
+_INJECTIVE = {("integer", "integer"), ("integer", "text"), ("uuid", "text"), ("uuid", "uuid"),
+              ("text", "text")}  # fmt: skip
+_INEXACT = ("real", "float", "double precision", "money")
+
+
+def family(type_name: str) -> str | None:
+    """A name for types whose `=` agrees on what is equal. None: comparing proves nothing."""
+    plain = type_name.partition("(")[0].strip().removeprefix("pg_catalog.")
+    if plain in _FAMILIES:
+        return _FAMILIES[plain]
+    if not plain or plain.startswith(_INEXACT):
+        return None
+    return type_name
+
+
+def comparable(left: str | None, right: str | None) -> bool:
+    return left is not None and left == right
+
+
+def cast_family(source: str | None, target: exp.DataType) -> str | None:
+    """The family after an injective cast, or None if two values may fall together."""
+    if target.expressions:  # varchar(3) cuts
+        return None
+    goal = _PARSED_FAMILIES.get(target.this)
+    if goal is None or source is None or (source, goal) not in _INJECTIVE:
+        return None
+    return goal
+
+
+def source_forms(sources: Sources) -> dict[str, type[exp.Expr]]:
+    """Canonical form of each declared expression -> its node class.
+
+    Raises ConfigError for one that cannot be read.
+    """
+    return dict(_source_form(text) for text in sources.expressions)
+
+
+# Without a context it may be null: then `IS NOT DISTINCT FROM` it proves nothing.
+SOURCE = Const("source", "source", "the current tenant")
+
+
+class Values:
+    """Recognises values in one statement."""
+
+    def __init__(self, forms: Mapping[str, type[exp.Expr]], names: Sequence[str]) -> None:
+        self._forms = frozenset(forms)
+        self._classes = frozenset(forms.values())
+        self._names = frozenset(names)
+
+    def read(  # noqa: PLR0911 - one return per kind of value
+        self, node: exp.Expr, parameters: Mapping[int, Parameter]
+    ) -> Const | None:
+        """The value `node` is, or None if it is not fixed or not known to be so."""
+        node = _bare(node)
+        if type(node) in self._classes and canonical(node) in self._forms:
+            return SOURCE
+        if isinstance(node, exp.Nullif) and _is_literal(node.expression):
+            inner = self.read(node.this, parameters)
+            return inner if inner == SOURCE else _setting(node)
+        if isinstance(node, exp.Cast):
+            inner = self.read(node.this, parameters)
+            goal = None if node.to.expressions else _PARSED_FAMILIES.get(node.to.this)
+            if inner is None or goal is None or _rounds(inner):
+                return _setting(node)
+            return Const(inner.kind, inner.key, inner.label, inner.family or goal, inner.not_null)
+        if isinstance(node, exp.Parameter):
+            return self._parameter(node, parameters)
+        if isinstance(node, exp.Literal):
+            kind = "string" if node.is_string and not _is_integer(node.this) else "number"
+            shown = f"'{node.this}'" if node.is_string else str(node.this)
+            return Const("parameter", f"{kind}:{node.this}", shown, None, True)
+        if isinstance(node, exp.Neg) and isinstance(node.this, exp.Literal):
+            return Const("parameter", f"number:-{node.this.this}", f"-{node.this.this}", None, True)
+        return _setting(node)
+
+    def argument(self, name: str, number: int) -> Const:
+        """The value of a routine's argument, which its body may also write as `$number`."""
+        if name in self._names:
+            return SOURCE
+        return Const("parameter", f"param:{number}", f"argument {name}")
+
+    def _parameter(self, node: exp.Parameter, parameters: Mapping[int, Parameter]) -> Const | None:
+        number = node.this
+        if not isinstance(number, exp.Literal) or number.is_string:
+            return None
+        known = parameters.get(int(number.this))
+        if known is None:
+            return None
+        if known.name is not None and known.name in self._names:
+            return SOURCE
+        return Const("parameter", f"param:{known.number}", known.label)
+
+
+def _setting(node: exp.Expr) -> Const | None:
+    """An undeclared setting: one value, whoever's it is. Only this function, nothing inside."""
+    inner = node
+    while isinstance(inner, exp.Cast | exp.Nullif | exp.Paren):
+        if isinstance(inner, exp.Nullif) and not _is_literal(inner.expression):
+            return None
+        inner = inner.this
+    called = isinstance(inner, exp.Anonymous) and function_name(inner) == "current_setting"
+    if not called or not all(_is_literal(argument) for argument in inner.expressions):
+        return None
+    return Const("parameter", f"setting:{canonical(node)}", node.sql(dialect="postgres"))
+
+
+def _rounds(value: Const) -> bool:
+    return value.key.startswith("number:") and not value.key[7:].lstrip("-").isdigit()
+
+
+def _is_integer(text: str) -> bool:
+    """Whether a string is spelled as the number would be: '1' is 1 to a column of numbers."""
+    return text.isascii() and text.isdigit() and (text == "0" or text[0] != "0")
+
+
+def _is_literal(node: exp.Expr | None) -> bool:
+    return isinstance(node, exp.Literal | exp.Boolean)
+
+
+def _bare(node: exp.Expr) -> exp.Expr:
+    """Without parentheses, and out of `(SELECT value)`."""
+    while True:
+        if isinstance(node, exp.Paren):
+            node = node.this
+            continue
+        if not isinstance(node, exp.Subquery | exp.Select):
+            return node
+        present = {key for key, value in node.args.items() if value}
+        if isinstance(node, exp.Subquery) and present == {"this"}:
+            node = node.this
+        elif (
+            isinstance(node, exp.Select)
+            and present == {"expressions"}
+            and len(node.expressions) == 1
+        ):
+            only = node.expressions[0]
+            node = only.this if isinstance(only, exp.Alias) else only
+        else:
+            return node
+
+
+def function_name(node: exp.Anonymous) -> str:
+    """The name of a function as the server folds it."""
+    if isinstance(node.this, exp.Identifier):
+        name = str(node.this.this)
+        return name if node.this.args.get("quoted") else fold(name)
+    return fold(str(node.this))
+
+
+def canonical(node: exp.Expr) -> str:
+    """One spelling for equal expressions; a source's casts and `missing_ok` do not matter."""
+    if isinstance(node, exp.Paren):
+        return canonical(node.this)
+    if isinstance(node, exp.Identifier):
+        return str(node.this) if node.args.get("quoted") else fold(str(node.this))
+    if isinstance(node, exp.Dot):
+        return f"{canonical(node.this)}.{canonical(node.expression)}"
+    if isinstance(node, exp.Column):
+        return ".".join(canonical(part) for part in node.parts)
+    if isinstance(node, exp.Anonymous):
+        name = function_name(node)
+        arguments = node.expressions[:1] if name == "current_setting" else node.expressions
+        return f"{name}({', '.join(canonical(argument) for argument in arguments)})"
+    return node.sql(dialect="postgres")
+
+
+def _source_form(text: str) -> tuple[str, type[exp.Expr]]:
+    try:
+        raw = next(statements(text, psql=False))
+        tree = parse_one(prepare(raw.tokens).sql, read="postgres")
+    except (StopIteration, CannotProve, SqlglotError) as error:
+        raise ConfigError(f"tenant source {text!r} is not an SQL expression") from error
+    node = _bare(tree)
+    while isinstance(node, exp.Cast):
+        if node.to.expressions:
+            raise ConfigError(f"tenant source {text!r}: a cast with a length is not supported")
+        node = _bare(node.this)
+    if isinstance(node, exp.Column):
+        raise ConfigError(f"tenant source {text!r} is a column, not a value")
+    return canonical(node), type(node)

@@ -1,0 +1,319 @@
+"""Reading the DDL of a file, statement by statement, into what it leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+from lint.errors import CatalogError
+from lint.schema.catalog import Catalog, Name
+from lint.schema.ddl import Cursor, split_parts
+from lint.schema.ddl_elements import (
+    TABLE_WORDS,
+    Places,
+    column,
+    constraint,
+    element,
+    generates,
+    index,
+    pair,
+    policy_clauses,
+    table_name,
+)
+from lint.schema.ddl_script import (
+    MadeColumn,
+    MadeFunction,
+    MadePolicy,
+    MadeTable,
+    MadeView,
+    Place,
+    Script,
+)
+from lint.text.lexer import Token
+from lint.text.words import words
+
+DDL_WORDS = words("CREATE ALTER DROP GRANT REVOKE DO")
+
+
+def read_script(
+    statements: Iterable[tuple[Token, ...]], catalog: Catalog, tenant_columns: tuple[str, ...]
+) -> Script:
+    """Apply the DDL among `statements`, whose indices become the places' statements."""
+    script = Script(catalog, tenant_columns)
+    reader = _Reader(script)
+    for number, tokens in enumerate(statements):
+        if not tokens:
+            continue
+        if any(token.kind == "hole" for token in tokens) or tokens[0].word in ("DO", "SELECT"):
+            # Format strings in a DO block, templates of a loop: they may mend what is missing.
+            script.hidden.append(" ".join(token.value for token in tokens))
+        elif tokens[0].word in DDL_WORDS:
+            reader.take(number, tokens)
+    return script
+
+
+class _Reader:
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self._places = Places(0)
+
+    def take(self, number: int, tokens: tuple[Token, ...]) -> None:
+        self._places = Places(number)
+        at = Cursor(tokens)
+        first = at.word()
+        at.at = 1
+        readers: dict[str, Callable[[Cursor], None]] = {
+            "CREATE": self._create,
+            "ALTER": self._alter,
+            "DROP": self._drop,
+            "GRANT": self._grant,
+        }
+        try:
+            if first in readers:
+                readers[first](at)
+        except CatalogError:
+            return  # the statement is judged by the prover; no rule of the schema builds on it
+
+    def _table(self, name: Name, token: Token) -> MadeTable:
+        found = self.script.tables.get(name)
+        if found is None:
+            found = self.script.tables[name] = MadeTable(name, self._places(token))
+        return found
+
+    # -- CREATE ------------------------------------------------------------------------------
+
+    def _create(self, at: Cursor) -> None:
+        at.skip("OR", "REPLACE")
+        temporary = False
+        while at.word() in ("GLOBAL", "LOCAL", "TEMPORARY", "TEMP", "UNLOGGED", "RECURSIVE"):
+            temporary |= at.word() in ("TEMPORARY", "TEMP")
+            at.at += 1
+        if at.skip("TABLE"):
+            self._create_table(at, temporary=temporary)
+        elif at.skip("UNIQUE", "INDEX"):
+            self._create_index(at, "unique")
+        elif at.skip("INDEX"):
+            self._create_index(at, "index")
+        elif at.skip("POLICY"):
+            self._create_policy(at)
+        elif at.skip("VIEW"):
+            self._create_view(at, materialized=False)
+        elif at.skip("MATERIALIZED", "VIEW"):
+            self._create_view(at, materialized=True)
+        elif at.skip("FUNCTION") or at.skip("PROCEDURE"):
+            self._create_function(at)
+
+    def _create_table(self, at: Cursor, *, temporary: bool) -> None:
+        at.skip("IF", "NOT", "EXISTS")
+        name, token = table_name(at)
+        table = MadeTable(name, self._places(token), created=True, temporary=temporary)
+        if at.skip("PARTITION", "OF"):
+            table.partition_of = table_name(at)[0]
+            parent = self.script.tables.get(table.partition_of)
+            if parent is not None:
+                table.columns = dict(parent.columns)
+        elif at.opens():
+            for part in split_parts(at.group()):
+                element(table, Cursor(part), self._places)
+        self.script.tables[name] = table
+
+    def _create_index(self, at: Cursor, kind: str) -> None:
+        found = index(at, kind, self._places)
+        if found is not None:
+            on, token, key = found
+            self._table(on, token).keys.append(key)
+
+    def _create_policy(self, at: Cursor) -> None:
+        first = at.peek()
+        name = at.identifier()
+        if first is None or not at.skip("ON"):
+            return
+        on, token = table_name(at)
+        table = self._table(on, token)
+        policy = MadePolicy(name, True, "ALL", (), None, None, self._places(first))
+        if at.skip("AS"):
+            policy.permissive = at.word() != "RESTRICTIVE"
+            at.at += 1
+        if at.skip("FOR"):
+            policy.command = at.word()
+            at.at += 1
+        policy_clauses(policy, at)
+        table.policies[name] = policy
+
+    def _create_view(self, at: Cursor, *, materialized: bool) -> None:
+        at.skip("IF", "NOT", "EXISTS")
+        name, token = table_name(at)
+        invoker = False
+        while at.peek() is not None and not at.skip("AS"):
+            if at.skip("WITH"):
+                invoker |= _invoker(at.group() if at.opens() else ())
+            else:
+                at.at += 1
+        self.script.views[name] = MadeView(
+            name, self._places(token), materialized, invoker, tuple(at.rest())
+        )
+
+    def _create_function(self, at: Cursor) -> None:
+        name, token = table_name(at)
+        arguments = " ".join(part.text for part in at.group()) if at.opens() else ""
+        rest = at.rest()
+        definer = pair(rest, "SECURITY", "DEFINER")
+        self.script.functions[name, arguments] = MadeFunction(
+            name, self._places(token), definer, pair(rest, "SET", "SEARCH_PATH")
+        )
+
+    # -- ALTER -------------------------------------------------------------------------------
+
+    def _alter(self, at: Cursor) -> None:
+        if at.skip("TABLE"):
+            self._alter_table(at)
+        elif at.skip("POLICY"):
+            self._alter_policy(at)
+        elif at.skip("FUNCTION") or at.skip("PROCEDURE") or at.skip("ROUTINE"):
+            name, _ = table_name(at)
+            rest = at.rest()
+            for function in self._functions(name):
+                function.fixed |= pair(rest, "SET", "SEARCH_PATH")
+                function.definer |= pair(rest, "SECURITY", "DEFINER")
+                function.definer &= not pair(rest, "SECURITY", "INVOKER")
+        elif at.skip("VIEW"):
+            at.skip("IF", "EXISTS")
+            view = self.script.views.get(table_name(at)[0])
+            if view is not None and at.skip("SET") and at.opens():
+                view.invoker |= _invoker(at.group())
+
+    def _functions(self, name: Name) -> list[MadeFunction]:
+        """The functions of a name: which of them is meant, its arguments may say in other words."""
+        return [made for key, made in self.script.functions.items() if key[0] == name]
+
+    def _alter_table(self, at: Cursor) -> None:
+        at.skip("IF", "EXISTS")
+        at.skip("ONLY")
+        name, token = table_name(at)
+        at.symbol("*")
+        if at.skip("RENAME", "TO"):
+            made = self.script.tables.pop(name, None)
+            if made is not None:
+                renamed = replace(name, name=at.identifier())
+                made.name = renamed
+                self.script.tables[renamed] = made
+            return
+        table = self._table(name, token)
+        for part in split_parts(at.rest()):
+            self._action(table, Cursor(part))
+
+    def _action(self, table: MadeTable, at: Cursor) -> None:
+        place = self._places(*at.tokens)
+        if at.skip("ENABLE", "ROW", "LEVEL", "SECURITY"):
+            table.security, table.security_place = True, place
+        elif at.skip("DISABLE", "ROW", "LEVEL", "SECURITY"):
+            table.security, table.security_place = False, place
+        elif at.skip("FORCE", "ROW", "LEVEL", "SECURITY"):
+            table.forced = True
+        elif at.skip("NO", "FORCE", "ROW", "LEVEL", "SECURITY"):
+            table.forced, table.security_place = False, place
+        elif at.skip("ATTACH", "PARTITION"):
+            child, token = table_name(at)
+            self._table(child, token).partition_of = table.name
+        elif at.skip("ADD"):
+            if at.word() in TABLE_WORDS:
+                constraint(table, at, self._places)
+            else:
+                at.skip("COLUMN")
+                at.skip("IF", "NOT", "EXISTS")
+                column(table, at, self._places)
+        elif at.skip("DROP", "CONSTRAINT"):
+            at.skip("IF", "EXISTS")
+            name = at.identifier()
+            table.keys = [key for key in table.keys if key.name != name]
+            table.foreign_keys = [key for key in table.foreign_keys if key.name != name]
+        elif at.skip("DROP"):
+            at.skip("COLUMN")
+            at.skip("IF", "EXISTS")
+            gone = at.identifier()
+            table.columns.pop(gone, None)
+            table.keys = [key for key in table.keys if gone not in key.columns]
+            table.foreign_keys = [key for key in table.foreign_keys if gone not in key.columns]
+        elif at.skip("ALTER"):
+            at.skip("COLUMN")
+            self._alter_column(table, at, place)
+
+    def _alter_column(self, table: MadeTable, at: Cursor, place: Place) -> None:
+        name = at.identifier()
+        made = table.columns.get(name)
+        if at.skip("SET", "NOT", "NULL"):
+            if made is not None:
+                made.nullable = False
+        elif at.skip("DROP", "NOT", "NULL"):
+            if made is None:
+                made = table.columns[name] = MadeColumn(name, "", True, False, place)
+            made.nullable, made.place = True, place
+        elif made is not None and generates(at.rest()):
+            made.generated = True
+
+    def _alter_policy(self, at: Cursor) -> None:
+        name = at.identifier()
+        if not at.skip("ON"):
+            return
+        table = self.script.tables.get(table_name(at)[0])
+        policy = table.policies.get(name) if table is not None else None
+        if policy is not None:
+            policy_clauses(policy, at)
+
+    # -- DROP and GRANT ----------------------------------------------------------------------
+
+    def _drop(self, at: Cursor) -> None:
+        kind = at.word()
+        at.at += 1
+        if kind == "MATERIALIZED":
+            at.at += 1
+        at.skip("CONCURRENTLY")
+        at.skip("IF", "EXISTS")
+        if kind == "POLICY":
+            name = at.identifier()
+            if at.skip("ON"):
+                table = self.script.tables.get(table_name(at)[0])
+                if table is not None:
+                    table.policies.pop(name, None)
+            return
+        for part in split_parts(at.rest()):
+            name_of, _ = table_name(Cursor(part))
+            if kind == "TABLE":
+                self.script.tables.pop(name_of, None)
+            elif kind in ("VIEW", "MATERIALIZED"):
+                self.script.views.pop(name_of, None)
+            elif kind in ("FUNCTION", "PROCEDURE"):
+                for gone in [key for key in self.script.functions if key[0] == name_of]:
+                    del self.script.functions[gone]
+            elif kind == "INDEX":
+                for made in self.script.tables.values():
+                    made.keys = [key for key in made.keys if key.name != name_of.name]
+
+    def _grant(self, at: Cursor) -> None:
+        while at.peek() is not None and not at.skip("ON"):
+            at.at += 1
+        whole = at.skip("ALL", "TABLES", "IN", "SCHEMA")
+        if not whole and at.word() in words("SCHEMA SEQUENCE FUNCTION DATABASE TYPE ALL DOMAIN"):
+            return
+        at.skip("TABLE")
+        names: list[tuple[Name, Token]] = [table_name(at)]
+        while at.symbol(","):
+            names.append(table_name(at))
+        if not at.skip("TO"):
+            return
+        roles = ", ".join(token.value for token in at.rest() if token.kind in ("word", "quoted"))
+        for name, token in names:
+            if not whole:
+                self._table(name, token).granted.append((roles, self._places(token)))
+                continue
+            schema = "" if name.name == "public" else name.name
+            for table in self.script.tables.values():
+                if table.name.schema == schema:
+                    table.granted.append((roles, self._places(token)))
+
+
+def _invoker(tokens: Sequence[Token]) -> bool:
+    for part in split_parts(tokens):
+        if part[0].word == "SECURITY_INVOKER":
+            return len(part) == 1 or part[-1].value.lower() in ("true", "on", "1", "yes")
+    return False

@@ -1,0 +1,158 @@
+"""The DDL of one file, applied: what it leaves behind, and where each thing is said.
+
+Rules of the schema look at the outcome. So what a file creates and mends itself is no fault, and
+what it drops is gone. Nothing here raises: a statement that is not understood changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from lint.schema.catalog import Catalog, Name, Table
+from lint.text.lexer import Token
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Offsets in the text of the statement with this index."""
+
+    statement: int
+    start: int
+    end: int
+
+
+@dataclass(slots=True)
+class MadeColumn:
+    name: str
+    type: str
+    nullable: bool
+    generated: bool
+    """Its values are made up: identity, serial, a default that makes UUIDs. They do not collide."""
+    place: Place
+
+
+@dataclass(slots=True)
+class MadeKey:
+    """kind: `primary`, `unique`, `exclude` or `index`. A column is None for an expression."""
+
+    kind: str
+    name: str | None
+    columns: tuple[str | None, ...]
+    place: Place
+    method: str = "btree"
+
+
+@dataclass(slots=True)
+class MadeForeignKey:
+    name: str | None
+    columns: tuple[str, ...]
+    target: Name
+    place: Place
+
+
+@dataclass(slots=True)
+class MadePolicy:
+    name: str
+    permissive: bool
+    command: str
+    roles: tuple[str, ...]
+    using: str | None
+    check: str | None
+    place: Place
+
+
+@dataclass(slots=True)
+class MadeTable:
+    """What a file says of a table: all of it if `created`, else what it adds.
+
+    `security` and `forced` are None where the file does not say.
+    """
+
+    name: Name
+    place: Place
+    created: bool = False
+    temporary: bool = False
+    columns: dict[str, MadeColumn] = field(default_factory=dict)
+    keys: list[MadeKey] = field(default_factory=list)
+    foreign_keys: list[MadeForeignKey] = field(default_factory=list)
+    policies: dict[str, MadePolicy] = field(default_factory=dict)
+    security: bool | None = None
+    forced: bool | None = None
+    security_place: Place | None = None
+    partition_of: Name | None = None
+    granted: list[tuple[str, Place]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class MadeView:
+    name: Name
+    place: Place
+    materialized: bool
+    invoker: bool
+    body: tuple[Token, ...]
+
+
+@dataclass(slots=True)
+class MadeFunction:
+    """`fixed`: its search_path is."""
+
+    name: Name
+    place: Place
+    definer: bool
+    fixed: bool
+
+
+@dataclass(slots=True)
+class Script:
+    """All that a file leaves behind. `hidden` are the texts of DO blocks and dynamic SQL."""
+
+    catalog: Catalog
+    tenant_columns: tuple[str, ...]
+    tables: dict[Name, MadeTable] = field(default_factory=dict)
+    views: dict[Name, MadeView] = field(default_factory=dict)
+    functions: dict[tuple[Name, str], MadeFunction] = field(default_factory=dict)
+    hidden: list[str] = field(default_factory=list)
+
+    def hides(self, *words: str) -> bool:
+        """Whether text that is not followed speaks of `words`, in this order."""
+        return any(_speaks(text.upper(), words) for text in self.hidden)
+
+    def tenant_tables(self) -> Iterable[tuple[MadeTable, str]]:
+        """The tables of the file that hold tenants' rows, with their tenant column."""
+        for table in self.tables.values():
+            column = self.tenant_of(table.name)
+            if column is not None and not table.temporary:
+                yield table, column
+
+    def tenant_of(self, name: Name) -> str | None:
+        """The tenant column of a table, by the catalog or by its name; None if it has none."""
+        known = self.known(name)
+        if known is not None and (known.tenant_column or known.exempt is not None):
+            return known.tenant_column  # an exempted table has none
+        made = self.tables.get(name)
+        if made is None:
+            return None
+        return next((column for column in self.tenant_columns if column in made.columns), None)
+
+    def known(self, name: Name) -> Table | None:
+        """The table in the catalog."""
+        found = self.catalog.lookup(name)
+        return found if isinstance(found, Table) else None
+
+    def one_row_each(self, table: MadeTable, column: str) -> bool:
+        """Whether a table has one row for a tenant, as the tenants table: the column is a key."""
+        known = self.known(table.name)
+        keys = [key.columns for key in table.keys if key.kind in ("primary", "unique")]
+        keys += [key.columns for key in known.keys] if known is not None else []
+        return (column,) in keys
+
+
+def _speaks(text: str, words: Sequence[str]) -> bool:
+    at = 0
+    for word in words:
+        at = text.find(word, at)
+        if at < 0:
+            return False
+        at += len(word)
+    return True

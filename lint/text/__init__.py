@@ -1,0 +1,1 @@
+"""The text of SQL: tokens, statements, and what the parser is given."""

@@ -1,0 +1,387 @@
+"""PostgreSQL's lexical rules, so that nothing later has to guess where a string ends.
+
+The parser behind this package reads several dialects and splits some texts differently from
+PostgreSQL. A disagreement about where a string or an operator ends would let a predicate be
+seen where the server sees none. So the text is cut here, by the server's rules, and the parser
+is given only tokens on which both agree.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from lint.errors import SourceError
+from lint.text.words import words
+
+# Stands in a text for a part that is not known (a variable in an f-string, say). A private-use
+# character: PostgreSQL text has no business containing it.
+HOLE = "\ue000"
+# Stands for a value that the driver binds or quotes (psycopg2's sql.Literal, sql.Placeholder).
+VALUE_HOLE = "\ue001"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token: `text` as written, `value` decoded, offsets in characters of the input.
+
+    kind is one of word, quoted, string, number, param, params (a list of them), op, punct, hole,
+    bad.
+    """
+
+    kind: str
+    text: str
+    value: str
+    start: int
+    end: int
+
+    @property
+    def word(self) -> str:
+        """The token in upper case if it is an unquoted word, else the empty string."""
+        return self.text.upper() if self.kind == "word" else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    text: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class RawStatement:
+    """The tokens of one statement without its semicolon, and the comments before and inside.
+
+    Comments after the last statement come with one that has no tokens.
+    """
+
+    tokens: tuple[Token, ...]
+    comments: tuple[Comment, ...] = field(default=())
+
+    @property
+    def start(self) -> int:
+        return self.tokens[0].start
+
+    @property
+    def end(self) -> int:
+        return self.tokens[-1].end
+
+
+_SPACE = " \t\r\n\f\v"
+_OP_CHARS = "+\\-*/<>=~!@#%^&|`?"
+# What is bound or put in before the server reads the text, as drivers, sqlc and jinja write it.
+_PLACEHOLDERS = r"""
+| (?P<template>\{\{.*?\}\}|\{%.*?%\})
+| (?P<remark>\{\#.*?\#\})
+| (?P<sqlc>sqlc\.(?:arg|narg|slice|embed)\(\s*['"]?\w+['"]?\s*\))
+| (?P<atname>@[^\W\d]\w*)
+| (?P<pyformat>%s(?!\w)|%\(\w[\w.]*\)s)
+| (?P<percent>%%)
+| (?P<psqlvalue>:'[^\W\d]\w*')
+| (?P<psqlname>:"[^\W\d]\w*")
+| (?P<named>:[^\W\d]\w*)
+"""
+
+
+def _pattern(placeholders: str) -> re.Pattern[str]:
+    stop = "%s(?!\\w)|%\\(\\w[\\w.]*\\)s|%%" if placeholders else "(?!)"
+    text = rf"""
+  (?P<space>[ \t\r\n\f\v]+)
+| (?P<line>--[^\r\n]*)
+| (?P<block>/\*)
+| (?P<estring>[eE]'(?:[^'\\]|''|\\.)*')
+| (?P<unicode>[uU]&['"])
+| (?P<pstring>[bBxXnN]'(?:[^']|'')*')
+| (?P<string>'(?:[^']|'')*')
+| (?P<quoted>"(?:[^"]|"")*")
+| (?P<dollar>\$(?:[^\W\d]\w*)?\$)
+| (?P<position>\$\d+)
+| (?P<cast>::)
+| (?P<assign>:=)
+{placeholders}
+| (?P<word>[^\W\d][\w$]*)
+| (?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?(?!\w))
+| (?P<op>(?:(?!--|/\*|{stop})[{_OP_CHARS}])+)
+| (?P<punct>[()\[\],;.:])
+| (?P<hole>{HOLE})
+| (?P<value>{VALUE_HOLE})
+| (?P<meta>\\)
+| (?P<bad>.)
+"""
+    return re.compile(text, re.VERBOSE | re.DOTALL)
+
+
+_TOKEN = _pattern(_PLACEHOLDERS)
+# What the server itself has read: `$1` is the only placeholder there is.
+_SERVER_TOKEN = _pattern("")
+_TEMPLATE = re.compile(r"\{\{\s+[^\W\d].*?\}\}", re.DOTALL)
+_BLOCK = re.compile(r"/\*|\*/")
+
+# Operators PostgreSQL ships. A run of operator characters outside this list is one operator to
+# the server (`=@` for instance) and two to the parser.
+OPERATORS = words(
+    "+ - * / < > = % ^ & | # ~ <= >= <> != || -> ->> #> #>> @> <@ ?| ?& ? @? @@ ~~ ~~* !~~ !~~* "
+    "!~ ~* !~* << >> && -|- &< &> <<= >>= #- ^@ <-> |/ ||/ => <<| |>> &<| |&> @@@ <% %> <#>"
+)
+_STICKY = set("~!@#%^&|`?")
+# After one of these a `?` starts an operand, so it is a placeholder and not jsonb's operator.
+_BEFORE_OPERAND = words(
+    "SELECT WHERE AND OR NOT ON HAVING IN VALUES LIMIT OFFSET WHEN THEN ELSE LIKE ILIKE BETWEEN "
+    "RETURNING SET IS CASE ANY SOME ALL BY FROM SIMILAR TO ESCAPE ARRAY INTERVAL FETCH FIRST NEXT "
+    "DISTINCT EXECUTE TOP USING"
+)
+# psql's commands that send what has been typed so far.
+_SENDING = re.compile(r"\\(g|gx|gset|gexec|gdesc|watch|crosstabview|parse|bind)\b")
+
+
+def statements(text: str, *, psql: bool = True, ran: bool = False) -> Iterator[RawStatement]:
+    """Cut `text` into statements. `psql`: backslash commands and COPY data are understood.
+    `ran`: it is what the server was given, where `:x`, `?`, `@x` and `%s` are no placeholders.
+
+    A backslash command that runs SQL of its own (`\\copy`, `\\gexec`) comes back as a statement.
+    """
+    yield from _Cutter(text, psql=psql, ran=ran).run()
+
+
+class _Cutter:
+    def __init__(self, text: str, *, psql: bool, ran: bool = False) -> None:
+        self.text = text
+        self.psql = psql
+        self.ran = ran
+        self.tokens: list[Token] = []
+        self.comments: list[Comment] = []
+        self.parens = 0
+        self.brackets = 0
+        self.atomic = 0
+
+    def run(self) -> Iterator[RawStatement]:  # noqa: PLR0912 - one branch per kind of token
+        position, text = 0, self.text
+        scan = (_SERVER_TOKEN if self.ran else _TOKEN).match
+        end = len(text)
+        while position < end:
+            if text[position] == " ":  # nearly every other character that a token begins at
+                position += 1
+                continue
+            match = scan(text, position)
+            if match is None:  # the last alternative takes any character
+                raise SourceError(f"cannot read the text at offset {position}")
+            kind = match.lastgroup or "bad"
+            start, position = position, match.end()
+            if kind == "word" and not self.atomic:
+                word = match.group()
+                if len(word) == 6 and word.upper() == "ATOMIC":
+                    self._count(kind, word)
+                self.tokens.append(Token(kind, word, word, start, position))
+                continue
+            if kind == "space":
+                continue
+            if kind in ("line", "remark"):
+                self.comments.append(Comment(match.group(), start, position))
+            elif kind == "block":
+                position = self._block_end(position)
+                self.comments.append(Comment(text[start:position], start, position))
+            elif kind == "meta":
+                if not self.psql:
+                    self._add("bad", start, position)
+                    continue
+                position = _line_end(text, position)
+                yield from self._meta(start, position)
+            elif kind == "punct" and match.group() == ";" and self._splits():
+                copies = _copies_in(self.tokens)
+                yield from self._flush()
+                if copies and self.psql:
+                    position = _after_copy_data(text, position)
+            else:
+                position = self._token(kind, match, start)
+        yield from self._flush()
+        if self.comments:
+            yield RawStatement((), tuple(self.comments))
+
+    # -- pieces ------------------------------------------------------------------------------
+
+    def _flush(self) -> Iterator[RawStatement]:
+        if self.tokens:
+            yield RawStatement(tuple(self.tokens), tuple(self.comments))
+            self.comments = []
+        self.tokens = []
+        self.parens = self.brackets = self.atomic = 0
+
+    def _splits(self) -> bool:
+        if self.atomic:
+            return False
+        return not (self.parens > 0 and self._is_create("RULE"))
+
+    def _is_create(self, *kinds: str) -> bool:
+        words = [token.word for token in self.tokens[:5]]
+        return bool(words) and words[0] == "CREATE" and any(kind in words for kind in kinds)
+
+    def _block_end(self, position: int) -> int:
+        depth = 1
+        while depth:
+            match = _BLOCK.search(self.text, position)
+            if match is None:
+                return len(self.text)
+            depth += 1 if match.group() == "/*" else -1
+            position = match.end()
+        return position
+
+    def _meta(self, start: int, end: int) -> Iterator[RawStatement]:
+        line = self.text[start:end]
+        if line.startswith("\\copy"):
+            yield from self._flush()
+            inner = _Cutter(line[1:], psql=False)
+            for raw in inner.run():
+                yield RawStatement(
+                    tuple(
+                        Token(t.kind, t.text, t.value, t.start + start + 1, t.end + start + 1)
+                        for t in raw.tokens
+                    )
+                )
+        elif _SENDING.match(line):
+            runs_result = line.startswith("\\gexec")
+            yield from self._flush()
+            if runs_result:
+                yield RawStatement((Token("hole", line, line, start, end),))
+
+    def _token(  # noqa: PLR0911, PLR0912 - one branch per kind of token
+        self, kind: str, match: re.Match[str], start: int
+    ) -> int:
+        """Append the token that begins at `start`; the position after it."""
+        text, value, end = match.group(), match.group(), match.end()
+        if kind == "dollar":
+            close = self.text.find(text, end)
+            if close < 0:
+                return self._add("bad", start, len(self.text))
+            return self._add("string", start, close + len(text), self.text[end:close])
+        if kind in ("string", "quoted"):
+            value = text[1:-1].replace(text[0] * 2, text[0])
+            if kind == "string" and self._continues_string(start):
+                last = self.tokens.pop()
+                return self._add("string", last.start, end, last.value + value)
+            return self._add(kind, start, end, value)
+        if kind in ("estring", "pstring"):
+            # Kept raw: two such strings are equal only if they are written alike.
+            return self._add("string", start, end, text)
+        if kind == "position":
+            return self._add("param", start, end, text)
+        if kind == "pyformat":
+            return self._add("param", start, end, text[2:-2] if text[1] == "(" else "%s")
+        if kind == "percent":
+            return self._add("op", start, end, "%")
+        if kind == "psqlvalue":
+            return self._add("param", start, end, text[2:-1])
+        if kind in ("psqlname", "template"):
+            return self._add("hole", start, end)
+        if kind == "atname":
+            return self._add("param", start, end, text[1:])
+        if kind == "sqlc":
+            return self._sqlc(start, end, text)
+        if kind == "named":
+            return self._named(start, end, text)
+        if kind == "value":
+            return self._add("param", start, end, "%s")
+        if kind in ("cast", "assign"):
+            return self._add("punct", start, end)
+        if kind == "op":
+            return self._operator(start, text)
+        if kind in ("bad", "unicode"):
+            return self._add("bad", start, end)
+        self._count(kind, text)
+        return self._add(kind, start, end, value)
+
+    def _add(self, kind: str, start: int, end: int, value: str | None = None) -> int:
+        text = self.text[start:end]
+        if kind in ("string", "quoted") and self._filled(text):
+            kind = "hole"
+        self.tokens.append(Token(kind, text, text if value is None else value, start, end))
+        return end
+
+    def _filled(self, text: str) -> bool:
+        """Whether something is put into a literal: a hole, or jinja's `{{ name }}`."""
+        if HOLE in text or VALUE_HOLE in text:
+            return True
+        return not self.ran and "{{ " in text and _TEMPLATE.search(text) is not None
+
+    def _count(self, kind: str, text: str) -> None:
+        if kind == "punct":
+            self.parens += {"(": 1, ")": -1}.get(text, 0)
+            self.brackets += {"[": 1, "]": -1}.get(text, 0)
+        elif kind == "word" and (self.atomic or text.upper() == "ATOMIC"):
+            word = text.upper()
+            if word == "ATOMIC" and self.tokens and self.tokens[-1].word == "BEGIN":
+                self.atomic += self._is_create("FUNCTION", "PROCEDURE")
+            elif word == "CASE":
+                self.atomic += 1
+            elif word == "END":
+                self.atomic -= 1
+
+    def _continues_string(self, start: int) -> bool:
+        """PostgreSQL joins two literals that only space with a line break separates."""
+        if not self.tokens or self.tokens[-1].kind != "string":
+            return False
+        last = self.tokens[-1]
+        between = self.text[last.end : start]
+        plain = last.text[0] == "'"
+        return plain and "\n" in between and not between.strip(_SPACE)
+
+    def _named(self, start: int, end: int, text: str) -> int:
+        before = self.text[start - 1] if start else " "
+        if self.brackets > 0 or before.isalnum() or before in "_])\"'":
+            return self._add("punct", start, start + 1)
+        return self._add("param", start, end, text[1:])
+
+    def _sqlc(self, start: int, end: int, text: str) -> int:
+        """sqlc's macros: an argument, a list of arguments, all columns of a table."""
+        what, _, inner = text.partition("(")
+        name = inner.rstrip(")").strip().strip("'\"")
+        if what == "sqlc.embed":
+            self.tokens.append(Token("word", name, name, start, end))
+            self.tokens.append(Token("punct", ".", ".", start, end))
+            return self._put(Token("op", "*", "*", start, end))
+        kind = "params" if what == "sqlc.slice" else "param"
+        return self._put(Token(kind, text, name, start, end))
+
+    def _put(self, token: Token) -> int:
+        self.tokens.append(token)
+        return token.end
+
+    def _operator(self, start: int, run: str) -> int:
+        while len(run) > 1 and run[-1] in "+-" and not _STICKY & set(run):
+            run = run[:-1]
+        if not self.ran and run.endswith("?") and self._wants_operand(run[:-1]):
+            if run == "?":
+                return self._add("param", start, start + 1, "?")
+            self._add("op", start, start + len(run) - 1)
+            return self._add("param", start + len(run) - 1, start + len(run), "?")
+        return self._add("op" if run in OPERATORS else "bad", start, start + len(run))
+
+    def _wants_operand(self, before: str) -> bool:
+        if before:
+            return before in ("=", "<", ">", "<=", ">=", "<>", "!=", "||", "+", "-", "*", "/")
+        if not self.tokens:
+            return True
+        last = self.tokens[-1]
+        if last.kind == "op":
+            return True
+        if last.kind == "punct":
+            return last.text in ("(", "[", ",", "::")
+        return last.word in _BEFORE_OPERAND
+
+
+def _line_end(text: str, position: int) -> int:
+    end = text.find("\n", position)
+    return len(text) if end < 0 else end
+
+
+def _copies_in(tokens: list[Token]) -> bool:
+    if not tokens or tokens[0].word != "COPY":
+        return False
+    found = [token.word for token in tokens]
+    return any(a == "FROM" and b == "STDIN" for a, b in pairwise(found))
+
+
+def _after_copy_data(text: str, position: int) -> int:
+    match = re.compile(r"^\\\.[ \t]*\r?$", re.MULTILINE).search(text, position)
+    return len(text) if match is None else match.end()

@@ -1,0 +1,92 @@
+"""Around what the parser does not know: the same statement in words that it does.
+
+Tokens are left out or put in; those put in stand where what they replace stood, so that places
+lead back to the text as written. Nothing is rewritten that changes which rows are meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from lint.errors import CannotProve
+from lint.text.lexer import Token
+
+_TOUCHED = frozenset(("OVERRIDING", "ONLY", "USING", "LOCAL", "CURRENT", "SOME", "RETURNING", "["))
+
+
+def rewritten(tokens: Sequence[Token]) -> tuple[Token, ...]:
+    """Raises CannotProve where the meaning is known and cannot be said to the parser."""
+    tokens = tuple(tokens)
+    if _TOUCHED.isdisjoint(token.word or token.text for token in tokens):
+        return tokens
+    found: list[Token] = []
+    at = 0
+    while at < len(tokens):
+        token, following = tokens[at], _words(tokens, at + 1, 2)
+        if token.word == "OVERRIDING" and following in (("SYSTEM", "VALUE"), ("USER", "VALUE")):
+            at += 3
+        elif token.word == "ONLY" and _text(tokens, at + 1) == "(":
+            close = _closing(tokens, at + 1)
+            found += [token, *tokens[at + 2 : close]]
+            at = close + 1
+        elif token.word == "USING" and _is_join_alias(tokens, at):
+            close = _closing(tokens, at + 1)
+            found += tokens[at : close + 1]
+            at = close + 3
+        elif token.word == "AT" and following[:1] == ("LOCAL",):
+            local = tokens[at + 1]
+            found += [token, _word(local, "TIME"), _word(local, "ZONE")]
+            found.append(replace(local, kind="string", text="'local'", value="local"))
+            at += 2
+        elif token.word == "CURRENT" and following[:1] == ("OF",):
+            raise CannotProve("which row WHERE CURRENT OF means, the cursor's query decides")
+        elif token.word == "RETURNING" and following[:1] == ("WITH",):
+            raise CannotProve("RETURNING WITH gives other names to the old and new row")
+        elif token.word == "SOME" and _text(tokens, at + 1) == "(":
+            found.append(_word(token, "ANY"))
+            at += 1
+        elif token.text == ":" and _text(tokens, at - 1) == "[" and token.kind == "punct":
+            # A slice from the beginning: the parser would see a placeholder.
+            found += [replace(token, kind="number", text="1", value="1"), token]
+            at += 1
+        else:
+            found.append(token)
+            at += 1
+    return tuple(found)
+
+
+def _word(place: Token, text: str) -> Token:
+    return replace(place, kind="word", text=text, value=text)
+
+
+def _text(tokens: Sequence[Token], at: int) -> str:
+    return tokens[at].text if at < len(tokens) else ""
+
+
+def _words(tokens: Sequence[Token], at: int, count: int) -> tuple[str, ...]:
+    return tuple(token.word for token in tokens[at : at + count])
+
+
+def _closing(tokens: Sequence[Token], at: int) -> int:
+    """The index of the parenthesis that closes the one at `at`, or of the last token."""
+    depth = 0
+    for index in range(at, len(tokens)):
+        if tokens[index].kind == "punct":
+            depth += {"(": 1, ")": -1}.get(tokens[index].text, 0)
+        if depth == 0:
+            return index
+    return len(tokens) - 1
+
+
+def _is_join_alias(tokens: Sequence[Token], at: int) -> bool:
+    """`USING (a, b) AS j`: a name for the merged columns. Whoever uses it is not understood."""
+    if _text(tokens, at + 1) != "(":
+        return False
+    close = _closing(tokens, at + 1)
+    names = tokens[at + 2 : close]
+    plain = all(t.kind in ("word", "quoted") or t.text == "," for t in names) and not any(
+        t.word in ("SELECT", "VALUES", "TABLE", "WITH") for t in names
+    )
+    named = close + 2 < len(tokens) and tokens[close + 2].kind in ("word", "quoted")
+    return plain and named and _words(tokens, close + 1, 1) == ("AS",)
