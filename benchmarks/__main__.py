@@ -45,6 +45,8 @@ def _show(figure: Figure) -> None:
         bound = f"  at most {figure.ceiling:g}"
     elif figure.floor is not None:
         bound = f"  at least {figure.floor:g}"
+    if figure.aim is not None:
+        bound += f"  aim {figure.aim:g}"
     mark = "" if figure.passed else "  MISSED"
     print(
         f"  {figure.value:10.2f} {figure.unit:10} {figure.name}{bound}{mark}"

@@ -54,9 +54,12 @@ class Target:
 
 @dataclass(frozen=True)
 class Customers:
-    """The databases filled. `modes` are installations per context; `bare_url` has no tenancy."""
+    """The databases filled. `modes` are installations per context, `pooled` is sealed for a way
+    through a pooler; `bare_url` has no tenancy.
+    """
 
     modes: dict[str, Settings]
+    pooled: Settings
     bare_url: str
     targets: tuple[Target, ...]
 
@@ -68,10 +71,11 @@ class Customers:
 def fill(world: World) -> Customers:
     """Make and fill the databases; some ten seconds each."""
     modes = {mode: world.installation(f"customers_{mode}", mode) for mode in ("plain", "sealed")}
+    pooled = world.installation("customers_pooled", "sealed", pooler="transaction")
     world.create("customers_bare")
     bare_url = world.admin_url("customers_bare")
     _run(bare_url, _FILL_BARE, "VACUUM ANALYZE customers")
-    for mode in modes:
+    for mode in (*modes, "pooled"):
         url = world.admin_url(f"customers_{mode}")
         _run(url, _FILL_SCOPED, "VACUUM ANALYZE shop.customers")
     connection = psycopg2.connect(bare_url)
@@ -79,7 +83,7 @@ def fill(world: World) -> Customers:
         cursor.execute("SELECT tenant, id FROM customers ORDER BY md5(number) LIMIT 1000")
         targets = tuple(Target(UUID(str(t)), UUID(str(k))) for t, k in cursor.fetchall())
     connection.close()
-    return Customers(modes, bare_url, targets)
+    return Customers(modes, pooled, bare_url, targets)
 
 
 def page_start(number: int) -> str:

@@ -14,7 +14,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured figure. `ceiling` (or `floor`) is the bound that fails the run."""
+    """One measured figure. `ceiling` (or `floor`) is the bound that fails the run.
+
+    `aim` is where it should be: said beside it, reached or not.
+    """
 
     name: str
     value: float
@@ -22,6 +25,7 @@ class Figure:
     ceiling: float | None = None
     floor: float | None = None
     note: str = ""
+    aim: float | None = None
 
     @property
     def passed(self) -> bool:

@@ -10,11 +10,10 @@ from pathlib import Path
 import psycopg2
 from psycopg2 import sql
 
-from api.wiring import migrator_of, passwords_of
+from api.wiring import migrator_of, prepare
 from config.postgres import EmbeddedPostgres
 from config.secrets import load_or_create_secrets
 from config.settings import Settings, load_settings
-from tenants.roles import prepare_database
 
 ROOT = Path(__file__).parent.parent
 
@@ -38,8 +37,8 @@ class World:
             cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
         connection.close()
 
-    def installation(self, database: str, context: str) -> Settings:
-        """Make a database with the shop's schema, and return its settings."""
+    def installation(self, database: str, context: str, *, pooler: str = "none") -> Settings:
+        """Make a database with the shop's schema, and return its settings (of a direct way in)."""
         self.create(database)
         settings = load_settings(
             {
@@ -48,11 +47,12 @@ class World:
                 "TENURE_DOMAIN": "shop",
                 "TENURE_DOMAIN_PATH": str(ROOT / "examples"),
                 "TENURE_CONTEXT": context,
+                "TENURE_POOLER": pooler,
                 "TENURE_STATEMENT_TIMEOUT_MS": "0",
             },
             None,
         )
-        prepare_database(self.admin_url(database), passwords_of(settings))
+        prepare(settings)
         migrator_of(settings).up()
         return settings
 
