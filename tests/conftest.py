@@ -7,8 +7,11 @@ one migrated template, and copies it for each test: tens of milliseconds apiece.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,14 +98,37 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         passwords_of(load_settings(given, None))
         yield Cluster(external, secrets | given)
         return
-    server = EmbeddedPostgres(
-        tmp_path_factory.mktemp("postgres"), durable=False, settings={"max_connections": "200"}
-    )
-    server.start()
+    with _folder(tmp_path_factory) as folder:
+        server = EmbeddedPostgres(
+            folder, durable=False, settings={"max_connections": "200", "max_wal_size": "256MB"}
+        )
+        server.start()
+        try:
+            yield Cluster(server.url(), secrets)
+        finally:
+            server.destroy()
+
+
+# Where Linux keeps files in memory; what a worker may fill of it.
+_MEMORY = Path("/dev/shm")
+_ROOM = 2 << 30
+
+
+@contextmanager
+def _folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Yield the server's folder: in memory where there is room, for a database is hundreds of
+    files, and over a thousand databases are copied and dropped.
+    """
+    if not os.access(_MEMORY, os.W_OK) or shutil.disk_usage(_MEMORY).free < 2 * _ROOM:
+        yield tmp_path_factory.mktemp("postgres")
+        return
+    folder = Path(tempfile.mkdtemp(prefix="tenure-test-", dir=_MEMORY))
+    # As root the server runs as another user, who has to come past.
+    folder.chmod(0o711)
     try:
-        yield Cluster(server.url(), secrets)
+        yield folder / "postgres"
     finally:
-        server.destroy()
+        shutil.rmtree(folder)
 
 
 def migrate(settings: Settings) -> None:
