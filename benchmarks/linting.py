@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -57,9 +56,7 @@ def _statements() -> Iterator[Figure]:
     )
     rate = STATEMENTS / medians["gate"]
     yield Figure("statements judged", rate, "/s")
-    yield Figure(
-        "against a bare parse", medians["gate"] / medians["parse"], "x", RATIO, None, "aim 1.5"
-    )
+    yield Figure("against a bare parse", medians["gate"] / medians["parse"], "x", RATIO, aim=1.5)
 
 
 def _project(folder: Path) -> Iterator[Figure]:
@@ -73,9 +70,7 @@ def _project(folder: Path) -> Iterator[Figure]:
     for file in sorted(folder.glob("src/part1*/*.sql"))[:5]:
         file.write_text(file.read_text() + "SELECT 1;\n")
     yield Figure("after 5 files changed", _timed(command, folder), "s", 1.5)
-    yield Figure(
-        "memory", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024, "MB", 300.0
-    )
+    yield Figure("memory of its largest process, cold", _memory(command, folder), "MB", 300.0)
     yield from _others(folder)
 
 
@@ -110,6 +105,25 @@ def _timed(command: list[str], folder: Path) -> float:
     if done.returncode > 1 and command[0].endswith("tenure"):
         raise RuntimeError(done.stderr.decode())
     return took
+
+
+# In an interpreter of its own: the children of this one were PostgreSQL servers, too.
+_WEIGH = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], capture_output=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
+def _memory(command: list[str], folder: Path) -> float:
+    weighed = subprocess.run(
+        [sys.executable, "-c", _WEIGH, *command, "--no-cache"],
+        cwd=folder,
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    return int(weighed.stdout) / 1024
 
 
 def _cores() -> int:

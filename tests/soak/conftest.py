@@ -33,6 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--intruders", type=int, default=10, help="walks through the API")
     group.addoption("--statements", type=int, default=20_000, help="statements of the lint fuzz")
     group.addoption("--queries", type=int, default=3_000, help="random queries, scoped and alone")
+    group.addoption("--faults", type=int, default=12, help="of the prover's faults; 0 for all")
     group.addoption("--soak-log", help="write the summary to this file")
 
 
@@ -64,6 +65,13 @@ def _statements(config: pytest.Config) -> list[tuple[int, int]]:
 def witness(pytestconfig: pytest.Config) -> float:
     """Of a great many statements a part will do, to see that enough of them leak."""
     return min(1.0, 20_000 / max(1, pytestconfig.getoption("statements")))
+
+
+@pytest.fixture
+def faults(pytestconfig: pytest.Config) -> int:
+    """How many of the seeded faults to try, 0 for all."""
+    wanted: int = pytestconfig.getoption("faults")
+    return wanted
 
 
 @pytest.fixture
@@ -122,12 +130,12 @@ def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pyte
     seconds = time.monotonic() - config.stash[_BEGAN]
     lines = [
         "make soak SEED={} ARGS='--kills {} --oracle-seeds {} --intruders {} --queries {}"
-        " --statements {}'".format(
+        " --statements {} --faults {}'".format(
             *(
                 config.getoption(name)
                 for name in (
                     *("seed", "kills", "oracle_seeds", "intruders", "queries"),
-                    "statements",
+                    *("statements", "faults"),
                 )
             )
         ),

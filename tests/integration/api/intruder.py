@@ -111,7 +111,17 @@ class World:
             assert mark not in said or mark in question.text, (question, said)
         known = set(_UUID.findall(question.text))
         leaked = (set(_UUID.findall(said)) & self._secrets) - known
+        if leaked:
+            leaked -= self._written()
         assert not leaked, (question, leaked, said)
+
+    def _written(self) -> set[str]:
+        """Return the ids that the intruder wrote into rows of its own: a note may refer to any."""
+        rows = self.owner_sql(
+            "SELECT subject_id::text FROM shop.notes WHERE tenant_id = %s",
+            (str(self.service.acme.id),),
+        )
+        return {row[0] for row in rows}
 
     def ask_twice(self, question: Question, theirs: str, role: str = "owner") -> None:
         """Ask about their row and about none; raises AssertionError where one can tell."""
