@@ -111,17 +111,18 @@ class World:
             assert mark not in said or mark in question.text, (question, said)
         known = set(_UUID.findall(question.text))
         leaked = (set(_UUID.findall(said)) & self._secrets) - known
-        if leaked:
-            leaked -= self._written()
         assert not leaked, (question, leaked, said)
 
-    def _written(self) -> set[str]:
-        """Return the ids that the intruder wrote into rows of its own: a note may refer to any."""
-        rows = self.owner_sql(
-            "SELECT subject_id::text FROM shop.notes WHERE tenant_id = %s",
-            (str(self.service.acme.id),),
+    def _mend_notes(self) -> None:
+        """Turn the intruder's own notes to rows of its own: a note may refer to any id, and
+        one that was turned to the other's would be found by it later.
+        """
+        own = [row_id for ids in self.mine.values() for row_id in ids]
+        self.owner_sql(
+            "UPDATE shop.notes SET subject_id = %s::uuid"
+            " WHERE tenant_id = %s AND NOT subject_id = ANY (%s::uuid[])",
+            (self.mine["customers"][0], str(self.service.acme.id), own),
         )
-        return {row[0] for row in rows}
 
     def ask_twice(self, question: Question, theirs: str, role: str = "owner") -> None:
         """Ask about their row and about none; raises AssertionError where one can tell."""
@@ -138,6 +139,8 @@ class World:
                     f"DELETE FROM shop.{table} WHERE tenant_id = %s AND id = %s",
                     (str(self.service.acme.id), target),
                 )
+        if question.method in ("POST", "PATCH") and "notes" in question.path:
+            self._mend_notes()
         if question.alike:
             assert answers[0] == answers[1], question
 
