@@ -4,25 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tenants.posture.grants import granted, revoke
+from tenants.posture.checks import needless_privileges
 from tenants.posture.rule import Problem, Rule
 from tenants.posture.subject import Subject
-
-_PRIVILEGES = frozenset({"REFERENCES", "TRIGGER"})
 
 
 def check(subject: Subject) -> Iterator[Problem]:
     """Yield tenant tables on which a role of the app holds these privileges."""
-    facts = subject.facts
-    for role in subject.app_roles:
-        for table in subject.tenant_tables:
-            held = granted(facts, role, table, _PRIVILEGES)
-            if held:
-                yield Problem(
-                    table.label,
-                    f"{role.name} holds {' and '.join(held)}: it needs neither to serve",
-                    revoke(facts, role, table, _PRIVILEGES),
-                )
+    yield from needless_privileges(subject, ("REFERENCES", "TRIGGER"), "it needs neither to serve")
 
 
 RULE = Rule(

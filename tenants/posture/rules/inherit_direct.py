@@ -4,31 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tenants.posture.facts import DML
-from tenants.posture.grants import granted, revoke
+from tenants.posture.checks import reached_by_name
 from tenants.posture.rule import Problem, Rule
-from tenants.posture.subject import Subject, roles_named
+from tenants.posture.subject import Subject
 
 
 def check(subject: Subject) -> Iterator[Problem]:
     """Yield inheriting tables that the app reaches by name, past their parent's policies."""
     for part, top in subject.parts:
-        if part.is_partition or part.kind == "foreign":
-            continue
-        reach = tuple(
-            role
-            for role in subject.apps_that(part, *DML)
-            if not subject.admits(role, part, "SELECT").at_most("unknown")
-            # Who owns it or is exempt is told so once, by role-owner and role-bypass.
-            and granted(subject.facts, role, part, DML)
-        )
-        if reach:
-            yield Problem(
-                part.label,
-                f"{roles_named(reach)} can reach it by name: the policies of {top.label} do not"
-                " hold for it",
-                "\n".join(revoke(subject.facts, r, part, DML) for r in reach),
-            )
+        if not part.is_partition and part.kind != "foreign":
+            yield from reached_by_name(subject, part, top)
 
 
 RULE = Rule(

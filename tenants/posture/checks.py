@@ -1,0 +1,43 @@
+"""What several rules look for, each with its own words."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from tenants.posture.facts import DML, Relation
+from tenants.posture.grants import granted, revoke
+from tenants.posture.rule import Problem
+from tenants.posture.subject import Subject, roles_named
+
+
+def needless_privileges(
+    subject: Subject, privileges: Collection[str], why: str
+) -> Iterator[Problem]:
+    """Yield tenant tables on which a role of the app holds any of these privileges."""
+    for role in subject.app_roles:
+        for table in subject.tenant_tables:
+            held = granted(subject.facts, role, table, privileges)
+            if held:
+                yield Problem(
+                    table.label,
+                    f"{role.name} holds {' and '.join(held)}: {why}",
+                    revoke(subject.facts, role, table, privileges),
+                )
+
+
+def reached_by_name(subject: Subject, part: Relation, top: Relation) -> Iterator[Problem]:
+    """Yield a part of a table if the app reaches it past the policies of the whole."""
+    reach = tuple(
+        role
+        for role in subject.apps_that(part, *DML)
+        if not subject.admits(role, part, "SELECT").at_most("unknown")
+        # Who owns it or is exempt is told so once, by role-owner and role-bypass.
+        and granted(subject.facts, role, part, DML)
+    )
+    if reach:
+        yield Problem(
+            part.label,
+            f"{roles_named(reach)} can reach it by name: the policies of {top.label} do not"
+            " hold for it",
+            "\n".join(revoke(subject.facts, role, part, DML) for role in reach),
+        )
