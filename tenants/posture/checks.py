@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from tenants.posture.facts import DML, Relation
+from tenants.posture.facts import DML
 from tenants.posture.grants import granted, revoke
+from tenants.posture.records import Relation
 from tenants.posture.rule import Problem
 from tenants.posture.subject import Subject, roles_named
 

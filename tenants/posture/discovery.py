@@ -13,7 +13,8 @@ from sqlglot import exp
 
 from tenants.policy_sql import Row, judge, parsed
 from tenants.posture.errors import AssumptionError
-from tenants.posture.facts import DML, PUBLIC, WRITES, Facts, ObjectClass, Relation, Role
+from tenants.posture.facts import DML, WRITES, Facts
+from tenants.posture.records import PUBLIC, ObjectClass, Relation, Role
 from tenants.posture.subject import Subject, listed
 
 # In order of how surely the name is a tenant's. Names of the later tiers have other meanings,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from tenants.posture.facts import PUBLIC, Facts, Grant, ObjectClass, Relation, Role, quote
+from tenants.posture.facts import Facts
+from tenants.posture.records import PUBLIC, Grant, ObjectClass, Relation, Role, quote
 
 
 def held_through(

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from tenants.posture.bodies import SECRET
-from tenants.posture.facts import Constraint, Index, Relation, quote
+from tenants.posture.records import Constraint, Index, Relation, quote
 from tenants.posture.subject import Subject
 
 # As pg_get_constraintdef prints a foreign key.

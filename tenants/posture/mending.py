@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from tenants.posture.facts import PUBLIC, Grant, Role, quote
+from tenants.posture.records import PUBLIC, Grant, Role, quote
 from tenants.posture.subject import Subject
 
 

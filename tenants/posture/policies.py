@@ -23,7 +23,7 @@ from tenants.policy_sql import (
     tables_of,
     wider,
 )
-from tenants.posture.facts import Function, Policy, Relation, Role, quote
+from tenants.posture.records import Function, Policy, Relation, Role, quote
 
 if TYPE_CHECKING:
     from tenants.posture.subject import Subject

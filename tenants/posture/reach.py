@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from tenants.policy_sql import Knowledge
 from tenants.posture.bodies import SECRET, calls_named, tables_named, without_comments
-from tenants.posture.facts import DML, Function, Relation, Role
+from tenants.posture.facts import DML
 from tenants.posture.reads import Found, unlimited
+from tenants.posture.records import Function, Relation, Role
 
 if TYPE_CHECKING:
     from tenants.posture.subject import Subject

@@ -9,12 +9,12 @@ from typing import Any, Protocol, cast
 
 from tenants.posture import queries
 from tenants.posture.errors import ConnectError
-from tenants.posture.facts import (
+from tenants.posture.facts import Facts
+from tenants.posture.records import (
     Column,
     Constraint,
     ConstraintKind,
     Extension,
-    Facts,
     Function,
     Grant,
     Index,

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from tenants.policy_sql import Judgement
-from tenants.posture.facts import Facts, Policy, Relation, Role
+from tenants.posture.facts import Facts
 from tenants.posture.policies import Policies
 from tenants.posture.reach import Reach
+from tenants.posture.records import Policy, Relation, Role
 
 
 @dataclass(frozen=True)

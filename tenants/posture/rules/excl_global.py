@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from tenants.posture.facts import quote
 from tenants.posture.keys import may_set
+from tenants.posture.records import quote
 from tenants.posture.rule import Problem, Rule
 from tenants.posture.subject import Subject
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tenants.posture.facts import PUBLIC, Facts, ObjectClass, Role, quote
+from tenants.posture.facts import Facts
 from tenants.posture.grants import database_sql, held_through
+from tenants.posture.records import PUBLIC, ObjectClass, Role, quote
 from tenants.posture.rule import Problem, Rule
 from tenants.posture.subject import Subject
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tenants.posture.facts import DML, quote
+from tenants.posture.facts import DML
 from tenants.posture.keys import is_tenants
+from tenants.posture.records import quote
 from tenants.posture.rule import Problem, Rule
 from tenants.posture.subject import Subject
 

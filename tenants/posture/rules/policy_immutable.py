@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from tenants.posture.facts import Function
 from tenants.posture.policies import label_of
+from tenants.posture.records import Function
 from tenants.posture.rule import Problem, Rule
 from tenants.posture.subject import Subject
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from sqlglot import exp
 
 from tenants.policy_sql import parsed
-from tenants.posture.facts import Policy, Relation
 from tenants.posture.policies import alter, label_of
+from tenants.posture.records import Policy, Relation
 from tenants.posture.rule import Problem, Rule
 from tenants.posture.subject import Subject
 

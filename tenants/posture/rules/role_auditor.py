@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tenants.posture.facts import WRITES, Relation, Role
+from tenants.posture.facts import WRITES
 from tenants.posture.grants import granted, revoke
+from tenants.posture.records import Relation, Role
 from tenants.posture.rule import Problem, Rule
 from tenants.posture.subject import Subject, listed
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tenants.posture.facts import Facts, Relation, Role, quote
+from tenants.posture.facts import Facts
+from tenants.posture.records import Relation, Role, quote
 from tenants.posture.rule import Problem, Rule
 from tenants.posture.subject import Subject, listed
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tenants.posture.facts import Function
 from tenants.posture.reach import FunctionReach
+from tenants.posture.records import Function
 from tenants.posture.rule import Problem, Rule, Severity
 from tenants.posture.subject import Subject, listed
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tenants.posture.facts import DML, Relation, quote
+from tenants.posture.facts import DML
+from tenants.posture.records import Relation, quote
 from tenants.posture.rule import Problem, Rule
 from tenants.posture.subject import Subject, roles_named
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tenants.posture.facts import DML, WRITES, quote
+from tenants.posture.facts import DML, WRITES
+from tenants.posture.records import quote
 from tenants.posture.rule import Problem, Rule
 from tenants.posture.subject import Subject
 

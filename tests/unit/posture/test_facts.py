@@ -4,17 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tenants.posture.facts import (
-    PUBLIC,
-    Facts,
-    Grant,
-    Membership,
-    Relation,
-    Role,
-    Schema,
-    Server,
-    quote,
-)
+from tenants.posture.facts import Facts
+from tenants.posture.records import PUBLIC, Grant, Membership, Relation, Role, Schema, Server, quote
 
 SERVER = Server(180007, "shop", 1, "auditor", {})
 OWNER, GROUP, APP, OTHER, ROOT = 1, 2, 3, 4, 5

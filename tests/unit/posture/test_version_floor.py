@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tenants.posture.facts import Facts, Server
+from tenants.posture.facts import Facts
+from tenants.posture.records import Server
 from tenants.posture.rules.version_floor import FLOOR, RULE
 from tenants.posture.subject import Subject
 
