@@ -55,6 +55,7 @@ class Workshop:
             now=self.clock.now(),
             as_of=as_of,
             tenants=tenants,
+            everything=self.policies,
         )
 
     def record(self) -> Mapping[str, int]:

@@ -20,9 +20,9 @@ from tenants.catalog import Catalog
 from tenants.context import TenantId
 from tenants.errors import CatalogError
 
-FORMAT = 1
+FORMAT = 2
 
-KeptReason = Literal["held", "paused", "referenced"]
+KeptReason = Literal["held", "paused", "referenced", "minimum"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,10 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One policy in one tenant. `goes` has (table, rows), children first."""
+    """One policy in one tenant. `goes` has (table, rows), children first.
+
+    `period` is the tenant's own, None where it has none.
+    """
 
     policy: str
     tenant_id: TenantId
@@ -45,6 +48,7 @@ class Unit:
     goes: tuple[tuple[str, int], ...]
     kept: tuple[Kept, ...]
     undated: int
+    period: str | None = None
 
     @property
     def may_run(self) -> bool:
@@ -61,13 +65,15 @@ class Unit:
 class PlannedPolicy:
     """A policy as planned. `version` is None while the database has not recorded it.
 
-    `order` lists its tables, children first.
+    `order` lists its tables, children first. `beside` are the other policies on them: what
+    they keep, or decide alone, is not touched.
     """
 
     policy: Policy
     version: int | None
     cutoff: datetime
     order: tuple[str, ...]
+    beside: tuple[Policy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +102,15 @@ class Plan:
                 return planned
         raise PlanError(f"the plan has no policy {policy!r}")
 
+    def cutoff(self, unit: Unit) -> datetime:
+        """Return a unit's cutoff: under the tenant's own period, where it has one."""
+        planned = self.planned(unit.policy)
+        return (
+            planned.cutoff
+            if unit.period is None
+            else planned.policy.cutoff(self.as_of, unit.period)
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON's values, its digest among them."""
         return {**self._content(), "digest": self.digest}
@@ -111,6 +126,7 @@ class Plan:
                     "version": p.version,
                     "cutoff": p.cutoff.isoformat(),
                     "order": list(p.order),
+                    "beside": [b.definition() for b in p.beside],
                 }
                 for p in self.policies
             ],
@@ -125,6 +141,7 @@ class Plan:
                         {"reason": k.reason, "rows": k.rows, "detail": k.detail} for k in u.kept
                     ],
                     "undated": u.undated,
+                    "period": u.period,
                 }
                 for u in self.units
             ],
@@ -170,6 +187,7 @@ def _policy(value: Mapping[str, Any]) -> PlannedPolicy:
         version=value["version"],
         cutoff=datetime.fromisoformat(value["cutoff"]),
         order=tuple(value["order"]),
+        beside=tuple(map(Policy.from_definition, value["beside"])),
     )
 
 
@@ -182,6 +200,7 @@ def _unit(value: Mapping[str, Any]) -> Unit:
         goes=tuple((g["table"], g["rows"]) for g in value["goes"]),
         kept=tuple(Kept(k["reason"], k["rows"], k["detail"]) for k in value["kept"]),
         undated=value["undated"],
+        period=value["period"],
     )
 
 
@@ -197,7 +216,8 @@ def _lines(plan: Plan) -> Iterator[str]:
         if not units:
             yield "  nothing is due"
         for unit in units:
-            yield f"  {unit.tenant}: {', '.join(_parts(unit))}"
+            own = f" (after {unit.period})" if unit.period else ""
+            yield f"  {unit.tenant}{own}: {', '.join(_parts(unit))}"
     yield ""
     yield f"{plan.rows} rows go."
 

@@ -19,7 +19,13 @@ from retention.errors import FutureInstantError, PlanError
 from retention.graph import Edge, Family, deletion_order, edges_of
 from retention.plan import Kept, Plan, PlannedPolicy, Unit, catalog_digest
 from retention.policies import Policy, cutoff_value
-from retention.policy_records import effective_state, latest_versions, tenant_states
+from retention.policy_records import (
+    effective_state,
+    latest_versions,
+    tenant_periods,
+    tenant_states,
+)
+from retention.rules import Rule, beside, rule_of
 from tenants.catalog import Catalog, TableName
 from tenants.connections import Cursor, RoleConnections
 from tenants.context import TenantId
@@ -58,14 +64,17 @@ def plan(
     now: datetime,
     as_of: datetime | None = None,
     tenants: Collection[TenantId] | None = None,
+    everything: Collection[Policy] | None = None,
 ) -> Plan:
     """Return the plan for these policies as of an instant (None: `now`).
 
-    `tenants` restricts it to some. Requires policies that were checked against `catalog`.
-    Raises FutureInstantError, or PlanError for a cutoff before the year 1.
+    `tenants` restricts it to some; `everything` are all policies there are, None where that
+    is these. Requires policies that were checked against `catalog`. Raises FutureInstantError,
+    or PlanError for a cutoff before the year 1.
     """
     as_of = checked_as_of(as_of, now)
     ordered = in_run_order(policies, catalog)
+    everything = policies if everything is None else everything
     with verifier.transaction(None, isolation="REPEATABLE READ", read_only=True) as cursor:
         cursor.execute(_LONG_READ)
         versions = latest_versions(cursor, [policy.name for policy in ordered])
@@ -80,14 +89,24 @@ def plan(
             except (ValueError, OverflowError) as error:
                 raise PlanError(f"{policy.period} before {as_of} is no date: {error}") from error
             order = tuple(str(t) for group in policy.family(catalog).order for t in group)
-            planned.append(PlannedPolicy(policy, pinned, cutoff, order))
-            units += reader.units(planned[-1])
+            others = beside(policy, everything)
+            planned.append(PlannedPolicy(policy, pinned, cutoff, order, others))
+            units += reader.units(planned[-1], as_of)
     return Plan(as_of, catalog_digest(catalog), tuple(planned), tuple(units))
 
 
 def _slugs(cursor: Cursor) -> dict[TenantId, str]:
     cursor.execute("SELECT id::text, slug FROM tenure.tenants ORDER BY slug")
     return {TenantId(UUID(tenant)): slug for tenant, slug in cursor.fetchall()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Count:
+    """Rows that are due, that a minimum keeps, and that have no starting point."""
+
+    due: int
+    kept: int
+    undated: int
 
 
 @dataclass
@@ -114,28 +133,34 @@ class _Reader:
         self.slugs = slugs
         self.wanted = list(map(str, slugs if tenants is None else tenants))
         self.states = tenant_states(cursor)
+        self.periods = tenant_periods(cursor)
         cursor.execute(
             "SELECT DISTINCT tenant_id::text FROM tenure.holds WHERE released_at IS NULL"
         )
         self.held = {TenantId(UUID(tenant)) for (tenant,) in cursor.fetchall()}
 
-    def units(self, planned: PlannedPolicy) -> list[Unit]:
+    def units(self, planned: PlannedPolicy, as_of: datetime) -> list[Unit]:
         """Return the policy's units: the tenants in which something is due or undated."""
         policy = planned.policy
         family = policy.family(self.catalog)
-        cutoff = cutoff_value(policy, self.catalog, planned.cutoff)
-        counts = self._counts(policy, cutoff)
-        free = [
-            tenant
-            for tenant, (due, _) in counts.items()
-            if due and tenant not in self.held and self._state(policy, tenant) == "active"
-        ]
-        fates = self._fates(policy, family, cutoff, free, counts)
+        rule = rule_of(policy, planned.beside, self.catalog, as_of)
+        counts: dict[TenantId, _Count] = {}
+        fates: dict[TenantId, _Fate] = {}
+        for period, tenants in self._by_period(policy).items():
+            cutoff = cutoff_value(policy, self.catalog, policy.cutoff(as_of, period))
+            found = self._counts(rule, cutoff, tenants)
+            free = [
+                tenant
+                for tenant, count in found.items()
+                if count.due and tenant not in self.held and self._state(policy, tenant) == "active"
+            ]
+            counts |= found
+            fates |= self._fates(rule, family, cutoff, free, found)
         units = []
         for tenant, slug in self.slugs.items():
             if tenant not in counts:
                 continue
-            due, undated = counts[tenant]
+            count = counts[tenant]
             fate = fates.get(tenant, _Fate())
             goes = tuple(
                 (str(t), fate.goes[family.members.index(t)])
@@ -143,58 +168,87 @@ class _Reader:
                 for t in group
                 if fate.goes.get(family.members.index(t))
             )
-            kept = self._kept(policy, tenant, due, fate)
-            units.append(Unit(policy.name, tenant, slug, due, goes, kept, undated))
+            kept = self._kept(policy, tenant, count, fate)
+            period = self.periods.get((policy.name, tenant))
+            units.append(
+                Unit(policy.name, tenant, slug, count.due, goes, kept, count.undated, period)
+            )
         return units
+
+    def _by_period(self, policy: Policy) -> dict[str | None, list[str]]:
+        """Return the wanted tenants by their own period under a policy; None: the policy's."""
+        groups: dict[str | None, list[str]] = defaultdict(list)
+        for tenant in self.wanted:
+            groups[self.periods.get((policy.name, TenantId(UUID(tenant))))].append(tenant)
+        return groups
 
     def _state(self, policy: Policy, tenant: TenantId) -> str:
         return effective_state(policy, tenant, self.states)
 
-    def _kept(self, policy: Policy, tenant: TenantId, due: int, fate: _Fate) -> tuple[Kept, ...]:
-        if not due:
-            return ()
+    def _kept(
+        self, policy: Policy, tenant: TenantId, count: _Count, fate: _Fate
+    ) -> tuple[Kept, ...]:
         reasons = []
+        if count.kept:
+            reasons.append(Kept("minimum", count.kept))
+        if not count.due:
+            return tuple(reasons)
         # A hold is named before a pause: keeping by law weighs more than keeping by choice.
         if tenant in self.held:
-            reasons.append(Kept("held", due))
+            reasons.append(Kept("held", count.due))
         elif self._state(policy, tenant) == "paused":
-            reasons.append(Kept("paused", due))
+            reasons.append(Kept("paused", count.due))
         if fate.stays:
             reasons.append(Kept("referenced", fate.stays, ", ".join(sorted(set(fate.kept_by)))))
         return tuple(reasons)
 
-    def _counts(self, policy: Policy, cutoff: Any) -> dict[TenantId, tuple[int, int]]:
-        """Return (due, undated) per tenant that has either."""
-        starts = sql.Identifier("r", policy.starts)
+    def _counts(self, rule: Rule, cutoff: Any, tenants: Sequence[str]) -> dict[TenantId, _Count]:
+        """Return what there is of rows past their period, or without one, per tenant."""
+        # The way over a key is walked from the parent's side, where the index is.
+        point = rule.point
+        source, started = sql.SQL("{} r").format(_table(rule.policy.table)), rule.started("r")
+        if point.via is not None:
+            started = sql.Identifier("p", point.column.name)
+            source = sql.SQL("{} LEFT JOIN {} p ON p.tenant_id = r.tenant_id AND p.id = {}").format(
+                source, _table(point.table), sql.Identifier("r", point.via)
+            )
         self.cursor.execute(
             sql.SQL(
-                "SELECT r.tenant_id::text, count(*) FILTER (WHERE {starts} < %(cutoff)s),"
-                " count(*) FILTER (WHERE {starts} IS NULL) FROM {table} r"
+                "SELECT r.tenant_id::text,"
+                " count(*) FILTER (WHERE {started} < %(cutoff)s AND NOT {kept}),"
+                " count(*) FILTER (WHERE {started} < %(cutoff)s AND {kept}),"
+                " count(*) FILTER (WHERE {started} IS NULL) FROM {source}"
                 " WHERE r.tenant_id = ANY(%(tenants)s::uuid[])"
-                " AND ({starts} < %(cutoff)s OR {starts} IS NULL) GROUP BY r.tenant_id"
-            ).format(starts=starts, table=_table(policy.table)),
-            {"cutoff": cutoff, "tenants": self.wanted},
+                " AND ({started} < %(cutoff)s OR {started} IS NULL) AND {matches}"
+                " GROUP BY r.tenant_id"
+            ).format(
+                started=started,
+                source=source,
+                matches=rule.matches("r"),
+                kept=rule.is_kept(rule.policy.table, "r") or sql.SQL("false"),
+            ),
+            {"cutoff": cutoff, "tenants": list(tenants)},
         )
         return {
-            TenantId(UUID(tenant)): (due, undated)
-            for tenant, due, undated in self.cursor.fetchall()
+            TenantId(UUID(tenant)): _Count(*numbers) for tenant, *numbers in self.cursor.fetchall()
         }
 
     def _fates(
         self,
-        policy: Policy,
+        rule: Rule,
         family: Family,
         cutoff: Any,
         tenants: Sequence[TenantId],
-        counts: Mapping[TenantId, tuple[int, int]],
+        counts: Mapping[TenantId, _Count],
     ) -> dict[TenantId, _Fate]:
-        if len(family.members) == 1 and not family.keeping:
-            return {tenant: _Fate({0: counts[tenant][0]}) for tenant in tenants}
+        alone = len(family.members) == 1 and not family.keeping
+        if alone or not rule.policy.removes:
+            return {tenant: _Fate({0: counts[tenant].due}) for tenant in tenants}
         fates: dict[TenantId, _Fate] = defaultdict(_Fate)
         if not tenants:
             return fates
         self.cursor.execute(
-            fate_query(family, policy.starts),
+            fate_query(family, rule),
             {"cutoff": cutoff, "tenants": list(map(str, tenants))},
         )
         for what, tenant, member, rows, by in self.cursor.fetchall():
@@ -211,7 +265,7 @@ class _Reader:
 _FATES = """
 WITH RECURSIVE due AS (
     SELECT r.tenant_id, r.id FROM {root} r
-    WHERE r.tenant_id = ANY(%(tenants)s::uuid[]) AND {starts} < %(cutoff)s
+    WHERE r.tenant_id = ANY(%(tenants)s::uuid[]) AND {due}
 ), reach(t, tenant_id, id) AS (
     SELECT 0, tenant_id, id FROM due {reach}
 ), blocked(t, tenant_id, id, child) AS ({blocked}
@@ -232,20 +286,25 @@ SELECT DISTINCT 'by', tenant_id::text, t, 0, child FROM blocked
 """
 
 
-def fate_query(family: Family, starts: str) -> sql.Composable:
+def fate_query(family: Family, rule: Rule) -> sql.Composable:
     """Return the query for what goes and what stays, with %(cutoff)s and %(tenants)s.
 
     `reach` is all that could go along with due rows; `blocked` what a row refers to that
-    stays whatever happens; `stays` adds what those rows refer to in turn; `goes` is what
-    goes along with the due rows that are left.
+    stays whatever happens, and what a minimum keeps; `stays` adds what those rows refer to in
+    turn; `goes` is what goes along with the due rows that are left.
     """
     number = {table: i for i, table in enumerate(family.members)}
     along = [_rows_that_refer(e, number) for e in family.along]
     refers = [_rows_referred_to(e, number) for e in family.inner]
-    blocked = [_blocked(e, number, family.root, starts) for e in family.keeping]
+    blocked = [_blocked(e, number, family.root, rule) for e in family.keeping]
+    blocked += [
+        _kept_along(table, number, kept)
+        for table in family.members[1:]
+        if (kept := rule.is_kept(table, "c")) is not None
+    ]
     return sql.SQL(_FATES).format(
         root=_table(family.root),
-        starts=sql.Identifier("r", starts),
+        due=rule.is_due("r"),
         reach=_recursion("reach", along),
         blocked=sql.SQL(" UNION ").join(blocked)
         if blocked
@@ -303,13 +362,11 @@ def _rows_referred_to(edge: Edge, number: Mapping[TableName, int]) -> sql.Compos
 
 
 def _blocked(
-    edge: Edge, number: Mapping[TableName, int], root: TableName, starts: str
+    edge: Edge, number: Mapping[TableName, int], root: TableName, rule: Rule
 ) -> sql.Composable:
     # A row of the policy's own table goes by itself if it is due, so only others block.
     not_due = (
-        sql.SQL(" AND ({starts} >= %(cutoff)s OR {starts} IS NULL)").format(
-            starts=sql.Identifier("c", starts)
-        )
+        sql.SQL(" AND ({}) IS NOT TRUE").format(rule.is_due("c"))
         if edge.child == root
         else sql.SQL("")
     )
@@ -323,4 +380,18 @@ def _blocked(
         column=sql.Identifier("c", edge.column),
         kind=_kind(edge, "c"),
         not_due=not_due,
+    )
+
+
+def _kept_along(
+    table: TableName, number: Mapping[TableName, int], kept: sql.Composable
+) -> sql.Composable:
+    return sql.SQL(
+        "SELECT w.t, w.tenant_id, w.id, {name} FROM reach w JOIN {table} c"
+        " ON w.t = {no} AND c.tenant_id = w.tenant_id AND c.id = w.id AND {kept}"
+    ).format(
+        name=sql.Literal(f"the minimum of {table}"),
+        table=_table(table),
+        no=sql.Literal(number[table]),
+        kept=kept,
     )

@@ -1,7 +1,8 @@
-"""Policies in the database: versioned definitions, and each tenant's own state.
+"""Policies in the database: versioned definitions, and each tenant's own state and period.
 
 A version is a row that nobody changes; a run pins the version it was planned under. A
-tenant's state (paused while an import is being checked, say) wins over the policy's own.
+tenant's state (paused while an import is being checked, say) wins over the policy's own, and
+so does its period, within the policy's bounds. Each change is recorded with who made it.
 """
 
 from __future__ import annotations
@@ -10,20 +11,23 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from retention.errors import PlanError, PolicyError
-from retention.policies import STATES, Policy, State
+from retention.policies import STATES, Period, Policy, State, never_longer
 from tenants.connections import Cursor, RoleConnections
 from tenants.context import TenantId
+from tenants.models import new_id
 
 _LATEST = """
-SELECT DISTINCT ON (policy) policy, version, digest FROM tenure.policy_versions
+SELECT DISTINCT ON (policy) policy, version, digest, definition FROM tenure.policy_versions
 WHERE policy = ANY(%s) ORDER BY policy, version DESC
 """
 _ADD = """
-INSERT INTO tenure.policy_versions (policy, version, definition, digest, recorded_by)
-SELECT %(policy)s, coalesce(max(v.version), 0) + 1, %(definition)s, %(digest)s, %(actor)s
+INSERT INTO tenure.policy_versions (policy, version, definition, digest, recorded_by, changes)
+SELECT %(policy)s, coalesce(max(v.version), 0) + 1, %(definition)s, %(digest)s, %(actor)s,
+       %(changes)s
 FROM tenure.policy_versions v WHERE v.policy = %(policy)s
 HAVING (array_agg(v.digest ORDER BY v.version DESC))[1] IS DISTINCT FROM %(digest)s
 ON CONFLICT (policy, version) DO NOTHING
@@ -37,6 +41,7 @@ class RecordedVersion:
 
     version: int
     digest: str
+    definition: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,18 @@ class TenantState:
 def latest_versions(cursor: Cursor, names: Iterable[str]) -> dict[str, RecordedVersion]:
     """Return the latest recorded version of each named policy that has one."""
     cursor.execute(_LATEST, (list(names),))
-    return {policy: RecordedVersion(version, digest) for policy, version, digest in cursor}
+    return {policy: RecordedVersion(*version) for policy, *version in cursor}
+
+
+def changes_between(
+    before: Mapping[str, Any], after: Mapping[str, Any]
+) -> dict[str, tuple[Any, Any]]:
+    """Return (before, after) of each key that differs; None where a key is not there."""
+    return {
+        key: (before.get(key), after.get(key))
+        for key in sorted({*before, *after})
+        if before.get(key) != after.get(key)
+    }
 
 
 def record_policies(
@@ -75,11 +91,15 @@ def record_policies(
                 if name not in latest or latest[name].digest != policy.digest
             ]
             for policy in changed:
+                recorded = latest.get(policy.name)
+                before = recorded.definition if recorded else {}
+                changes = changes_between(before, policy.definition())
                 cursor.execute(
                     _ADD,
                     {
                         "policy": policy.name,
                         "definition": json.dumps(policy.definition(), ensure_ascii=False),
+                        "changes": json.dumps(changes, ensure_ascii=False),
                         "digest": policy.digest,
                         "actor": actor,
                     },
@@ -105,19 +125,104 @@ def set_state(
     if state not in STATES:
         raise PolicyError(f"{state!r} is no state; there are {', '.join(STATES)}")
     with retention.transaction(tenant_id) as cursor:
+        _at_the_gate(cursor, tenant_id, policy)
         cursor.execute(
-            "SELECT turned FROM tenure.gates WHERE tenant_id = %s FOR UPDATE", (str(tenant_id),)
+            "SELECT state FROM tenure.policy_states WHERE tenant_id = %s AND policy = %s",
+            (str(tenant_id), policy),
         )
-        if cursor.fetchone() is None:
-            raise PlanError(f"there is no tenant {tenant_id}")
-        if policy not in latest_versions(cursor, [policy]):
-            raise PolicyError(f"there is no recorded policy {policy!r}")
+        before = cursor.fetchone()
         cursor.execute(
             "INSERT INTO tenure.policy_states (policy, tenant_id, state, changed_by)"
             " VALUES (%s, %s, %s, %s) ON CONFLICT (policy, tenant_id) DO UPDATE"
             " SET state = excluded.state, changed_by = excluded.changed_by, changed_at = now()",
             (policy, str(tenant_id), state, actor),
         )
+        _record(cursor, tenant_id, policy, ("state", before[0] if before else None, state), actor)
+
+
+def set_period(
+    retention: RoleConnections,
+    tenant_id: TenantId,
+    policy: Policy,
+    period: str | None,
+    *,
+    actor: str,
+) -> None:
+    """Give a tenant a period of its own under a policy; None gives it back the policy's.
+
+    Waits for the tenant's open batch: once this returns, no batch deletes under another
+    period. Raises PolicyError for a period outside of the policy's bounds (where one is not
+    set, the policy's own period is the bound), and as `set_state` does.
+    """
+    if period is not None:
+        check_period(policy, period)
+    with retention.transaction(tenant_id) as cursor:
+        _at_the_gate(cursor, tenant_id, policy.name)
+        cursor.execute(
+            "DELETE FROM tenure.policy_periods WHERE tenant_id = %s AND policy = %s"
+            " RETURNING period",
+            (str(tenant_id), policy.name),
+        )
+        before = cursor.fetchone()
+        if period is not None:
+            cursor.execute(
+                "INSERT INTO tenure.policy_periods (policy, tenant_id, period, changed_by)"
+                " VALUES (%s, %s, %s, %s)",
+                (policy.name, str(tenant_id), period, actor),
+            )
+        _record(
+            cursor, tenant_id, policy.name, ("period", before[0] if before else None, period), actor
+        )
+
+
+def check_period(policy: Policy, period: str) -> None:
+    """Raise PolicyError unless a tenant may have this period under the policy."""
+    try:
+        wanted = Period.parse(period)
+    except ValueError as error:
+        raise PolicyError(str(error)) from error
+    shortest, longest = policy.minimum or policy.period, policy.maximum or policy.period
+    if not (
+        never_longer(Period.parse(shortest), wanted) and never_longer(wanted, Period.parse(longest))
+    ):
+        raise PolicyError(
+            f"policy {policy.name!r}: a tenant's own period lies between {shortest} and {longest} "
+            f"(its minimum and maximum), and {period} does not"
+        )
+
+
+def _at_the_gate(cursor: Cursor, tenant_id: TenantId, policy: str) -> None:
+    cursor.execute(
+        "SELECT turned FROM tenure.gates WHERE tenant_id = %s FOR UPDATE", (str(tenant_id),)
+    )
+    if cursor.fetchone() is None:
+        raise PlanError(f"there is no tenant {tenant_id}")
+    if policy not in latest_versions(cursor, [policy]):
+        raise PolicyError(f"there is no recorded policy {policy!r}")
+
+
+def _record(
+    cursor: Cursor,
+    tenant_id: TenantId,
+    policy: str,
+    change: tuple[str, str | None, str | None],
+    actor: str,
+) -> None:
+    what, before, after = change
+    if before == after:
+        return
+    cursor.execute(
+        "INSERT INTO tenure.policy_changes (tenant_id, id, policy, what, before, after, changed_by)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+        (str(tenant_id), str(new_id()), policy, what, before, after, actor),
+    )
+
+
+def tenant_periods(cursor: Cursor) -> dict[tuple[str, TenantId], str]:
+    """Return all tenants' own periods (as verifier or auditor), by policy and tenant."""
+    # tenure: allow TS001 because plans and reports ask for every tenant, as verifier or auditor
+    cursor.execute("SELECT policy, tenant_id::text, period FROM tenure.policy_periods")
+    return {(policy, TenantId(UUID(tenant))): period for policy, tenant, period in cursor}
 
 
 def tenant_states(cursor: Cursor) -> dict[tuple[str, TenantId], TenantState]:

@@ -1,0 +1,157 @@
+"""Rules: what policies say of the rows of a table, as SQL for the planner and the executor.
+
+`retention.precedence` says the same of one row at a time, in Python; a test holds the two
+together. (Verification has queries of its own and does not use this.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from psycopg2 import sql
+
+from retention.policies import Policy, StartingPoint, cutoff_value, starting_point
+from tenants.catalog import Catalog, Column, TableName
+
+
+@dataclass(frozen=True, slots=True)
+class Minimum:
+    """Until when a policy keeps its rows: those that started at or after `cutoff`."""
+
+    condition: str | None
+    point: StartingPoint
+    cutoff: datetime | date
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When a policy takes, or changes, a row of its table.
+
+    `silenced_by` are the conditions of explicit policies, before which this one is silent;
+    `minimums` keep rows of the family's tables, whoever would take them.
+    """
+
+    policy: Policy
+    point: StartingPoint
+    columns: tuple[Column, ...]
+    silenced_by: tuple[str, ...]
+    minimums: tuple[tuple[TableName, Minimum], ...]
+
+    def started(self, alias: str) -> sql.Composable:
+        """Return the starting point of the row `alias`, as an expression."""
+        return _started(self.point, alias)
+
+    def is_due(self, alias: str) -> sql.Composable:
+        """Return the condition under which the row `alias` is due as of %(cutoff)s."""
+        parts = [self.is_past(alias), self.matches(alias)]
+        kept = self.is_kept(self.policy.table, alias)
+        if kept is not None:
+            parts.append(sql.SQL("NOT {}").format(kept))
+        return _all_of(parts)
+
+    def is_past(self, alias: str) -> sql.Composable:
+        """Return the condition under which the period of the row `alias` is over."""
+        return sql.SQL("{} < %(cutoff)s").format(self.started(alias))
+
+    def matches(self, alias: str) -> sql.Composable:
+        """Return the condition under which this policy speaks about the row `alias`."""
+        parts: list[sql.Composable] = []
+        if self.policy.condition is not None:
+            parts.append(_true_of(self.policy.condition, alias))
+        parts += [
+            sql.SQL("NOT {}").format(_true_of(condition, alias)) for condition in self.silenced_by
+        ]
+        if self.policy.treatments:
+            done = [
+                treatment.is_done(column, alias)
+                for treatment, column in zip(self.policy.treatments, self.columns, strict=True)
+            ]
+            parts.append(sql.SQL("NOT ({})").format(_all_of(done)))
+        return _all_of(parts)
+
+    def is_kept(self, table: TableName, alias: str) -> sql.Composable | None:
+        """Return the condition under which a minimum keeps the row `alias` of a table of the
+        family; None where none is on it."""
+        own = [minimum for name, minimum in self.minimums if name == table]
+        if not own:
+            return None
+        return sql.SQL("({})").format(sql.SQL(" OR ").join(_keeps(m, alias) for m in own))
+
+
+def rule_of(policy: Policy, beside: Collection[Policy], catalog: Catalog, as_of: datetime) -> Rule:
+    """Return the rule of a policy among the others on its family's tables, as of an instant.
+
+    Its own minimum adds nothing: no period is shorter.
+    """
+    table = catalog.table(policy.table)
+    tables = (policy.table, *policy.along)
+    rivals = [p for p in beside if p.table == policy.table and p.removes == policy.removes]
+    return Rule(
+        policy=policy,
+        point=starting_point(catalog, policy.table, policy.starts),
+        columns=tuple(table.column(t.column) for t in policy.treatments),
+        silenced_by=tuple(
+            sorted(p.condition for p in rivals if p.condition is not None)
+            if policy.condition is None
+            else ()
+        ),
+        minimums=tuple(
+            (
+                p.table,
+                Minimum(
+                    p.condition,
+                    starting_point(catalog, p.table, p.starts),
+                    cutoff_value(p, catalog, p.cutoff(as_of, p.minimum)),
+                ),
+            )
+            for p in sorted(beside, key=lambda p: p.name)
+            if p.minimum is not None and p.table in tables
+        ),
+    )
+
+
+def beside(policy: Policy, policies: Collection[Policy]) -> tuple[Policy, ...]:
+    """Return the other policies on the tables of a policy's family, by name."""
+    tables = (policy.table, *policy.along)
+    others = [p for p in policies if p.name != policy.name and p.table in tables]
+    return tuple(sorted(others, key=lambda p: p.name))
+
+
+def _all_of(parts: Sequence[sql.Composable]) -> sql.Composable:
+    return sql.SQL(" AND ").join(parts) if parts else sql.SQL("true")
+
+
+def _started(point: StartingPoint, alias: str) -> sql.Composable:
+    if point.via is None:
+        return sql.Identifier(alias, point.column.name)
+    return sql.SQL(
+        "(SELECT s.{column} FROM {parent} s WHERE s.tenant_id = {tenant} AND s.id = {key})"
+    ).format(
+        column=sql.Identifier(point.column.name),
+        parent=sql.Identifier(point.table.schema, point.table.name),
+        tenant=sql.Identifier(alias, "tenant_id"),
+        key=sql.Identifier(alias, point.via),
+    )
+
+
+def _keeps(minimum: Minimum, alias: str) -> sql.Composable:
+    # Where the starting point is empty, what the minimum waits for has not begun.
+    kept = sql.SQL("coalesce({} >= {}, true)").format(
+        _started(minimum.point, alias), sql.Literal(minimum.cutoff)
+    )
+    if minimum.condition is None:
+        return kept
+    return sql.SQL("({} AND {})").format(_true_of(minimum.condition, alias), kept)
+
+
+def _true_of(condition: str, alias: str) -> sql.Composable:
+    # The row is `r` to a condition, whatever it is called around it; a line of its own each
+    # side, so that a comment at the end comments nothing of ours. % is psycopg2's.
+    text = sql.SQL(condition.replace("%", "%%"))
+    if alias == "r":
+        return sql.SQL("((\n{}\n) IS TRUE)").format(text)
+    return sql.SQL("(SELECT (\n{}\n) IS TRUE FROM (SELECT {}.*) AS r)").format(
+        text, sql.Identifier(alias)
+    )
