@@ -26,6 +26,11 @@ SELECT (SELECT count(*) FROM tenure.holds
        (SELECT max(version) FROM tenure.policy_versions WHERE policy = %(policy)s)
 """
 
+KEYS = """
+INSERT INTO tenure.deleted_keys (tenant_id, run_id, batch_id, table_name, hashes)
+VALUES (%(tenant)s::uuid, %(run)s::uuid, %(batch)s::uuid, %(table)s, %(hashes)s)
+"""
+
 RECORD = """
 INSERT INTO tenure.batches (run_id, id, trace_id, tenant_id, policy, policy_version, cutoff,
                             rows_deleted, counts, progress, started_at)
