@@ -18,21 +18,22 @@ Taken in another order, or in a REPEATABLE READ transaction, rows under hold are
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal
+from uuid import UUID
 
 from psycopg2 import sql
 
+from retention.deletions import key_hash, keys_digest
 from retention.errors import InvariantError
 from retention.graph import Edge
 from retention.lease import Lease, check_fence
 from retention.policies import Policy
-from retention.statements import GATE, RECORD, STANDING, Params, Statements
+from retention.statements import GATE, KEYS, RECORD, STANDING, Params, Statements
 from tenants.catalog import TableName
 from tenants.connections import Cursor, RoleConnections
 from tenants.context import TenantId
@@ -282,15 +283,26 @@ class _Batch:
 
     def _record(self, deleted: Mapping[str, list[str]]) -> None:
         last = self.attempt.last
-        counts = {
-            name: {"rows": len(ids), "sha256": keys_digest(ids)} for name, ids in deleted.items()
-        }
+        batch_id = str(new_id())
+        counts = {}
+        for name, ids in deleted.items():
+            keys = list(map(UUID, ids))
+            counts[name] = {"rows": len(ids), "sha256": keys_digest(keys)}
+            self._run(
+                sql.SQL(KEYS),
+                {
+                    "run": self.task.run_id,
+                    "batch": batch_id,
+                    "table": name,
+                    "hashes": b"".join(sorted(map(key_hash, keys))),
+                },
+            )
         progress = {"starts": last.starts, "id": last.id} if last else {}
         self._run(
             sql.SQL(RECORD),
             {
                 "run": self.task.run_id,
-                "batch": str(new_id()),
+                "batch": batch_id,
                 "trace": self.task.trace_id,
                 "policy": self.task.policy.name,
                 "version": self.task.version,
@@ -320,12 +332,3 @@ class _Batch:
 
     def _ids(self, statement: sql.Composable, params: Params) -> list[str]:
         return [row[0] for row in self._ask(statement, params)]
-
-
-def keys_digest(ids: Iterable[str]) -> str:
-    """Return SHA-256, as hex, over the keys in order, a line feed between them.
-
-    PostgreSQL computes the same as
-    `encode(sha256(string_agg(id::text, E'\\n' ORDER BY id)::bytea), 'hex')`.
-    """
-    return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()

@@ -26,6 +26,11 @@ SELECT (SELECT count(*) FROM tenure.holds
        (SELECT max(version) FROM tenure.policy_versions WHERE policy = %(policy)s)
 """
 
+KEYS = """
+INSERT INTO tenure.deleted_keys (tenant_id, run_id, batch_id, table_name, hashes)
+VALUES (%(tenant)s::uuid, %(run)s::uuid, %(batch)s::uuid, %(table)s, %(hashes)s)
+"""
+
 RECORD = """
 INSERT INTO tenure.batches (run_id, id, trace_id, tenant_id, policy, policy_version, cutoff,
                             rows_deleted, counts, progress, started_at)
@@ -41,6 +46,14 @@ class Statements:
     family: Family
     starts: str
     starts_type: str
+
+    def is_due(self, alias: str) -> sql.Composable:
+        """Return the condition that a row of the policy's table, called `alias`, is due.
+
+        With %(cutoff)s. The one place that says it: what chooses rows, locks them, deletes
+        them and counts what is left must mean the same rows.
+        """
+        return sql.SQL("{} < %(cutoff)s").format(sql.Identifier(alias, self.starts))
 
     def due(self, *, after: bool, lock: bool) -> sql.Composable:
         """Return the next due rows (id, starting point) in index order, at most %(limit)s.
@@ -63,11 +76,12 @@ class Statements:
         ]
         return sql.SQL(
             "SELECT r.id::text, {starts}::text FROM {root} r"
-            " WHERE r.tenant_id = %(tenant)s::uuid AND {starts} < %(cutoff)s{beyond}{unkept}"
+            " WHERE r.tenant_id = %(tenant)s::uuid AND {due}{beyond}{unkept}"
             " ORDER BY {starts}, r.id LIMIT %(limit)s{lock}"
         ).format(
             starts=starts,
             root=table(self.family.root),
+            due=self.is_due("r"),
             beyond=beyond if after else sql.SQL(""),
             unkept=sql.Composed(unkept),
             lock=sql.SQL(" FOR UPDATE OF r SKIP LOCKED" if lock else ""),
@@ -77,22 +91,21 @@ class Statements:
         """Lock the rows %(ids)s that are still due, waiting for others; return their ids."""
         return sql.SQL(
             "SELECT r.id::text FROM {root} r WHERE r.tenant_id = %(tenant)s::uuid"
-            " AND r.id = ANY(%(ids)s::uuid[]) AND {starts} < %(cutoff)s FOR UPDATE"
-        ).format(root=table(self.family.root), starts=sql.Identifier("r", self.starts))
+            " AND r.id = ANY(%(ids)s::uuid[]) AND {due} FOR UPDATE"
+        ).format(root=table(self.family.root), due=self.is_due("r"))
 
     def still_due(self) -> sql.Composable:
         """Count which of %(ids)s are due."""
         return sql.SQL(
             "SELECT count(*) FROM {root} r WHERE r.tenant_id = %(tenant)s::uuid"
-            " AND r.id = ANY(%(ids)s::uuid[]) AND {starts} < %(cutoff)s"
-        ).format(root=table(self.family.root), starts=sql.Identifier("r", self.starts))
+            " AND r.id = ANY(%(ids)s::uuid[]) AND {due}"
+        ).format(root=table(self.family.root), due=self.is_due("r"))
 
     def left(self) -> sql.Composable:
         """Count the tenant's due rows."""
         return sql.SQL(
-            "SELECT count(*) FROM {root} r WHERE r.tenant_id = %(tenant)s::uuid"
-            " AND {starts} < %(cutoff)s"
-        ).format(root=table(self.family.root), starts=sql.Identifier("r", self.starts))
+            "SELECT count(*) FROM {root} r WHERE r.tenant_id = %(tenant)s::uuid AND {due}"
+        ).format(root=table(self.family.root), due=self.is_due("r"))
 
     def along(self, edge: Edge) -> sql.Composable:
         """Lock the rows that refer by `edge` to %(ids)s; return their ids."""
@@ -108,12 +121,12 @@ class Statements:
         return sql.SQL(
             "SELECT c.id::text FROM {child} c WHERE c.tenant_id = %(tenant)s::uuid"
             " AND {column} = ANY(%(ids)s::uuid[]){kind} AND c.id <> ALL(%(not)s::uuid[])"
-            " AND {starts} < %(cutoff)s LIMIT %(limit)s FOR UPDATE{skip}"
+            " AND {due} LIMIT %(limit)s FOR UPDATE{skip}"
         ).format(
             child=table(edge.child),
             column=sql.Identifier("c", edge.column),
             kind=kind_of(edge),
-            starts=sql.Identifier("c", self.starts),
+            due=self.is_due("c"),
             skip=sql.SQL(" SKIP LOCKED" if skip_locked else ""),
         )
 
@@ -159,9 +172,7 @@ class Statements:
 
     def _delete(self, name: TableName, number: int) -> sql.Composable:
         again = (
-            sql.SQL(" AND {} < %(cutoff)s").format(sql.Identifier("x", self.starts))
-            if name == self.family.root
-            else sql.SQL("")
+            sql.SQL(" AND {}").format(self.is_due("x")) if name == self.family.root else sql.SQL("")
         )
         return sql.SQL(
             "DELETE FROM {table} x WHERE x.tenant_id = %(tenant)s::uuid"

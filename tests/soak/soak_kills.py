@@ -18,7 +18,8 @@ import psycopg2
 import pytest
 
 from retention import holds
-from retention.batch import STEPS, keys_digest
+from retention.batch import STEPS
+from retention.deletions import keys_digest
 from tenants.context import TenantId
 from tests.integration.retention.shop_rows import environment_of
 from tests.integration.retention.test_oracle import TABLES, Rows, oracle, plant, read_rows
@@ -125,7 +126,9 @@ class Watch:
         if len(batches) == self.batches + 1:
             ((counts,),) = batches[-1:]
             digests = {table: entry["sha256"] for table, entry in counts.items()}
-            assert digests == {f"lab.{n}": keys_digest(ids) for n, ids in gone.items() if ids}
+            assert digests == {
+                f"lab.{n}": keys_digest(map(UUID, ids)) for n, ids in gone.items() if ids
+            }
         self.batches, self.left = len(batches), now
         for tenant, (_, ids) in self.held.items():
             assert self.ids(tenant) == ids, "a held row is gone"

@@ -244,6 +244,7 @@ def test_a_role_is_denied_what_it_has_no_need_of(
     [
         "policy_versions",
         "batches",
+        "deleted_keys",
         "verifications",
         "verification_results",
         "cross_tenant_reads",

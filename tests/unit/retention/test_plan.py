@@ -10,7 +10,6 @@ from uuid import UUID
 
 import pytest
 
-from retention.batch import keys_digest
 from retention.errors import PlanError
 from retention.executor import Options
 from retention.plan import Kept, Plan, PlannedPolicy, Unit, catalog_digest, plan_from_json
@@ -76,12 +75,6 @@ def test_the_catalogs_digest_follows_what_a_plan_relies_on(catalog: Catalog) -> 
     lines = catalog.table("shop.lines")
     tables[lines.name] = replace(lines, foreign_keys=())
     assert catalog_digest(Catalog(tables)) != catalog_digest(catalog)
-
-
-def test_the_digest_of_keys_does_not_depend_on_their_order() -> None:
-    assert keys_digest(["b", "a"]) == keys_digest(["a", "b"])
-    # printf 'a\nb' | sha256sum
-    assert keys_digest(["a", "b"]).startswith("7e18f737311b2dc3")
 
 
 FINE = UnitReport("p", TENANT, "acme", deleted=(("s.t", 1),))
