@@ -10,7 +10,8 @@ of the steps is what makes it true:
 3. due parents, locked: their foreign-key children can neither come nor go any more;
 4. what goes along, locked; what somebody else's row still refers to is dropped;
 5. children deleted before parents, each DELETE saying tenant and cutoff again; a count
-   that differs from what was locked rolls everything back;
+   that differs from what was locked rolls everything back. What is archived is copied
+   before, what is changed (anonymised, pseudonymised) is changed instead, alike;
 6. the record; commit.
 
 Taken in another order, or in a REPEATABLE READ transaction, rows under hold are lost.
@@ -34,7 +35,7 @@ from retention.graph import Edge
 from retention.lease import Lease, check_fence
 from retention.policies import Policy
 from retention.statements import GATE, KEYS, RECORD, STANDING, Params, Statements
-from tenants.catalog import TableName
+from tenants.catalog import Column, TableName
 from tenants.connections import Cursor, RoleConnections
 from tenants.context import TenantId
 from tenants.models import new_id
@@ -62,15 +63,21 @@ class Position:
 
 @dataclass(frozen=True)
 class Task:
-    """What the batches of one unit have in common."""
+    """What the batches of one unit have in common.
+
+    `versions` are of the policy and of those beside it, `period` is the tenant's own,
+    `columns` are those of each table of the family.
+    """
 
     run_id: str
     trace_id: str
     tenant_id: TenantId
     policy: Policy
-    version: int
+    versions: Mapping[str, int]
+    period: str | None
     cutoff: datetime
     cutoff_value: datetime | date
+    columns: Mapping[TableName, tuple[Column, ...]]
     statements: Statements
     lease: Lease
     lock_timeout_ms: int
@@ -120,6 +127,7 @@ class _Batch:
         self.sql = task.statements
         self.family = task.statements.family
         self.root = self.family.root
+        self.batch_id = str(new_id())
 
     def work(self) -> dict[str, int]:
         """Do it all but the commit; return the rows deleted per table."""
@@ -133,9 +141,7 @@ class _Batch:
         self.task.on_step("selected")
         deleted: dict[str, list[str]] = {}
         if roots:
-            going = self._settle(roots)
-            self.task.on_step("locked")
-            deleted = self._delete(going)
+            deleted = self._remove(roots) if self.task.policy.removes else self._change(roots)
             self.task.on_step("deleted")
         if self.attempt.at_end:
             self.attempt.left = self._ask(self.sql.left(), {})[0][0]
@@ -157,14 +163,15 @@ class _Batch:
     def _forbidden(self) -> Forbidden | None:
         self.attempt.round_trips += 1
         check_fence(self.cursor, self.task.lease)
-        ((holds, own_state, version),) = self._ask(
-            sql.SQL(STANDING), {"policy": self.task.policy.name}
+        task, names = self.task, sorted(self.task.versions)
+        ((holds, own_state, period, versions),) = self._ask(
+            sql.SQL(STANDING), {"policy": task.policy.name, "policies": names}
         )
         if holds:
             return "held"
-        if (own_state or self.task.policy.state) == "paused":
+        if (own_state or task.policy.state) == "paused":
             return "paused"
-        if version != self.task.version:
+        if period != task.period or versions != [task.versions[name] for name in names]:
             return "policy changed"
         return None
 
@@ -190,6 +197,33 @@ class _Batch:
                 "locked, and nobody holds them: has tenure_retention lost its UPDATE policy?"
             )
         return locked
+
+    def _remove(self, roots: Collection[str]) -> dict[str, list[str]]:
+        going = self._settle(roots)
+        self.task.on_step("locked")
+        if self.task.policy.archive is not None:
+            self._archive(going, self.task.policy.archive)
+        return self._delete(going)
+
+    def _change(self, roots: Collection[str]) -> dict[str, list[str]]:
+        self.task.on_step("locked")
+        changed = self._ids(self.sql.change(), {"ids": list(roots)})
+        if len(changed) != len(roots):
+            raise InvariantError(
+                f"{self.root}: {len(roots)} rows of tenant {self.task.tenant_id} were locked and "
+                f"{len(changed)} could be changed; nothing is"
+            )
+        return {str(self.root): changed} if changed else {}
+
+    def _archive(self, going: Mapping[TableName, set[str]], schema: str) -> None:
+        for name, ids in going.items():
+            statement = self.sql.archive(name, schema, self.task.columns[name])
+            copied = self._ids(statement, {"ids": list(ids), "batch": self.batch_id}) if ids else []
+            if len(copied) != len(ids):
+                raise InvariantError(
+                    f"{name}: {len(ids)} rows of tenant {self.task.tenant_id} were locked and "
+                    f"{len(copied)} could be archived; nothing is"
+                )
 
     def _settle(self, roots: Collection[str]) -> dict[TableName, set[str]]:
         """Return what goes: the roots and what goes along, minus what somebody keeps."""
@@ -247,6 +281,10 @@ class _Batch:
             if going.get(edge.parent):
                 params = {"ids": list(going[edge.parent]), "not": list(going[self.root])}
                 fresh[edge.parent] |= set(self._ids(self.sql.kept(edge), params))
+        for name in self.family.members[1:]:
+            minimum = self.sql.kept_by_minimum(name)
+            if minimum is not None and going.get(name):
+                fresh[name] |= set(self._ids(minimum, {"ids": list(going[name])}))
         stays: dict[TableName, set[str]] = defaultdict(set)
         while any(fresh.values()):
             for table, ids in fresh.items():
@@ -283,29 +321,30 @@ class _Batch:
 
     def _record(self, deleted: Mapping[str, list[str]]) -> None:
         last = self.attempt.last
-        batch_id = str(new_id())
         counts = {}
         for name, ids in deleted.items():
             keys = list(map(UUID, ids))
             counts[name] = {"rows": len(ids), "sha256": keys_digest(keys)}
-            self._run(
-                sql.SQL(KEYS),
-                {
-                    "run": self.task.run_id,
-                    "batch": batch_id,
-                    "table": name,
-                    "hashes": b"".join(sorted(map(key_hash, keys))),
-                },
-            )
+            if self.task.policy.removes:
+                self._run(
+                    sql.SQL(KEYS),
+                    {
+                        "run": self.task.run_id,
+                        "batch": self.batch_id,
+                        "table": name,
+                        "hashes": b"".join(sorted(map(key_hash, keys))),
+                    },
+                )
         progress = {"starts": last.starts, "id": last.id} if last else {}
         self._run(
             sql.SQL(RECORD),
             {
                 "run": self.task.run_id,
-                "batch": batch_id,
+                "batch": self.batch_id,
                 "trace": self.task.trace_id,
                 "policy": self.task.policy.name,
-                "version": self.task.version,
+                "version": self.task.versions[self.task.policy.name],
+                "action": self.task.policy.action,
                 "cutoff_instant": self.task.cutoff,
                 "rows": sum(map(len, deleted.values())),
                 "counts": json.dumps(counts),

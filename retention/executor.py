@@ -28,6 +28,7 @@ from retention.lease import Lease, check_fence
 from retention.plan import Plan, PlannedPolicy, Unit, catalog_digest
 from retention.policies import cutoff_value
 from retention.policy_records import latest_versions
+from retention.rules import rule_of
 from retention.run_report import RunReport, RunState, Skip, UnitReport, verdict
 from retention.statements import Statements
 from tenants.catalog import Catalog
@@ -150,7 +151,10 @@ class _Executor:
         if plan.catalog_digest != catalog_digest(self.catalog):
             raise PlanError("the plan was made for another catalog of tables; plan again")
         with self.retention.transaction(None) as cursor:
-            latest = latest_versions(cursor, [p.policy.name for p in plan.policies])
+            pinned = {p.name: p for planned in plan.policies for p in planned.beside}
+            pinned |= {planned.policy.name: planned.policy for planned in plan.policies}
+            latest = latest_versions(cursor, pinned)
+        planned_versions = {p.policy.name: p.version for p in plan.policies}
         for planned in plan.policies:
             policy = planned.policy
             if planned.cutoff != policy.cutoff(plan.as_of):
@@ -158,15 +162,17 @@ class _Executor:
                     f"policy {policy.name!r}: the cutoff {planned.cutoff.isoformat()} is not "
                     f"{policy.period} before {plan.as_of.isoformat()}"
                 )
-            recorded = latest.get(policy.name)
+        for name, policy in pinned.items():
+            recorded = latest.get(name)
             if recorded is None:
-                raise PlanError(f"policy {policy.name!r} is not recorded in the database")
-            if recorded.digest != policy.digest or planned.version not in (None, recorded.version):
+                raise PlanError(f"policy {name!r} is not recorded in the database")
+            planned_version = planned_versions.get(name)
+            if recorded.digest != policy.digest or planned_version not in (None, recorded.version):
                 raise PlanError(
-                    f"policy {policy.name!r} has changed since the plan (the database has version "
+                    f"policy {name!r} has changed since the plan (the database has version "
                     f"{recorded.version}); plan again"
                 )
-            self.versions[policy.name] = recorded.version
+            self.versions[name] = recorded.version
 
     def begin(self, actor: str) -> None:
         """Record the intent, before anything is deleted."""
@@ -370,18 +376,21 @@ class _UnitWork:
 def _task(executor: _Executor, unit: Unit, planned: PlannedPolicy) -> Task:
     policy = planned.policy
     catalog = executor.catalog
+    cutoff = executor.plan.cutoff(unit)
+    family = policy.family(catalog)
+    names = (policy.name, *(p.name for p in planned.beside))
     return Task(
         run_id=str(executor.run_id),
         trace_id=executor.trace_id,
         tenant_id=unit.tenant_id,
         policy=policy,
-        version=executor.versions[policy.name],
-        cutoff=planned.cutoff,
-        cutoff_value=cutoff_value(policy, catalog, planned.cutoff),
+        versions={name: executor.versions[name] for name in names},
+        period=unit.period,
+        cutoff=cutoff,
+        cutoff_value=cutoff_value(policy, catalog, cutoff),
+        columns={name: catalog.table(name).columns for name in family.members},
         statements=Statements(
-            policy.family(catalog),
-            policy.starts,
-            catalog.table(policy.table).column(policy.starts).type,
+            family, rule_of(policy, planned.beside, catalog, executor.plan.as_of)
         ),
         lease=executor.lease,
         lock_timeout_ms=executor.options.lock_timeout_ms,

@@ -63,13 +63,27 @@ class Rule:
         parts += [
             sql.SQL("NOT {}").format(_true_of(condition, alias)) for condition in self.silenced_by
         ]
-        if self.policy.treatments:
-            done = [
-                treatment.is_done(column, alias)
-                for treatment, column in zip(self.policy.treatments, self.columns, strict=True)
-            ]
-            parts.append(sql.SQL("NOT ({})").format(_all_of(done)))
+        done = self._done(alias)
+        if done is not None:
+            parts.append(sql.SQL("NOT {}").format(done))
         return _all_of(parts)
+
+    def facts(self, alias: str) -> sql.Composable:
+        """Return three columns about the row `alias`: whether it meets the condition, its
+        starting point, and whether it was changed already."""
+        condition, done = self.policy.condition, self._done(alias)
+        return sql.SQL("{}, {}, {}").format(
+            sql.SQL("true") if condition is None else _true_of(condition, alias),
+            self.started(alias),
+            sql.SQL("false") if done is None else done,
+        )
+
+    def _done(self, alias: str) -> sql.Composable | None:
+        done = [
+            treatment.is_done(column, alias)
+            for treatment, column in zip(self.policy.treatments, self.columns, strict=True)
+        ]
+        return sql.SQL("({})").format(_all_of(done)) if done else None
 
     def is_kept(self, table: TableName, alias: str) -> sql.Composable | None:
         """Return the condition under which a minimum keeps the row `alias` of a table of the

@@ -13,17 +13,22 @@ from typing import Any
 from psycopg2 import sql
 
 from retention.graph import Edge, Family
-from tenants.catalog import TableName
+from retention.rules import Rule
+from tenants.catalog import Column, TableName
 
 GATE = "SELECT turned FROM tenure.gates WHERE tenant_id = %(tenant)s::uuid FOR SHARE"
 
-# What may have changed since the plan: holds, the tenant's own state, the policy itself.
+# What may have changed since the plan: holds, the tenant's own state and period, the policy
+# itself and those beside it.
 STANDING = """
 SELECT (SELECT count(*) FROM tenure.holds
         WHERE tenant_id = %(tenant)s::uuid AND released_at IS NULL),
        (SELECT state FROM tenure.policy_states
         WHERE tenant_id = %(tenant)s::uuid AND policy = %(policy)s),
-       (SELECT max(version) FROM tenure.policy_versions WHERE policy = %(policy)s)
+       (SELECT period FROM tenure.policy_periods
+        WHERE tenant_id = %(tenant)s::uuid AND policy = %(policy)s),
+       ARRAY(SELECT max(version) FROM tenure.policy_versions WHERE policy = ANY(%(policies)s)
+             GROUP BY policy ORDER BY policy COLLATE "C")
 """
 
 KEYS = """
@@ -33,19 +38,24 @@ VALUES (%(tenant)s::uuid, %(run)s::uuid, %(batch)s::uuid, %(table)s, %(hashes)s)
 
 RECORD = """
 INSERT INTO tenure.batches (run_id, id, trace_id, tenant_id, policy, policy_version, cutoff,
-                            rows_deleted, counts, progress, started_at)
+                            action, rows_deleted, counts, progress, started_at)
 VALUES (%(run)s::uuid, %(batch)s::uuid, %(trace)s, %(tenant)s::uuid, %(policy)s, %(version)s,
-        %(cutoff_instant)s, %(rows)s, %(counts)s, %(progress)s, transaction_timestamp())
+        %(cutoff_instant)s, %(action)s, %(rows)s, %(counts)s, %(progress)s,
+        transaction_timestamp())
 """
 
 
 @dataclass(frozen=True)
 class Statements:
-    """The statements of one family. `starts_type` is the starting point's column type."""
+    """The statements of one policy on one family."""
 
     family: Family
-    starts: str
-    starts_type: str
+    rule: Rule
+
+    @property
+    def starts_type(self) -> str:
+        """The starting point's column type."""
+        return self.rule.point.column.type
 
     def is_due(self, alias: str) -> sql.Composable:
         """Return the condition that a row of the policy's table, called `alias`, is due.
@@ -53,7 +63,20 @@ class Statements:
         With %(cutoff)s. The one place that says it: what chooses rows, locks them, deletes
         them and counts what is left must mean the same rows.
         """
-        return sql.SQL("{} < %(cutoff)s").format(sql.Identifier(alias, self.starts))
+        return self.rule.is_due(alias)
+
+    def _anchored(self, alias: str) -> tuple[sql.Composable, sql.Composable, sql.Composable]:
+        """Return the starting point of the row `alias`, the join that leads to it, and the
+        lock that keeps it where it is: of another row where it is reached over a key."""
+        point = self.rule.point
+        if point.via is None:
+            return sql.Identifier(alias, point.column.name), sql.SQL(""), sql.SQL("")
+        join = sql.SQL(" JOIN {parent} p ON p.tenant_id = %(tenant)s::uuid AND p.id = {key}")
+        return (
+            sql.Identifier("p", point.column.name),
+            join.format(parent=table(point.table), key=sql.Identifier(alias, point.via)),
+            sql.SQL(" FOR SHARE OF p"),
+        )
 
     def due(self, *, after: bool, lock: bool) -> sql.Composable:
         """Return the next due rows (id, starting point) in index order, at most %(limit)s.
@@ -62,7 +85,7 @@ class Statements:
         nobody has locked, locked. Rows that others plainly keep are left out; whoever
         deletes looks again under lock.
         """
-        starts = sql.Identifier("r", self.starts)
+        starts, join, lock_anchor = self._anchored("r")
         beyond = sql.SQL(
             " AND ({starts}, r.id) > (%(after_starts)s::{type}, %(after_id)s::uuid)"
         ).format(starts=starts, type=sql.SQL(self.starts_type))
@@ -72,27 +95,38 @@ class Statements:
                 " AND {column} = r.id{kind})"
             ).format(child=table(e.child), column=sql.Identifier("c", e.column), kind=kind_of(e))
             for e in self.family.outer
-            if e.parent == self.family.root
+            if e.parent == self.family.root and self.rule.policy.removes
         ]
+        skip = sql.SQL(" SKIP LOCKED")
+        locks = sql.SQL(" FOR UPDATE OF r") + skip
+        if self.rule.point.via is not None:
+            locks += lock_anchor + skip
         return sql.SQL(
-            "SELECT r.id::text, {starts}::text FROM {root} r"
-            " WHERE r.tenant_id = %(tenant)s::uuid AND {due}{beyond}{unkept}"
-            " ORDER BY {starts}, r.id LIMIT %(limit)s{lock}"
+            "SELECT r.id::text, {starts}::text FROM {root} r{join}"
+            " WHERE r.tenant_id = %(tenant)s::uuid AND {starts} < %(cutoff)s AND {due}{beyond}"
+            "{unkept} ORDER BY {starts}, r.id LIMIT %(limit)s{lock}"
         ).format(
             starts=starts,
+            join=join,
             root=table(self.family.root),
             due=self.is_due("r"),
             beyond=beyond if after else sql.SQL(""),
             unkept=sql.Composed(unkept),
-            lock=sql.SQL(" FOR UPDATE OF r SKIP LOCKED" if lock else ""),
+            lock=locks if lock else sql.SQL(""),
         )
 
     def lock(self) -> sql.Composable:
         """Lock the rows %(ids)s that are still due, waiting for others; return their ids."""
+        _, join, lock_anchor = self._anchored("r")
         return sql.SQL(
-            "SELECT r.id::text FROM {root} r WHERE r.tenant_id = %(tenant)s::uuid"
-            " AND r.id = ANY(%(ids)s::uuid[]) AND {due} FOR UPDATE"
-        ).format(root=table(self.family.root), due=self.is_due("r"))
+            "SELECT r.id::text FROM {root} r{join} WHERE r.tenant_id = %(tenant)s::uuid"
+            " AND r.id = ANY(%(ids)s::uuid[]) AND {due} FOR UPDATE OF r{lock_anchor}"
+        ).format(
+            root=table(self.family.root),
+            join=join,
+            due=self.is_due("r"),
+            lock_anchor=lock_anchor,
+        )
 
     def still_due(self) -> sql.Composable:
         """Count which of %(ids)s are due."""
@@ -118,17 +152,58 @@ class Statements:
 
     def pull(self, edge: Edge, *, skip_locked: bool) -> sql.Composable:
         """Lock due rows of the policy's table, not in %(not)s, that refer to %(ids)s."""
+        _, join, lock_anchor = self._anchored("c")
+        skip = sql.SQL(" SKIP LOCKED" if skip_locked else "")
+        locks = sql.SQL(" FOR UPDATE OF c") + skip
+        if self.rule.point.via is not None:
+            locks += lock_anchor + skip
         return sql.SQL(
-            "SELECT c.id::text FROM {child} c WHERE c.tenant_id = %(tenant)s::uuid"
+            "SELECT c.id::text FROM {child} c{join} WHERE c.tenant_id = %(tenant)s::uuid"
             " AND {column} = ANY(%(ids)s::uuid[]){kind} AND c.id <> ALL(%(not)s::uuid[])"
-            " AND {due} LIMIT %(limit)s FOR UPDATE{skip}"
+            " AND {due} LIMIT %(limit)s{locks}"
         ).format(
             child=table(edge.child),
+            join=join,
             column=sql.Identifier("c", edge.column),
             kind=kind_of(edge),
             due=self.is_due("c"),
-            skip=sql.SQL(" SKIP LOCKED" if skip_locked else ""),
+            locks=locks,
         )
+
+    def kept_by_minimum(self, name: TableName) -> sql.Composable | None:
+        """Return which of %(ids)s of a table that goes along a minimum keeps; None: none can."""
+        kept = self.rule.is_kept(name, "c")
+        if kept is None:
+            return None
+        return sql.SQL(
+            "SELECT c.id::text FROM {table} c WHERE c.tenant_id = %(tenant)s::uuid"
+            " AND c.id = ANY(%(ids)s::uuid[]) AND {kept}"
+        ).format(table=table(name), kept=kept)
+
+    def change(self) -> sql.Composable:
+        """Give the rows %(ids)s that are still due their treated values; return their ids."""
+        changes = [
+            sql.SQL("{} = {}").format(sql.Identifier(t.column), t.new_value(column, "x"))
+            for t, column in zip(self.rule.policy.treatments, self.rule.columns, strict=True)
+        ]
+        return sql.SQL(
+            "UPDATE {table} x SET {changes} WHERE x.tenant_id = %(tenant)s::uuid"
+            " AND x.id = ANY(%(ids)s::uuid[]) AND {due} RETURNING x.id::text"
+        ).format(
+            table=table(self.family.root),
+            changes=sql.SQL(", ").join(changes),
+            due=self.is_due("x"),
+        )
+
+    def archive(self, name: TableName, schema: str, columns: Sequence[Column]) -> sql.Composable:
+        """Copy the rows %(ids)s of a table to its archive, for %(batch)s; return their ids."""
+        names = sql.SQL(", ").join(sql.Identifier(c.name) for c in columns)
+        return sql.SQL(
+            "INSERT INTO {archive} ({names}, archived_at, archived_batch)"
+            " SELECT {names}, transaction_timestamp(), %(batch)s::uuid FROM {table} x"
+            " WHERE x.tenant_id = %(tenant)s::uuid AND x.id = ANY(%(ids)s::uuid[])"
+            " RETURNING id::text"
+        ).format(archive=sql.Identifier(schema, name.name), names=names, table=table(name))
 
     def kept(self, edge: Edge) -> sql.Composable:
         """Return which of %(ids)s a row refers to that stays (that is not in %(not)s)."""

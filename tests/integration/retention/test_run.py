@@ -20,6 +20,7 @@ from retention.executor import Options
 from retention.jobs import run_once
 from retention.plan import plan_from_json
 from retention.policy_records import record_policies, set_state
+from retention.rules import rule_of
 from retention.statements import Statements
 from tenants.context import TenantId
 
@@ -361,7 +362,7 @@ def test_a_row_whose_starting_point_moves_while_it_is_waited_for_stays(
 def test_the_delete_says_tenant_and_cutoff_again(lab: Any) -> None:
     policy = next(p for p in lab.policies if p.name == "cases")
     family = policy.family(lab.catalog)
-    statements = Statements(family, policy.starts, "date")
+    statements = Statements(family, rule_of(policy, (), lab.catalog, lab.now))
     for group in family.order:
         text = statements.delete(group).as_string(lab.owner)
         assert text.count("DELETE") == text.count("tenant_id = %(tenant)s::uuid") == len(group)
