@@ -158,7 +158,8 @@ class _Live:
                 archives = (
                     TableName(policy.archive, n.name) for n in (policy.table, *policy.along)
                 )
-                wanted += [(name, "INSERT", "") for name in archives if name in self.types]
+                wanted += [(name, "INSERT", "") for name in archives]
+        wanted = [one for one in wanted if one[0] in self.types]
         if not wanted:
             return
         names = [sql.Identifier(n.schema, n.name).as_string(self.cursor) for n, _, _ in wanted]

@@ -164,7 +164,8 @@ def test_rows_are_anonymised_column_by_column(desk: Lab, acme: TenantId) -> None
     policies = read(HEAD + """
         action = "anonymise"
         columns = { name = { constant = "somebody" }, email = "null",
-          born = { generalise = "year" }, seen_at = { generalise = "month" }, postcode = { generalise = 2 },
+          born = { generalise = "year" }, seen_at = { generalise = "month" },
+          postcode = { generalise = 2 },
           salary = { generalise = 1000 }, height = { generalise = 0.5 } }
         """.replace("\n          ", " "))  # fmt: skip
     old = person(
