@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tenants.schema import execute
+from tenants.schema import Access, access_statements, append_only_statement, execute
 
 PERIODS = """
 CREATE TABLE tenure.policy_periods (
@@ -101,8 +101,7 @@ GRANT EXECUTE ON FUNCTION tenure.pseudonym(text) TO tenure_retention;
 
 TABLES = ("policy_periods", "policy_changes", "pseudonym_keys")
 OWN = "tenant_id = (SELECT tenure.current_tenant())"
-# (table, role, commands, predicate), as in 0001_initial.
-ACCESS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
+ACCESS: tuple[Access, ...] = (
     (
         "policy_periods",
         "tenure_retention",
@@ -115,39 +114,12 @@ ACCESS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("policy_changes", "tenure_verifier", ("SELECT",), "true"),
     ("policy_changes", "tenure_auditor", ("SELECT",), "true"),
 )
-CLAUSES = {
-    "SELECT": "USING ({0})",
-    "INSERT": "WITH CHECK ({0})",
-    "UPDATE": "USING ({0}) WITH CHECK ({0})",
-    "DELETE": "USING ({0})",
-}
 
 
 def up(migrator: Any, db: Any) -> None:
     """Create the tables and the function; runs as tenure_owner, in one transaction."""
     execute(db, PERIODS, PSEUDONYMS)
-    execute(
-        db,
-        "CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON tenure.policy_changes"
-        " FOR EACH STATEMENT EXECUTE FUNCTION tenure.refuse_change()",
-    )
-    for table in TABLES:
-        execute(
-            db,
-            f"ALTER TABLE tenure.{table} ENABLE ROW LEVEL SECURITY",
-            f"ALTER TABLE tenure.{table} FORCE ROW LEVEL SECURITY",
-            f"CREATE POLICY owner ON tenure.{table} FOR ALL TO tenure_owner"
-            " USING (true) WITH CHECK (true)",
-        )
-    for table, role, commands, predicate in ACCESS:
-        execute(db, f"GRANT {', '.join(commands)} ON tenure.{table} TO {role}")
-        for command in commands:
-            verb = command.partition("(")[0]
-            execute(
-                db,
-                f"CREATE POLICY {role}_{verb.lower()} ON tenure.{table} FOR {verb} TO {role} "
-                + CLAUSES[verb].format(predicate),
-            )
+    execute(db, append_only_statement("policy_changes"), *access_statements(TABLES, ACCESS))
 
 
 def down(migrator: Any, db: Any) -> None:

@@ -33,3 +33,7 @@ class HoldError(RetentionError):
 
 class InvariantError(RetentionError):
     """What the executor found contradicts what it relies on; the batch is rolled back."""
+
+
+class DeliveryError(RetentionError):
+    """A message to somebody outside could not be delivered."""

@@ -47,6 +47,45 @@ def execute(db: peewee.Database, *statements: str) -> None:
         cursor.execute(statement)
 
 
+#: (table, role, commands, predicate): who may do what. A command may name columns:
+#: "UPDATE(turned)".
+Access = tuple[str, str, tuple[str, ...], str]
+_CLAUSES = {
+    "SELECT": "USING ({0})",
+    "INSERT": "WITH CHECK ({0})",
+    "UPDATE": "USING ({0}) WITH CHECK ({0})",
+    "DELETE": "USING ({0})",
+}
+
+
+def access_statements(tables: Sequence[str], access: Sequence[Access]) -> Iterator[str]:
+    """Return what closes tables of the schema `tenure` to all but the owner, and opens them
+    to each role as far as `access` says."""
+    for table in tables:
+        yield f"ALTER TABLE tenure.{table} ENABLE ROW LEVEL SECURITY"
+        yield f"ALTER TABLE tenure.{table} FORCE ROW LEVEL SECURITY"
+        yield (
+            f"CREATE POLICY owner ON tenure.{table} FOR ALL TO tenure_owner"
+            " USING (true) WITH CHECK (true)"
+        )
+    for table, role, commands, predicate in access:
+        yield f"GRANT {', '.join(commands)} ON tenure.{table} TO {role}"
+        for command in commands:
+            verb = command.partition("(")[0]
+            yield (
+                f"CREATE POLICY {role}_{verb.lower()} ON tenure.{table} FOR {verb} TO {role} "
+                + _CLAUSES[verb].format(predicate)
+            )
+
+
+def append_only_statement(table: str) -> str:
+    """Return the trigger under which rows of a table of `tenure` are only ever added."""
+    return (
+        f"CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON tenure.{table}"
+        " FOR EACH STATEMENT EXECUTE FUNCTION tenure.refuse_change()"
+    )
+
+
 def _frozen_catalog(models: Sequence[type[peewee.Model]]) -> Catalog:
     if not models:
         raise CatalogError("there are no models to create tables for")

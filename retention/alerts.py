@@ -1,0 +1,190 @@
+"""Alerts: what somebody should look at now, said once for as long as it lasts.
+
+An alert is raised by its kind and subject, and resolved when what it is about is over. It goes
+to the log, to a counter, and to a webhook if there is one. What could not be delivered is
+tried again at every tick; what lasts is said again after a day.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+from config.logging import get_logger
+from retention.errors import DeliveryError
+from retention.run_report import RunReport
+from retention.verification import VerificationReport
+from tenants.connections import Cursor, RoleConnections
+from tenants.models import new_id
+
+Kind = Literal["run", "overdue", "orphans", "verification", "missed"]
+
+REMIND_AFTER = timedelta(days=1)
+MAX_ATTEMPTS = 100
+
+_log = get_logger(__name__)
+
+#: Sends an alert's JSON; raises DeliveryError.
+Send = Callable[[bytes], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Something to look at. `subject` says of what it is: a policy, a reference, a schedule."""
+
+    kind: Kind
+    subject: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAlert:
+    """An alert that is not resolved yet."""
+
+    id: UUID
+    kind: Kind
+    subject: str
+    detail: str
+    raised_at: datetime
+    delivered_at: datetime | None
+    problem: str | None
+
+
+def of_run(report: RunReport) -> list[Alert]:
+    """Return what is to be said of a run: its policies that stalled or failed."""
+    found: dict[str, list[str]] = {}
+    for unit in report.units:
+        trouble = unit.error or unit.stalled
+        if trouble:
+            found.setdefault(unit.policy, []).append(f"{unit.tenant}: {trouble}")
+    return [
+        Alert("run", policy, f"run {report.trace_id}: " + "; ".join(said[:5]) + _more(said[5:]))
+        for policy, said in sorted(found.items())
+    ]
+
+
+def of_verification(report: VerificationReport) -> list[Alert]:
+    """Return what is to be said of a verification: what it found, by kind and subject."""
+    counts: dict[tuple[Kind, str], int] = {}
+    for result in report.results:
+        if result.is_finding:
+            kind: Kind = result.kind if result.kind in ("overdue", "orphans") else "verification"
+            subject = (
+                result.subject if kind != "verification" else f"{result.kind} {result.subject}"
+            )
+            counts[kind, subject] = counts.get((kind, subject), 0) + result.found
+    return [
+        Alert(kind, subject, f"{rows} rows, as of {report.as_of.isoformat()}")
+        for (kind, subject), rows in sorted(counts.items())
+    ]
+
+
+def _more(rest: Collection[str]) -> str:
+    return f"; and {len(rest)} more" if rest else ""
+
+
+_RAISE = """
+INSERT INTO tenure.alerts AS a (id, kind, subject, detail)
+VALUES (%(id)s, %(kind)s, %(subject)s, %(detail)s)
+ON CONFLICT (kind, subject) WHERE resolved_at IS NULL
+DO UPDATE SET detail = excluded.detail, last_seen_at = clock_timestamp()
+RETURNING a.id::text = %(id)s
+"""
+_RESOLVE = """
+UPDATE tenure.alerts SET resolved_at = clock_timestamp()
+WHERE resolved_at IS NULL AND kind = ANY(%(kinds)s)
+  AND NOT EXISTS (SELECT FROM unnest(%(left_kinds)s::text[], %(left)s::text[]) l(kind, subject)
+                  WHERE l.kind = alerts.kind AND l.subject = alerts.subject)
+"""
+_UNDELIVERED = """
+SELECT id::text, kind, subject, detail, raised_at FROM tenure.alerts
+WHERE resolved_at IS NULL AND attempts < %(most)s
+  AND (delivered_at IS NULL OR delivered_at < clock_timestamp() - %(remind)s)
+ORDER BY raised_at LIMIT 20 FOR UPDATE SKIP LOCKED
+"""
+_DELIVERED = """
+UPDATE tenure.alerts SET problem = %(problem)s,
+    attempts = CASE WHEN %(problem)s::text IS NULL THEN 0 ELSE attempts + 1 END,
+    delivered_at = CASE WHEN %(problem)s::text IS NULL THEN clock_timestamp() ELSE delivered_at END
+WHERE id = %(id)s
+"""
+
+
+def raise_alerts(
+    retention: RoleConnections, alerts: Collection[Alert], *, about: Collection[Kind]
+) -> list[Alert]:
+    """Raise these, and resolve the others of the kinds that were looked at (`about`); return
+    those that are new."""
+    fresh = []
+    with retention.transaction(None) as cursor:
+        for alert in alerts:
+            cursor.execute(
+                _RAISE,
+                {
+                    "id": str(new_id()),
+                    "kind": alert.kind,
+                    "subject": alert.subject,
+                    "detail": alert.detail,
+                },
+            )
+            row = cursor.fetchone()
+            if row is not None and row[0]:
+                fresh.append(alert)
+        cursor.execute(
+            _RESOLVE,
+            {
+                "kinds": list(about),
+                "left_kinds": [alert.kind for alert in alerts],
+                "left": [alert.subject for alert in alerts],
+            },
+        )
+    for alert in fresh:
+        _log.warning("alert", kind=alert.kind, subject=alert.subject, detail=alert.detail)
+    return fresh
+
+
+def deliver(retention: RoleConnections, send: Send) -> int:
+    """Send what was not delivered yet, and what has lasted a day since; return how many went.
+
+    Each is sent while its row is locked, so that of several processes one sends it. At least
+    once: who dies between sending and committing sends it again.
+    """
+    sent = 0
+    with retention.transaction(None) as cursor:
+        cursor.execute(_UNDELIVERED, {"most": MAX_ATTEMPTS, "remind": REMIND_AFTER})
+        for alert_id, kind, subject, detail, raised_at in cursor.fetchall():
+            body = {
+                "id": alert_id,
+                "kind": kind,
+                "subject": subject,
+                "detail": detail,
+                "raised_at": raised_at.isoformat(),
+            }
+            problem = _try(send, body)
+            sent += problem is None
+            cursor.execute(_DELIVERED, {"id": alert_id, "problem": problem})
+            if problem is not None:
+                _log.warning("alert_not_delivered", alert_id=alert_id, problem=problem)
+                break  # who does not answer to one does not answer to the next
+    return sent
+
+
+def _try(send: Send, body: dict[str, Any]) -> str | None:
+    try:
+        send(json.dumps(body, sort_keys=True, ensure_ascii=False).encode())
+    except DeliveryError as error:
+        return str(error)
+    return None
+
+
+def open_alerts(cursor: Cursor) -> list[OpenAlert]:
+    """Return what is not resolved, the oldest first, as a role that reads the evidence."""
+    cursor.execute(
+        "SELECT id::text, kind, subject, detail, raised_at, delivered_at, problem"
+        " FROM tenure.alerts WHERE resolved_at IS NULL ORDER BY raised_at, id"
+    )
+    return [OpenAlert(UUID(row[0]), *row[1:]) for row in cursor.fetchall()]

@@ -1,0 +1,136 @@
+"""Schedules: when a policy, or the verification, is due; and when nobody was there.
+
+A schedule is five fields of cron in UTC, where there is no daylight saving. A time that was
+due is taken up once, whoever ticks: its row has it as its key. Times that passed while nobody
+ticked count as one, and the row says how many there were. What has no schedule is due at
+every tick.
+
+A watch is a stretch of time in which ticks followed one another. What lies between two
+watches is a gap: nobody was there, and it shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from apscheduler.triggers.cron import CronTrigger
+
+from tenants.connections import Cursor
+from tenants.models import new_id
+
+#: A watch ends when no tick came for so many intervals.
+PATIENCE = 3
+
+_SECOND = timedelta(seconds=1)
+# Past this, an outage is counted no further.
+_MOST_MISSED = 1000
+
+
+def next_time(schedule: str, after: datetime) -> datetime:
+    """Return the schedule's first time after an instant, in UTC; raises ValueError for none."""
+    trigger = CronTrigger.from_crontab(schedule, timezone=UTC)
+    found: datetime | None = trigger.get_next_fire_time(None, after.astimezone(UTC) + _SECOND / 1e6)
+    if found is None:
+        raise ValueError(f"the schedule {schedule!r} never comes again")
+    return found.astimezone(UTC)
+
+
+def times_between(schedule: str, after: datetime, until: datetime) -> list[datetime]:
+    """Return the schedule's times in (after, until], at most a thousand and one of the first."""
+    found: list[datetime] = []
+    moment = next_time(schedule, after)
+    while moment <= until and len(found) <= _MOST_MISSED:
+        found.append(moment)
+        moment = next_time(schedule, moment)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A scheduled time that was taken up; `missed` came before it, and nobody was there."""
+
+    name: str
+    due_at: datetime
+    missed: int
+
+
+def take(cursor: Cursor, name: str, schedule: str, now: datetime) -> Taken | None:
+    """Take up what a schedule has been due for, as retention; None where that is nothing, or
+    somebody else has it.
+
+    The first time that a schedule is seen it is due at its next time, not at once. A clock
+    that was put back makes nothing due twice.
+    """
+    cursor.execute("SELECT max(due_at) FROM tenure.scheduled WHERE name = %s", (name,))
+    row = cursor.fetchone()
+    last: datetime | None = row[0] if row else None
+    if last is None:
+        _insert(cursor, Taken(name, now, 0), now)
+        return None
+    times = times_between(schedule, last, now)
+    if not times:
+        return None
+    taken = Taken(name, times[-1], len(times) - 1)
+    return taken if _insert(cursor, taken, now) else None
+
+
+def _insert(cursor: Cursor, taken: Taken, now: datetime) -> bool:
+    cursor.execute(
+        "INSERT INTO tenure.scheduled (name, due_at, taken_at, missed) VALUES (%s, %s, %s, %s)"
+        " ON CONFLICT (name, due_at) DO NOTHING",
+        (taken.name, taken.due_at, now, taken.missed),
+    )
+    return cursor.rowcount == 1
+
+
+def keep_watch(cursor: Cursor, now: datetime, interval: timedelta) -> timedelta | None:
+    """Record a tick, as retention; return how long nobody was there before it, None if not so.
+
+    A clock that was put back prolongs nothing and opens no gap.
+    """
+    cursor.execute("SELECT id::text, last_at FROM tenure.watches ORDER BY last_at DESC LIMIT 1")
+    row = cursor.fetchone()
+    if row is not None and now - row[1] <= interval * PATIENCE:
+        cursor.execute(
+            "UPDATE tenure.watches SET last_at = greatest(last_at, %s), ticks = ticks + 1"
+            " WHERE id = %s",
+            (now, row[0]),
+        )
+        return None
+    cursor.execute(
+        "INSERT INTO tenure.watches (id, began_at, last_at, ticks) VALUES (%s, %s, %s, 1)",
+        (str(new_id()), now, now),
+    )
+    return None if row is None else now - row[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """From the last tick before to the first one after; `until` is None while it lasts."""
+
+    since: datetime
+    until: datetime | None
+
+
+def gaps(cursor: Cursor, *, now: datetime, interval: timedelta, since: datetime) -> list[Gap]:
+    """Return when nobody was there, the latest first, as a role that reads the evidence."""
+    cursor.execute(
+        "SELECT began_at, last_at FROM tenure.watches WHERE last_at >= %s ORDER BY began_at",
+        (since,),
+    )
+    return list(gaps_of(cursor.fetchall(), now, interval))[::-1]
+
+
+def gaps_of(
+    watches: Iterable[tuple[datetime, datetime]], now: datetime, interval: timedelta
+) -> Iterable[Gap]:
+    """Yield what lies between watches, and after the last one if it has ended by now."""
+    last: datetime | None = None
+    for began, ended in watches:
+        if last is not None and began > last:
+            yield Gap(last, began)
+        last = ended if last is None else max(last, ended)
+    if last is not None and now - last > interval * PATIENCE:
+        yield Gap(last, None)
