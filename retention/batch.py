@@ -1,14 +1,15 @@
 """One batch: a READ COMMITTED transaction that deletes rows and records that it did.
 
 Invariant: the rows that are gone are the rows that are recorded, for both commit together;
-and no row of a tenant goes that was under hold when its batch passed the gate. The order
-of the steps is what makes it true:
+and no row goes that was under hold when its batch passed the gate, nor any that such a row
+refers to. The order of the steps is what makes it true:
 
 1. the gate, FOR SHARE, in a statement of its own: a hold placed from now on waits for us;
 2. the fence, the holds, the tenant's state of the policy, the policy's version, read after
    the gate: what any of them forbids is not done;
 3. due parents, locked: their foreign-key children can neither come nor go any more;
-4. what goes along, locked; what somebody else's row still refers to is dropped;
+4. what goes along, locked; what somebody else's row still refers to is dropped, and what is
+   under hold, each with whatever it refers to;
 5. children deleted before parents, each DELETE saying tenant and cutoff again; a count
    that differs from what was locked rolls everything back;
 6. the record; commit.
@@ -30,6 +31,8 @@ from psycopg2 import sql
 
 from retention.errors import InvariantError
 from retention.graph import Edge
+from retention.held_rows import HeldRows
+from retention.hold_records import RowHold, standing_holds
 from retention.lease import Lease, check_fence
 from retention.policies import Policy
 from retention.statements import GATE, RECORD, STANDING, Params, Statements
@@ -61,7 +64,7 @@ class Position:
 
 @dataclass(frozen=True)
 class Task:
-    """What the batches of one unit have in common."""
+    """What the batches of one unit have in common. `edges` are all references there are."""
 
     run_id: str
     trace_id: str
@@ -71,6 +74,7 @@ class Task:
     cutoff: datetime
     cutoff_value: datetime | date
     statements: Statements
+    edges: tuple[Edge, ...]
     lease: Lease
     lock_timeout_ms: int
     on_step: Callable[[Step], None]
@@ -78,7 +82,10 @@ class Task:
 
 @dataclass
 class Attempt:
-    """What one batch came to; filled in as it goes, so that a failed one can be told apart."""
+    """What one batch came to; filled in as it goes, so that a failed one can be told apart.
+
+    `held` counts those of its due rows that stay because of a hold on less than the tenant.
+    """
 
     limit: int
     waiting: bool
@@ -86,6 +93,7 @@ class Attempt:
     forbidden: Forbidden | None = None
     last: Position | None = None
     candidates: int = 0
+    held: int = 0
     at_end: bool = False
     left: int | None = None
     deleted: dict[str, int] = field(default_factory=dict)
@@ -119,6 +127,7 @@ class _Batch:
         self.sql = task.statements
         self.family = task.statements.family
         self.root = self.family.root
+        self.holds: tuple[RowHold, ...] = ()
 
     def work(self) -> dict[str, int]:
         """Do it all but the commit; return the rows deleted per table."""
@@ -156,15 +165,18 @@ class _Batch:
     def _forbidden(self) -> Forbidden | None:
         self.attempt.round_trips += 1
         check_fence(self.cursor, self.task.lease)
-        ((holds, own_state, version),) = self._ask(
+        ((on_tenant, on_rows, own_state, version),) = self._ask(
             sql.SQL(STANDING), {"policy": self.task.policy.name}
         )
-        if holds:
+        if on_tenant:
             return "held"
         if (own_state or self.task.policy.state) == "paused":
             return "paused"
         if version != self.task.version:
             return "policy changed"
+        if on_rows:
+            self.attempt.round_trips += 1
+            self.holds = standing_holds(self.cursor, self.task.tenant_id).on_rows
         return None
 
     def _lock_roots(self) -> list[str]:
@@ -198,10 +210,15 @@ class _Batch:
             if not pulled:
                 break
             going = self._closure(going[self.root] | pulled)
-        stays = self._staying(going)
-        if not stays:
-            return going
-        return self._closure(going[self.root] - stays)
+        while True:
+            held = self._held(going)
+            self.attempt.held += len(held.intersection(roots))
+            stays = held | self._staying(going)
+            rest = self._closure(going[self.root] - stays) if stays else going
+            # No lock keeps rows from coming that refer softly: what is new is looked at, too.
+            if all(ids <= going[table] for table, ids in rest.items()):
+                return rest
+            going = rest
 
     def _closure(self, roots: Iterable[str]) -> dict[TableName, set[str]]:
         going: dict[TableName, set[str]] = defaultdict(set)
@@ -237,15 +254,36 @@ class _Batch:
         return [edge for edge in self.family.keeping if edge.child == self.root]
 
     def _staying(self, going: Mapping[TableName, set[str]]) -> set[str]:
-        """Return the roots that stay: somebody refers to them, or to what would go along.
-
-        A row that stays keeps what it refers to, and so on upwards to the roots.
-        """
+        """Return the roots that stay: somebody refers to them, or to what would go along."""
         fresh: dict[TableName, set[str]] = defaultdict(set)
         for edge in self.family.keeping:
             if going.get(edge.parent):
                 params = {"ids": list(going[edge.parent]), "not": list(going[self.root])}
                 fresh[edge.parent] |= set(self._ids(self.sql.kept(edge), params))
+        return self._keeping(fresh, going)
+
+    def _held(self, going: Mapping[TableName, set[str]]) -> set[str]:
+        """Return the roots that stay because they, or what would go along, are under hold.
+
+        Rows outside of what goes keep what they refer to whether they are held or not.
+        """
+        if not self.holds:
+            return set()
+        asked = HeldRows(self.cursor, self.task.tenant_id, self.task.edges, self.holds)
+        held: dict[TableName, set[str]] = defaultdict(set)
+        for table, row_id in asked.among(going):
+            held[table].add(row_id)
+        self.attempt.round_trips += asked.round_trips
+        return self._keeping(held, going)
+
+    def _keeping(
+        self, staying: Mapping[TableName, set[str]], going: Mapping[TableName, set[str]]
+    ) -> set[str]:
+        """Return the roots that rows which stay keep.
+
+        A row that stays keeps what it refers to, and so on upwards to the roots.
+        """
+        fresh = staying
         stays: dict[TableName, set[str]] = defaultdict(set)
         while any(fresh.values()):
             for table, ids in fresh.items():

@@ -17,7 +17,9 @@ from psycopg2 import sql
 
 from retention.errors import FutureInstantError, PlanError
 from retention.graph import Edge, Family, deletion_order, edges_of
+from retention.hold_records import holds
 from retention.plan import Kept, Plan, PlannedPolicy, Unit, catalog_digest
+from retention.planned_holds import HELD, held_among_reach
 from retention.policies import Policy, cutoff_value
 from retention.policy_records import effective_state, latest_versions, tenant_states
 from tenants.catalog import Catalog, TableName
@@ -58,18 +60,20 @@ def plan(
     now: datetime,
     as_of: datetime | None = None,
     tenants: Collection[TenantId] | None = None,
+    without: Collection[UUID] = (),
 ) -> Plan:
     """Return the plan for these policies as of an instant (None: `now`).
 
-    `tenants` restricts it to some. Requires policies that were checked against `catalog`.
-    Raises FutureInstantError, or PlanError for a cutoff before the year 1.
+    `tenants` restricts it to some; the holds `without` are left out of account, for a look at
+    what they keep: such a plan is not for running. Requires policies that were checked against
+    `catalog`. Raises FutureInstantError, or PlanError for a cutoff before the year 1.
     """
     as_of = checked_as_of(as_of, now)
     ordered = in_run_order(policies, catalog)
     with verifier.transaction(None, isolation="REPEATABLE READ", read_only=True) as cursor:
         cursor.execute(_LONG_READ)
         versions = latest_versions(cursor, [policy.name for policy in ordered])
-        reader = _Reader(cursor, catalog, _slugs(cursor), tenants)
+        reader = _Reader(cursor, catalog, _slugs(cursor), tenants, without)
         planned: list[PlannedPolicy] = []
         units: list[Unit] = []
         for policy in ordered:
@@ -95,6 +99,7 @@ class _Fate:
     """What becomes of one tenant's due rows."""
 
     goes: dict[int, int] = field(default_factory=dict)
+    held: int = 0
     stays: int = 0
     kept_by: list[str] = field(default_factory=list)
 
@@ -108,16 +113,16 @@ class _Reader:
         catalog: Catalog,
         slugs: Mapping[TenantId, str],
         tenants: Collection[TenantId] | None,
+        without: Collection[UUID],
     ) -> None:
         self.cursor = cursor
         self.catalog = catalog
         self.slugs = slugs
         self.wanted = list(map(str, slugs if tenants is None else tenants))
         self.states = tenant_states(cursor)
-        cursor.execute(
-            "SELECT DISTINCT tenant_id::text FROM tenure.holds WHERE released_at IS NULL"
-        )
-        self.held = {TenantId(UUID(tenant)) for (tenant,) in cursor.fetchall()}
+        found = [hold for hold in holds(cursor) if hold.id not in without]
+        self.held = {hold.tenant_id for hold in found if hold.scope.kind == "tenant"}
+        self.holds_on_rows = [hold for hold in found if hold.scope.kind != "tenant"]
 
     def units(self, planned: PlannedPolicy) -> list[Unit]:
         """Return the policy's units: the tenants in which something is due or undated."""
@@ -159,6 +164,8 @@ class _Reader:
             reasons.append(Kept("held", due))
         elif self._state(policy, tenant) == "paused":
             reasons.append(Kept("paused", due))
+        elif fate.held:
+            reasons.append(Kept("held", fate.held))
         if fate.stays:
             reasons.append(Kept("referenced", fate.stays, ", ".join(sorted(set(fate.kept_by)))))
         return tuple(reasons)
@@ -188,19 +195,26 @@ class _Reader:
         tenants: Sequence[TenantId],
         counts: Mapping[TenantId, tuple[int, int]],
     ) -> dict[TenantId, _Fate]:
-        if len(family.members) == 1 and not family.keeping:
-            return {tenant: _Fate({0: counts[tenant][0]}) for tenant in tenants}
         fates: dict[TenantId, _Fate] = defaultdict(_Fate)
+        partly = {hold.tenant_id for hold in self.holds_on_rows}.intersection(tenants)
+        if len(family.members) == 1 and not family.keeping:
+            fates |= {t: _Fate({0: counts[t][0]}) for t in tenants if t not in partly}
+            tenants = list(partly)
         if not tenants:
             return fates
+        held = held_among_reach(
+            [hold for hold in self.holds_on_rows if hold.tenant_id in partly], family, self.catalog
+        )
         self.cursor.execute(
-            fate_query(family, policy.starts),
+            fate_query(family, policy.starts, held),
             {"cutoff": cutoff, "tenants": list(map(str, tenants))},
         )
         for what, tenant, member, rows, by in self.cursor.fetchall():
             fate = fates[TenantId(UUID(tenant))]
             if what == "goes":
                 fate.goes[member] = rows
+            elif what == "held":
+                fate.held = rows
             elif what == "stays":
                 fate.stays = rows
             else:
@@ -215,8 +229,8 @@ WITH RECURSIVE due AS (
 ), reach(t, tenant_id, id) AS (
     SELECT 0, tenant_id, id FROM due {reach}
 ), blocked(t, tenant_id, id, child) AS ({blocked}
-), stays(t, tenant_id, id) AS (
-    SELECT t, tenant_id, id FROM blocked {stays}
+), stays(t, tenant_id, id, held) AS (
+    SELECT t, tenant_id, id, child = {held} FROM blocked {stays}
 ), goes(t, tenant_id, id) AS (
     SELECT 0, tenant_id, id FROM due
     WHERE NOT EXISTS (SELECT FROM stays s
@@ -224,33 +238,37 @@ WITH RECURSIVE due AS (
 )
 SELECT 'goes', tenant_id::text, t, count(*), NULL FROM goes GROUP BY tenant_id, t
 UNION ALL
-SELECT 'stays', due.tenant_id::text, 0, count(*), NULL FROM due
-JOIN stays s ON s.t = 0 AND s.tenant_id = due.tenant_id AND s.id = due.id
-GROUP BY due.tenant_id
+SELECT CASE WHEN held THEN 'held' ELSE 'stays' END, tenant_id::text, 0, count(*), NULL
+FROM (SELECT s.tenant_id, s.id, bool_or(s.held) AS held FROM stays s JOIN due USING (tenant_id, id)
+      WHERE s.t = 0 GROUP BY s.tenant_id, s.id) kept
+GROUP BY held, tenant_id
 UNION ALL
-SELECT DISTINCT 'by', tenant_id::text, t, 0, child FROM blocked
+SELECT DISTINCT 'by', tenant_id::text, t, 0, child FROM blocked WHERE child <> {held}
 """
 
 
-def fate_query(family: Family, starts: str) -> sql.Composable:
+def fate_query(family: Family, starts: str, held: Sequence[sql.Composable] = ()) -> sql.Composable:
     """Return the query for what goes and what stays, with %(cutoff)s and %(tenants)s.
 
     `reach` is all that could go along with due rows; `blocked` what a row refers to that
-    stays whatever happens; `stays` adds what those rows refer to in turn; `goes` is what
-    goes along with the due rows that are left.
+    stays whatever happens, and what is under a hold (`held`, see `retention.planned_holds`);
+    `stays` adds what those rows refer to in turn; `goes` is what goes along with the due rows
+    that are left.
     """
     number = {table: i for i, table in enumerate(family.members)}
     along = [_rows_that_refer(e, number) for e in family.along]
     refers = [_rows_referred_to(e, number) for e in family.inner]
     blocked = [_blocked(e, number, family.root, starts) for e in family.keeping]
+    blocked += held
     return sql.SQL(_FATES).format(
         root=_table(family.root),
         starts=sql.Identifier("r", starts),
+        held=sql.Literal(HELD),
         reach=_recursion("reach", along),
         blocked=sql.SQL(" UNION ").join(blocked)
         if blocked
         else sql.SQL("SELECT t, tenant_id, id, '' FROM reach WHERE false"),
-        stays=_recursion("stays", refers),
+        stays=_recursion("stays", refers, carried=", w.held"),
         goes=_recursion("goes", along),
     )
 
@@ -267,12 +285,14 @@ def _kind(edge: Edge, alias: str) -> sql.Composable:
     )
 
 
-def _recursion(name: str, branches: Sequence[sql.Composable]) -> sql.Composable:
+def _recursion(
+    name: str, branches: Sequence[sql.Composable], *, carried: str = ""
+) -> sql.Composable:
     if not branches:
         return sql.SQL("")
     return sql.SQL(
-        "UNION SELECT e.t, e.tenant_id, e.id FROM {} w CROSS JOIN LATERAL ({}) e"
-    ).format(sql.Identifier(name), sql.SQL(" UNION ALL ").join(branches))
+        "UNION SELECT e.t, e.tenant_id, e.id{} FROM {} w CROSS JOIN LATERAL ({}) e"
+    ).format(sql.SQL(carried), sql.Identifier(name), sql.SQL(" UNION ALL ").join(branches))
 
 
 def _rows_that_refer(edge: Edge, number: Mapping[TableName, int]) -> sql.Composable:

@@ -17,13 +17,18 @@ from tenants.catalog import TableName
 
 GATE = "SELECT turned FROM tenure.gates WHERE tenant_id = %(tenant)s::uuid FOR SHARE"
 
-# What may have changed since the plan: holds, the tenant's own state, the policy itself.
+# What may have changed since the plan: holds on the tenant and on less, in force until a release
+# takes effect; the tenant's own state; the policy itself.
 STANDING = """
-SELECT (SELECT count(*) FROM tenure.holds
-        WHERE tenant_id = %(tenant)s::uuid AND released_at IS NULL),
+SELECT h.on_tenant, h.on_rows,
        (SELECT state FROM tenure.policy_states
         WHERE tenant_id = %(tenant)s::uuid AND policy = %(policy)s),
        (SELECT max(version) FROM tenure.policy_versions WHERE policy = %(policy)s)
+FROM (SELECT count(*) FILTER (WHERE scope = 'tenant') AS on_tenant,
+             count(*) FILTER (WHERE scope <> 'tenant') AS on_rows
+      FROM tenure.holds
+      WHERE tenant_id = %(tenant)s::uuid
+        AND (effective_at IS NULL OR effective_at > pg_catalog.clock_timestamp())) h
 """
 
 RECORD = """
