@@ -21,7 +21,8 @@ from api.resources import views_of
 from api.v1 import resources_blueprint
 from api.wiring import Installation
 from config.metrics import Metrics, PoolState
-from tenants.repository import Guard, Repository
+from tenants.repository import Repository
+from tenants.writes import Guard
 
 MAX_BODY = 1024 * 1024
 
@@ -31,8 +32,8 @@ def create_app(
 ) -> Flask:
     """Return the application that serves an installation.
 
-    `write_guard` is called first in every transaction that changes or deletes rows, in the
-    scope of the tenant; it raises where the rows are held. Raises ResourceError when a
+    `write_guard` is handed every write that changes or deletes rows, first in its transaction
+    and in the scope of the tenant; it raises where the rows are held. Raises ResourceError when a
     resource of the domain cannot be shown, SettingsError without a key for sessions.
     """
     settings = installation.settings

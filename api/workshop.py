@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from api.lint_catalog import lint_catalog
 from api.wiring import Installation
+from lint.row_condition import make_row_check
 from retention.executor import Options
+from retention.hold_scopes import Ground
 from retention.jobs import Workshop
 from retention.policy_file import load_policies
 
@@ -26,3 +29,8 @@ def workshop_of(
         actor=actor,
         options=options or Options(batch_size=installation.settings.batch_size),
     )
+
+
+def ground_of(installation: Installation) -> Ground:
+    """Return what holds on less than a tenant are checked against."""
+    return Ground(installation.catalog, make_row_check(lint_catalog(installation.catalog)))

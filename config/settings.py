@@ -40,6 +40,7 @@ _IGNORED_TABLES = {"lint", "posture"}
 _CONTEXT_KEY_BYTES = 32
 _SCHEMES = ("postgresql://", "postgres://")
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s\[\]:/@]*)(:\d{1,5})?")
+_GRACE = re.compile(r"P(?:\d{1,5}D|T\d{1,5}H)")
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
@@ -96,6 +97,12 @@ def _split_url(url: str) -> tuple[str, str, str, str]:
 def _module(value: str) -> str:
     if not _MODULE.fullmatch(value):
         raise ValueError("not a module name")
+    return value
+
+
+def _grace(value: str) -> str:
+    if not _GRACE.fullmatch(value):
+        raise ValueError("not a duration")
     return value
 
 
@@ -230,6 +237,11 @@ class Settings(BaseModel):
         "rows a retention batch deletes at most",
         ge=1,
         le=100_000,
+    )
+    hold_grace: Annotated[str, AfterValidator(_grace)] = _field(
+        "P14D",
+        "an ISO 8601 duration in days or hours, such as P14D, PT12H, or P0D for none",
+        "how long a released legal hold stays in force, and can be taken back",
     )
     trusted_proxies: _Int = _field(
         0,

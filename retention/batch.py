@@ -1,14 +1,15 @@
 """One batch: a READ COMMITTED transaction that deletes rows and records that it did.
 
 Invariant: the rows that are gone are the rows that are recorded, for both commit together;
-and no row of a tenant goes that was under hold when its batch passed the gate. The order
-of the steps is what makes it true:
+and no row goes that was under hold when its batch passed the gate, nor any that such a row
+refers to. The order of the steps is what makes it true:
 
 1. the gate, FOR SHARE, in a statement of its own: a hold placed from now on waits for us;
 2. the fence, the holds, the tenant's state of the policy, the policy's version, read after
    the gate: what any of them forbids is not done;
 3. due parents, locked: their foreign-key children can neither come nor go any more;
-4. what goes along, locked; what somebody else's row still refers to is dropped;
+4. what goes along, locked; what somebody else's row still refers to is dropped, and what is
+   under hold, each with whatever it refers to;
 5. children deleted before parents, each DELETE saying tenant and cutoff again; a count
    that differs from what was locked rolls everything back. What is archived is copied
    before, what is changed (anonymised, pseudonymised) is changed instead, alike;
@@ -32,6 +33,8 @@ from psycopg2 import sql
 from retention.deletions import key_hash, keys_digest
 from retention.errors import InvariantError
 from retention.graph import Edge
+from retention.held_rows import HeldRows
+from retention.hold_records import RowHold, standing_holds
 from retention.lease import Lease, check_fence
 from retention.policies import Policy
 from retention.statements import GATE, KEYS, RECORD, STANDING, Params, Statements
@@ -66,7 +69,7 @@ class Task:
     """What the batches of one unit have in common.
 
     `versions` are of the policy and of those beside it, `period` is the tenant's own,
-    `columns` are those of each table of the family.
+    `columns` are those of each table of the family, `edges` all references there are.
     """
 
     run_id: str
@@ -79,6 +82,7 @@ class Task:
     cutoff_value: datetime | date
     columns: Mapping[TableName, tuple[Column, ...]]
     statements: Statements
+    edges: tuple[Edge, ...]
     lease: Lease
     lock_timeout_ms: int
     on_step: Callable[[Step], None]
@@ -86,7 +90,10 @@ class Task:
 
 @dataclass
 class Attempt:
-    """What one batch came to; filled in as it goes, so that a failed one can be told apart."""
+    """What one batch came to; filled in as it goes, so that a failed one can be told apart.
+
+    `held` counts those of its due rows that stay because of a hold on less than the tenant.
+    """
 
     limit: int
     waiting: bool
@@ -94,6 +101,7 @@ class Attempt:
     forbidden: Forbidden | None = None
     last: Position | None = None
     candidates: int = 0
+    held: int = 0
     at_end: bool = False
     left: int | None = None
     deleted: dict[str, int] = field(default_factory=dict)
@@ -128,6 +136,7 @@ class _Batch:
         self.family = task.statements.family
         self.root = self.family.root
         self.batch_id = str(new_id())
+        self.holds: tuple[RowHold, ...] = ()
 
     def work(self) -> dict[str, int]:
         """Do it all but the commit; return the rows deleted per table."""
@@ -164,15 +173,18 @@ class _Batch:
         self.attempt.round_trips += 1
         check_fence(self.cursor, self.task.lease)
         task, names = self.task, sorted(self.task.versions)
-        ((holds, own_state, period, versions),) = self._ask(
+        ((on_tenant, on_rows, own_state, period, versions),) = self._ask(
             sql.SQL(STANDING), {"policy": task.policy.name, "policies": names}
         )
-        if holds:
+        if on_tenant:
             return "held"
         if (own_state or task.policy.state) == "paused":
             return "paused"
         if period != task.period or versions != [task.versions[name] for name in names]:
             return "policy changed"
+        if on_rows:
+            self.attempt.round_trips += 1
+            self.holds = standing_holds(self.cursor, self.task.tenant_id).on_rows
         return None
 
     def _lock_roots(self) -> list[str]:
@@ -206,11 +218,14 @@ class _Batch:
         return self._delete(going)
 
     def _change(self, roots: Collection[str]) -> dict[str, list[str]]:
+        held = self._under_hold({self.root: set(roots)})[self.root]
+        self.attempt.held += len(held)
+        rows = set(roots) - held
         self.task.on_step("locked")
-        changed = self._ids(self.sql.change(), {"ids": list(roots)})
-        if len(changed) != len(roots):
+        changed = self._ids(self.sql.change(), {"ids": list(rows)}) if rows else []
+        if len(changed) != len(rows):
             raise InvariantError(
-                f"{self.root}: {len(roots)} rows of tenant {self.task.tenant_id} were locked and "
+                f"{self.root}: {len(rows)} rows of tenant {self.task.tenant_id} were locked and "
                 f"{len(changed)} could be changed; nothing is"
             )
         return {str(self.root): changed} if changed else {}
@@ -233,10 +248,15 @@ class _Batch:
             if not pulled:
                 break
             going = self._closure(going[self.root] | pulled)
-        stays = self._staying(going)
-        if not stays:
-            return going
-        return self._closure(going[self.root] - stays)
+        while True:
+            held = self._held(going)
+            self.attempt.held += len(held.intersection(roots))
+            stays = held | self._staying(going)
+            rest = self._closure(going[self.root] - stays) if stays else going
+            # No lock keeps rows from coming that refer softly: what is new is looked at, too.
+            if all(ids <= going[table] for table, ids in rest.items()):
+                return rest
+            going = rest
 
     def _closure(self, roots: Iterable[str]) -> dict[TableName, set[str]]:
         going: dict[TableName, set[str]] = defaultdict(set)
@@ -272,10 +292,7 @@ class _Batch:
         return [edge for edge in self.family.keeping if edge.child == self.root]
 
     def _staying(self, going: Mapping[TableName, set[str]]) -> set[str]:
-        """Return the roots that stay: somebody refers to them, or to what would go along.
-
-        A row that stays keeps what it refers to, and so on upwards to the roots.
-        """
+        """Return the roots that stay: somebody refers to them, or to what would go along."""
         fresh: dict[TableName, set[str]] = defaultdict(set)
         for edge in self.family.keeping:
             if going.get(edge.parent):
@@ -285,6 +302,33 @@ class _Batch:
             minimum = self.sql.kept_by_minimum(name)
             if minimum is not None and going.get(name):
                 fresh[name] |= set(self._ids(minimum, {"ids": list(going[name])}))
+        return self._keeping(fresh, going)
+
+    def _under_hold(self, rows: Mapping[TableName, set[str]]) -> dict[TableName, set[str]]:
+        """Return those of the rows that are under a hold on less than the tenant."""
+        held: dict[TableName, set[str]] = defaultdict(set)
+        if self.holds:
+            asked = HeldRows(self.cursor, self.task.tenant_id, self.task.edges, self.holds)
+            for table, row_id in asked.among(rows):
+                held[table].add(row_id)
+            self.attempt.round_trips += asked.round_trips
+        return held
+
+    def _held(self, going: Mapping[TableName, set[str]]) -> set[str]:
+        """Return the roots that stay because they, or what would go along, are under hold.
+
+        Rows outside of what goes keep what they refer to whether they are held or not.
+        """
+        return self._keeping(self._under_hold(going), going)
+
+    def _keeping(
+        self, staying: Mapping[TableName, set[str]], going: Mapping[TableName, set[str]]
+    ) -> set[str]:
+        """Return the roots that rows which stay keep.
+
+        A row that stays keeps what it refers to, and so on upwards to the roots.
+        """
+        fresh = staying
         stays: dict[TableName, set[str]] = defaultdict(set)
         while any(fresh.values()):
             for table, ids in fresh.items():

@@ -24,6 +24,7 @@ from config.logging import get_logger
 from config.trace import TraceId
 from retention.batch import Attempt, Position, Step, Task, run_batch
 from retention.errors import InvariantError, LeaseLostError, PlanError
+from retention.graph import edges_of
 from retention.lease import Lease, check_fence
 from retention.plan import Plan, PlannedPolicy, Unit, catalog_digest
 from retention.policies import cutoff_value
@@ -282,6 +283,7 @@ class _UnitWork:
         self.forbidden: str | None = None
         self.cancelled = False
         self.passed_over: Counter[str] = Counter()
+        self.held = 0
 
     def run(self) -> None:
         """Work until nothing more goes, or it is forbidden or cancelled."""
@@ -301,6 +303,7 @@ class _UnitWork:
 
     def _pass(self, *, waiting: bool) -> None:
         size = self.executor.options.batch_size
+        self.held = 0
         limit, gate_tries = size, 0
         position: Position | None = None
         while not self._over():
@@ -328,6 +331,7 @@ class _UnitWork:
             finally:
                 self.executor.round_trips += attempt.round_trips
             self.forbidden = attempt.forbidden
+            self.held += attempt.held
             self._count(attempt)
             if attempt.at_end:
                 self.left = attempt.left
@@ -361,6 +365,8 @@ class _UnitWork:
     def report(self) -> UnitReport:
         """Return what has been done so far."""
         skips = [Skip(self.forbidden)] if self.forbidden else []
+        # As many as the last pass met: all that are due, and left by the passes before.
+        skips += [Skip("held", self.held)] if self.held and not self.forbidden else []
         skips += [Skip(reason, rows) for reason, rows in sorted(self.passed_over.items())]
         return UnitReport(
             policy=self.unit.policy,
@@ -392,6 +398,7 @@ def _task(executor: _Executor, unit: Unit, planned: PlannedPolicy) -> Task:
         statements=Statements(
             family, rule_of(policy, planned.beside, catalog, executor.plan.as_of)
         ),
+        edges=edges_of(catalog),
         lease=executor.lease,
         lock_timeout_ms=executor.options.lock_timeout_ms,
         on_step=executor.options.on_step,

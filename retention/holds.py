@@ -1,173 +1,273 @@
 """Legal holds, and the gate where they meet deletes and writes.
 
 Invariant: from the moment a hold commits, nothing that commits later deletes or changes a
-row of the tenant. There is a row per tenant in `tenure.gates`. Whoever deletes or changes
+row under it. There is a row per tenant in `tenure.gates`. Whoever deletes or changes
 takes it FOR SHARE in a statement of its own, first in its transaction, and only then looks
 for holds: READ COMMITTED gives that second statement a snapshot from after the gate.
-Placing a hold takes the row FOR UPDATE, so it waits for those who went through before, and
-those who come later see the hold. It also changes the row, so that a stricter transaction,
-whose snapshot is older than the hold, fails with a serialization error and does not pass.
+Placing a hold, and taking back the release of one, takes the row FOR UPDATE, so it waits for
+those who went through before, and those who come later see the hold. It also changes the row,
+so that a stricter transaction, whose snapshot is older than the hold, fails with a
+serialization error and does not pass.
+
+A release loosens and needs no gate. It takes effect after its period of grace, by the
+database's clock: until then the hold is in force, and taking it back leaves no gap.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Collection
+from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
+import isodate  # type: ignore[import-untyped]  # it ships no types
+import peewee
+
 from retention.errors import HeldError, HoldError
+from retention.graph import Edge, edges_of
+from retention.held_rows import HeldRows, Node
+from retention.hold_keys import count_rows, keep_keys
+from retention.hold_records import Hold, RowHold, find_hold, standing_holds
+from retention.hold_scopes import MOST_KEYS, TENANT, Ground, Scope
+from retention.policies import Period
+from retention.statements import GATE
 from tenants.connections import Cursor, RoleConnections
-from tenants.context import TenantId, current_scope
+from tenants.context import TenantId, current_scope, require_transaction_of
 from tenants.database import TenantDatabase
-from tenants.models import InstantField, IntegerField, TenantModel, TextField, new_id
+from tenants.models import new_id
+from tenants.repository import DELETED_AT
+from tenants.writes import Write
+
+# What peewee runs its own statements in: the driver's errors become peewee's.
+_peewee: Any = peewee
+_driver_errors = _peewee.__exception_wrapper__
+
+# Counting a tenant's rows may take longer than what serves is given.
+_LONG = "SET LOCAL statement_timeout = '10min'"
+
+_TURN = """
+SELECT turned FROM tenure.gates WHERE tenant_id = %(tenant)s::uuid FOR UPDATE
+"""
+_TURNED = "UPDATE tenure.gates SET turned = turned + 1 WHERE tenant_id = %(tenant)s::uuid"
+# The clock is read after the wait: what was deleted meanwhile went before the hold.
+_PLACE = """
+INSERT INTO tenure.holds (tenant_id, id, scope, table_name, subject_id, condition, matter, reason,
+                          placed_by, placed_at, rows_then, keys_kept)
+VALUES (%(tenant)s::uuid, %(hold)s::uuid, %(scope)s, %(table)s, %(subject)s::uuid, %(condition)s,
+        %(matter)s, %(reason)s, %(actor)s, clock_timestamp(), %(rows)s, %(keys)s)
+"""
+_RELEASE = """
+UPDATE tenure.holds h SET released_by = %(actor)s, released_at = n.at,
+    effective_at = n.at + %(grace)s::interval
+FROM (SELECT clock_timestamp() AS at) n
+WHERE h.tenant_id = %(tenant)s::uuid AND h.id = %(hold)s::uuid AND h.released_at IS NULL
+RETURNING h.released_at, h.effective_at
+"""
+_TAKE_BACK = """
+UPDATE tenure.holds h SET released_by = NULL, released_at = NULL, effective_at = NULL
+WHERE h.tenant_id = %(tenant)s::uuid AND h.id = %(hold)s::uuid
+  AND h.effective_at > clock_timestamp()
+"""
+_HAPPENED = """
+INSERT INTO tenure.hold_events
+    (tenant_id, id, hold_id, event, actor, reason, happened_at, effective_at)
+VALUES (%(tenant)s::uuid, %(id)s::uuid, %(hold)s::uuid, %(event)s, %(actor)s, %(reason)s,
+        coalesce(%(at)s, clock_timestamp()), %(effective)s)
+"""
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """A legal hold on a tenant. It has no expiry; it ends by being released."""
-
-    id: UUID
-    tenant_id: TenantId
-    tenant: str
-    matter: str
-    reason: str
-    placed_by: str
-    placed_at: datetime
-    released_by: str | None
-    released_at: datetime | None
+# -- placing and releasing --------------------------------------------------------------------
 
 
 def place(
-    retention: RoleConnections, tenant_id: TenantId, *, matter: str, reason: str, actor: str
+    retention: RoleConnections,
+    tenant_id: TenantId,
+    scope: Scope = TENANT,
+    *,
+    matter: str,
+    reason: str,
+    actor: str,
+    ground: Ground | None = None,
 ) -> UUID:
     """Place a hold; return its id.
 
-    Waits for the tenant's open batch and open writes (raises psycopg2's LockNotAvailable
-    after the session's lock timeout: nothing is held then). Raises HoldError for an empty
-    matter or reason, or a tenant that does not exist.
+    With `ground`, which all but a hold on a tenant need, the rows under it are counted, and
+    their keys kept up to MOST_KEYS. Waits for the tenant's open batches and open writes, and
+    these for it (raises psycopg2's LockNotAvailable after the session's lock timeout: nothing
+    is held then). Raises HoldError for an empty matter or reason, for a tenant that does not
+    exist, or a scope that `ground` does not know or in which a row that is named is not there.
     """
     if not matter.strip() or not reason.strip():
         raise HoldError("a hold needs a matter and a reason")
+    if ground is not None:
+        scope = ground.checked(scope)
+    elif scope.kind != "tenant":
+        raise HoldError("a hold on less than a tenant needs the tables there are")
     hold_id = new_id()
+    known: dict[str, Any] = {
+        "tenant": str(tenant_id), "hold": str(hold_id), "actor": actor, "matter": matter,
+        "reason": reason, "scope": scope.kind, "condition": scope.condition,
+        "table": None if scope.table is None else str(scope.table),
+        "subject": None if scope.subject is None else str(scope.subject),
+    }  # fmt: skip
     with retention.transaction(tenant_id) as cursor:
-        cursor.execute(
-            "SELECT turned FROM tenure.gates WHERE tenant_id = %s FOR UPDATE", (str(tenant_id),)
-        )
-        if cursor.fetchone() is None:
-            raise HoldError(f"there is no tenant {tenant_id}")
-        cursor.execute(
-            "UPDATE tenure.gates SET turned = turned + 1 WHERE tenant_id = %s", (str(tenant_id),)
-        )
-        # The clock is read after the wait: what was deleted meanwhile went before the hold.
-        cursor.execute(
-            "INSERT INTO tenure.holds (tenant_id, id, matter, reason, placed_by, placed_at)"
-            " VALUES (%s, %s, %s, %s, %s, clock_timestamp())",
-            (str(tenant_id), str(hold_id), matter, reason, actor),
-        )
+        cursor.execute(_LONG)
+        _turn_gate(cursor, tenant_id)
+        counts = None if ground is None else count_rows(cursor, tenant_id, scope, ground)
+        rows = None if counts is None else sum(counts.values())
+        known |= {"rows": rows, "keys": rows is not None and rows <= MOST_KEYS}
+        cursor.execute(_PLACE, known)
+        if ground is not None and known["keys"]:
+            keep_keys(cursor, scope, ground, known)
+        _happened(cursor, known, "placed", reason)
     return hold_id
 
 
 def release(
-    retention: RoleConnections, verifier: RoleConnections, hold_id: UUID, *, actor: str
+    retention: RoleConnections,
+    verifier: RoleConnections,
+    hold_id: UUID,
+    *,
+    actor: str,
+    grace: str,
+    reason: str | None = None,
 ) -> Hold:
-    """Release a hold, so that what it deferred goes at the next run; return it as it is now.
+    """Release a hold; return it as it is now.
 
-    Raises HoldError when there is no such hold, or it was released before.
+    It stays in force for `grace`, an ISO 8601 duration (P0D: none), and can be taken back
+    meanwhile; after that, what it deferred goes at the next run. Raises HoldError when there
+    is no such hold, when it was released before, or for a wrong `grace`.
     """
-    hold = _find(verifier, hold_id)
+    checked_grace(grace)
+    hold = find_hold(verifier, hold_id)
+    known = {"tenant": str(hold.tenant_id), "hold": str(hold_id), "actor": actor, "grace": grace}
     with retention.transaction(hold.tenant_id) as cursor:
-        cursor.execute(
-            "UPDATE tenure.holds SET released_by = %s, released_at = clock_timestamp()"
-            " WHERE tenant_id = %s AND id = %s AND released_at IS NULL",
-            (actor, str(hold.tenant_id), str(hold_id)),
-        )
-        if cursor.rowcount == 0:
+        cursor.execute(_RELEASE, known)
+        row = cursor.fetchone()
+        if row is None:
             raise HoldError(f"hold {hold_id} was released before")
-    return _find(verifier, hold_id)
+        _happened(cursor, known, "released", reason, at=row)
+    return find_hold(verifier, hold_id)
 
 
-_LIST = """
-SELECT h.id::text, h.tenant_id::text, t.slug, h.matter, h.reason, h.placed_by, h.placed_at,
-       h.released_by, h.released_at
-FROM tenure.holds h JOIN tenure.tenants t ON t.id = h.tenant_id
-WHERE (%(id)s::uuid IS NULL OR h.id = %(id)s::uuid)
-  AND (%(tenant)s::uuid IS NULL OR h.tenant_id = %(tenant)s::uuid)
-  AND (%(all)s OR h.released_at IS NULL)
-ORDER BY h.placed_at, h.id
-"""
+def take_back(
+    retention: RoleConnections,
+    verifier: RoleConnections,
+    hold_id: UUID,
+    *,
+    actor: str,
+    reason: str | None = None,
+) -> Hold:
+    """Take back the release of a hold that is still in force; return it as it is now.
+
+    Waits at the gate as `place` does. Raises HoldError when there is no such hold, when it was
+    not released, or when its release has taken effect.
+    """
+    hold = find_hold(verifier, hold_id)
+    known = {"tenant": str(hold.tenant_id), "hold": str(hold_id), "actor": actor}
+    with retention.transaction(hold.tenant_id) as cursor:
+        _turn_gate(cursor, hold.tenant_id)
+        cursor.execute(_TAKE_BACK, known)
+        if cursor.rowcount == 0:
+            raise HoldError(
+                f"hold {hold_id} was not released, or its release has taken effect: place it anew"
+            )
+        _happened(cursor, known, "taken back", reason)
+    return find_hold(verifier, hold_id)
 
 
-def holds(
-    cursor: Cursor, *, tenant_id: TenantId | None = None, released: bool = False
-) -> list[Hold]:
-    """Return the holds in force, with `released` all of them; as verifier or auditor."""
-    return _select(cursor, None, tenant_id, everything=released)
+def checked_grace(text: str) -> str:
+    """Return a period of grace, which may be none; raises HoldError for what is no duration."""
+    try:
+        if isodate.parse_duration(text) != timedelta():
+            Period.parse(text)
+    except (isodate.ISO8601Error, ValueError, OverflowError) as error:
+        raise HoldError(
+            f"{text!r} is no period of grace; write an ISO 8601 duration such as P14D, or P0D"
+        ) from error
+    return text
 
 
-def _find(verifier: RoleConnections, hold_id: UUID) -> Hold:
-    with verifier.transaction(None, read_only=True) as cursor:
-        found = _select(cursor, hold_id, None, everything=True)
-    if not found:
-        raise HoldError(f"there is no hold {hold_id}")
-    return found[0]
+def _turn_gate(cursor: Cursor, tenant_id: TenantId) -> None:
+    cursor.execute(_TURN, {"tenant": str(tenant_id)})
+    if cursor.fetchone() is None:
+        raise HoldError(f"there is no tenant {tenant_id}")
+    cursor.execute(_TURNED, {"tenant": str(tenant_id)})
 
 
-def _select(
-    cursor: Cursor, hold_id: UUID | None, tenant_id: TenantId | None, *, everything: bool
-) -> list[Hold]:
-    # tenure: allow TS001 because operators list the holds of all tenants, as tenure_verifier
-    cursor.execute(
-        _LIST,
-        {
-            "id": None if hold_id is None else str(hold_id),
-            "tenant": None if tenant_id is None else str(tenant_id),
-            "all": everything,
-        },
-    )
-    return [Hold(UUID(row[0]), TenantId(UUID(row[1])), *row[2:]) for row in cursor.fetchall()]
+def _happened(
+    cursor: Cursor,
+    known: dict[str, Any],
+    event: str,
+    reason: str | None,
+    *,
+    at: tuple[Any, ...] = (None, None),
+) -> None:
+    told = {"id": str(new_id()), "event": event, "reason": reason or None}
+    cursor.execute(_HAPPENED, {**known, **told, "at": at[0], "effective": at[1]})
 
 
-class _Gate(TenantModel):
-    """`tenure.gates`: its key is the tenant alone, so the inherited `id` is never read."""
-
-    turned = IntegerField()
-
-    class Meta:
-        schema = "tenure"
-        table_name = "gates"
+# -- the gate ---------------------------------------------------------------------------------
 
 
-class _HoldRow(TenantModel):
-    """`tenure.holds`, as the application may read it."""
-
-    matter = TextField()
-    placed_at = InstantField()
-    released_at = InstantField(null=True)
-
-    class Meta:
-        schema = "tenure"
-        table_name = "holds"
-
-
-def pass_gate(app: TenantDatabase) -> None:
+def pass_gate(app: TenantDatabase, write: Write | None = None) -> Collection[UUID] | None:
     """Let a write of the tenant in context through, or raise HeldError.
 
     Call it first in the transaction that changes or deletes rows: it lasts to that
-    transaction's end, and a hold placed meanwhile waits. Raises HeldError with the matter,
-    and HoldError outside of a transaction, where it would protect nothing.
+    transaction's end, and a hold placed meanwhile waits. Returns None where nothing of the
+    tenant is held. Where only some of it is, the rows of `write` are locked and looked at; their
+    ids are returned, and no other rows may be written. A row that is held is neither changed nor
+    deleted; one that a held row refers to, over any number of rows, is not deleted, and keeps
+    what it refers to itself.
+
+    Raises HeldError with the matter, and HoldError outside of a transaction, where it would
+    protect nothing. Without a `write`, anything that is held is enough to raise.
     """
     if not app.in_transaction():
         raise HoldError("pass_gate() protects nothing outside of a transaction")
     tenant_id = current_scope().tenant_id
-    gate = _Gate.select(_Gate.turned).for_update("FOR SHARE").bind(app)
-    if not list(gate.tuples()):
-        raise HoldError(f"tenant {tenant_id} has no gate")
-    in_force = (
-        _HoldRow.select(_HoldRow.matter)
-        .where(_HoldRow.released_at.is_null())
-        .order_by(_HoldRow.placed_at)
-        .bind(app)
+    require_transaction_of(tenant_id)
+    database: Any = app
+    with _driver_errors:
+        cursor = database.cursor()
+        cursor.execute(GATE, {"tenant": str(tenant_id)})
+        if cursor.fetchone() is None:
+            raise HoldError(f"tenant {tenant_id} has no gate")
+        standing = standing_holds(cursor, tenant_id)
+        if standing.matters:
+            raise HeldError(
+                f"tenant {tenant_id} is under legal hold: {'; '.join(standing.matters)}"
+            )
+        if not standing.on_rows:
+            return None
+        if write is None:
+            matters = "; ".join(sorted({hold.matter for hold in standing.on_rows}))
+            raise HeldError(f"rows of tenant {tenant_id} are under legal hold: {matters}")
+    ids = tuple(write.rows())
+    edges = edges_of(app.catalog)
+    with _driver_errors:
+        asked = HeldRows(cursor, tenant_id, edges, standing.on_rows)
+        _require_free(asked, write, [str(row_id) for row_id in ids])
+    return ids
+
+
+def _require_free(asked: HeldRows, write: Write, ids: list[str]) -> None:
+    rows = {write.table: ids}
+    _refuse(asked.among(rows), "is under legal hold")
+    if write.columns is None or write.columns & _tying(asked.edges, write):
+        _refuse(asked.needed(rows), "is what a row under legal hold refers to")
+
+
+def _tying(edges: Collection[Edge], write: Write) -> set[str]:
+    """Return the columns whose change may cut a held row loose, or hide what it refers to."""
+    columns = {e.column for e in edges if e.child == write.table}
+    return (
+        columns
+        | {e.kind_column for e in edges if e.child == write.table and e.kind_column}
+        | {DELETED_AT}
     )
-    matters = [matter for (matter,) in in_force.tuples()]
-    if matters:
-        raise HeldError(f"tenant {tenant_id} is under legal hold: {'; '.join(matters)}")
+
+
+def _refuse(found: dict[Node, RowHold], why: str) -> None:
+    for (name, row_id), hold in found.items():
+        raise HeldError(f"{name} {row_id} {why}: {hold.matter}")

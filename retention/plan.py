@@ -52,8 +52,8 @@ class Unit:
 
     @property
     def may_run(self) -> bool:
-        """True when something is due and neither a hold nor a pause forbids it."""
-        return self.due > 0 and not any(k.reason in ("held", "paused") for k in self.kept)
+        """True when something is due that neither a hold nor a pause keeps."""
+        return self.due > sum(k.rows for k in self.kept if k.reason in ("held", "paused"))
 
     @property
     def rows(self) -> int:

@@ -17,7 +17,9 @@ from psycopg2 import sql
 
 from retention.errors import FutureInstantError, PlanError
 from retention.graph import Edge, Family, deletion_order, edges_of
+from retention.hold_records import holds
 from retention.plan import Kept, Plan, PlannedPolicy, Unit, catalog_digest
+from retention.planned_holds import HELD, held_among_reach
 from retention.policies import Policy, cutoff_value
 from retention.policy_records import (
     effective_state,
@@ -65,12 +67,14 @@ def plan(
     as_of: datetime | None = None,
     tenants: Collection[TenantId] | None = None,
     everything: Collection[Policy] | None = None,
+    without: Collection[UUID] = (),
 ) -> Plan:
     """Return the plan for these policies as of an instant (None: `now`).
 
     `tenants` restricts it to some; `everything` are all policies there are, None where that
-    is these. Requires policies that were checked against `catalog`. Raises FutureInstantError,
-    or PlanError for a cutoff before the year 1.
+    is these. The holds `without` are left out of account, for a look at what they keep: such a
+    plan is not for running. Requires policies that were checked against `catalog`. Raises
+    FutureInstantError, or PlanError for a cutoff before the year 1.
     """
     as_of = checked_as_of(as_of, now)
     ordered = in_run_order(policies, catalog)
@@ -78,7 +82,7 @@ def plan(
     with verifier.transaction(None, isolation="REPEATABLE READ", read_only=True) as cursor:
         cursor.execute(_LONG_READ)
         versions = latest_versions(cursor, [policy.name for policy in ordered])
-        reader = _Reader(cursor, catalog, _slugs(cursor), tenants)
+        reader = _Reader(cursor, catalog, _slugs(cursor), tenants, without)
         planned: list[PlannedPolicy] = []
         units: list[Unit] = []
         for policy in ordered:
@@ -114,6 +118,7 @@ class _Fate:
     """What becomes of one tenant's due rows."""
 
     goes: dict[int, int] = field(default_factory=dict)
+    held: int = 0
     stays: int = 0
     kept_by: list[str] = field(default_factory=list)
 
@@ -127,6 +132,7 @@ class _Reader:
         catalog: Catalog,
         slugs: Mapping[TenantId, str],
         tenants: Collection[TenantId] | None,
+        without: Collection[UUID],
     ) -> None:
         self.cursor = cursor
         self.catalog = catalog
@@ -134,10 +140,9 @@ class _Reader:
         self.wanted = list(map(str, slugs if tenants is None else tenants))
         self.states = tenant_states(cursor)
         self.periods = tenant_periods(cursor)
-        cursor.execute(
-            "SELECT DISTINCT tenant_id::text FROM tenure.holds WHERE released_at IS NULL"
-        )
-        self.held = {TenantId(UUID(tenant)) for (tenant,) in cursor.fetchall()}
+        found = [hold for hold in holds(cursor) if hold.id not in without]
+        self.held = {hold.tenant_id for hold in found if hold.scope.kind == "tenant"}
+        self.holds_on_rows = [hold for hold in found if hold.scope.kind != "tenant"]
 
     def units(self, planned: PlannedPolicy, as_of: datetime) -> list[Unit]:
         """Return the policy's units: the tenants in which something is due or undated."""
@@ -198,6 +203,8 @@ class _Reader:
             reasons.append(Kept("held", count.due))
         elif self._state(policy, tenant) == "paused":
             reasons.append(Kept("paused", count.due))
+        elif fate.held:
+            reasons.append(Kept("held", fate.held))
         if fate.stays:
             reasons.append(Kept("referenced", fate.stays, ", ".join(sorted(set(fate.kept_by)))))
         return tuple(reasons)
@@ -241,20 +248,29 @@ class _Reader:
         tenants: Sequence[TenantId],
         counts: Mapping[TenantId, _Count],
     ) -> dict[TenantId, _Fate]:
-        alone = len(family.members) == 1 and not family.keeping
-        if alone or not rule.policy.removes:
-            return {tenant: _Fate({0: counts[tenant].due}) for tenant in tenants}
+        if not rule.policy.removes:
+            # Whoever refers to a row that is changed finds it there.
+            family = Family((family.root,), (), (), ((family.root,),))
         fates: dict[TenantId, _Fate] = defaultdict(_Fate)
+        partly = {hold.tenant_id for hold in self.holds_on_rows}.intersection(tenants)
+        if len(family.members) == 1 and not family.keeping:
+            fates |= {t: _Fate({0: counts[t].due}) for t in tenants if t not in partly}
+            tenants = list(partly)
         if not tenants:
             return fates
+        held = held_among_reach(
+            [hold for hold in self.holds_on_rows if hold.tenant_id in partly], family, self.catalog
+        )
         self.cursor.execute(
-            fate_query(family, rule),
+            fate_query(family, rule, held),
             {"cutoff": cutoff, "tenants": list(map(str, tenants))},
         )
         for what, tenant, member, rows, by in self.cursor.fetchall():
             fate = fates[TenantId(UUID(tenant))]
             if what == "goes":
                 fate.goes[member] = rows
+            elif what == "held":
+                fate.held = rows
             elif what == "stays":
                 fate.stays = rows
             else:
@@ -269,8 +285,8 @@ WITH RECURSIVE due AS (
 ), reach(t, tenant_id, id) AS (
     SELECT 0, tenant_id, id FROM due {reach}
 ), blocked(t, tenant_id, id, child) AS ({blocked}
-), stays(t, tenant_id, id) AS (
-    SELECT t, tenant_id, id FROM blocked {stays}
+), stays(t, tenant_id, id, held) AS (
+    SELECT t, tenant_id, id, child = {held} FROM blocked {stays}
 ), goes(t, tenant_id, id) AS (
     SELECT 0, tenant_id, id FROM due
     WHERE NOT EXISTS (SELECT FROM stays s
@@ -278,20 +294,22 @@ WITH RECURSIVE due AS (
 )
 SELECT 'goes', tenant_id::text, t, count(*), NULL FROM goes GROUP BY tenant_id, t
 UNION ALL
-SELECT 'stays', due.tenant_id::text, 0, count(*), NULL FROM due
-JOIN stays s ON s.t = 0 AND s.tenant_id = due.tenant_id AND s.id = due.id
-GROUP BY due.tenant_id
+SELECT CASE WHEN held THEN 'held' ELSE 'stays' END, tenant_id::text, 0, count(*), NULL
+FROM (SELECT s.tenant_id, s.id, bool_or(s.held) AS held FROM stays s JOIN due USING (tenant_id, id)
+      WHERE s.t = 0 GROUP BY s.tenant_id, s.id) kept
+GROUP BY held, tenant_id
 UNION ALL
-SELECT DISTINCT 'by', tenant_id::text, t, 0, child FROM blocked
+SELECT DISTINCT 'by', tenant_id::text, t, 0, child FROM blocked WHERE child <> {held}
 """
 
 
-def fate_query(family: Family, rule: Rule) -> sql.Composable:
+def fate_query(family: Family, rule: Rule, held: Sequence[sql.Composable] = ()) -> sql.Composable:
     """Return the query for what goes and what stays, with %(cutoff)s and %(tenants)s.
 
     `reach` is all that could go along with due rows; `blocked` what a row refers to that
-    stays whatever happens, and what a minimum keeps; `stays` adds what those rows refer to in
-    turn; `goes` is what goes along with the due rows that are left.
+    stays whatever happens, what a minimum keeps, and what is under a hold (`held`, see
+    `retention.planned_holds`); `stays` adds what those rows refer to in turn; `goes` is what
+    goes along with the due rows that are left.
     """
     number = {table: i for i, table in enumerate(family.members)}
     along = [_rows_that_refer(e, number) for e in family.along]
@@ -302,14 +320,16 @@ def fate_query(family: Family, rule: Rule) -> sql.Composable:
         for table in family.members[1:]
         if (kept := rule.is_kept(table, "c")) is not None
     ]
+    blocked += held
     return sql.SQL(_FATES).format(
         root=_table(family.root),
         due=rule.is_due("r"),
+        held=sql.Literal(HELD),
         reach=_recursion("reach", along),
         blocked=sql.SQL(" UNION ").join(blocked)
         if blocked
         else sql.SQL("SELECT t, tenant_id, id, '' FROM reach WHERE false"),
-        stays=_recursion("stays", refers),
+        stays=_recursion("stays", refers, carried=", w.held"),
         goes=_recursion("goes", along),
     )
 
@@ -326,12 +346,14 @@ def _kind(edge: Edge, alias: str) -> sql.Composable:
     )
 
 
-def _recursion(name: str, branches: Sequence[sql.Composable]) -> sql.Composable:
+def _recursion(
+    name: str, branches: Sequence[sql.Composable], *, carried: str = ""
+) -> sql.Composable:
     if not branches:
         return sql.SQL("")
     return sql.SQL(
-        "UNION SELECT e.t, e.tenant_id, e.id FROM {} w CROSS JOIN LATERAL ({}) e"
-    ).format(sql.Identifier(name), sql.SQL(" UNION ALL ").join(branches))
+        "UNION SELECT e.t, e.tenant_id, e.id{} FROM {} w CROSS JOIN LATERAL ({}) e"
+    ).format(sql.SQL(carried), sql.Identifier(name), sql.SQL(" UNION ALL ").join(branches))
 
 
 def _rows_that_refer(edge: Edge, number: Mapping[TableName, int]) -> sql.Composable:

@@ -18,17 +18,21 @@ from tenants.catalog import Column, TableName
 
 GATE = "SELECT turned FROM tenure.gates WHERE tenant_id = %(tenant)s::uuid FOR SHARE"
 
-# What may have changed since the plan: holds, the tenant's own state and period, the policy
-# itself and those beside it.
+# What may have changed since the plan: holds on the tenant and on less, in force until a release
+# takes effect; the tenant's own state and period; the policy itself and those beside it.
 STANDING = """
-SELECT (SELECT count(*) FROM tenure.holds
-        WHERE tenant_id = %(tenant)s::uuid AND released_at IS NULL),
+SELECT h.on_tenant, h.on_rows,
        (SELECT state FROM tenure.policy_states
         WHERE tenant_id = %(tenant)s::uuid AND policy = %(policy)s),
        (SELECT period FROM tenure.policy_periods
         WHERE tenant_id = %(tenant)s::uuid AND policy = %(policy)s),
        ARRAY(SELECT max(version) FROM tenure.policy_versions WHERE policy = ANY(%(policies)s)
              GROUP BY policy ORDER BY policy COLLATE "C")
+FROM (SELECT count(*) FILTER (WHERE scope = 'tenant') AS on_tenant,
+             count(*) FILTER (WHERE scope <> 'tenant') AS on_rows
+      FROM tenure.holds
+      WHERE tenant_id = %(tenant)s::uuid
+        AND (effective_at IS NULL OR effective_at > pg_catalog.clock_timestamp())) h
 """
 
 KEYS = """

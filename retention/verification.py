@@ -7,6 +7,7 @@ mistake there is found here. What is looked for:
   them are counted, and are no findings, those that a hold or a pause alone keeps;
 - orphans: rows whose parent is gone (or another tenant's), per foreign key and per
   declared soft reference;
+- held_missing: rows that were under a hold when it was placed, and are gone while it is in force;
 - undated: rows without a starting point. They are shown, and are no findings: a row whose
   starting point has not come yet (`deleted_at`) looks the same.
 
@@ -26,13 +27,14 @@ from psycopg2 import sql
 from config.trace import TraceId
 from retention.planner import checked_as_of
 from retention.policies import Policy, cutoff_value
+from retention.verification_holds import held_parts, missing_queries
 from retention.verification_queries import orphan_queries, overdue_query, undated_query
 from tenants.catalog import Catalog
 from tenants.connections import Cursor, RoleConnections
 from tenants.context import TenantId
 from tenants.models import new_id
 
-Kind = Literal["overdue", "orphans", "undated"]
+Kind = Literal["overdue", "orphans", "held_missing", "undated"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class VerificationReport:
 
     @property
     def findings(self) -> int:
-        """Rows that are overdue or orphaned."""
+        """Rows that are overdue, orphaned, or missing under a hold."""
         return sum(r.found for r in self.results if r.is_finding)
 
     def overdue(self) -> dict[str, int]:
@@ -148,19 +150,23 @@ def _results(
     as_of: datetime,
     slugs: dict[str, str],
 ) -> Iterator[Result]:
+    holds = held_parts(cursor)
     for policy in sorted(policies, key=lambda p: p.name):
         params = {
             "policy": policy.name,
             "paused": policy.state == "paused",
             "cutoff": cutoff_value(policy, catalog, policy.cutoff(as_of)),
         }
-        sent = _send(cursor, overdue_query(catalog, policy), params)
+        sent = _send(cursor, overdue_query(catalog, policy, holds), params)
         yield from _read(cursor, ("overdue", policy.name, sent), slugs)
         sent = _send(cursor, undated_query(policy), {})
         yield from _read(cursor, ("undated", policy.name, sent), slugs)
     for subject, query in orphan_queries(catalog):
         sent = _send(cursor, query, {})
         yield from _read(cursor, ("orphans", subject, sent), slugs)
+    for subject, query in missing_queries(catalog):
+        sent = _send(cursor, query, {})
+        yield from _read(cursor, ("held_missing", subject, sent), slugs)
 
 
 def _send(cursor: Cursor, query: sql.Composable, params: dict[str, Any]) -> str:

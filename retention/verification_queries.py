@@ -7,12 +7,13 @@ go along with it and over other due rows of its table, reaches a row that stays.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from psycopg2 import sql
 
 from retention.policies import Policy
+from retention.verification_holds import HeldPart, is_held
 from tenants.catalog import Catalog, ForeignKey, SoftReference, TableName
 
 _OVERDUE = """SELECT tenant_id::text,
@@ -23,8 +24,7 @@ _OVERDUE = """SELECT tenant_id::text,
                            AND isfinite(oldest) AND oldest > '0001-01-02')
 FROM (
     SELECT d.tenant_id, {starts}::timestamptz AS oldest,
-           EXISTS (SELECT FROM tenure.holds h
-                   WHERE h.tenant_id = d.tenant_id AND h.released_at IS NULL) AS is_held,
+           {is_held} AS is_held,
            coalesce((SELECT s.state = 'paused' FROM tenure.policy_states s
                      WHERE s.tenant_id = d.tenant_id AND s.policy = %(policy)s), %(paused)s)
                AS is_paused
@@ -34,15 +34,20 @@ FROM (
 GROUP BY tenant_id ORDER BY tenant_id"""
 
 
-def overdue_query(catalog: Catalog, policy: Policy) -> sql.Composable:
+def overdue_query(
+    catalog: Catalog, policy: Policy, holds: Sequence[HeldPart] = ()
+) -> sql.Composable:
     """Return the query for (tenant, overdue, held, paused, oldest); takes cutoff, policy, paused.
 
     Each row past its period counts once: as held under a hold, as paused where only a pause
-    keeps it, else as overdue. `oldest` is of those overdue.
+    keeps it, else as overdue. `oldest` is of those overdue. `holds` are those in force on less
+    than a tenant.
     """
     kept = _kept(catalog, policy)
+    nodes = sorted(_nodes(policy), key=_nodes(policy).__getitem__)
     return sql.SQL(_OVERDUE).format(
         starts=sql.Identifier("d", policy.starts),
+        is_held=is_held(catalog, nodes, _climb(catalog, policy), holds),
         table=_name(policy.table),
         not_kept=sql.SQL("\n      AND NOT {}").format(kept) if kept else sql.SQL(""),
     )
@@ -130,13 +135,15 @@ def _name(table: TableName) -> sql.Composable:
 
 # Node 0 is the policy's table, 1 and up those of `with`, -1 whatever stays. UNION, not UNION
 # ALL: a circle of references ends where it began.
-_KEPT = """EXISTS (WITH RECURSIVE climb(node, id) AS (
+_KEPT = """EXISTS (WITH RECURSIVE climb(node, id) AS ({climb})
+      SELECT FROM climb WHERE node < 0)"""
+
+_CLIMB = """
           SELECT 0, d.id
           UNION
           SELECT above.* FROM climb CROSS JOIN LATERAL (
               {branches}
-          ) above)
-      SELECT FROM climb WHERE node < 0)"""
+          ) above"""
 
 _BRANCH = (
     "SELECT {node}, c.id FROM {child} c"
@@ -148,8 +155,19 @@ _STAYS_OR_CLIMBS = "CASE WHEN c.{starts} < %(cutoff)s THEN 0 ELSE -1 END"
 
 def _kept(catalog: Catalog, policy: Policy) -> sql.Composable | None:
     """Return the condition that references keep the due row `d`; None if nothing refers to it."""
+    if not any(True for target in _nodes(policy) for _ in _references_to(catalog, target)):
+        return None
+    return sql.SQL(_KEPT).format(climb=_climb(catalog, policy))
+
+
+def _nodes(policy: Policy) -> dict[TableName, int]:
     nodes = {policy.table: 0}
-    nodes |= {name: number for number, name in enumerate(sorted(policy.along), start=1)}
+    return nodes | {name: number for number, name in enumerate(sorted(policy.along), start=1)}
+
+
+def _climb(catalog: Catalog, policy: Policy) -> sql.Composable:
+    """Return the body of `climb(node, id)`, from the due row `d` to whatever refers to it."""
+    nodes = _nodes(policy)
     branches = [
         sql.SQL(_BRANCH).format(
             node=_node_of(reference.child, nodes, policy),
@@ -166,8 +184,8 @@ def _kept(catalog: Catalog, policy: Policy) -> sql.Composable | None:
         for reference in _references_to(catalog, target)
     ]
     if not branches:
-        return None
-    return sql.SQL(_KEPT).format(branches=sql.SQL("\n              UNION ALL ").join(branches))
+        return sql.SQL("SELECT 0, d.id")
+    return sql.SQL(_CLIMB).format(branches=sql.SQL("\n              UNION ALL ").join(branches))
 
 
 def _node_of(child: TableName, nodes: dict[TableName, int], policy: Policy) -> sql.Composable:

@@ -21,6 +21,7 @@ from typing import Protocol
 from tenants.context import TenantId
 from tenants.domain import Domain, part_of
 from tenants.errors import DomainError, ImportFileError
+from tenants.writes import Guard, unguarded
 
 #: Takes a tenant's name as people write it; returns its id, having made it if it was missing.
 EnsureTenant = Callable[[str], TenantId]
@@ -89,8 +90,9 @@ class ImportJob:
     """What an importer is given.
 
     It calls `ensure_tenant` before a tenant's first row, `reject` for every record it does
-    not import, and opens a scope per tenant with `actor` and `trace_id`. It calls `guard`
-    first in each transaction, which raises where the tenant's rows are held. It commits about
+    not import, and opens a scope per tenant with `actor` and `trace_id`. Before it changes or
+    deletes rows that are there, it hands `guard` the write, which raises where one of them is
+    held; a guard that is handed none raises where anything of the tenant is. It commits about
     every `batch_lines` lines, and a second job on the same file doubles nothing.
     """
 
@@ -102,7 +104,7 @@ class ImportJob:
     now: datetime
     batch_lines: int = 5000
     progress: Progress = lambda _read, _size: None
-    guard: Callable[[], None] = lambda: None
+    guard: Guard = unguarded
 
 
 class Importer(Protocol):

@@ -1,7 +1,7 @@
 """Create, read, update, delete for a resource's rows, as JSON made by PostgreSQL.
 
 Two things hold for every write that changes or removes rows: `guard` runs first inside its
-transaction (a held tenant's rows are not touched), and rows deleted softly are out of reach.
+transaction (rows under legal hold are not touched), and rows deleted softly are out of reach.
 Isolation is not done here: the database under it scopes every query to the tenant in context.
 """
 
@@ -17,12 +17,12 @@ import peewee
 from peewee import Cast, Select, fn
 
 from config.clock import Clock
+from tenants.catalog import name_of
 from tenants.errors import MissingParentError, TooMuchError
 from tenants.filters import Compare, Filter, Is, OneOf, Order, all_of, expression_of, ordering_of
 from tenants.resource import Resource
+from tenants.writes import Guard, Write
 
-#: Called first in a transaction that changes or deletes rows; raises to refuse the write.
-Guard = Callable[[], None]
 #: What to show: (label in the JSON, column).
 Columns = Sequence[tuple[str, str]]
 
@@ -161,7 +161,7 @@ class Repository:
     ) -> Rows:
         """Change the rows that match; `expect` may raise on their number, which undoes it."""
         with self._database.atomic():
-            self._guard()
+            where = self._guarded(where, frozenset(changes))
             self._require_parents([changes])
             written = self._written(self._update(where, changes), columns)
             expect(written.count)
@@ -176,7 +176,7 @@ class Repository:
     ) -> Rows:
         """Delete the rows that match, softly where the resource says so."""
         with self._database.atomic():
-            self._guard()
+            where = self._guarded(where, None)
             written = self._written(self._delete(where), columns)
             expect(written.count)
             return written
@@ -191,11 +191,10 @@ class Repository:
     ) -> Row | None:
         """Change one row; None where there is none. `require` may raise on its version."""
         with self._database.atomic():
-            self._guard()
+            where = self._guarded(Compare("id", "eq", row_id), frozenset(changes))
             if require is not None and not self._require_version(row_id, require):
                 return None
             self._require_parents([changes])
-            where = Compare("id", "eq", row_id)
             if self._written(self._update(where, changes), (("id", "id"),)).count == 0:
                 return None
             return self._get(row_id, columns, lock=False)
@@ -205,13 +204,22 @@ class Repository:
     ) -> bool:
         """Delete one row; False where there is none. `require` may raise on its version."""
         with self._database.atomic():
-            self._guard()
+            where = self._guarded(Compare("id", "eq", row_id), None)
             if require is not None and not self._require_version(row_id, require):
                 return False
-            where = Compare("id", "eq", row_id)
             return self._written(self._delete(where), (("id", "id"),)).count == 1
 
     # -- parts -------------------------------------------------------------------------
+
+    def _guarded(self, where: Filter | None, columns: frozenset[str] | None) -> Filter | None:
+        """Pass the guard; return the filter, narrowed to the rows it was asked about if any."""
+
+        def locked() -> list[uuid.UUID]:
+            found = self._select((("id", "id"),), where).order_by(self._fields["id"])
+            return [row[0] for row in self._all(found.for_update())]
+
+        judged = self._guard(Write(name_of(self._model), locked, columns))
+        return where if judged is None else all_of((where, OneOf("id", tuple(judged))))
 
     def _matching(self, where: Filter | None) -> Any:
         alive = Is(DELETED_AT, "null") if self._soft_delete else None

@@ -31,6 +31,7 @@ from tenants.context import TenantId, tenant_scope
 from tenants.errors import RegistryError
 from tenants.importing import ImportJob, ImportSummary, Reject, TenantCount
 from tenants.models import TenantModel, database, new_id
+from tenants.writes import Write
 
 _CENT = Decimal("0.01")
 _KEYS_PER_QUERY = 1000
@@ -117,7 +118,6 @@ class _Tenants:
                 tenant_scope(tenant.id, actor=job.actor, trace_id=job.trace_id),
                 database.atomic(),
             ):
-                job.guard()
                 written = _write(job, self._sha256, tenant.waiting)
             tenant.imported += written
             tenant.already_there += len(tenant.waiting) - written
@@ -133,13 +133,16 @@ class _Tenants:
 
 def _write(job: ImportJob, sha256: str, sales: list[Sale]) -> int:
     """Write those of one tenant's sales that are not there yet; return how many."""
+    # The gate comes first in a transaction; which rows are changed is known further on.
+    job.guard(Write.changing(ImportedFile, (), ()))
     file = _locked_file(job, sha256)
     fresh = [sale for sale in sales if sale.line > file.through_line]
     if not fresh:
         return 0
-    products = _products(fresh)
+    job.guard(Write.changing(ImportedFile, (file.id,), ("through_line", "lines_imported")))
+    products = _products(job, fresh)
     customers = _customers(fresh)
-    invoices = _invoices(fresh, customers)
+    invoices = _invoices(job, fresh, customers)
     bulk_insert(InvoiceLine, _lines(fresh, products, invoices))
     for invoice in invoices.values():
         if not invoice.is_new:
@@ -165,7 +168,7 @@ def _locked_file(job: ImportJob, sha256: str) -> ImportedFile:
     return found
 
 
-def _products(sales: list[Sale]) -> dict[str, UUID]:
+def _products(job: ImportJob, sales: list[Sale]) -> dict[str, UUID]:
     first: dict[str, Sale] = {}
     names: dict[str, str] = {}
     for sale in sales:
@@ -183,9 +186,10 @@ def _products(sales: list[Sale]) -> dict[str, UUID]:
         }
 
     found, _ = _ensure(Product, Product.sku, first, row, Product.name)
-    for sku, (product_id, name) in found.items():
-        if name is None and sku in names:
-            Product.update(name=names[sku]).where(Product.id == product_id).execute()
+    nameless = {sku: i for sku, (i, name) in found.items() if name is None and sku in names}
+    job.guard(Write.changing(Product, nameless.values(), ("name",)))
+    for sku, product_id in nameless.items():
+        Product.update(name=names[sku]).where(Product.id == product_id).execute()
     return {sku: product_id for sku, (product_id, _) in found.items()}
 
 
@@ -215,7 +219,9 @@ class _OpenInvoice:
     next_line_no: int
 
 
-def _invoices(sales: list[Sale], customers: dict[str, UUID]) -> dict[str, _OpenInvoice]:
+def _invoices(
+    job: ImportJob, sales: list[Sale], customers: dict[str, UUID]
+) -> dict[str, _OpenInvoice]:
     first: dict[str, Sale] = {}
     buyers: dict[str, UUID] = {}
     totals: dict[str, Decimal] = {}
@@ -237,6 +243,7 @@ def _invoices(sales: list[Sale], customers: dict[str, UUID]) -> dict[str, _OpenI
 
     found, created = _ensure(Invoice, Invoice.number, first, row, Invoice.customer)
     older = [invoice_id for number, (invoice_id, _) in found.items() if number not in created]
+    job.guard(Write.changing(Invoice, older, ("total", "customer_id")))
     last_line_no = dict(
         InvoiceLine.select(InvoiceLine.invoice, peewee.fn.MAX(InvoiceLine.line_no))
         .where(InvoiceLine.invoice.in_(older))

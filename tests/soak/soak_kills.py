@@ -106,7 +106,7 @@ class Watch:
     def release(self, tenant: TenantId) -> None:
         placed, _ = self.held.pop(tenant)
         installation = self.lab.installation
-        holds.release(installation.retention, installation.verifier, placed, actor="t")
+        holds.release(installation.retention, installation.verifier, placed, actor="t", grace="P0D")
 
     def ids(self, tenant: TenantId) -> dict[str, set[str]]:
         return {name: set(rows) for name, rows in read_rows(self.lab, tenant).items()}

@@ -8,17 +8,22 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import peewee
 import psycopg2
 import pytest
 from psycopg2 import sql
 
+from api.lint_catalog import lint_catalog
 from api.wiring import Installation
 from config.clock import FixedClock
 from config.trace import new_trace_id
+from lint.row_condition import make_row_check
+from retention import holds
 from retention import lease as leases
 from retention.executor import Options, RunReport
+from retention.hold_scopes import TENANT, Ground, Scope
 from retention.jobs import Workshop, run_once
 from retention.policies import Policy
 from retention.policy_file import parse_policies
@@ -113,6 +118,7 @@ class Remark(_Lab):
 
 MODELS = (Node, Case, File, Page, Citation, Remark)
 CATALOG = catalog_of(MODELS)
+GROUND = Ground(CATALOG, make_row_check(lint_catalog(CATALOG)))
 
 POLICIES = """
 [[policy]]
@@ -207,6 +213,24 @@ class Lab:
 
     def node(self, tenant: TenantId, made_at: datetime | None = LONG_AGO, **values: Any) -> str:
         return self.add("nodes", tenant, made_at=made_at, **values)
+
+    def hold(self, tenant: TenantId, scope: Scope = TENANT, *, matter: str = "M-1") -> UUID:
+        """Place a hold; return its id."""
+        return holds.place(
+            self.installation.retention,
+            tenant,
+            scope,
+            matter=matter,
+            reason="litigation",
+            actor="test",
+            ground=GROUND,
+        )
+
+    def release(self, hold_id: UUID, grace: str = "P0D") -> Any:
+        installation = self.installation
+        return holds.release(
+            installation.retention, installation.verifier, hold_id, actor="judge", grace=grace
+        )
 
     def wait_for_a_waiter(self) -> None:
         """Return once somebody waits for a lock in this database."""

@@ -15,6 +15,7 @@ from config.trace import new_trace_id
 from retention import holds
 from retention.errors import HeldError, HoldError
 from retention.executor import Options
+from retention.hold_records import holds as list_holds
 from retention.jobs import run_once
 from tenants.context import TenantId, tenant_scope
 
@@ -45,13 +46,17 @@ def test_a_released_hold_lets_the_purge_resume(lab: Any, acme: TenantId) -> None
     lab.case(acme)
     first, second = place(lab, acme), place(lab, acme)
     installation = lab.installation
-    holds.release(installation.retention, installation.verifier, first, actor="judge")
+    holds.release(installation.retention, installation.verifier, first, actor="judge", grace="P0D")
     assert lab.run().rows == 0
-    hold = holds.release(installation.retention, installation.verifier, second, actor="judge")
+    hold = holds.release(
+        installation.retention, installation.verifier, second, actor="judge", grace="P0D"
+    )
     assert hold.released_by == "judge"
     assert lab.run().rows == 1
     with pytest.raises(HoldError, match="released before"):
-        holds.release(installation.retention, installation.verifier, second, actor="judge")
+        holds.release(
+            installation.retention, installation.verifier, second, actor="judge", grace="P0D"
+        )
 
 
 def test_a_hold_placed_between_plan_and_run_is_respected(lab: Any, acme: TenantId) -> None:
@@ -213,13 +218,15 @@ def test_the_gate_protects_nothing_outside_of_a_transaction(lab: Any, acme: Tena
 def test_holds_are_listed_and_wrong_ones_are_refused(lab: Any, acme: TenantId) -> None:
     installation = lab.installation
     first, second = place(lab, acme), place(lab, acme)
-    holds.release(installation.retention, installation.verifier, first, actor="judge")
+    holds.release(installation.retention, installation.verifier, first, actor="judge", grace="P0D")
     with installation.verifier.transaction(None) as cursor:
-        assert [h.id for h in holds.holds(cursor)] == [second]
-        assert [h.id for h in holds.holds(cursor, released=True)] == [first, second]
-        assert holds.holds(cursor, tenant_id=TenantId(uuid4())) == []
+        assert [h.id for h in list_holds(cursor)] == [second]
+        assert [h.id for h in list_holds(cursor, released=True)] == [first, second]
+        assert list_holds(cursor, tenant_id=TenantId(uuid4())) == []
     with pytest.raises(HoldError, match="there is no hold"):
-        holds.release(installation.retention, installation.verifier, uuid4(), actor="judge")
+        holds.release(
+            installation.retention, installation.verifier, uuid4(), actor="judge", grace="P0D"
+        )
     with pytest.raises(HoldError, match="matter"):
         holds.place(installation.retention, acme, matter=" ", reason="r", actor="a")
     with pytest.raises(HoldError, match="no tenant"):

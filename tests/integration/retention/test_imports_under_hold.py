@@ -46,7 +46,7 @@ def test_an_import_changes_no_row_of_a_tenant_under_hold(
     assert owner_sql(STATE) == before
     assert refused.exit_code == 2
     assert "S v. F" in refused.stderr
-    holds.release(installation.retention, installation.verifier, hold, actor="test")
+    holds.release(installation.retention, installation.verifier, hold, actor="test", grace="P0D")
     assert tenure("import", "online-retail", more).exit_code == 0
     [(name, total, anonymous, lines)] = owner_sql(STATE)
     assert (name, float(total), anonymous, lines) == ("CAKESTAND", 7.5, False, 2)

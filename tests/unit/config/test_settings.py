@@ -79,6 +79,7 @@ WRONG = {
     "TENURE_PORT": ["0", "65536", "http"],
     "TENURE_RETENTION_TICK_S": ["0", "inf"],
     "TENURE_BATCH_SIZE": ["0", "100001"],
+    "TENURE_HOLD_GRACE": ["14", "-P1D", "P1Y", "P", "PT", "P14D "],
     "TENURE_TRUSTED_PROXIES": ["-1", "11", "yes"],
     "TENURE_METRICS_TOKEN": ["\0"],
 }
