@@ -25,6 +25,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal
+from uuid import UUID
 
 from psycopg2 import sql
 
@@ -32,7 +33,7 @@ from retention.errors import InvariantError
 from retention.graph import Edge
 from retention.lease import Lease, check_fence
 from retention.policies import Policy
-from retention.statements import GATE, RECORD, STANDING, Params, Statements
+from retention.statements import GATE, RECORD, RECORD_KEYS, STANDING, Params, Statements
 from tenants.catalog import TableName
 from tenants.connections import Cursor, RoleConnections
 from tenants.context import TenantId
@@ -282,15 +283,18 @@ class _Batch:
 
     def _record(self, deleted: Mapping[str, list[str]]) -> None:
         last = self.attempt.last
+        hashes = {name: key_hashes(ids) for name, ids in deleted.items()}
         counts = {
-            name: {"rows": len(ids), "sha256": keys_digest(ids)} for name, ids in deleted.items()
+            name: {"rows": len(deleted[name]), "sha256": hashlib.sha256(keys).hexdigest()}
+            for name, keys in hashes.items()
         }
+        batch_id = str(new_id())
         progress = {"starts": last.starts, "id": last.id} if last else {}
         self._run(
             sql.SQL(RECORD),
             {
                 "run": self.task.run_id,
-                "batch": str(new_id()),
+                "batch": batch_id,
                 "trace": self.task.trace_id,
                 "policy": self.task.policy.name,
                 "version": self.task.version,
@@ -300,6 +304,9 @@ class _Batch:
                 "progress": json.dumps(progress),
             },
         )
+        for name, keys in hashes.items():
+            key = {"run": self.task.run_id, "batch": batch_id, "table": name, "hashes": keys}
+            self._run(sql.SQL(RECORD_KEYS), key)
 
     # -- statements ----------------------------------------------------------------------
 
@@ -322,10 +329,6 @@ class _Batch:
         return [row[0] for row in self._ask(statement, params)]
 
 
-def keys_digest(ids: Iterable[str]) -> str:
-    """Return SHA-256, as hex, over the keys in order, a line feed between them.
-
-    PostgreSQL computes the same as
-    `encode(sha256(string_agg(id::text, E'\\n' ORDER BY id)::bytea), 'hex')`.
-    """
-    return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()
+def key_hashes(ids: Iterable[str]) -> bytes:
+    """Return the first 16 bytes of SHA-256 over each key's bytes, ascending, concatenated."""
+    return b"".join(sorted(hashlib.sha256(UUID(key).bytes).digest()[:16] for key in ids))

@@ -34,6 +34,12 @@ VALUES (%(run)s::uuid, %(batch)s::uuid, %(trace)s, %(tenant)s::uuid, %(policy)s,
 """
 
 
+RECORD_KEYS = """
+INSERT INTO tenure.deleted_keys (tenant_id, run_id, batch_id, table_name, hashes)
+VALUES (%(tenant)s::uuid, %(run)s::uuid, %(batch)s::uuid, %(table)s, %(hashes)s)
+"""
+
+
 @dataclass(frozen=True)
 class Statements:
     """The statements of one family. `starts_type` is the starting point's column type."""
