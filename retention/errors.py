@@ -33,3 +33,7 @@ class HoldError(RetentionError):
 
 class InvariantError(RetentionError):
     """What the executor found contradicts what it relies on; the batch is rolled back."""
+
+
+class VerificationError(RetentionError):
+    """A verification could not be made; nothing of it is kept."""
