@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, time
 from typing import Any
 from uuid import UUID
 
@@ -113,18 +113,27 @@ class _Question:
     subject: str
     query: sql.Composable
     params: Mapping[str, Any] = field(default_factory=dict)
+    # How far a policy is done where nothing at all is past its period.
+    watermark: datetime | None = None
 
 
 def _questions(
     catalog: Catalog, policies: Collection[Policy], as_of: datetime
 ) -> Iterator[_Question]:
     for policy in sorted(policies, key=lambda p: p.name):
+        cutoff = cutoff_value(policy, catalog, policy.cutoff(as_of))
         params = {
             "policy": policy.name,
             "paused": policy.state == "paused",
-            "cutoff": cutoff_value(policy, catalog, policy.cutoff(as_of)),
+            "cutoff": cutoff,
         }
-        yield _Question("overdue", policy.name, overdue_query(catalog, policy), params)
+        yield _Question(
+            "overdue",
+            policy.name,
+            overdue_query(catalog, policy),
+            params,
+            cutoff if isinstance(cutoff, datetime) else datetime.combine(cutoff, time(), UTC),
+        )
         yield _Question("undated", policy.name, undated_query(policy))
     for subject, query in orphan_queries(catalog):
         yield _Question("orphans", subject, query)
@@ -142,7 +151,7 @@ def _answer(cursor: Cursor, asked: _Question, slugs: Mapping[str, str]) -> Itera
     names = [column.name for column in cursor.description or ()]
     rows = cursor.fetchall()
     if not rows:
-        yield Result(asked.kind, asked.subject, text)
+        yield Result(asked.kind, asked.subject, text, watermark=asked.watermark)
     for row in rows:
         tenant, figures = row[0], dict(zip(names[1:], row[1:], strict=True))
         yield Result(
