@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -60,7 +60,8 @@ class Due:
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A book from one account to the next. `version` is the policy's, None where none is
-    recorded; `vanished` rows are part of the difference."""
+    recorded; `vanished` rows are part of the difference. Only what is `changed` is kept: a book
+    without an entry at an account stands as it stood."""
 
     book: Book
     version: int | None
@@ -72,6 +73,7 @@ class Entry:
     no_longer_due: int
     closing: Due
     vanished: int
+    changed: bool
 
     @property
     def difference(self) -> int:
@@ -106,7 +108,7 @@ class CountedBatch:
 
 @dataclass(frozen=True)
 class Account:
-    """An account: entries of the books in which anything changed, and what they rest on.
+    """An account: entries of the books that hold or held anything, and what they rest on.
 
     `queries` has, by policy and table, the query that told what entered and left.
     """
@@ -161,9 +163,11 @@ class Bookkeeper:
         entries = []
         for book in sorted(opening.keys() | closing.keys() | changes.keys() | deleted.keys()):
             before, after = opening.get(book, Due()), closing.get(book, Due())
-            if changes[book] or deleted[book] or before != after:
+            changed = bool(changes[book] or deleted[book] or before != after)
+            if changed or after.rows:
                 version = versions.get(book.policy)
-                entries.append(_entry(book, version, (before, after), deleted[book], changes[book]))
+                entry = _entry(book, version, (before, after), deleted[book], changes[book])
+                entries.append(replace(entry, changed=changed))
         return Account(self._last + 1, tuple(entries), tuple(movements), batches, queries)
 
     def _closings(self) -> dict[Book, Due]:
@@ -234,4 +238,5 @@ def _entry(
         no_longer_due=changes["no_longer_due"],
         closing=closing,
         vanished=changes["vanished"],
+        changed=True,
     )

@@ -86,6 +86,8 @@ def store(
 
 def _store_account(cursor: Cursor, account: Account) -> None:
     for entry in account.entries:
+        if not entry.changed:
+            continue
         book, due = entry.book, entry.closing
         cursor.execute(
             _ENTRY,
