@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.metadata import version
 
 from flask import Flask
@@ -21,6 +22,7 @@ from api.resources import views_of
 from api.v1 import resources_blueprint
 from api.wiring import Installation
 from config.metrics import Metrics, PoolState
+from retention.removals import record_removals
 from tenants.repository import Repository
 from tenants.writes import Guard
 
@@ -67,6 +69,7 @@ def create_app(
             visible=view.columns,
             clock=installation.clock,
             guard=write_guard,
+            removed=partial(record_removals, installation.app),
             neighbours=resources,
         )
         for view in views.values()

@@ -112,5 +112,7 @@ class RetentionScheduler:
                 self._metrics.rows_deleted(unit.policy, unit.rows)
         if done.verification is not None:
             self._metrics.verified(
-                done.verification.overdue(), sum(done.verification.orphans().values())
+                done.verification.by_policy(),
+                orphans=sum(done.verification.orphans().values()),
+                returned=sum(done.verification.found("returned").values()),
             )

@@ -16,7 +16,13 @@ POOL_WAITING = "tenure_pool_waiting"
 RETENTION_ROWS = "tenure_retention_rows_deleted_total"
 RETENTION_RUNS = "tenure_retention_runs_total"
 RETENTION_OVERDUE = "tenure_retention_overdue_rows"
+RETENTION_OVERDUE_AGE = "tenure_retention_overdue_age_p99_seconds"
+RETENTION_KEPT = "tenure_retention_kept_rows"
+RETENTION_WATERMARK = "tenure_retention_watermark_timestamp_seconds"
+UNRECONCILED = "tenure_retention_unreconciled_rows"
 ORPHANS = "tenure_orphan_rows"
+RETURNED = "tenure_returned_rows"
+VERIFIED_AT = "tenure_verification_timestamp_seconds"
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -30,6 +36,23 @@ class PoolState:
     in_use: int
     idle: int
     waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFigures:
+    """What a verification says of a policy, over all tenants.
+
+    `kept` counts rows past their period by what keeps them. `age_p99_s` is the worst tenant's:
+    for how long 99 of 100 overdue rows have been due at most. What started before `watermark`
+    (seconds since 1970) is deleted or kept for a reason. `unreconciled` rows are the
+    difference of its books.
+    """
+
+    overdue: int
+    kept: Mapping[str, int]
+    age_p99_s: int
+    watermark: float
+    unreconciled: int
 
 
 class Metrics:
@@ -57,13 +80,19 @@ class Metrics:
             RETENTION_ROWS, "Rows deleted by retention", ["policy"], registry=own
         )
         self._runs = Counter(RETENTION_RUNS, "Retention runs that ended", ["state"], registry=own)
-        self._overdue = Gauge(
-            RETENTION_OVERDUE,
-            "Rows past their retention, at the last look",
-            ["policy"],
-            registry=own,
-        )
+        per_policy = [
+            (RETENTION_OVERDUE, "Rows past their retention, at the last look", ["policy"]),
+            (RETENTION_OVERDUE_AGE, "For how long overdue rows have been due", ["policy"]),
+            (RETENTION_KEPT, "Rows past their retention, by what keeps them", ["policy", "by"]),
+            (RETENTION_WATERMARK, "What started before it is processed", ["policy"]),
+            (UNRECONCILED, "Rows by which the books do not come out", ["policy"]),
+        ]
+        self._policies = {
+            name: Gauge(name, text, labels, registry=own) for name, text, labels in per_policy
+        }
         self._orphans = Gauge(ORPHANS, "Rows whose parent is gone, at the last look", registry=own)
+        self._returned = Gauge(RETURNED, "Rows that are back after their deletion", registry=own)
+        self._verified_at = Gauge(VERIFIED_AT, "When the last look ended", registry=own)
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count an answered request; `route` is the pattern, not the path."""
@@ -92,15 +121,25 @@ class Metrics:
         """Count a retention run that ended in `state`."""
         self._runs.labels(state).inc()
 
-    def verified(self, overdue: Mapping[str, int], orphans: int) -> None:
-        """Show the result of a verification: overdue rows by policy, and orphans.
+    def verified(
+        self, policies: Mapping[str, PolicyFigures], *, orphans: int, returned: int
+    ) -> None:
+        """Show the result of a verification that has just ended.
 
         Policies that are no longer named are no longer shown.
         """
-        self._overdue.clear()
-        for policy, rows in overdue.items():
-            self._overdue.labels(policy).set(rows)
+        for gauge in self._policies.values():
+            gauge.clear()
+        for policy, figures in policies.items():
+            self._policies[RETENTION_OVERDUE].labels(policy).set(figures.overdue)
+            self._policies[RETENTION_OVERDUE_AGE].labels(policy).set(figures.age_p99_s)
+            self._policies[RETENTION_WATERMARK].labels(policy).set(figures.watermark)
+            self._policies[UNRECONCILED].labels(policy).set(figures.unreconciled)
+            for by, rows in figures.kept.items():
+                self._policies[RETENTION_KEPT].labels(policy, by).set(rows)
         self._orphans.set(orphans)
+        self._returned.set(returned)
+        self._verified_at.set_to_current_time()
 
     def exposition(self) -> bytes:
         """All of it in Prometheus' text format, to be served as `CONTENT_TYPE`."""

@@ -369,16 +369,15 @@ class _Batch:
         for name, ids in deleted.items():
             keys = list(map(UUID, ids))
             counts[name] = {"rows": len(ids), "sha256": keys_digest(keys)}
-            if self.task.policy.removes:
-                self._run(
-                    sql.SQL(KEYS),
-                    {
-                        "run": self.task.run_id,
-                        "batch": self.batch_id,
-                        "table": name,
-                        "hashes": b"".join(sorted(map(key_hash, keys))),
-                    },
-                )
+            self._run(
+                sql.SQL(KEYS),
+                {
+                    "run": self.task.run_id,
+                    "batch": self.batch_id,
+                    "table": name,
+                    "hashes": b"".join(sorted(map(key_hash, keys))),
+                },
+            )
         progress = {"starts": last.starts, "id": last.id} if last else {}
         self._run(
             sql.SQL(RECORD),

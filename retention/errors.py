@@ -37,3 +37,7 @@ class InvariantError(RetentionError):
 
 class DeliveryError(RetentionError):
     """A message to somebody outside could not be delivered."""
+
+
+class VerificationError(RetentionError):
+    """A verification could not be made; nothing of it is kept."""

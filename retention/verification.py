@@ -4,10 +4,13 @@ Its queries are its own: neither the planner's nor the executor's SQL is used, s
 mistake there is found here. What is looked for:
 
 - overdue: rows past their policy's period that no hold, pause or reference keeps. Beside
-  them are counted, and are no findings, those that a hold or a pause alone keeps;
+  them are counted, and are no findings, those that something keeps, by what keeps them;
 - orphans: rows whose parent is gone (or another tenant's), per foreign key and per
   declared soft reference;
 - held_missing: rows that were under a hold when it was placed, and are gone while it is in force;
+- returned: rows whose deletion is recorded, and which are there;
+- records: batches whose counts and digests are not those of the keys they deleted;
+- reconciliation: books that do not come out even (`retention.reconciliation`);
 - undated: rows without a starting point. They are shown, and are no findings: a row whose
   starting point has not come yet (`deleted_at`) looks the same.
 
@@ -16,102 +19,37 @@ Every query's text is kept with what it found, nothing found included.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time
+from typing import Any
 from uuid import UUID
 
+import psycopg2
 from psycopg2 import sql
 
 from config.trace import TraceId
+from retention.errors import VerificationError
+from retention.orphan_queries import orphan_queries
 from retention.planner import checked_as_of
-from retention.policies import Policy, cutoff_value
-from retention.verification_holds import held_parts, missing_queries
-from retention.verification_queries import orphan_queries, overdue_query, undated_query
+from retention.policies import Policy
+from retention.reconciliation import Account, Bookkeeper
+from retention.reconciliation_queries import RECORDS, returned_query
+from retention.verification_holds import HeldPart, held_parts, missing_queries
+from retention.verification_queries import overdue_query, undated_query
+from retention.verification_records import store
+from retention.verification_report import Kind, Result, VerificationReport
+from retention.verification_rules import Ground
 from tenants.catalog import Catalog
 from tenants.connections import Cursor, RoleConnections
 from tenants.context import TenantId
 from tenants.models import new_id
 
-Kind = Literal["overdue", "orphans", "held_missing", "undated"]
+__all__ = ["Result", "VerificationReport", "last_finished", "verify"]
 
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What one query found in one tenant; `tenant_id` is None where it found nothing at all.
-
-    `held` counts rows that are past their period, too, and kept by a hold; `paused` those
-    that nothing but their policy's pause keeps. Neither is a finding.
-    """
-
-    kind: Kind
-    subject: str
-    tenant_id: TenantId | None
-    tenant: str | None
-    found: int
-    held: int
-    paused: int
-    oldest: datetime | None
-    query: str
-
-    @property
-    def is_finding(self) -> bool:
-        """True for what must not be."""
-        return self.found > 0 and self.kind != "undated"
-
-
-@dataclass(frozen=True, slots=True)
-class VerificationReport:
-    """One verification. `findings` counts rows."""
-
-    id: UUID
-    trace_id: str
-    as_of: datetime
-    results: tuple[Result, ...]
-
-    @property
-    def findings(self) -> int:
-        """Rows that are overdue, orphaned, or missing under a hold."""
-        return sum(r.found for r in self.results if r.is_finding)
-
-    def overdue(self) -> dict[str, int]:
-        """Return overdue rows per policy, zeros included."""
-        return self._per_subject("overdue")
-
-    def orphans(self) -> dict[str, int]:
-        """Return orphaned rows per reference, zeros included."""
-        return self._per_subject("orphans")
-
-    def _per_subject(self, kind: Kind) -> dict[str, int]:
-        found: dict[str, int] = {}
-        for result in self.results:
-            if result.kind == kind:
-                found[result.subject] = found.get(result.subject, 0) + result.found
-        return found
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the report as JSON's values."""
-        return {
-            "id": str(self.id),
-            "trace_id": self.trace_id,
-            "as_of": self.as_of.isoformat(),
-            "findings": self.findings,
-            "results": [
-                {
-                    "kind": r.kind,
-                    "subject": r.subject,
-                    "tenant_id": str(r.tenant_id) if r.tenant_id else None,
-                    "tenant": r.tenant,
-                    "found": r.found,
-                    "held": r.held,
-                    "paused": r.paused,
-                    "oldest": r.oldest.isoformat() if r.oldest else None,
-                    "query": r.query,
-                }
-                for r in self.results
-            ],
-        }
+# How often a verification is made anew because another one was quicker to be the next account.
+_TRIES = 5
 
 
 def verify(
@@ -125,94 +63,139 @@ def verify(
     trace_id: TraceId,
     as_of: datetime | None = None,
 ) -> VerificationReport:
-    """Look for overdue, orphaned and undated rows, and keep the results.
+    """Look for everything above, move the books on, and keep the results.
 
     Reads one state of the database as the verifier; the results are written as
-    tenure_retention, for the verifier writes nothing. Raises FutureInstantError.
+    tenure_retention, for the verifier writes nothing. Of several that look at once, one is the
+    next account and the others look again. Raises FutureInstantError, or VerificationError when
+    others keep being quicker.
     """
     as_of = checked_as_of(as_of, now)
-    with verifier.transaction(None, isolation="REPEATABLE READ", read_only=True) as cursor:
-        cursor.execute("SET LOCAL statement_timeout = '30min'")
-        cursor.execute("SELECT clock_timestamp()")
-        started = _one(cursor)
-        cursor.execute("SELECT id::text, slug FROM tenure.tenants")
-        slugs = dict(cursor.fetchall())
-        results = tuple(_results(cursor, catalog, policies, as_of, slugs))
-    report = VerificationReport(new_id(), trace_id, as_of, results)
-    _store(retention, report, started, actor)
-    return report
+    for _ in range(_TRIES):
+        with verifier.transaction(None, isolation="REPEATABLE READ", read_only=True) as cursor:
+            started, report = _look(cursor, catalog, policies, as_of, trace_id)
+        try:
+            store(retention, report, started=started, actor=actor)
+        except psycopg2.errors.UniqueViolation:
+            continue
+        return report
+    raise VerificationError(
+        f"overtaken by other verifications {_TRIES} times; is something verifying in a loop?"
+    )
 
 
-def _results(
+def _look(
     cursor: Cursor,
     catalog: Catalog,
     policies: Collection[Policy],
     as_of: datetime,
-    slugs: dict[str, str],
-) -> Iterator[Result]:
-    holds = held_parts(cursor)
-    for policy in sorted(policies, key=lambda p: p.name):
+    trace_id: TraceId,
+) -> tuple[datetime, VerificationReport]:
+    """Return when it began, by the database's clock, and the report, not yet kept."""
+    cursor.execute("SET LOCAL statement_timeout = '30min'")
+    cursor.execute("SELECT clock_timestamp()")
+    started: datetime = _one(cursor)
+    cursor.execute("SELECT id::text, slug FROM tenure.tenants")
+    slugs = dict(cursor.fetchall())
+    ground = Ground(catalog, policies, as_of, _periods(cursor))
+    found = [
+        result
+        for question in _questions(ground, held_parts(cursor))
+        for result in _answer(cursor, question, slugs)
+    ]
+    books = Bookkeeper(cursor, ground)
+    account = None
+    if books.moves_on:
+        past = [r for r in found if r.kind == "overdue" and r.tenant_id]
+        account = books.account({(r.subject, str(r.tenant_id)): r.due for r in past})
+        found += _balances(account, slugs)
+    return started, VerificationReport(new_id(), trace_id, as_of, tuple(found), account)
+
+
+@dataclass(frozen=True)
+class _Question:
+    kind: Kind
+    subject: str
+    query: sql.Composable
+    params: Mapping[str, Any] = field(default_factory=dict)
+    # How far a policy is done where nothing at all is past its period.
+    watermark: datetime | None = None
+
+
+def _periods(cursor: Cursor) -> Mapping[str, Mapping[str, str]]:
+    """Return the tenants' own periods, by policy and tenant."""
+    cursor.execute("SELECT policy, tenant_id::text, period FROM tenure.policy_periods")
+    periods: dict[str, dict[str, str]] = defaultdict(dict)
+    for policy, tenant, period in cursor.fetchall():
+        periods[policy][tenant] = period
+    return periods
+
+
+def _questions(ground: Ground, holds: Sequence[HeldPart]) -> Iterator[_Question]:
+    for policy in sorted(ground.policies, key=lambda p: p.name):
+        cutoff = ground.cutoff(policy)
         params = {
             "policy": policy.name,
             "paused": policy.state == "paused",
-            "cutoff": cutoff_value(policy, catalog, policy.cutoff(as_of)),
+            "cutoff": cutoff,
         }
-        sent = _send(cursor, overdue_query(catalog, policy, holds), params)
-        yield from _read(cursor, ("overdue", policy.name, sent), slugs)
-        sent = _send(cursor, undated_query(policy), {})
-        yield from _read(cursor, ("undated", policy.name, sent), slugs)
-    for subject, query in orphan_queries(catalog):
-        sent = _send(cursor, query, {})
-        yield from _read(cursor, ("orphans", subject, sent), slugs)
-    for subject, query in missing_queries(catalog):
-        sent = _send(cursor, query, {})
-        yield from _read(cursor, ("held_missing", subject, sent), slugs)
+        yield _Question(
+            "overdue",
+            policy.name,
+            overdue_query(policy, ground, holds),
+            params,
+            cutoff if isinstance(cutoff, datetime) else datetime.combine(cutoff, time(), UTC),
+        )
+        yield _Question("undated", policy.name, undated_query(policy, ground))
+    for subject, query in orphan_queries(ground.catalog):
+        yield _Question("orphans", subject, query)
+    for subject, query in missing_queries(ground.catalog):
+        yield _Question("held_missing", subject, query)
+    for table in ground.catalog:
+        if table.kind == "tenant":
+            name = str(table.name)
+            yield _Question("returned", name, returned_query(table.name), {"table": name})
+    yield _Question("records", "batches", RECORDS)
 
 
-def _send(cursor: Cursor, query: sql.Composable, params: dict[str, Any]) -> str:
-    """Run a query; return its text as it was sent, so that an auditor can run it again."""
-    cursor.execute(query, params)
-    return (cursor.query or b"").decode()
-
-
-def _read(cursor: Cursor, asked: tuple[Kind, str, str], slugs: dict[str, str]) -> Iterator[Result]:
-    kind, subject, query = asked
+def _answer(cursor: Cursor, asked: _Question, slugs: Mapping[str, str]) -> Iterator[Result]:
+    """Yield what a query found per tenant, with its text, so that an auditor can run it again."""
+    cursor.execute(asked.query, asked.params)
+    text = (cursor.query or b"").decode()
+    names = [column.name for column in cursor.description or ()]
     rows = cursor.fetchall()
     if not rows:
-        yield Result(kind, subject, None, None, 0, 0, 0, None, query)
-    for tenant, found, held, paused, oldest in rows:
-        tenant_id = TenantId(UUID(tenant))
-        slug = slugs.get(tenant)
-        yield Result(kind, subject, tenant_id, slug, found, held, paused, oldest, query)
-
-
-def _store(
-    retention: RoleConnections, report: VerificationReport, started: datetime, actor: str
-) -> None:
-    with retention.transaction(None) as cursor:
-        cursor.execute(
-            "INSERT INTO tenure.verifications"
-            " (id, trace_id, as_of, started_by, started_at, finished_at, findings)"
-            " VALUES (%s, %s, %s, %s, %s, clock_timestamp(), %s)",
-            (str(report.id), report.trace_id, report.as_of, actor, started, report.findings),
+        yield Result(asked.kind, asked.subject, text, watermark=asked.watermark)
+    for row in rows:
+        tenant, figures = row[0], dict(zip(names[1:], row[1:], strict=True))
+        yield Result(
+            asked.kind, asked.subject, text, TenantId(UUID(tenant)), slugs.get(tenant), **figures
         )
-        for r in report.results:
-            cursor.execute(
-                "INSERT INTO tenure.verification_results"
-                " (verification_id, id, kind, subject, tenant_id, found, held, paused,"
-                " oldest, query) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-                (
-                    str(report.id),
-                    str(new_id()),
-                    r.kind,
-                    r.subject,
-                    str(r.tenant_id) if r.tenant_id else None,
-                    r.found,
-                    r.held,
-                    r.paused,
-                    r.oldest,
-                    r.query,
-                ),
+
+
+def _balances(account: Account, slugs: Mapping[str, str]) -> Iterator[Result]:
+    """Yield a result per book that does not come out even, and one per policy that does."""
+    for (policy, table), query in account.queries.items():
+        uneven = [
+            entry
+            for entry in account.entries
+            if (entry.book.policy, entry.book.table) == (policy, table) and entry.unexplained
+        ]
+        if not uneven:
+            yield Result("reconciliation", policy, query)
+        for entry in uneven:
+            reasons = {
+                "due, and gone without a record": entry.vanished,
+                "figures differ": entry.unexplained - entry.vanished,
+            }
+            yield Result(
+                "reconciliation",
+                policy,
+                query,
+                TenantId(UUID(entry.book.tenant)),
+                slugs.get(entry.book.tenant),
+                found=entry.unexplained,
+                reasons={reason: rows for reason, rows in reasons.items() if rows},
             )
 
 

@@ -155,7 +155,7 @@ def _references(catalog: Catalog) -> Iterator[_Reference]:
 
 # -- is a held row missing ---------------------------------------------------------------------
 
-_MISSING = """SELECT k.tenant_id::text, count(*), 0, 0, min(h.placed_at)
+_MISSING = """SELECT k.tenant_id::text AS tenant, count(*) AS found, min(h.placed_at) AS oldest
 FROM tenure.hold_rows k
 JOIN tenure.holds h ON h.tenant_id = k.tenant_id AND h.id = k.hold_id
 WHERE coalesce(h.effective_at, 'infinity') > clock_timestamp() AND {gone}
@@ -163,7 +163,7 @@ GROUP BY k.tenant_id ORDER BY k.tenant_id"""
 
 
 def missing_queries(catalog: Catalog) -> Iterator[tuple[str, sql.Composable]]:
-    """Yield (subject, query for (tenant, rows missing, 0, 0, oldest hold)) for every table.
+    """Yield (subject, query for (tenant, rows missing, oldest hold)) for every table.
 
     A row is missing that was under a hold when it was placed, while that is in force. Rows of
     tables that there are no more are missing, too.

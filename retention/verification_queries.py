@@ -1,8 +1,12 @@
 """The verifier's questions as SQL, made from the catalog and nothing of the executor's.
 
 A row is judged by itself, by climbing from it to whatever refers to it (the planner works
-with sets, the executor with ids): a due row is overdue unless the climb, over rows that would
+with sets, the executor with ids): a due row is undeletable when the climb, over rows that would
 go along with it and over other due rows of its table, reaches a row that stays.
+
+What is due is said once, in `verification_rules`, what is held in `verification_holds`, what is
+paused here. A query names its columns as `verification.Result` does: `tenant`, `found`, and
+whatever else it knows.
 """
 
 from __future__ import annotations
@@ -14,164 +18,126 @@ from psycopg2 import sql
 
 from retention.policies import Policy
 from retention.verification_holds import HeldPart, is_held
-from tenants.catalog import Catalog, ForeignKey, SoftReference, TableName
+from retention.verification_rules import Ground, cutoff_of, due, minimums, started, undated
+from tenants.catalog import Catalog, TableName
 
-_OVERDUE = """SELECT tenant_id::text,
-       count(*) FILTER (WHERE NOT is_held AND NOT is_paused) AS found,
-       count(*) FILTER (WHERE is_held) AS held,
-       count(*) FILTER (WHERE is_paused AND NOT is_held) AS paused,
-       min(oldest) FILTER (WHERE NOT is_held AND NOT is_paused
-                           AND isfinite(oldest) AND oldest > '0001-01-02')
+# Of the row `d`; the policy's name and its own state are the parameters policy and paused.
+_PAUSED = """coalesce((SELECT s.state = 'paused' FROM tenure.policy_states s
+                         WHERE s.tenant_id = d.tenant_id AND s.policy = %(policy)s), %(paused)s)"""
+
+# The first instant that Python's datetime has in every time zone, for what is older or -infinity.
+_BEGINNING = "'0001-01-02 00:00:00+00'"
+
+# A row counts once: a hold by law weighs more than a reference, and a pause least.
+_OVERDUE = """SELECT tenant_id::text AS tenant,
+       count(*) FILTER (WHERE fate = 'overdue') AS found,
+       count(*) FILTER (WHERE fate = 'held') AS held,
+       count(*) FILTER (WHERE fate = 'paused') AS paused,
+       count(*) FILTER (WHERE fate = 'undeletable') AS undeletable,
+       min(started) FILTER (WHERE fate = 'overdue' AND started > {beginning}) AS oldest,
+       min(started) FILTER (WHERE fate = 'undeletable' AND started > {beginning})
+           AS undeletable_oldest,
+       extract(epoch FROM percentile_disc(0.99) WITHIN GROUP (
+           ORDER BY cutoff - greatest(started, {beginning}))
+           FILTER (WHERE fate = 'overdue'))::bigint AS age_p99_s,
+       least(min(greatest(started, {beginning})) FILTER (WHERE fate = 'overdue'), min(cutoff))
+           AS watermark,
+       {reasons} AS reasons
 FROM (
-    SELECT d.tenant_id, {starts}::timestamptz AS oldest,
-           {is_held} AS is_held,
-           coalesce((SELECT s.state = 'paused' FROM tenure.policy_states s
-                     WHERE s.tenant_id = d.tenant_id AND s.policy = %(policy)s), %(paused)s)
-               AS is_paused
-    FROM {table} d
-    WHERE {starts} < %(cutoff)s{not_kept}
+    SELECT tenant_id, started, cutoff, kept_by,
+           CASE WHEN is_held THEN 'held' WHEN kept_by IS NOT NULL THEN 'undeletable'
+                WHEN is_paused THEN 'paused' ELSE 'overdue' END AS fate
+    FROM (
+        SELECT d.tenant_id, {starts}::timestamptz AS started, ({cutoff})::timestamptz AS cutoff,
+               d.is_held, {paused} AS is_paused,
+               CASE WHEN NOT d.is_held THEN {kept_by} END AS kept_by
+        FROM (SELECT d.*, {held} AS is_held FROM {table} d WHERE {due} OFFSET 0) d
+    ) judged
 ) past
 GROUP BY tenant_id ORDER BY tenant_id"""
 
 
-def overdue_query(
-    catalog: Catalog, policy: Policy, holds: Sequence[HeldPart] = ()
-) -> sql.Composable:
-    """Return the query for (tenant, overdue, held, paused, oldest); takes cutoff, policy, paused.
+def overdue_query(policy: Policy, ground: Ground, holds: Sequence[HeldPart] = ()) -> sql.Composable:
+    """Return the query for what is past its period per tenant; takes cutoff, policy, paused.
 
-    Each row past its period counts once: as held under a hold, as paused where only a pause
-    keeps it, else as overdue. `oldest` is of those overdue. `holds` are those in force on less
-    than a tenant.
+    Each such row counts once: as held under a hold, as undeletable where a reference keeps it
+    (`reasons` counts them by the table that refers), as paused where only a pause keeps it,
+    else as found: overdue. `oldest` and `age_p99_s` are of those overdue. `holds` are those in
+    force on less than a tenant.
     """
-    kept = _kept(catalog, policy)
+    keepers = _keepers(policy, ground)
+    climb = _climb(policy, keepers, ground)
     nodes = sorted(_nodes(policy), key=_nodes(policy).__getitem__)
     return sql.SQL(_OVERDUE).format(
-        starts=sql.Identifier("d", policy.starts),
-        is_held=is_held(catalog, nodes, _climb(catalog, policy), holds),
-        table=_name(policy.table),
-        not_kept=sql.SQL("\n      AND NOT {}").format(kept) if kept else sql.SQL(""),
+        beginning=sql.SQL(_BEGINNING),
+        starts=started(policy, "d", ground),
+        cutoff=cutoff_of(policy, "d", ground),
+        table=name_of(policy.table),
+        due=due(policy, "d", ground),
+        held=is_held(ground.catalog, nodes, climb, holds),
+        paused=sql.SQL(_PAUSED),
+        kept_by=sql.SQL(_KEPT_BY).format(climb=climb) if keepers else sql.SQL("NULL::integer"),
+        reasons=_reasons(policy, keepers),
     )
 
 
-def undated_query(policy: Policy) -> sql.Composable:
-    """Return the query for (tenant, undated, 0, 0, NULL)."""
+def undated_query(policy: Policy, ground: Ground) -> sql.Composable:
+    """Return the query for rows without a starting point per tenant."""
     return sql.SQL(
-        "SELECT tenant_id::text, count(*), 0, 0, NULL::timestamptz FROM {} WHERE {} IS NULL"
+        "SELECT tenant_id::text AS tenant, count(*) AS found FROM {} d WHERE {}"
         " GROUP BY tenant_id ORDER BY tenant_id"
-    ).format(_name(policy.table), sql.Identifier(policy.starts))
+    ).format(name_of(policy.table), undated(policy, "d", ground))
 
 
-def orphan_queries(catalog: Catalog) -> Iterator[tuple[str, sql.Composable]]:
-    """Yield (subject, query for (tenant, orphans, 0, 0, NULL)) for every reference there is."""
-    for table in catalog:
-        if table.kind != "tenant":
-            continue
-        for key in table.foreign_keys:
-            subject = f"{table.name}.{key.column} -> {key.target}"
-            yield subject, _orphans(table.name, key.column, _parent_of(key), None)
-        for soft in table.soft_references:
-            for kind, target in soft.targets:
-                label = f" ({soft.kind_column} = {kind!r})" if soft.kind_column else ""
-                subject = f"{table.name}.{soft.column} -> {target}{label}"
-                of_kind = _of_kind(soft, kind)
-                parent = _Parent(target, shared_tenant=catalog.table(target).kind == "tenant")
-                yield subject, _orphans(table.name, soft.column, parent, of_kind)
-            if soft.kind_column:
-                subject = f"{table.name}.{soft.column} -> nothing known ({soft.kind_column})"
-                yield subject, _strangers(table.name, soft, soft.kind_column)
-
-
-@dataclass(frozen=True)
-class _Parent:
-    table: TableName
-    shared_tenant: bool
-    column: str = "id"
-
-
-def _parent_of(key: ForeignKey) -> _Parent:
-    return _Parent(key.target, len(key.columns) > 1, key.target_columns[-1])
-
-
-def _orphans(
-    child: TableName, column: str, parent: _Parent, of_kind: sql.Composable | None
-) -> sql.Composable:
-    return sql.SQL(
-        "SELECT o.tenant_id::text, count(*), 0, 0, NULL::timestamptz FROM {child} o"
-        " LEFT JOIN {parent} p ON p.{key} = {column}{tenant}"
-        " WHERE {column} IS NOT NULL AND p.{key} IS NULL{kind}"
-        " GROUP BY o.tenant_id ORDER BY o.tenant_id"
-    ).format(
-        child=_name(child),
-        parent=_name(parent.table),
-        key=sql.Identifier(parent.column),
-        column=sql.Identifier("o", column),
-        tenant=sql.SQL(" AND p.tenant_id = o.tenant_id" if parent.shared_tenant else ""),
-        kind=of_kind or sql.SQL(""),
-    )
-
-
-def _of_kind(soft: SoftReference, kind: str) -> sql.Composable | None:
-    if not soft.kind_column:
-        return None
-    return sql.SQL(" AND {} = {}").format(sql.Identifier("o", soft.kind_column), sql.Literal(kind))
-
-
-def _strangers(child: TableName, soft: SoftReference, kind_column: str) -> sql.Composable:
-    return sql.SQL(
-        "SELECT o.tenant_id::text, count(*), 0, 0, NULL::timestamptz FROM {child} o"
-        " WHERE {column} IS NOT NULL AND ({kind} IS NULL OR {kind} NOT IN ({known}))"
-        " GROUP BY o.tenant_id ORDER BY o.tenant_id"
-    ).format(
-        child=_name(child),
-        column=sql.Identifier("o", soft.column),
-        kind=sql.Identifier("o", kind_column),
-        known=sql.SQL(", ").join(sql.Literal(kind) for kind, _ in soft.targets),
-    )
-
-
-def _name(table: TableName) -> sql.Composable:
+def name_of(table: TableName) -> sql.Composable:
+    """Return a table's name, quoted."""
     return sql.Identifier(table.schema, table.name)
 
 
-# Node 0 is the policy's table, 1 and up those of `with`, -1 whatever stays. UNION, not UNION
-# ALL: a circle of references ends where it began.
-_KEPT = """EXISTS (WITH RECURSIVE climb(node, id) AS ({climb})
-      SELECT FROM climb WHERE node < 0)"""
+def _reasons(policy: Policy, keepers: list[TableName]) -> sql.Composable:
+    """Return JSON of the undeletable rows by the table that refers to them, zeros left out."""
+    if not keepers:
+        return sql.SQL("jsonb '{}'")
+    counts = [
+        sql.SQL(
+            "{name}, nullif(count(*) FILTER (WHERE fate = 'undeletable' AND kept_by = {no}), 0)"
+        ).format(
+            name=sql.Literal(
+                f"the minimum of {table}" if table in policy.along else f"referenced by {table}"
+            ),
+            no=sql.Literal(-number),
+        )
+        for number, table in enumerate(keepers, start=1)
+    ]
+    return sql.SQL("jsonb_strip_nulls(jsonb_build_object({}))").format(sql.SQL(", ").join(counts))
+
+
+# Node 0 is the policy's table, 1 and up those of `with`; a row that stays ends the climb, and
+# is minus its table's number among the keepers. UNION, not UNION ALL: a circle of references
+# ends where it began.
+_KEPT_BY = """(WITH RECURSIVE climb(node, id) AS ({climb})
+               SELECT node FROM climb WHERE node < 0 LIMIT 1)"""
 
 _CLIMB = """
-          SELECT 0, d.id
-          UNION
-          SELECT above.* FROM climb CROSS JOIN LATERAL (
-              {branches}
-          ) above"""
+                   SELECT 0, d.id
+                   UNION
+                   SELECT above.* FROM climb CROSS JOIN LATERAL (
+                       {branches}
+                   ) above"""
 
 _BRANCH = (
     "SELECT {node}, c.id FROM {child} c"
     " WHERE climb.node = {at} AND c.tenant_id = d.tenant_id AND c.{column} = climb.id{of_kind}"
 )
 
-_STAYS_OR_CLIMBS = "CASE WHEN c.{starts} < %(cutoff)s THEN 0 ELSE -1 END"
 
-
-def _kept(catalog: Catalog, policy: Policy) -> sql.Composable | None:
-    """Return the condition that references keep the due row `d`; None if nothing refers to it."""
-    if not any(True for target in _nodes(policy) for _ in _references_to(catalog, target)):
-        return None
-    return sql.SQL(_KEPT).format(climb=_climb(catalog, policy))
-
-
-def _nodes(policy: Policy) -> dict[TableName, int]:
-    nodes = {policy.table: 0}
-    return nodes | {name: number for number, name in enumerate(sorted(policy.along), start=1)}
-
-
-def _climb(catalog: Catalog, policy: Policy) -> sql.Composable:
+def _climb(policy: Policy, keepers: list[TableName], ground: Ground) -> sql.Composable:
     """Return the body of `climb(node, id)`, from the due row `d` to whatever refers to it."""
     nodes = _nodes(policy)
     branches = [
         sql.SQL(_BRANCH).format(
-            node=_node_of(reference.child, nodes, policy),
-            child=_name(reference.child),
+            node=_node_of(reference.child, policy, keepers, ground),
+            child=name_of(reference.child),
             at=sql.Literal(at),
             column=sql.Identifier(reference.column),
             of_kind=sql.SQL("")
@@ -181,18 +147,49 @@ def _climb(catalog: Catalog, policy: Policy) -> sql.Composable:
             ),
         )
         for target, at in nodes.items()
-        for reference in _references_to(catalog, target)
+        for reference in _references_to(ground.catalog, target)
+        if policy.removes
     ]
     if not branches:
         return sql.SQL("SELECT 0, d.id")
-    return sql.SQL(_CLIMB).format(branches=sql.SQL("\n              UNION ALL ").join(branches))
+    union = sql.SQL("\n                       UNION ALL ")
+    return sql.SQL(_CLIMB).format(branches=union.join(branches))
 
 
-def _node_of(child: TableName, nodes: dict[TableName, int], policy: Policy) -> sql.Composable:
-    if child == policy.table:
-        # An undated row stays: NULL is not before the cutoff.
-        return sql.SQL(_STAYS_OR_CLIMBS).format(starts=sql.Identifier(policy.starts))
-    return sql.Literal(nodes.get(child, -1))
+def _nodes(policy: Policy) -> dict[TableName, int]:
+    return {policy.table: 0} | {
+        name: number for number, name in enumerate(sorted(policy.along), start=1)
+    }
+
+
+def _keepers(policy: Policy, ground: Ground) -> list[TableName]:
+    """Return the tables whose rows can keep a due one: others', the policy's own, and those
+    that go along where a minimum is on them. A row that is only changed is kept by none."""
+    if not policy.removes:
+        return []
+    nodes = _nodes(policy)
+    children = {r.child for target in nodes for r in _references_to(ground.catalog, target)}
+    return sorted(
+        child
+        for child in children
+        if child not in policy.along or minimums(policy, child, "c", ground)
+    )
+
+
+def _node_of(
+    child: TableName, policy: Policy, keepers: list[TableName], ground: Ground
+) -> sql.Composable:
+    if child not in keepers:
+        return sql.Literal(_nodes(policy)[child])
+    stays = sql.Literal(-1 - keepers.index(child))
+    if child in policy.along:
+        kept = sql.SQL(" OR ").join(minimums(policy, child, "c", ground))
+        node = sql.Literal(_nodes(policy)[child])
+        return sql.SQL("CASE WHEN {} THEN {} ELSE {} END").format(kept, stays, node)
+    if child != policy.table:
+        return stays
+    # An undated row stays: NULL is not before the cutoff.
+    return sql.SQL("CASE WHEN {} THEN 0 ELSE {} END").format(due(policy, "c", ground), stays)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ from tenants.filters import Compare, Filter, Is, OneOf, Order, all_of, expressio
 from tenants.resource import Resource
 from tenants.writes import Guard, Write
 
+#: Called last in a transaction that deletes rows for good, with their table and ids.
+Removed = Callable[[str, Sequence[uuid.UUID]], None]
 #: What to show: (label in the JSON, column).
 Columns = Sequence[tuple[str, str]]
 
@@ -82,6 +84,7 @@ class Repository:
         visible: Sequence[str],
         clock: Clock,
         guard: Guard,
+        removed: Removed,
         neighbours: Sequence[Resource] = (),
     ) -> None:
         self._database = database
@@ -90,6 +93,7 @@ class Repository:
         self._visible = tuple((column, column) for column in visible)
         self._clock = clock
         self._guard = guard
+        self._removed = removed
         meta: Any = self._model._meta
         self._fields: dict[str, peewee.Field] = {f.column_name: f for f in meta.sorted_fields}
         soft = {r.model for r in (resource, *neighbours) if r.soft_delete}
@@ -177,7 +181,7 @@ class Repository:
         """Delete the rows that match, softly where the resource says so."""
         with self._database.atomic():
             where = self._guarded(where, None)
-            written = self._written(self._delete(where), columns)
+            written = self._delete(where, columns)
             expect(written.count)
             return written
 
@@ -207,7 +211,7 @@ class Repository:
             where = self._guarded(Compare("id", "eq", row_id), None)
             if require is not None and not self._require_version(row_id, require):
                 return False
-            return self._written(self._delete(where), (("id", "id"),)).count == 1
+            return self._delete(where, ()).count == 1
 
     # -- parts -------------------------------------------------------------------------
 
@@ -242,12 +246,18 @@ class Repository:
         condition = self._matching(where)
         return query if condition is None else query.where(condition)
 
-    def _delete(self, where: Filter | None) -> Any:
+    def _delete(self, where: Filter | None, columns: Columns) -> Rows:
         if self._soft_delete:
-            return self._update(where, {DELETED_AT: self._clock.now()})
+            return self._written(self._update(where, {DELETED_AT: self._clock.now()}), columns)
         query = self._model.delete()
         condition = self._matching(where)
-        return query if condition is None else query.where(condition)
+        ids: list[uuid.UUID] = []
+        deleted = self._written(
+            query if condition is None else query.where(condition), columns, ids
+        )
+        meta = self._model._meta
+        self._removed(f"{meta.schema}.{meta.table_name}", ids)
+        return deleted
 
     def _complete(self, row: Mapping[str, object]) -> dict[peewee.Field, object]:
         """Return a value for every column but the tenant's, which is stamped below."""
@@ -259,20 +269,26 @@ class Repository:
             complete[field] = row.get(column, default)
         return complete
 
-    def _written(self, write: Any, columns: Columns) -> Rows:
+    def _written(self, write: Any, columns: Columns, ids: list[uuid.UUID] | None = None) -> Rows:
         """Run a write and return its rows as JSON, in the same statement; without columns
-        only their number."""
-        names = list(dict.fromkeys(column for _, column in columns)) or ["id"]
+        only their number. Their ids are added to `ids`."""
+        names = list(dict.fromkeys(("id", *(column for _, column in columns))))
         changed = write.returning(*(self._fields[name] for name in names)).cte("changed")
-        if not columns:
-            (count,) = self._one(Select((changed,), (fn.count(1),)).with_cte(changed))
-            return Rows("[]", count)
-        shown = Select(
-            (changed,),
-            [peewee.Column(changed, column).alias(label) for label, column in columns],
-        ).alias("shown")
-        text, count = self._one(Select((shown,), (_array("shown"), fn.count(1))).with_cte(changed))
-        return Rows(text, count)
+        found: list[Any] = [fn.count(1)]
+        source = changed
+        if columns:
+            source = Select(
+                (changed,),
+                [peewee.Column(changed, column).alias(label) for label, column in columns],
+            ).alias("shown")
+            found.append(_array("shown"))
+        if ids is not None:
+            keys = fn.array_agg(Cast(peewee.Column(changed, "id"), "text"))
+            found.append(Select((changed,), (keys,)))
+        count, *rest = self._one(Select((source,), found).with_cte(changed))
+        if ids is not None:
+            ids += map(uuid.UUID, rest.pop() or ())
+        return Rows(rest[0] if rest else "[]", count)
 
     def _require_version(self, row_id: uuid.UUID, require: Callable[[str], None]) -> bool:
         current = self._get(row_id, self._visible, lock=True)

@@ -1,8 +1,9 @@
-"""`tenure verify`: looks afresh for overdue and orphaned rows."""
+"""`tenure verify`: looks afresh for what retention left undone or did wrong."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import groupby
 
 import click
 
@@ -10,6 +11,8 @@ from api.cli.retention_support import Instant, actor
 from api.cli.support import echo_json, echo_rows, failures, format_option, installation_of
 from api.workshop import workshop_of
 from config.trace import new_trace_id
+from retention.reconciliation import Account
+from retention.reports.words import span_in_words
 from retention.verification import VerificationReport
 
 
@@ -23,10 +26,12 @@ Example:
 @format_option
 @click.pass_context
 def command(ctx: click.Context, as_of: datetime | None, output_format: str) -> None:
-    """Look afresh for overdue and orphaned rows, and keep the results.
+    """Look afresh for what retention left undone or did wrong, and keep the results.
 
-    Exit code 1 when something is found. Rows past their period that a hold or a paused policy
-    keeps are shown beside, rows without a starting point as undated; they are no findings.
+    Looked for: rows overdue; rows orphaned; rows that are back after their deletion; batches
+    whose counts are not those of their keys; books that do not come out even. Exit code 1 when
+    something is found. Rows past their period that a hold, a reference or a paused policy keeps
+    are shown beside, rows without a starting point as undated; they are no findings.
     """
     installation = installation_of(ctx)
     with failures():
@@ -40,10 +45,11 @@ def command(ctx: click.Context, as_of: datetime | None, output_format: str) -> N
 
 
 def _echo(report: VerificationReport) -> None:
-    shown = [r for r in report.results if r.found or r.held or r.paused]
+    shown = [r for r in report.results if r.found or r.due.rows]
     if shown:
         echo_rows(
-            ("kind", "subject", "tenant", "found", "held", "paused", "oldest"),
+            ("kind", "subject", "tenant", "found", "held", "undeletable", "paused", "oldest",
+             "p99 age", "why"),
             [
                 (
                     r.kind,
@@ -51,14 +57,52 @@ def _echo(report: VerificationReport) -> None:
                     r.tenant or r.tenant_id,
                     r.found,
                     r.held,
+                    r.undeletable,
                     r.paused,
                     r.oldest.isoformat(timespec="seconds") if r.oldest else None,
+                    span_in_words(timedelta(seconds=r.age_p99_s)) if r.age_p99_s else None,
+                    "; ".join(f"{reason}: {rows}" for reason, rows in sorted(r.reasons.items())),
                 )
                 for r in shown
             ],
-        )
+        )  # fmt: skip
+        click.echo()
+    if report.account:
+        _echo_account(report.account)
     click.echo(
         f"{report.findings} findings as of {report.as_of.isoformat(timespec='seconds')}, "
         f"{len(report.overdue())} policies and {len(report.orphans())} references looked at, "
         f"trace id {report.trace_id}"
+    )
+
+
+def _echo_account(account: Account) -> None:
+    """Print the books, a line per policy over all tenants."""
+    if account.entries:
+        echo_rows(
+            ("policy", "opening", "newly due", "deleted", "along", "removed", "no longer due",
+             "held", "undeletable", "paused", "still due", "difference"),
+            [
+                (
+                    policy,
+                    sum(e.opening for e in entries),
+                    sum(e.newly_due for e in entries),
+                    sum(e.deleted for e in entries),
+                    sum(e.deleted_along for e in entries),
+                    sum(e.removed for e in entries),
+                    sum(e.no_longer_due for e in entries),
+                    sum(e.closing.held for e in entries),
+                    sum(e.closing.undeletable for e in entries),
+                    sum(e.closing.paused for e in entries),
+                    sum(e.closing.still_due for e in entries),
+                    sum(e.difference for e in entries),
+                )
+                for policy, group in groupby(account.entries, lambda e: e.book.policy)
+                for entries in [tuple(group)]
+            ],
+        )  # fmt: skip
+    uneven = sum(1 for entry in account.entries if entry.unexplained)
+    click.echo(
+        f"account {account.number}: {len(account.batches)} batches counted, "
+        + (f"{uneven} books do not come out even" if uneven else "the books come out even")
     )

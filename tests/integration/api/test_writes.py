@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 import uuid
@@ -190,6 +191,38 @@ def test_a_hard_delete_removes_the_row_unless_others_refer_to_it(service, owner_
     assert acme.call("DELETE", f"/v1/categories/{child['id']}").status_code == 204
     assert acme.call("DELETE", f"/v1/categories/{parent['id']}").status_code == 204
     assert owner_sql("SELECT count(*) FROM shop.categories") == [(0,)]
+    # By id and by filter, each removal is recorded, with the keys of the rows that went.
+    rows = [acme.create("categories", name=name) for name in ("a", "b", "c")]
+    answer = acme.call("DELETE", "/v1/categories?name=in.(a,b)")
+    assert answer.status_code == 204
+    assert acme.call("DELETE", "/v1/categories?name=eq.nobody").status_code == 204
+    recorded = owner_sql(
+        "SELECT table_name, hashes, actor LIKE 'login:%%' FROM tenure.removals ORDER BY removed_at"
+    )
+    assert [(table, bytes(hashes), by) for table, hashes, by in recorded] == [
+        ("shop.categories", keys_of(gone), True) for gone in ([child], [parent], rows[:2])
+    ]
+
+
+def keys_of(rows) -> bytes:
+    return b"".join(
+        sorted(hashlib.sha256(uuid.UUID(row["id"]).bytes).digest()[:16] for row in rows)
+    )
+
+
+def test_a_soft_delete_and_a_refused_one_are_no_removals(service, owner_sql) -> None:
+    acme = service.acme
+    customer = acme.customer("1")
+    assert acme.call("DELETE", f"/v1/customers/{customer['id']}").status_code == 204
+    for name in ("a", "b"):
+        acme.create("categories", name=name)
+    refused = acme.call(
+        "DELETE",
+        "/v1/categories?name=in.(a,b)",
+        headers={"Prefer": "handling=strict, max-affected=1"},
+    )
+    assert refused.status_code >= 400
+    assert owner_sql("SELECT * FROM tenure.removals") == []
 
 
 def test_a_held_tenants_rows_are_neither_changed_nor_deleted(service) -> None:

@@ -135,10 +135,31 @@ def test_a_pause_shows_in_the_verification(
     shown = tenure("verify")
     assert shown.exit_code == 0
     header, line = (text.split() for text in shown.stdout.splitlines()[:2])
-    assert header == ["kind", "subject", "tenant", "found", "held", "paused", "oldest"]
-    assert line == ["overdue", "invoices-10-years", "acme", "0", "0", "6"]
+    assert header[:7] == ["kind", "subject", "tenant", "found", "held", "undeletable", "paused"]
+    assert line == ["overdue", "invoices-10-years", "acme", "0", "0", "0", "6"]
+    books = shown.stdout.splitlines()[3:6]
+    assert [text.split() for text in books][1] == ["invoices-10-years", *"0600000060", "0"]
+    assert books[2] == "account 1: 0 batches counted, the books come out even"
     report = json.loads(tenure("verify", "--format", "json").stdout)
     assert sum(r["paused"] for r in report["results"]) == 6
+
+
+def test_a_row_deleted_behind_our_back_fails_the_verification(
+    tenure: Tenure, make_tenant: Callable[..., TenantId], owner_sql: Callable[..., Any]
+) -> None:
+    plant_invoices(owner_sql, make_tenant("acme"))
+    tenure("retention", "pause", "invoices-10-years", "--tenant", "acme")
+    assert tenure("verify").exit_code == 0
+    owner_sql("DELETE FROM shop.invoice_lines")
+    owner_sql("DELETE FROM shop.invoices WHERE number = '0'")
+    shown = tenure("verify")
+    assert shown.exit_code == 1
+    assert "due, and gone without a record: 1" in shown.stdout
+    assert "1 books do not come out even" in shown.stdout
+    report = json.loads(tenure("verify", "--format", "json").stdout)
+    assert (report["findings"], report["account"]) == (0, 3)
+    (entry,) = report["reconciliation"]
+    assert (entry["opening"], entry["paused"], entry["difference"]) == (5, 5, 0)
 
 
 def test_many_tenants_that_differ_are_counted_and_named_when_asked(

@@ -51,9 +51,11 @@ def test_every_row_gone_is_in_a_record_under_the_trace_id(lab: Any, acme: Tenant
     assert [row[0] for row in batches] == [12, 12, 4]  # three cases a batch, four rows each
     assert {row[2:4] for row in batches} == {("cases", 1)}
     assert {row[5] for row in batches} == {str(acme)}
-    hashes = sorted(hashlib.sha256(UUID(case).bytes).digest()[:16] for case in cases[:3])
-    first = hashlib.sha256(b"".join(hashes)).hexdigest()
+    keys = b"".join(sorted(hashlib.sha256(UUID(c).bytes).digest()[:16] for c in cases[:3]))
+    first = hashlib.sha256(keys).hexdigest()
     assert batches[0][1]["lab.cases"] == {"rows": 3, "sha256": first}
+    hashes = "SELECT hashes FROM tenure.deleted_keys WHERE table_name = 'lab.cases'"
+    assert keys in {bytes(row[0]) for row in lab.sql(hashes)}
     ((state, started_by, finished),) = lab.sql(
         "SELECT state, started_by, finished_at IS NOT NULL FROM tenure.runs"
     )

@@ -85,6 +85,10 @@ def test_schedulers_side_by_side_delete_each_row_once(
     assert 'tenure_retention_rows_deleted_total{policy="invoices-10-years"} 18.0' in shown
     assert 'tenure_retention_runs_total{state="succeeded"} 1.0' in shown
     assert "tenure_orphan_rows 0.0" in shown
+    assert "tenure_returned_rows 0.0" in shown
+    for policy in ("deleted-customers", "invoices-10-years", "old-notes"):
+        assert f'tenure_retention_unreconciled_rows{{policy="{policy}"}} 0.0' in shown
+        assert f'tenure_retention_kept_rows{{by="hold",policy="{policy}"}} 0.0' in shown
 
 
 def test_stopping_leaves_no_thread_and_frees_the_lease(installation: Installation) -> None:

@@ -56,6 +56,67 @@ def test_overdue_rows_are_found_with_the_oldest(lab: Any, acme: TenantId, globex
     assert found.tenant_id == acme
 
 
+def figures_of(report: Any, kind: str, subject: str) -> dict[str, Any]:
+    """By tenant (its slug, None where nothing was found at all)."""
+    return {r.tenant: r for r in report.results if (r.kind, r.subject) == (kind, subject)}
+
+
+def test_age_and_watermark_tell_how_far_behind_a_policy_is(
+    lab: Any, acme: TenantId, globex: TenantId
+) -> None:
+    # Due for 1, 2, .. 199 days, and for 3000.
+    cutoff = lab.now - timedelta(days=365)
+    for days in range(1, 200):
+        lab.node(acme, cutoff - timedelta(days=days))
+    lab.node(acme, cutoff - timedelta(days=3000))
+    lab.node(globex, cutoff - timedelta(hours=1))
+    found = figures_of(lab.verify(), "overdue", "nodes")
+    assert found["acme"].found == 200
+    # 198 of the 200 have been due for 198 days or less.
+    assert found["acme"].age_p99_s == timedelta(days=198).total_seconds()
+    assert found["acme"].oldest == found["acme"].watermark == cutoff - timedelta(days=3000)
+    assert found["globex"].age_p99_s == 3600
+    lab.run()
+    (nothing,) = figures_of(lab.verify(), "overdue", "nodes").values()
+    assert (nothing.found, nothing.age_p99_s, nothing.watermark) == (0, None, cutoff)
+
+
+def test_ages_of_dates_and_of_what_is_older_than_time(lab: Any, acme: TenantId) -> None:
+    lab.case(acme, opened=lab.now - timedelta(days=375))
+    lab.node(acme, None)
+    lab.sql("UPDATE lab.nodes SET made_at = '-infinity'")
+    report = lab.verify()
+    cases = figures_of(report, "overdue", "cases")["acme"]
+    assert cases.age_p99_s == timedelta(days=10).total_seconds()
+    nodes = figures_of(report, "overdue", "nodes")["acme"]
+    assert (nodes.found, nodes.oldest) == (1, None)
+    assert nodes.age_p99_s > timedelta(days=365 * 2000).total_seconds()
+    assert nodes.watermark.year == 1
+
+
+def test_undeletable_rows_are_counted_by_what_refers_to_them(
+    lab: Any, acme: TenantId, globex: TenantId
+) -> None:
+    oldest = lab.long_ago - timedelta(days=7)
+    for _ in range(2):
+        lab.node(acme, lab.lately, parent_id=lab.node(acme))
+    lab.case(acme, opened=oldest, files=1)
+    lab.add("citations", acme, page_id=min(lab.ids("pages")), cited_at=lab.lately)
+    lab.case(acme)
+    report = lab.verify()
+    nodes = figures_of(report, "overdue", "nodes")["acme"]
+    assert (nodes.found, nodes.undeletable) == (0, 2)
+    assert nodes.reasons == {"referenced by lab.nodes": 2}
+    # What cannot be deleted is behind the watermark: it is processed, and kept.
+    assert nodes.watermark == lab.now - timedelta(days=365)
+    cases = figures_of(report, "overdue", "cases")["acme"]
+    assert (cases.found, cases.undeletable) == (1, 1)
+    assert cases.reasons == {"referenced by lab.citations": 1}
+    assert cases.undeletable_oldest.date() == oldest.date()
+    assert cases.oldest.date() == lab.long_ago.date()
+    assert findings(report) == [("overdue", "cases", "acme", 1)]
+
+
 def test_orphans_of_foreign_keys_are_found(lab: Any, acme: TenantId, globex: TenantId) -> None:
     case = lab.case(acme, opened=lab.lately, files=1)
     (file,) = lab.ids("files")
@@ -66,21 +127,31 @@ def test_orphans_of_foreign_keys_are_found(lab: Any, acme: TenantId, globex: Ten
         ("orphans", "lab.pages.file_id -> lab.files", "acme", 1),
         ("orphans", "lab.pages.file_id -> lab.files", "globex", 1),
     ]
+    found = figures_of(lab.verify(), "orphans", "lab.pages.file_id -> lab.files")
+    assert found["acme"].reasons == {"the parent is gone": 1}
+    assert found["globex"].reasons == {"the parent is another tenant's": 1}
     assert case in lab.ids("cases")
 
 
-def test_orphans_of_soft_references_are_found(lab: Any, acme: TenantId) -> None:
+def test_orphans_of_soft_references_are_found(lab: Any, acme: TenantId, globex: TenantId) -> None:
     case = lab.case(acme, opened=lab.lately)
     lab.add("remarks", acme, about="case", subject_id=case)
     lab.add("remarks", acme, about="case", subject_id=str(uuid4()))
     lab.add("remarks", acme, about="file", subject_id=case)
     lab.add("remarks", acme, about="planet", subject_id=case)
     lab.add("remarks", acme, about="planet", subject_id=None)
-    assert findings(lab.verify()) == [
+    lab.add("remarks", globex, about="case", subject_id=case)
+    report = lab.verify()
+    assert findings(report) == [
         ("orphans", "lab.remarks.subject_id -> lab.cases (about = 'case')", "acme", 1),
+        ("orphans", "lab.remarks.subject_id -> lab.cases (about = 'case')", "globex", 1),
         ("orphans", "lab.remarks.subject_id -> lab.files (about = 'file')", "acme", 1),
         ("orphans", "lab.remarks.subject_id -> nothing known (about)", "acme", 1),
     ]
+    subject = "lab.remarks.subject_id -> lab.cases (about = 'case')"
+    of_cases = figures_of(report, "orphans", subject)
+    assert of_cases["acme"].reasons == {"the parent is gone": 1}
+    assert of_cases["globex"].reasons == {"the parent is another tenant's": 1}
 
 
 def test_what_the_executor_left_behind_is_found(lab: Any, acme: TenantId) -> None:
@@ -135,9 +206,10 @@ def test_what_only_a_pause_keeps_is_counted_beside_and_is_no_finding(
     )
     assert stored == [(0, 0, 2)]
     holds.place(lab.installation.retention, acme, matter="m", reason="r", actor="test")
-    assert cases()["acme"] == (0, 2, 0, False)
+    # A hold weighs more than either.
+    assert cases()["acme"] == (0, 3, 0, False)
     set_state(lab.installation.retention, acme, "cases", "active", actor="test")
-    assert cases()["acme"] == (0, 2, 0, False)
+    assert cases()["acme"] == (0, 3, 0, False)
 
 
 def test_a_policy_paused_by_its_definition_counts_and_a_tenant_may_differ(

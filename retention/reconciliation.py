@@ -1,0 +1,238 @@
+"""The books: what was due, what became due, what went and how, what is due now. To zero.
+
+Per policy and tenant, from one account to the next:
+
+    opening + newly due = deleted + deleted along + removed + no longer due
+                          + held + undeletable + paused + still due
+
+The figures come from different places, so that the sum can fail to come out: opening and
+closing are counted from the rows, `deleted` from the batches' counts, and what entered and left
+from the rows' keys, compared with those of the account before. A row that was due and is neither
+there nor in any record (`vanished`) is on no side: the difference shows it.
+
+A batch counts in the first account that sees it, whatever the clocks say. What no account can
+see: a row that became due and vanished between two of them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from retention.policy_records import latest_versions
+from retention.reconciliation_queries import BATCHES, CLOSINGS, LAST_ACCOUNT, movements_query
+from retention.verification_rules import Ground
+from tenants.connections import Cursor
+
+# A removal is recorded in its own transaction; one that was open for longer than this when the
+# account before looked would have run into every time limit there is.
+_OPEN_AT_MOST = timedelta(days=1)
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Book:
+    """Whose rows: a policy's, of a table, in a tenant (its id, as text)."""
+
+    policy: str
+    table: str
+    tenant: str
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Rows past their period, each counted once by what keeps it, or by nothing doing so."""
+
+    held: int = 0
+    undeletable: int = 0
+    paused: int = 0
+    still_due: int = 0
+
+    @property
+    def rows(self) -> int:
+        """All of them."""
+        return self.held + self.undeletable + self.paused + self.still_due
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A book from one account to the next. `version` is the policy's, None where none is
+    recorded; `vanished` rows are part of the difference. Only what is `changed` is kept: a book
+    without an entry at an account stands as it stood."""
+
+    book: Book
+    version: int | None
+    opening: int
+    newly_due: int
+    deleted: int
+    deleted_along: int
+    removed: int
+    no_longer_due: int
+    closing: Due
+    vanished: int
+    changed: bool
+
+    @property
+    def difference(self) -> int:
+        """What is left over: 0 where the book comes out even."""
+        gone = self.deleted + self.deleted_along + self.removed + self.no_longer_due
+        return self.opening + self.newly_due - gone - self.closing.rows
+
+    @property
+    def unexplained(self) -> int:
+        """Rows that vanished, and rows by which the figures differ beyond those."""
+        return self.vanished + abs(self.difference - self.vanished)
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """Keys (16 bytes each, ascending) that entered or left a book, and how."""
+
+    book: Book
+    movement: str
+    part: int
+    hashes: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CountedBatch:
+    """A batch that this account counts."""
+
+    run_id: str
+    batch_id: str
+    tenant: str
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account: entries of the books that hold or held anything, and what they rest on.
+
+    `queries` has, by policy and table, the query that told what entered and left.
+    """
+
+    number: int
+    entries: tuple[Entry, ...]
+    movements: tuple[Movement, ...]
+    batches: tuple[CountedBatch, ...]
+    queries: Mapping[tuple[str, str], str]
+
+
+class Bookkeeper:
+    """Makes the account of one verification, in that verification's transaction.
+
+    `due` is what the verification counted, per policy and tenant (by its id).
+    """
+
+    def __init__(self, cursor: Cursor, ground: Ground) -> None:
+        self._cursor = cursor
+        self._ground = ground
+        self._catalog = ground.catalog
+        self._policies = {policy.name: policy for policy in ground.policies}
+        cursor.execute(LAST_ACCOUNT)
+        last = cursor.fetchone()
+        self._last: int = last[0] if last else 0
+        self._since: datetime | None = last[2] - _OPEN_AT_MOST if last else None
+        self.moves_on = last is None or last[1] <= ground.as_of
+
+    def account(self, due: Mapping[tuple[str, str], Due]) -> Account:
+        """Return the account; requires `moves_on`."""
+        opening = self._closings()
+        deleted, batches = self._deletions()
+        closing = {
+            Book(policy, str(self._policies[policy].table), tenant): rows
+            for (policy, tenant), rows in due.items()
+        }
+        current = {(p.name, str(p.table)) for p in self._policies.values()}
+        open_books = {(b.policy, b.table) for b, rows in opening.items() if rows.rows}
+        wanted = current | open_books | {(b.policy, b.table) for b in deleted}
+        changes: dict[Book, Counter[str]] = defaultdict(Counter)
+        movements: list[Movement] = []
+        queries = {}
+        for policy, table in sorted(wanted):
+            queries[policy, table] = self._ask(policy, table)
+            for movement, rows in self._moved(policy, table):
+                changes[movement.book][movement.movement] += rows
+                if movement.movement != "passed":
+                    movements.append(movement)
+        versions = self._versions()
+        entries = []
+        for book in sorted(opening.keys() | closing.keys() | changes.keys() | deleted.keys()):
+            before, after = opening.get(book, Due()), closing.get(book, Due())
+            changed = bool(changes[book] or deleted[book] or before != after)
+            if changed or after.rows:
+                version = versions.get(book.policy)
+                entry = _entry(book, version, (before, after), deleted[book], changes[book])
+                entries.append(replace(entry, changed=changed))
+        return Account(self._last + 1, tuple(entries), tuple(movements), batches, queries)
+
+    def _closings(self) -> dict[Book, Due]:
+        self._cursor.execute(CLOSINGS)
+        return {
+            Book(policy, table, tenant): Due(*figures)
+            for policy, table, tenant, *figures in self._cursor.fetchall()
+        }
+
+    def _deletions(self) -> tuple[Counter[Book], tuple[CountedBatch, ...]]:
+        deleted: Counter[Book] = Counter()
+        batches = []
+        self._cursor.execute(BATCHES)
+        for run, batch, tenant, policy, table, rows in self._cursor.fetchall():
+            deleted[Book(policy, table, tenant)] += rows
+            batches.append(CountedBatch(run, batch, tenant))
+        return deleted, tuple(batches)
+
+    def _ask(self, policy_name: str, table: str) -> str:
+        name = next((t.name for t in self._catalog if str(t.name) == table), None)
+        policy = self._policies.get(policy_name)
+        if policy is not None and policy.table != name:
+            policy = None
+        params: dict[str, Any] = {
+            "policy": policy_name,
+            "table": table,
+            "since": self._since or "-infinity",
+        }
+        if policy is not None:
+            params["cutoff"] = self._ground.cutoff(policy)
+        self._cursor.execute(movements_query(name, policy, self._ground), params)
+        return (self._cursor.query or b"").decode()
+
+    def _moved(self, policy: str, table: str) -> Iterator[tuple[Movement, int]]:
+        parts: Counter[tuple[str, str]] = Counter()
+        for tenant, movement, rows, hashes in self._cursor:
+            part = parts[tenant, movement]
+            parts[tenant, movement] += 1
+            book = Book(policy, table, tenant)
+            yield Movement(book, movement, part, bytes(hashes or b"")), rows
+
+    def _versions(self) -> dict[str, int]:
+        latest = latest_versions(self._cursor, self._policies)
+        return {
+            name: version.version
+            for name, version in latest.items()
+            if version.digest == self._policies[name].digest
+        }
+
+
+def _entry(
+    book: Book,
+    version: int | None,
+    due: tuple[Due, Due],
+    deleted: int,
+    changes: Counter[str],
+) -> Entry:
+    opening, closing = due
+    return Entry(
+        book=book,
+        version=version,
+        opening=opening.rows,
+        newly_due=changes["entered"] + changes["passed"],
+        deleted=deleted,
+        deleted_along=changes["deleted_along"],
+        removed=changes["removed"],
+        no_longer_due=changes["no_longer_due"],
+        closing=closing,
+        vanished=changes["vanished"],
+        changed=True,
+    )
