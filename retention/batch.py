@@ -5,8 +5,8 @@ and no row of a tenant goes that was under hold when its batch passed the gate. 
 of the steps is what makes it true:
 
 1. the gate, FOR SHARE, in a statement of its own: a hold placed from now on waits for us;
-2. the fence, the holds, the tenant's state of the policy, the policy's version, read after
-   the gate: what any of them forbids is not done;
+2. the unit, locked under its fence; then whether its run goes on, the holds, the tenant's
+   state of the policy, the policy's version: what any of them forbids is not done;
 3. due parents, locked: their foreign-key children can neither come nor go any more;
 4. what goes along, locked; what somebody else's row still refers to is dropped;
 5. children deleted before parents, each DELETE saying tenant and cutoff again; a count
@@ -24,15 +24,16 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from psycopg2 import sql
 
+from config.trace import new_span_id
 from retention.errors import InvariantError
 from retention.graph import Edge
-from retention.lease import Lease, check_fence
 from retention.policies import Policy
 from retention.statements import GATE, RECORD, STANDING, Params, Statements
+from retention.units import Claim, check_fence, record_progress
 from tenants.catalog import TableName
 from tenants.connections import Cursor, RoleConnections
 from tenants.context import TenantId
@@ -48,6 +49,10 @@ Step = Literal[
 STEPS: tuple[Step, ...] = (
     "gate", "checked", "selected", "locked", "children_deleted", "deleted", "recorded", "committed",
 )  # fmt: skip
+# For now: the unit is given back, and goes on when it may.
+Interruption = Literal["window closed", "stopped", "run paused", "run ended"]
+INTERRUPTIONS: tuple[Interruption, ...] = get_args(Interruption)
+# For this run.
 Forbidden = Literal["held", "paused", "policy changed"]
 
 
@@ -71,19 +76,24 @@ class Task:
     cutoff: datetime
     cutoff_value: datetime | date
     statements: Statements
-    lease: Lease
+    claim: Claim
     lock_timeout_ms: int
     on_step: Callable[[Step], None]
 
 
 @dataclass
 class Attempt:
-    """What one batch came to; filled in as it goes, so that a failed one can be told apart."""
+    """What one batch came to; filled in as it goes, so that a failed one can be told apart.
+
+    `walk` is what else the unit keeps about its pass, beside the position.
+    """
 
     limit: int
     waiting: bool
     after: Position | None
-    forbidden: Forbidden | None = None
+    walk: Mapping[str, Any] = field(default_factory=dict)
+    span_id: str = field(default_factory=new_span_id)
+    forbidden: Forbidden | Interruption | None = None
     last: Position | None = None
     candidates: int = 0
     at_end: bool = False
@@ -153,12 +163,16 @@ class _Batch:
                 f"tenant {self.task.tenant_id} has no gate that tenure_retention could lock"
             )
 
-    def _forbidden(self) -> Forbidden | None:
+    def _forbidden(self) -> Forbidden | Interruption | None:
         self.attempt.round_trips += 1
-        check_fence(self.cursor, self.task.lease)
-        ((holds, own_state, version),) = self._ask(
-            sql.SQL(STANDING), {"policy": self.task.policy.name}
+        in_window = check_fence(self.cursor, self.task.claim)
+        # Asked once the unit is locked: whoever stops a run waits for those who asked before.
+        ((holds, own_state, version, run_state, stopped),) = self._ask(
+            sql.SQL(STANDING), {"policy": self.task.policy.name, "run": self.task.run_id}
         )
+        interruption = _interruption(run_state, stopped=stopped, in_window=in_window)
+        if interruption:
+            return interruption
         if holds:
             return "held"
         if (own_state or self.task.policy.state) == "paused":
@@ -292,6 +306,7 @@ class _Batch:
                 "run": self.task.run_id,
                 "batch": str(new_id()),
                 "trace": self.task.trace_id,
+                "span": self.attempt.span_id,
                 "policy": self.task.policy.name,
                 "version": self.task.version,
                 "cutoff_instant": self.task.cutoff,
@@ -299,6 +314,13 @@ class _Batch:
                 "counts": json.dumps(counts),
                 "progress": json.dumps(progress),
             },
+        )
+        self.attempt.round_trips += 1
+        record_progress(
+            self.cursor,
+            self.task.claim,
+            rows=sum(map(len, deleted.values())),
+            progress={**self.attempt.walk, **progress},
         )
 
     # -- statements ----------------------------------------------------------------------
@@ -320,6 +342,14 @@ class _Batch:
 
     def _ids(self, statement: sql.Composable, params: Params) -> list[str]:
         return [row[0] for row in self._ask(statement, params)]
+
+
+def _interruption(run_state: str, *, stopped: bool, in_window: bool) -> Interruption | None:
+    if stopped:
+        return "stopped"
+    if run_state != "running":
+        return "run paused" if run_state == "paused" else "run ended"
+    return None if in_window else "window closed"
 
 
 def keys_digest(ids: Iterable[str]) -> str:

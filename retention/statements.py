@@ -17,20 +17,24 @@ from tenants.catalog import TableName
 
 GATE = "SELECT turned FROM tenure.gates WHERE tenant_id = %(tenant)s::uuid FOR SHARE"
 
-# What may have changed since the plan: holds, the tenant's own state, the policy itself.
+# What may have changed since the plan: holds, the tenant's own state, the policy itself, and
+# whether the run, or all retention, was stopped.
 STANDING = """
 SELECT (SELECT count(*) FROM tenure.holds
         WHERE tenant_id = %(tenant)s::uuid AND released_at IS NULL),
        (SELECT state FROM tenure.policy_states
         WHERE tenant_id = %(tenant)s::uuid AND policy = %(policy)s),
-       (SELECT max(version) FROM tenure.policy_versions WHERE policy = %(policy)s)
+       (SELECT max(version) FROM tenure.policy_versions WHERE policy = %(policy)s),
+       (SELECT state FROM tenure.runs WHERE id = %(run)s::uuid),
+       tenure.is_stopped()
 """
 
 RECORD = """
-INSERT INTO tenure.batches (run_id, id, trace_id, tenant_id, policy, policy_version, cutoff,
-                            rows_deleted, counts, progress, started_at)
-VALUES (%(run)s::uuid, %(batch)s::uuid, %(trace)s, %(tenant)s::uuid, %(policy)s, %(version)s,
-        %(cutoff_instant)s, %(rows)s, %(counts)s, %(progress)s, transaction_timestamp())
+INSERT INTO tenure.batches (run_id, id, trace_id, span_id, tenant_id, policy, policy_version,
+                            cutoff, rows_deleted, counts, progress, started_at)
+VALUES (%(run)s::uuid, %(batch)s::uuid, %(trace)s, %(span)s, %(tenant)s::uuid, %(policy)s,
+        %(version)s, %(cutoff_instant)s, %(rows)s, %(counts)s, %(progress)s,
+        transaction_timestamp())
 """
 
 

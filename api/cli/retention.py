@@ -16,7 +16,7 @@ from api.cli.retention_support import Instant, actor, read_plan, stop_signals
 from api.cli.support import echo_json, echo_rows, failures, format_option, installation_of
 from api.wiring import Installation
 from api.workshop import workshop_of
-from retention.errors import LeaseLostError, PolicyError
+from retention.errors import PolicyError
 from retention.executor import Options, Progress, RunReport
 from retention.jobs import Workshop, run_once
 from retention.plan import Plan
@@ -26,7 +26,7 @@ from retention.status import PolicyStatus, Status, read_status
 from tenants.context import TenantId
 from tenants.registry import find_tenant
 
-_EXIT = {"succeeded": 0, "succeeded_with_skips": 0, "stalled": 1, "cancelled": 1, "failed": 2}
+_EXIT = {"succeeded": 0, "succeeded_with_skips": 0, "failed": 2}
 _NAMED = 3
 
 
@@ -97,14 +97,6 @@ Example:
 @_selection
 @click.option("--plan", "plan_file", type=click.File("rb"), help="Run this plan (JSON).")
 @click.option("--dry-run", is_flag=True, help="Show the plan; delete nothing.")
-@click.option(
-    "--wait",
-    type=click.FloatRange(0, 3600),
-    default=10.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to wait for another executor.",
-)
 @click.option("--batch-size", type=click.IntRange(1, 100_000), help="Rows per batch at most.")
 @format_option
 @click.pass_context
@@ -114,14 +106,13 @@ def run(
     *,
     plan_file: IO[bytes] | None,
     dry_run: bool,
-    wait: float,
     batch_size: int | None,
     output_format: str,
 ) -> None:
     """Delete what is due, in batches, each recorded in the transaction that deletes.
 
-    Ends after the open batch on Ctrl-C. Exit code 1 when work was left undone (stalled,
-    cancelled, another executor at work).
+    Workers that run elsewhere help. Ctrl-C cancels it after the open batch. Exit code 1 when
+    work was left undone (stalled, cancelled, paused, outside of a window).
     """
     if plan_file is not None and selection != Selection(None, (), ()):
         raise click.UsageError("--plan says what to run; leave --as-of, --policy, --tenant out")
@@ -141,18 +132,14 @@ def run(
         if dry_run:
             _echo_plan(planned(), output_format)
             return
-        try:
-            report = run_once(shop, planned, wait_s=wait)
-        except LeaseLostError as error:
-            click.echo(str(error), err=True)
-            ctx.exit(1)
+        report = run_once(shop, planned)
     if sys.stderr.isatty():
         click.echo("", err=True)
     if output_format == "json":
         echo_json(report.to_json())
     else:
         _echo_report(report)
-    ctx.exit(_EXIT[report.state])
+    ctx.exit(_EXIT.get(report.state, 1))
 
 
 @command.command(

@@ -127,7 +127,7 @@ def test_a_run_beside_another_executor_is_refused_and_a_tick_passes(
     shop = lab.shop()
     with pytest.raises(LeaseLostError, match="another executor"):
         run_once(shop, shop.plan, wait_s=0.2)
-    assert tick(shop).worked is False
+    assert tick(shop).leads is False
     assert len(lab.ids("cases")) == 1
 
 

@@ -20,7 +20,7 @@ from .shop_rows import counted, plant_invoices, recorded
 def test_a_tick_runs_what_is_due_and_verifies_it(lab: Any, acme: TenantId) -> None:
     lab.case(acme)
     done = tick(lab.shop())
-    assert done.worked
+    assert done.leads
     assert done.run is not None
     assert done.run.rows == 1
     assert done.verification is not None
@@ -36,7 +36,7 @@ def test_an_idle_tick_makes_no_run_and_no_new_verification(lab: Any, acme: Tenan
     tick(lab.shop())
     # Verified a moment ago by the database's clock; the lab's clock may be behind it.
     done = tick(lab.shop())
-    assert done.worked
+    assert done.leads
     assert (done.run, done.verification) == (None, None)
     assert lab.sql("SELECT count(*) FROM tenure.runs") == [(1,)]
 
@@ -106,4 +106,4 @@ def test_a_tick_that_fails_does_not_end_the_scheduler(
     owner_sql("GRANT SELECT ON tenure.tenants TO tenure_verifier")
     done = scheduler.tick()
     assert done is not None
-    assert done.worked
+    assert done.leads
