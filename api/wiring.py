@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -27,12 +27,16 @@ from tenants.seal import Binding, Sealer
 
 @dataclass(frozen=True)
 class Installation:
-    """A wired installation: everything a request, a job or a command is given."""
+    """A wired installation: everything a request, a job or a command is given.
+
+    `prove` says None of SQL that is proven to look at its own tenant alone, else the reason.
+    """
 
     settings: Settings
     domain: Domain
     catalog: Catalog
     clock: Clock
+    prove: Callable[[str], str | None]
     app: TenantDatabase
     app_connections: RoleConnections
     retention: RoleConnections
@@ -162,15 +166,15 @@ def open_installation(settings: Settings, *, clock: Clock | None = None) -> Inst
     """
     domain = domain_of(settings)
     app_connections = connections_of(settings, "tenure_app")
-    app = TenantDatabase(
-        app_connections, domain.catalog, prove=make_prover(lint_catalog(domain.catalog))
-    )
+    prove = make_prover(lint_catalog(domain.catalog))
+    app = TenantDatabase(app_connections, domain.catalog, prove=prove)
     model_database.initialize(app)
     return Installation(
         settings=settings,
         domain=domain,
         catalog=domain.catalog,
         clock=clock or SystemClock(),
+        prove=prove,
         app=app,
         app_connections=app_connections,
         retention=connections_of(settings, "tenure_retention"),

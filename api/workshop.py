@@ -19,7 +19,9 @@ def workshop_of(
         retention=installation.retention,
         verifier=installation.verifier,
         catalog=installation.catalog,
-        policies=load_policies(installation.domain.policies, installation.catalog),
+        policies=load_policies(
+            installation.domain.policies, installation.catalog, prove=installation.prove
+        ),
         clock=installation.clock,
         actor=actor,
         options=options or Options(batch_size=installation.settings.batch_size),

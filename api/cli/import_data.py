@@ -24,9 +24,9 @@ from api.cli.support import (
     installation_of,
 )
 from api.wiring import Installation, owner_of
+from api.workshop import workshop_of
 from config.trace import new_trace_id
 from retention.holds import pass_gate
-from retention.policy_file import load_policies
 from tenants.connections import RoleConnections
 from tenants.context import TenantId
 from tenants.errors import ImportFileError, RegistryError
@@ -116,7 +116,7 @@ class _Tenants:
 
     def __init__(self, owner: RoleConnections, installation: Installation) -> None:
         self._owner = owner
-        self._policies = load_policies(installation.domain.policies, installation.catalog)
+        self._policies = workshop_of(installation, actor="import").policies
         self.slugs: dict[TenantId, str] = {}
         self.paused = 0
 

@@ -9,8 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retention.policies import Period, Policy, cutoff
+from retention.policies import Period, Policy, cutoff, due_at, never_longer
+from retention.windows import Window
 from tenants.catalog import TableName
+
+# Naive, as hypothesis wants its bounds; the zone is put on what it draws.
+_YEARS = (datetime(2019, 1, 1), datetime(2029, 1, 1))  # noqa: DTZ001
 
 
 def at(text: str) -> datetime:
@@ -100,3 +104,39 @@ def test_the_digest_follows_the_definition_and_not_the_order_of_with() -> None:
     assert one.digest == same.digest
     assert one.digest != other.digest
     assert Policy.from_definition(one.definition()) == one
+
+
+@given(
+    st.sampled_from(["P1M", "P1Y", "P2Y3M", "P90D", "P1M3D", "PT36H", "P1Y1M1DT1H"]),
+    st.datetimes(*_YEARS, timezones=st.just(UTC)),
+)
+def test_due_at_is_the_first_instant_whose_cutoff_reaches_the_start(
+    text: str, started: datetime
+) -> None:
+    period, due = Period.parse(text), due_at(Period.parse(text), started)
+    assert cutoff(period, due) >= started
+    assert cutoff(period, due + timedelta(microseconds=1)) > started
+    assert cutoff(period, due - timedelta(microseconds=1)) <= started
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "never"),
+    [("P1Y", "P1Y", True), ("P365D", "P1Y", True), ("P366D", "P1Y", False), ("P1M", "P31D", True),
+     ("P31D", "P1M", False), ("P28D", "P1M", True), ("P6Y", "P10Y", True)],
+)  # fmt: skip
+def test_one_period_is_never_longer_than_another_from_any_day(
+    one: str, other: str, never: bool
+) -> None:
+    assert never_longer(Period.parse(one), Period.parse(other)) is never
+
+
+@pytest.mark.parametrize(
+    ("window", "hour", "opens"),
+    [("09:00-17:00", 9, 9), ("09:00-17:00", 17, 33), ("09:00-17:00", 3, 9),
+     ("22:00-06:00", 23, 23), ("22:00-06:00", 5, 5), ("22:00-06:00", 6, 22)],
+)  # fmt: skip
+def test_a_window_opens_at_its_hour_in_utc(window: str, hour: int, opens: int) -> None:
+    day = datetime(2026, 3, 29, tzinfo=UTC)
+    here = (day + timedelta(hours=hour)).astimezone(timezone(timedelta(hours=5)))
+    assert Window.parse(window).next_opening(here) == day + timedelta(hours=opens)
+    assert Window.parse(window).is_open(here) is (hour == opens)
