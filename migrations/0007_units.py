@@ -100,12 +100,15 @@ WHERE state NOT IN ('succeeded', 'succeeded_with_skips', 'stalled', 'failed', 'c
 RUNS = """
 ALTER TABLE tenure.runs
     ADD COLUMN catalog_digest text,
+    ADD COLUMN versions jsonb,
     DROP CONSTRAINT runs_state_check,
     DROP CONSTRAINT runs_check,
     ADD CONSTRAINT runs_state_check CHECK (state IN
         ('running', 'paused', 'succeeded', 'succeeded_with_skips', 'stalled', 'failed',
          'cancelled')),
     ADD CONSTRAINT runs_check CHECK ((finished_at IS NULL) = (state IN ('running', 'paused')));
+COMMENT ON COLUMN tenure.runs.versions IS
+    'The versions of the policies that it was opened under, by name.';
 CREATE INDEX runs_open ON tenure.runs (started_at) WHERE finished_at IS NULL;
 ALTER TABLE tenure.batches ADD COLUMN span_id text CHECK (span_id ~ '^[0-9a-f]{16}$');
 COMMENT ON COLUMN tenure.batches.span_id IS
@@ -117,6 +120,7 @@ DROP INDEX tenure.runs_open;
 ALTER TABLE tenure.batches DROP COLUMN span_id;
 ALTER TABLE tenure.runs
     DROP COLUMN catalog_digest,
+    DROP COLUMN versions,
     DROP CONSTRAINT runs_state_check,
     DROP CONSTRAINT runs_check,
     ADD CONSTRAINT runs_state_check CHECK (state IN

@@ -284,7 +284,7 @@ def task_of(plan: Plan, unit: Unit, claim: Claim, catalog: Catalog, options: Opt
         trace_id=claim.trace_id,
         tenant_id=unit.tenant_id,
         policy=policy,
-        version=claim.version,
+        version=claim.versions[policy.name],
         cutoff=planned.cutoff,
         cutoff_value=cutoff_value(policy, catalog, planned.cutoff),
         statements=Statements(

@@ -139,7 +139,8 @@ def _record(cursor: Cursor, run_id: UUID | None, action: Action, actor: str, rea
     if not reason.strip():
         raise RunError(f"to {action} needs a reason")
     cursor.execute(_RECORD, (None if run_id is None else str(run_id), action, actor, reason))
-    _log.warning("intervention", action=action, actor=actor, reason=reason, run_id=str(run_id))
+    of_run = {} if run_id is None else {"run_id": str(run_id)}
+    _log.warning("intervention", action=action, actor=actor, reason=reason, **of_run)
 
 
 def _wait_for_open_batches(

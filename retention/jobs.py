@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from structlog.contextvars import bound_contextvars
+
 from config.clock import Clock
 from config.trace import TraceId, new_trace_id
 from retention import lease as leases
@@ -19,7 +21,7 @@ from retention.planner import plan as make_plan
 from retention.policies import Policy
 from retention.policy_records import record_policies
 from retention.run_report import OPEN_STATES, RunReport, RunState
-from retention.runs import Intent, fail_outdated, open_run, report_of, state_of
+from retention.runs import Intent, fail_outdated, open_run, report_of
 from retention.units import open_units
 from retention.verification import VerificationReport, last_finished, verify
 from retention.worker import Worker
@@ -107,19 +109,27 @@ def run_once(
     for its window), the report says that it is open. When told to stop, the run is cancelled.
     Raises PlanError, RunError.
     """
+    trace_id = trace_id or new_trace_id()
+    with bound_contextvars(trace_id=trace_id):
+        shop.record()
+        run_id, report = _open_and_work(shop, planned(), trace_id)
+        if shop.options.stop() and report.state in OPEN_STATES:
+            intervene(shop.retention, run_id, "cancel", actor=shop.actor, reason="told to stop")
+            report = report_of(
+                shop.verifier, run_id, round_trips=report.round_trips, seconds=report.seconds
+            )
+        return report
+
+
+def _open_and_work(
+    shop: Workshop, plan: Plan, trace_id: TraceId, lease: leases.Lease | None = None
+) -> tuple[UUID, RunReport]:
     began = time.monotonic()
-    shop.record()
-    run_id = shop.open(planned(), trace_id=trace_id or new_trace_id())
+    run_id = shop.open(plan, trace_id=trace_id, lease=lease)
     worker = shop.worker()
     worker.work(run_id)
-    if shop.options.stop() and state_of(shop.retention, run_id) in OPEN_STATES:
-        intervene(shop.retention, run_id, "cancel", actor=shop.actor, reason="told to stop")
-    return report_of(
-        shop.verifier,
-        run_id,
-        round_trips=worker.round_trips,
-        seconds=time.monotonic() - began,
-    )
+    seconds = time.monotonic() - began
+    return run_id, report_of(shop.verifier, run_id, round_trips=worker.round_trips, seconds=seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +137,7 @@ class Tick:
     """What one tick did.
 
     `leads` is False where another process has the lease: then it only helped. `run` is the one
-    that it opened, `slices` how often it worked on a unit, of this run or of any.
+    that it opened and worked on, `slices` how often it worked on a unit of another.
     """
 
     leads: bool
@@ -154,25 +164,16 @@ def tick(shop: Workshop, *, verify_every: timedelta = VERIFY_EVERY) -> Tick:
     lease = leases.acquire(shop.retention, ttl_s=shop.lease_ttl_s)
     if lease is None:
         return Tick(leads=False, slices=help_out(shop))
-    with leases.kept(shop.retention, lease):
+    trace_id = new_trace_id()
+    with leases.kept(shop.retention, lease), bound_contextvars(trace_id=trace_id):
         fail_outdated(shop.retention, shop.catalog)
         shop.record()
         plan = shop.plan().without(open_units(shop.retention))
         done = Tick(leads=True, plan=plan, leftovers=delete_expired(shop.retention))
-        trace_id = new_trace_id()
-        worker = shop.worker()
-        began = time.monotonic()
         if any(unit.may_run and unit.rows for unit in plan.units) and not _is_stopped(shop):
-            run_id = shop.open(plan, trace_id=trace_id, lease=lease)
-            slices = worker.work(run_id)
-            report = report_of(
-                shop.verifier,
-                run_id,
-                round_trips=worker.round_trips,
-                seconds=time.monotonic() - began,
-            )
-            done = replace(done, run=report, slices=slices)
-        done = replace(done, slices=done.slices + worker.work())
+            _, report = _open_and_work(shop, plan, trace_id, lease)
+            done = replace(done, run=report)
+        done = replace(done, slices=help_out(shop))
         if shop.options.stop():
             return done
         last = last_finished(shop.retention)

@@ -31,11 +31,12 @@ from tenants.models import new_id
 _log = get_logger(__name__)
 
 _OPEN = """
-INSERT INTO tenure.runs (id, trace_id, as_of, plan, catalog_digest, state, started_by, started_at)
-VALUES (%s, %s, %s, %s, %s, 'running', %s, clock_timestamp())
+INSERT INTO tenure.runs (id, trace_id, as_of, plan, catalog_digest, versions, state, started_by,
+                         started_at)
+VALUES (%s, %s, %s, %s, %s, %s, 'running', %s, clock_timestamp())
 """
 _DONE = """
-SELECT r.id FROM tenure.runs r WHERE r.state = 'running'
+SELECT r.id, r.trace_id FROM tenure.runs r WHERE r.state = 'running'
   AND NOT EXISTS (SELECT FROM tenure.units u WHERE u.run_id = r.id AND u.state = 'open')
 """
 _CLOSE = """
@@ -87,12 +88,8 @@ def open_run(
             raise RunError("retention is stopped; `tenure retention start` lets it go on")
         versions = _checked(cursor, catalog, plan, intent.now)
         text = json.dumps(plan.to_json(), ensure_ascii=False)
-        cursor.execute(
-            _OPEN,
-            (
-                str(run_id), intent.trace_id, plan.as_of, text, plan.catalog_digest, intent.actor,
-            ),
-        )  # fmt: skip
+        pinned = (plan.as_of, text, plan.catalog_digest, json.dumps(versions))
+        cursor.execute(_OPEN, (str(run_id), intent.trace_id, *pinned, intent.actor))
         units.add(cursor, run_id, plan, versions)
     _log.info("run_opened", trace_id=intent.trace_id, as_of=plan.as_of.isoformat())
     return run_id
@@ -155,15 +152,13 @@ def close_done(retention: RoleConnections) -> dict[UUID, RunState]:
     with retention.transaction(None) as cursor:
         units.cancel_left_over(cursor)
         cursor.execute(_DONE)
-        done = [UUID(str(run_id)) for (run_id,) in cursor.fetchall()]
-        for run_id in done:
+        for run_id, trace_id in cursor.fetchall():
             state, detail = verdict(_units_of(cursor, run_id), cancelled=False)
             cursor.execute(_CLOSE, (state, detail or None, str(run_id)))
             if cursor.rowcount:
-                ended[run_id] = state
-    for run_id, state in ended.items():
-        log = _log.info if state.startswith("succeeded") else _log.warning
-        log("run_ended", run_id=str(run_id), state=state)
+                ended[UUID(str(run_id))] = state
+                log = _log.info if state.startswith("succeeded") else _log.warning
+                log("run_ended", trace_id=trace_id, state=state, detail=detail)
     return ended
 
 
@@ -175,6 +170,7 @@ def fail_outdated(retention: RoleConnections, catalog: Catalog) -> int:
     with retention.transaction(None) as cursor:
         cursor.execute(_OUTDATED, (catalog_digest(catalog),))
         failed = cursor.rowcount
+        units.cancel_left_over(cursor)
     if failed:
         _log.warning("runs_outdated", runs=failed)
     return failed
@@ -196,7 +192,7 @@ def report_of(
     return RunReport(run_id, trace_id, as_of, state, detail or "", reports, round_trips, seconds)
 
 
-def _units_of(cursor: Cursor, run_id: UUID) -> list[UnitReport]:
+def _units_of(cursor: Cursor, run_id: Any) -> list[UnitReport]:
     """Return the units of a run; tenants are named as the plan has them."""
     cursor.execute("SELECT plan->'units' FROM tenure.runs WHERE id = %s", (str(run_id),))
     planned = cursor.fetchone()

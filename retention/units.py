@@ -28,6 +28,7 @@ import psycopg2
 from config.logging import get_logger
 from retention.errors import LeaseLostError
 from retention.plan import Plan, Unit
+from retention.policies import Policy
 from retention.run_report import UnitReport
 from tenants.connections import Cursor, RoleConnections
 from tenants.context import TenantId
@@ -53,7 +54,7 @@ SET holder = %(holder)s, fence = u.fence + 1, attempts = u.attempts + 1,
     started_at = coalesce(u.started_at, clock_timestamp())
 FROM next n, tenure.runs r
 WHERE u.run_id = n.run_id AND u.number = n.number AND r.id = u.run_id
-RETURNING u.run_id, u.number, u.fence, r.trace_id, u.policy, u.policy_version, u.tenant_id,
+RETURNING u.run_id, u.number, u.fence, r.trace_id, r.versions, u.policy, u.tenant_id,
           u.attempts, u.progress, u.rows_deleted, u.batches, u.detail
 """
 
@@ -64,24 +65,29 @@ SELECT NOT tenure.is_stopped() AND EXISTS (
       AND r.state = 'running' AND r.catalog_digest = %(catalog)s)
 """
 
+# A tenant that waits its turn in another run waits for it here.
 _ADD = """
 INSERT INTO tenure.units (run_id, number, policy, policy_version, tenant_id, planned, opens,
-                          closes, state, skips, finished_at)
+                          closes, state, skips, served_at, finished_at)
 SELECT %(run)s::uuid, x.number, x.policy, x.version, x.tenant, x.planned, x.opens, x.closes,
-       x.state, x.skips, CASE WHEN x.state <> 'open' THEN clock_timestamp() END
+       x.state, x.skips, coalesce(o.served_at, '-infinity'),
+       CASE WHEN x.state <> 'open' THEN clock_timestamp() END
 FROM jsonb_to_recordset(%(units)s::jsonb)
      AS x(number integer, policy text, version integer, tenant uuid, planned bigint,
           opens time, closes time, state text, skips jsonb)
+LEFT JOIN (SELECT tenant_id, max(served_at) AS served_at FROM tenure.units
+           WHERE state = 'open' GROUP BY tenant_id) o ON o.tenant_id = x.tenant
 """
 _OPEN = "SELECT DISTINCT policy, tenant_id FROM tenure.units WHERE state = 'open'"
 
 # One that is locked has an open batch: its worker lives.
 _REAP = """
-UPDATE tenure.units SET holder = NULL, lease_until = NULL, fence = fence + 1
-WHERE (run_id, number) IN (
+UPDATE tenure.units u SET holder = NULL, lease_until = NULL, fence = u.fence + 1
+FROM tenure.runs r
+WHERE r.id = u.run_id AND (u.run_id, u.number) IN (
     SELECT run_id, number FROM tenure.units
     WHERE holder IS NOT NULL AND lease_until <= clock_timestamp() FOR UPDATE SKIP LOCKED)
-RETURNING run_id, number, policy
+RETURNING r.trace_id, u.number, u.policy
 """
 _RENEW = """
 UPDATE tenure.units SET lease_until = clock_timestamp() + make_interval(secs => %(ttl)s)
@@ -111,8 +117,7 @@ WHERE run_id = %(run)s::uuid AND number = %(number)s AND holder = %(holder)s AND
 _FINISH = """
 UPDATE tenure.units
 SET holder = NULL, lease_until = NULL, state = %(state)s, detail = %(detail)s,
-    skips = %(skips)s, left_due = %(left)s, served_at = clock_timestamp(),
-    finished_at = clock_timestamp()
+    skips = %(skips)s, left_due = %(left)s, finished_at = clock_timestamp()
 WHERE run_id = %(run)s::uuid AND number = %(number)s AND holder = %(holder)s AND fence = %(fence)s
 """
 # Units of runs that have ended without them, and that nobody has.
@@ -121,9 +126,10 @@ UPDATE tenure.units u SET state = 'cancelled', finished_at = clock_timestamp()
 WHERE u.state = 'open' AND u.holder IS NULL
   AND EXISTS (SELECT FROM tenure.runs r WHERE r.id = u.run_id AND r.finished_at IS NOT NULL)
 """
-# All units of a tenant wait in one place, so that they keep the plan's order among them.
+# All units of a tenant wait in one place, so that they keep the plan's order among them: the
+# instant is the transaction's, the same for all.
 _SERVED = """
-UPDATE tenure.units SET served_at = clock_timestamp()
+UPDATE tenure.units SET served_at = now()
 WHERE (run_id, number) IN (SELECT run_id, number FROM tenure.units
                            WHERE tenant_id = %(tenant)s::uuid AND state = 'open'
                            FOR UPDATE SKIP LOCKED)
@@ -139,7 +145,8 @@ def new_holder() -> str:
 class Claim:
     """A unit as it was claimed: by whom, under which fence, and how far it had come.
 
-    `ttl_s` is in seconds; `attempts` counts the claims since it last came forward, this one
+    `versions` are of the policies that the run was opened under; `ttl_s` is in seconds;
+    `attempts` counts the claims since it last came forward, this one
     included; `trouble` is what the last worker ran into.
     """
 
@@ -148,7 +155,7 @@ class Claim:
     fence: int
     trace_id: str
     policy: str
-    version: int
+    versions: Mapping[str, int]
     tenant_id: TenantId
     attempts: int
     progress: Mapping[str, Any]
@@ -192,15 +199,15 @@ def claim(cursor: Cursor, claimant: Claimant, run_id: UUID | None = None) -> Cla
     row = cursor.fetchone()
     if row is None:
         return None
-    run, number, fence, trace, policy, version, tenant, attempts, progress, rows, *rest = row
-    batches, trouble = rest
+    run, number, fence, trace, versions, policy, tenant, attempts, *came = row
+    progress, rows, batches, trouble = came
     return Claim(
         run_id=UUID(str(run)),
         number=number,
         fence=fence,
         trace_id=trace,
         policy=policy,
-        version=version,
+        versions=versions,
         tenant_id=TenantId(UUID(str(tenant))),
         attempts=attempts,
         progress=progress,
@@ -226,6 +233,7 @@ def add(cursor: Cursor, run_id: UUID, planned: Plan, versions: Mapping[str, int]
                         "version": versions[unit.policy],
                         "tenant": str(unit.tenant_id),
                         "planned": unit.rows,
+                        **_window(planned.planned(unit.policy).policy),
                         **_standing(unit),
                     }
                     for number, unit in enumerate(planned.units, 1)
@@ -233,6 +241,12 @@ def add(cursor: Cursor, run_id: UUID, planned: Plan, versions: Mapping[str, int]
             ),
         },
     )
+
+
+def _window(policy: Policy) -> dict[str, Any]:
+    if policy.window is None:
+        return {"opens": None, "closes": None}
+    return {"opens": str(policy.window.opens), "closes": str(policy.window.closes)}
 
 
 def _standing(unit: Unit) -> dict[str, Any]:
@@ -261,8 +275,8 @@ def reap(retention: RoleConnections) -> int:
     with retention.transaction(None) as cursor:
         cursor.execute(_REAP)
         taken = cursor.fetchall()
-    for run_id, number, policy in taken:
-        _log.warning("unit_reaped", run_id=str(run_id), unit=number, policy=policy)
+    for trace_id, number, policy in taken:
+        _log.warning("unit_reaped", trace_id=trace_id, unit=number, policy=policy)
     return len(taken)
 
 

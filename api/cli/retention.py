@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +11,8 @@ from typing import IO, Any
 
 import click
 
+from api.cli.retention_control import COMMANDS
+from api.cli.retention_status import echo_status
 from api.cli.retention_support import Instant, actor, read_plan, stop_signals
 from api.cli.support import echo_json, echo_rows, failures, format_option, installation_of
 from api.wiring import Installation
@@ -22,12 +23,11 @@ from retention.jobs import Workshop, run_once
 from retention.plan import Plan
 from retention.policies import Policy, State
 from retention.policy_records import set_state
-from retention.status import PolicyStatus, Status, read_status
+from retention.status import read_status
 from tenants.context import TenantId
 from tenants.registry import find_tenant
 
 _EXIT = {"succeeded": 0, "succeeded_with_skips": 0, "failed": 2}
-_NAMED = 3
 
 
 @click.group(
@@ -152,14 +152,15 @@ Example:
 @format_option
 @click.pass_context
 def status(ctx: click.Context, *, runs: int, verbose: bool, output_format: str) -> None:
-    """Show the recorded policies, who works, the last runs and the last verification."""
+    """Show the recorded policies, open runs with who works on what, the last runs and the last
+    verification."""
     installation = installation_of(ctx)
     with failures():
         found = read_status(installation.auditor, runs=runs)
     if output_format == "json":
         echo_json(found.to_json())
     else:
-        _echo_status(found, verbose=verbose)
+        echo_status(found, verbose=verbose)
 
 
 @command.command(
@@ -261,54 +262,5 @@ def _echo_report(report: RunReport) -> None:
         click.echo(report.detail)
 
 
-def _differing(policy: PolicyStatus, *, verbose: bool) -> str:
-    """Return the tenants whose state is not the policy's: by name if few, else how many."""
-    own = {slug: state for slug, state in policy.overrides.items() if state != policy.state}
-    if verbose or len(own) <= _NAMED:
-        return ", ".join(f"{slug}: {state}" for slug, state in own.items())
-    counts = Counter(own.values())
-    return ", ".join(f"{count} {state}" for state, count in counts.items())
-
-
-def _echo_status(found: Status, *, verbose: bool) -> None:
-    echo_rows(
-        ("policy", "version", "table", "period", "state", "tenants that differ"),
-        [
-            (
-                p.policy,
-                p.version,
-                p.table,
-                f"{p.period} after {p.starts}",
-                p.state,
-                _differing(p, verbose=verbose),
-            )
-            for p in found.policies
-        ],
-    )
-    click.echo("")
-    for lease in found.leases:
-        until = lease.lease_until.isoformat(timespec="seconds")
-        who = f"held by {lease.holder} until {until}" if lease.in_force else "free"
-        click.echo(f"lease {lease.name}: {who}, fence {lease.fence}")
-    last = found.verification
-    click.echo(
-        "no verification yet"
-        if last is None
-        else f"last verification {last.finished_at.isoformat(timespec='seconds')}: "
-        f"{last.findings} findings"
-    )
-    click.echo("")
-    echo_rows(
-        ("run", "started", "as of", "state", "rows", "detail"),
-        [
-            (
-                r.trace_id,
-                r.started_at.isoformat(timespec="seconds"),
-                r.as_of.isoformat(timespec="seconds"),
-                r.state,
-                r.rows,
-                r.detail,
-            )
-            for r in found.runs
-        ],
-    )
+for _command in COMMANDS:
+    command.add_command(_command)

@@ -63,7 +63,8 @@ EXEMPT = {
     "logins": "who comes before any tenant; reached by functions",
     "policy_versions": "policies are the installation's",
     "runs": "a run goes over all tenants; its batches name theirs",
-    "leases": "who of the workers works",
+    "interventions": "what people did to runs, which serve all tenants",
+    "leases": "who plans",
     "verifications": "a verification looks at all tenants; its results name theirs",
     "cross_tenant_reads": "who looked across tenants",
 }
