@@ -1,14 +1,15 @@
-"""The scheduler: ticks in any number of processes; a lease in the database decides who works.
+"""The scheduler: ticks in any number of processes; a lease in the database decides who plans.
 
-APScheduler keeps its one job in memory and shares it with nobody. A tick that comes while
-the last one still works is dropped, and ticks that were missed (the process was stopped,
-the clock jumped) count as one.
+All of them work: between ticks, each looks every second for units of open runs. APScheduler
+keeps its jobs in memory and shares them with nobody. A tick that comes while the last one
+still works is dropped, and ticks that were missed (the process was stopped, the clock jumped)
+count as one.
 """
 
 from __future__ import annotations
 
 import threading
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Self
@@ -21,19 +22,23 @@ from api.workshop import workshop_of
 from config.logging import get_logger
 from config.metrics import Metrics
 from retention.errors import RetentionError
-from retention.executor import Options
-from retention.jobs import VERIFY_EVERY, Tick, Workshop, tick
+from retention.executor import Options, Progress
+from retention.jobs import VERIFY_EVERY, Tick, Workshop, help_out, tick
 from retention.leftovers import Leftovers
 from tenants.errors import TenantError
 
 _log = get_logger(__name__)
 
+_HELP_EVERY_S = 1.0
+_AWAY = (psycopg2.Error, RetentionError, TenantError)
+
 
 class RetentionScheduler:
     """Ticks every `retention_tick_s` seconds of the settings, the first time at once.
 
-    `start` and `stop`, or a `with` block; `stop` waits for the open batch and cancels the
-    rest of its run. Raises PolicyError at once when the policies are wrong.
+    `start` and `stop`, or a `with` block; `stop` waits for the open batch, and leaves the rest
+    of its run to others, or to the next start. Raises PolicyError at once when the policies
+    are wrong.
     """
 
     def __init__(
@@ -43,13 +48,22 @@ class RetentionScheduler:
         actor: str = "scheduler",
         metrics: Metrics | None = None,
         verify_every: timedelta = VERIFY_EVERY,
+        stopping: threading.Event | None = None,
     ) -> None:
-        self._stopping = threading.Event()
+        self._stopping = stopping or threading.Event()
         self._metrics = metrics
         self._verify_every = verify_every
         self._tick_s = installation.settings.retention_tick_s
-        options = Options(batch_size=installation.settings.batch_size, stop=self._stopping.is_set)
-        self._shop: Workshop = workshop_of(installation, actor=actor, options=options)
+        self._working = threading.Lock()
+        options = Options(
+            batch_size=installation.settings.batch_size,
+            stop=self._stopping.is_set,
+            on_progress=self._count,
+        )
+        self._shop: Workshop = replace(
+            workshop_of(installation, actor=actor, options=options),
+            on_run_ended=self._run_ended,
+        )
         self._scheduler = BackgroundScheduler(
             timezone="UTC",
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
@@ -63,6 +77,9 @@ class RetentionScheduler:
             seconds=self._tick_s,
             id="retention",
             next_run_time=datetime.now(UTC),
+        )
+        self._scheduler.add_job(
+            self.help_out, "interval", seconds=min(_HELP_EVERY_S, self._tick_s), id="help"
         )
         self._scheduler.start()
         _log.info("scheduler_started", every_s=self._tick_s)
@@ -93,26 +110,42 @@ class RetentionScheduler:
         """
         if self._stopping.is_set():
             return None
-        try:
-            done = tick(self._shop, verify_every=self._verify_every)
-        except (psycopg2.Error, RetentionError, TenantError):
-            _log.exception("tick_failed")
-            return None
+        with self._working:
+            try:
+                done = tick(self._shop, verify_every=self._verify_every)
+            except _AWAY:
+                _log.exception("tick_failed")
+                return None
         if done.leftovers != Leftovers():
             _log.info("leftovers_deleted", **asdict(done.leftovers))
-        self._measure(done)
+        if self._metrics is not None and done.verification is not None:
+            found = done.verification
+            self._metrics.verified(
+                found.by_policy(),
+                orphans=sum(found.orphans().values()),
+                returned=sum(found.found("returned").values()),
+            )
         return done
 
-    def _measure(self, done: Tick) -> None:
-        if self._metrics is None:
-            return
-        if done.run is not None:
-            self._metrics.run_ended(done.run.state)
-            for unit in done.run.units:
-                self._metrics.rows_deleted(unit.policy, unit.rows)
-        if done.verification is not None:
-            self._metrics.verified(
-                done.verification.by_policy(),
-                orphans=sum(done.verification.orphans().values()),
-                returned=sum(done.verification.found("returned").values()),
-            )
+    def help_out(self) -> int:
+        """Work on open runs, unless a tick does so already; return how many slices that were.
+
+        What goes wrong is logged, as in a tick.
+        """
+        if self._stopping.is_set() or not self._working.acquire(blocking=False):
+            return 0
+        try:
+            return help_out(self._shop)
+        except _AWAY:
+            _log.exception("help_failed")
+            return 0
+        finally:
+            self._working.release()
+
+    def _count(self, progress: Progress) -> None:
+        if self._metrics is not None:
+            self._metrics.rows_deleted(progress.policy, progress.batch_rows)
+
+    def _run_ended(self, state: str) -> None:
+        if self._metrics is not None:
+            self._metrics.run_ended(state)

@@ -20,6 +20,14 @@ def new_trace_id() -> TraceId:
             return TraceId(trace_id)
 
 
+def new_span_id() -> str:
+    """A fresh random span id: 16 lowercase hexadecimal digits, not all zero."""
+    while True:
+        span_id = secrets.token_hex(8)
+        if span_id != _NO_PARENT:
+            return span_id
+
+
 def parse_traceparent(header: str | None) -> TraceId | None:
     """The trace id in a `traceparent` header, or None where the header is missing or invalid.
 

@@ -5,8 +5,8 @@ and no row goes that was under hold when its batch passed the gate, nor any that
 refers to. The order of the steps is what makes it true:
 
 1. the gate, FOR SHARE, in a statement of its own: a hold placed from now on waits for us;
-2. the fence, the holds, the tenant's state of the policy, the policy's version, read after
-   the gate: what any of them forbids is not done;
+2. the unit, locked under its fence; then whether its run goes on, the holds, the tenant's
+   state of the policy, the policy's version: what any of them forbids is not done;
 3. due parents, locked: their foreign-key children can neither come nor go any more;
 4. what goes along, locked; what somebody else's row still refers to is dropped, and what is
    under hold, each with whatever it refers to;
@@ -25,19 +25,20 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from uuid import UUID
 
 from psycopg2 import sql
 
+from config.trace import new_span_id
 from retention.deletions import key_hash, keys_digest
 from retention.errors import InvariantError
 from retention.graph import Edge
 from retention.held_rows import HeldRows
 from retention.hold_records import RowHold, standing_holds
-from retention.lease import Lease, check_fence
 from retention.policies import Policy
 from retention.statements import GATE, KEYS, RECORD, STANDING, Params, Statements
+from retention.units import Claim, check_fence, record_progress
 from tenants.catalog import Column, TableName
 from tenants.connections import Cursor, RoleConnections
 from tenants.context import TenantId
@@ -53,6 +54,10 @@ Step = Literal[
 STEPS: tuple[Step, ...] = (
     "gate", "checked", "selected", "locked", "children_deleted", "deleted", "recorded", "committed",
 )  # fmt: skip
+# For now: the unit is given back, and goes on when it may.
+Interruption = Literal["window closed", "stopped", "run paused", "run ended"]
+INTERRUPTIONS: tuple[Interruption, ...] = get_args(Interruption)
+# For this run.
 Forbidden = Literal["held", "paused", "policy changed"]
 
 
@@ -83,7 +88,7 @@ class Task:
     columns: Mapping[TableName, tuple[Column, ...]]
     statements: Statements
     edges: tuple[Edge, ...]
-    lease: Lease
+    claim: Claim
     lock_timeout_ms: int
     on_step: Callable[[Step], None]
 
@@ -92,13 +97,16 @@ class Task:
 class Attempt:
     """What one batch came to; filled in as it goes, so that a failed one can be told apart.
 
-    `held` counts those of its due rows that stay because of a hold on less than the tenant.
+    `walk` is what else the unit keeps about its pass, beside the position; `held` counts those
+    of its due rows that stay because of a hold on less than the tenant.
     """
 
     limit: int
     waiting: bool
     after: Position | None
-    forbidden: Forbidden | None = None
+    walk: Mapping[str, Any] = field(default_factory=dict)
+    span_id: str = field(default_factory=new_span_id)
+    forbidden: Forbidden | Interruption | None = None
     last: Position | None = None
     candidates: int = 0
     held: int = 0
@@ -169,13 +177,18 @@ class _Batch:
                 f"tenant {self.task.tenant_id} has no gate that tenure_retention could lock"
             )
 
-    def _forbidden(self) -> Forbidden | None:
+    def _forbidden(self) -> Forbidden | Interruption | None:
         self.attempt.round_trips += 1
-        check_fence(self.cursor, self.task.lease)
+        in_window = check_fence(self.cursor, self.task.claim)
         task, names = self.task, sorted(self.task.versions)
-        ((on_tenant, on_rows, own_state, period, versions),) = self._ask(
-            sql.SQL(STANDING), {"policy": task.policy.name, "policies": names}
+        # Asked once the unit is locked: whoever stops a run waits for those who asked before.
+        ((on_tenant, on_rows, own_state, period, versions, run_state, stopped),) = self._ask(
+            sql.SQL(STANDING),
+            {"policy": task.policy.name, "policies": names, "run": task.run_id},
         )
+        interruption = _interruption(run_state, stopped=stopped, in_window=in_window)
+        if interruption:
+            return interruption
         if on_tenant:
             return "held"
         if (own_state or task.policy.state) == "paused":
@@ -385,6 +398,7 @@ class _Batch:
                 "run": self.task.run_id,
                 "batch": self.batch_id,
                 "trace": self.task.trace_id,
+                "span": self.attempt.span_id,
                 "policy": self.task.policy.name,
                 "version": self.task.versions[self.task.policy.name],
                 "action": self.task.policy.action,
@@ -393,6 +407,13 @@ class _Batch:
                 "counts": json.dumps(counts),
                 "progress": json.dumps(progress),
             },
+        )
+        self.attempt.round_trips += 1
+        record_progress(
+            self.cursor,
+            self.task.claim,
+            rows=sum(map(len, deleted.values())),
+            progress={**self.attempt.walk, **progress},
         )
 
     # -- statements ----------------------------------------------------------------------
@@ -414,3 +435,11 @@ class _Batch:
 
     def _ids(self, statement: sql.Composable, params: Params) -> list[str]:
         return [row[0] for row in self._ask(statement, params)]
+
+
+def _interruption(run_state: str, *, stopped: bool, in_window: bool) -> Interruption | None:
+    if stopped:
+        return "stopped"
+    if run_state != "running":
+        return "run paused" if run_state == "paused" else "run ended"
+    return None if in_window else "window closed"

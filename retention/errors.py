@@ -23,6 +23,10 @@ class LeaseLostError(RetentionError):
     """Somebody else holds the lease now; nothing that we began may commit."""
 
 
+class RunError(RetentionError):
+    """A run cannot be opened, paused, resumed, cancelled or found as asked."""
+
+
 class HeldError(RetentionError):
     """A tenant under legal hold: its rows are not changed or deleted."""
 

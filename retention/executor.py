@@ -1,43 +1,38 @@
-"""The executor: runs a plan in batches, under one trace id, and says truthfully how it went.
+"""A unit's work: one policy in one tenant, in batches, for as long as its worker may have it.
 
-Invariant: it may narrow the plan, never widen it. Cutoffs, tenants, policies and their
-versions come from the plan alone; a batch (`retention.batch`) looks again at everything
-that could forbid it. Rows gone are rows recorded, whenever and however this dies: the next
-run picks up what is left. If the checks at the start are loosened, a plan made for another
-catalog, or under a policy that was since made longer, deletes what must be kept.
+Invariant: it may narrow the plan, never widen it. Cutoff, tenant, policy and version come
+from the plan and the unit alone; a batch (`retention.batch`) looks again at everything that
+could forbid it. What has been done is in the unit's row, written by the batches: whoever
+claims the unit next goes on from there, whenever and however the last one died.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from uuid import UUID
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import psycopg2
 from psycopg2 import errorcodes
+from structlog.contextvars import bound_contextvars
 
 from config.logging import get_logger
-from config.trace import TraceId
-from retention.batch import Attempt, Position, Step, Task, run_batch
-from retention.errors import InvariantError, LeaseLostError, PlanError
+from retention.batch import INTERRUPTIONS, Attempt, Position, Step, Task, run_batch
+from retention.errors import PlanError
 from retention.graph import edges_of
-from retention.lease import Lease, check_fence
-from retention.plan import Plan, PlannedPolicy, Unit, catalog_digest
-from retention.policies import cutoff_value
-from retention.policy_records import latest_versions
+from retention.pacing import Pacer, SteadyPacer
+from retention.plan import Plan, Unit
+from retention.policies import Policy, cutoff_value
 from retention.rules import rule_of
-from retention.run_report import RunReport, RunState, Skip, UnitReport, verdict
+from retention.run_report import RunReport, Skip, UnitReport
 from retention.statements import Statements
+from retention.units import Claim
 from tenants.catalog import Catalog
-from tenants.connections import Cursor, RoleConnections
-from tenants.errors import TenantError
-from tenants.models import new_id
+from tenants.connections import RoleConnections
 
-__all__ = ["Options", "Progress", "RunReport", "close_interrupted", "run"]
+__all__ = ["Options", "Progress", "RunReport", "UnitWork", "Walk", "task_of"]
 
 _log = get_logger(__name__)
 
@@ -55,12 +50,16 @@ _GATE_TRIES = 3
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a run is: after a batch of the unit numbered `unit` (from 1) of `units`."""
+    """Where a run is: after a batch of the unit numbered `unit` (from 1) of `units`.
+
+    `batch_rows` went in this batch, `unit_rows` in the unit, `rows` by this worker in all.
+    """
 
     unit: int
     units: int
     policy: str
     tenant: str
+    batch_rows: int
     unit_rows: int
     rows: int
 
@@ -75,244 +74,133 @@ def _never() -> bool:
 
 @dataclass(frozen=True)
 class Options:
-    """How to run. `stop` is asked between batches; `on_step` is called after each step of a
-    batch, in its transaction (for tests that kill)."""
+    """How to work. `stop` is asked between batches; `on_step` is called after each step of a
+    batch, in its transaction (for tests that kill). A unit is worked on for `slice_s` seconds,
+    then others have their turn. `pacer` makes what paces a unit's batches, from its policy.
+    """
 
     batch_size: int = 1000
     lock_timeout_ms: int = 2000
+    slice_s: float = 2.0
     stop: Callable[[], bool] = _never
     on_progress: Callable[[Progress], None] = _nothing
     on_step: Callable[[Step], None] = _nothing
+    pacer: Callable[[Policy], Pacer] | None = None
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise PlanError(f"batch size must be at least 1, got {self.batch_size}")
 
-
-def run(
-    plan: Plan,
-    *,
-    retention: RoleConnections,
-    verifier: RoleConnections,
-    catalog: Catalog,
-    lease: Lease,
-    now: datetime,
-    actor: str,
-    trace_id: TraceId,
-    options: Options | None = None,
-) -> RunReport:
-    """Run a plan; requires the lease, kept alive by the caller (`lease.kept`).
-
-    Raises PlanError for a plan that does not fit this installation any more, and
-    LeaseLostError when another took the lease. Anything else that goes wrong is in the
-    report, and in the run's row, as state `failed`.
-    """
-    executor = _Executor(plan, retention, verifier, catalog, lease, trace_id, options or Options())
-    executor.check(now)
-    executor.begin(actor)
-    return executor.run()
-
-
-def close_interrupted(retention: RoleConnections, lease: Lease) -> None:
-    """Say of runs whose executor is gone that they failed; requires the lease."""
-    with retention.transaction(None) as cursor:
-        check_fence(cursor, lease)
-        _close_interrupted(cursor)
-
-
-def _close_interrupted(cursor: Cursor) -> None:
-    # Whoever held the lease before us is gone: what it left running did not finish.
-    cursor.execute(
-        "UPDATE tenure.runs SET state = 'failed', finished_at = clock_timestamp(),"
-        " detail = 'interrupted; its batches record what it deleted' WHERE state = 'running'"
-    )
+    def pacer_for(self, policy: Policy) -> Pacer:
+        """Return what paces the batches of a unit of this policy."""
+        return SteadyPacer(self.batch_size) if self.pacer is None else self.pacer(policy)
 
 
 @dataclass
-class _Executor:
-    plan: Plan
-    retention: RoleConnections
-    verifier: RoleConnections
-    catalog: Catalog
-    lease: Lease
-    trace_id: TraceId
-    options: Options
-    run_id: UUID = field(default_factory=new_id)
-    versions: dict[str, int] = field(default_factory=dict)
-    round_trips: int = 0
-    rows: int = 0
+class Walk:
+    """Where in its passes a unit is: first locked rows are skipped, then they are waited for.
 
-    # -- before ------------------------------------------------------------------------
+    `after` is the last row that was looked at, `before` the unit's rows deleted when this pass
+    began, `passed_over` counts what this pass had to leave, by reason, `held` what it had to
+    leave because of holds on less than the tenant.
+    """
 
-    def check(self, now: datetime) -> None:
-        """Raise PlanError unless the plan still fits; pins the policies' versions."""
-        plan = self.plan
-        if plan.as_of > now:
-            raise PlanError(f"the plan is as of {plan.as_of.isoformat()}, which is in the future")
-        if plan.catalog_digest != catalog_digest(self.catalog):
-            raise PlanError("the plan was made for another catalog of tables; plan again")
-        with self.retention.transaction(None) as cursor:
-            pinned = {p.name: p for planned in plan.policies for p in planned.beside}
-            pinned |= {planned.policy.name: planned.policy for planned in plan.policies}
-            latest = latest_versions(cursor, pinned)
-        planned_versions = {p.policy.name: p.version for p in plan.policies}
-        for planned in plan.policies:
-            policy = planned.policy
-            if planned.cutoff != policy.cutoff(plan.as_of):
-                raise PlanError(
-                    f"policy {policy.name!r}: the cutoff {planned.cutoff.isoformat()} is not "
-                    f"{policy.period} before {plan.as_of.isoformat()}"
-                )
-        for name, policy in pinned.items():
-            recorded = latest.get(name)
-            if recorded is None:
-                raise PlanError(f"policy {name!r} is not recorded in the database")
-            planned_version = planned_versions.get(name)
-            if recorded.digest != policy.digest or planned_version not in (None, recorded.version):
-                raise PlanError(
-                    f"policy {name!r} has changed since the plan (the database has version "
-                    f"{recorded.version}); plan again"
-                )
-            self.versions[name] = recorded.version
+    waiting: bool = False
+    after: Position | None = None
+    before: int = 0
+    passed_over: Counter[str] = field(default_factory=Counter)
+    held: int = 0
 
-    def begin(self, actor: str) -> None:
-        """Record the intent, before anything is deleted."""
-        with self.retention.transaction(None) as cursor:
-            check_fence(cursor, self.lease)
-            _close_interrupted(cursor)
-            cursor.execute(
-                "INSERT INTO tenure.runs (id, trace_id, as_of, plan, state, started_by, started_at)"
-                " VALUES (%s, %s, %s, %s, 'running', %s, clock_timestamp())",
-                (
-                    str(self.run_id),
-                    self.trace_id,
-                    self.plan.as_of,
-                    json.dumps(self.plan.to_json(), ensure_ascii=False),
-                    actor,
-                ),
-            )
-        _log.info("run_started", trace_id=self.trace_id, as_of=self.plan.as_of.isoformat())
-
-    # -- the run -----------------------------------------------------------------------
-
-    def run(self) -> RunReport:
-        """Run all units; return the report, after recording how it ended."""
-        began = time.monotonic()
-        reports: list[UnitReport] = []
-        cancelled = False
-        for number, unit in enumerate(self.plan.units, 1):
-            if self.options.stop():
-                cancelled = True
-                break
-            try:
-                reports.append(self._unit(unit, number))
-            except LeaseLostError as error:
-                self._finish("failed", str(error))
-                raise
-        cancelled = cancelled or self.options.stop()
-        state, detail = verdict(reports, cancelled=cancelled)
-        self._finish(state, detail)
-        return RunReport(
-            run_id=self.run_id,
-            trace_id=self.trace_id,
-            as_of=self.plan.as_of,
-            state=state,
-            detail=detail,
-            units=tuple(reports),
-            round_trips=self.round_trips,
-            seconds=time.monotonic() - began,
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Walk:
+        """Read what the unit's row has; a fresh one where there is nothing yet."""
+        after = Position(value["starts"], value["id"]) if "id" in value else None
+        return cls(
+            value.get("waiting", False),
+            after,
+            value.get("before", 0),
+            Counter(value.get("passed_over", {})),
+            value.get("held", 0),
         )
 
-    def _finish(self, state: RunState, detail: str) -> None:
-        with self.retention.transaction(None) as cursor:
-            cursor.execute(
-                "UPDATE tenure.runs SET state = %s, detail = %s, finished_at = clock_timestamp()"
-                " WHERE id = %s AND state = 'running'",
-                (state, detail or None, str(self.run_id)),
-            )
-        log = _log.info if state.startswith("succeeded") else _log.warning
-        log("run_ended", trace_id=self.trace_id, state=state, detail=detail, rows=self.rows)
+    def beside_position(self) -> dict[str, Any]:
+        """Return all but the position, as JSON's values."""
+        return {
+            "waiting": self.waiting,
+            "before": self.before,
+            "passed_over": dict(self.passed_over),
+            "held": self.held,
+        }
 
-    def _unit(self, unit: Unit, number: int) -> UnitReport:
-        report = UnitReport(unit.policy, unit.tenant_id, unit.tenant)
-        if not unit.may_run:
-            held = sum(k.rows for k in unit.kept if k.reason == "held")
-            return replace(report, skips=(Skip("held", held),)) if held else report
-        work = _UnitWork(self, unit, number)
-        try:
-            work.run()
-            stalled = self._stalled(unit, work)
-        except (psycopg2.Error, InvariantError, TenantError) as error:
-            _log.exception("unit_failed", trace_id=self.trace_id, policy=unit.policy)
-            return replace(work.report(), error=f"{type(error).__name__}: {str(error).strip()}")
-        return replace(work.report(), stalled=stalled)
-
-    def _stalled(self, unit: Unit, work: _UnitWork) -> str:
-        """Return why a unit from which nothing was deleted is no success, or ""."""
-        if not unit.rows or work.deleted or work.cancelled or work.forbidden:
-            return ""
-        locked = sum(work.passed_over.values())
-        if locked:
-            return f"{locked} due rows, none could be deleted"
-        # A purge that sees no rows looks like one with nothing to do: somebody else looks.
-        statements = work.task.statements
-        with self.verifier.transaction(None, read_only=True) as cursor:
-            cursor.execute(
-                statements.left(),
-                {"tenant": str(unit.tenant_id), "cutoff": work.task.cutoff_value},
-            )
-            row = cursor.fetchone()
-        seen = row[0] if row else 0
-        if seen > (work.left or 0):
-            return f"the verifier sees {seen} due rows, the executor {work.left or 0}"
-        return ""
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON's values."""
+        position = {"starts": self.after.starts, "id": self.after.id} if self.after else {}
+        return {**self.beside_position(), **position}
 
 
-class _UnitWork:
-    """The batches of one unit: a pass that skips locked rows, then passes that wait."""
+@dataclass
+class UnitWork:
+    """The batches of one unit, as long as one worker has it.
 
-    def __init__(self, executor: _Executor, unit: Unit, number: int) -> None:
-        planned = executor.plan.planned(unit.policy)
-        self.executor = executor
-        self.unit = unit
-        self.number = number
-        self.task = _task(executor, unit, planned)
-        self.deleted: Counter[str] = Counter()
-        self.batches = 0
+    `tell` hears of each batch that deleted; `round_trips` counts what was sent.
+    """
+
+    retention: RoleConnections
+    verifier: RoleConnections
+    task: Task
+    unit: Unit
+    options: Options
+    tell: Callable[[Attempt], None] = _nothing
+
+    def __post_init__(self) -> None:
+        self.walk = Walk.from_json(self.task.claim.progress)
+        self.rows = self.task.claim.rows
+        self.round_trips = 0
         self.left: int | None = None
         self.forbidden: str | None = None
-        self.cancelled = False
-        self.passed_over: Counter[str] = Counter()
-        self.held = 0
+        self.interrupted: str | None = None
+        self._pacer = self.options.pacer_for(self.task.policy)
+        self._until = time.monotonic() + self.options.slice_s
+        self._batches = 0
 
-    def run(self) -> None:
-        """Work until nothing more goes, or it is forbidden or cancelled."""
+    def run(self) -> UnitReport | None:
+        """Work until nothing more goes, or it is forbidden; None where it is to be given back.
+
+        Psycopg2's errors that no smaller batch gets past go through, and so do LeaseLostError
+        and InvariantError.
+        """
         family = self.task.statements.family
         # Rows of the table that refer to each other may free one another.
         repeats = any(edge.child == family.root for edge in family.keeping)
-        self._pass(waiting=False)
-        while not self._over():
-            before = sum(self.deleted.values())
-            self.passed_over.clear()
-            self._pass(waiting=True)
-            if not repeats or sum(self.deleted.values()) == before:
-                break
+        while self._pass():
+            walk = self.walk
+            if self._over() or (walk.waiting and (not repeats or self.rows == walk.before)):
+                return self._report()
+            self.walk = Walk(waiting=True, before=self.rows)
+        return None
 
     def _over(self) -> bool:
-        return self.left == 0 or self.cancelled or self.forbidden is not None
+        return self.left == 0 or self.forbidden is not None
 
-    def _pass(self, *, waiting: bool) -> None:
-        size = self.executor.options.batch_size
-        self.held = 0
-        limit, gate_tries = size, 0
-        position: Position | None = None
+    def _yields(self) -> bool:
+        """Tell whether the worker, or the slice, is at its end."""
+        if self.options.stop():
+            self.interrupted = "stopping"
+        elif self._batches and time.monotonic() >= self._until:
+            self.interrupted = "its slice is over"
+        return self.interrupted is not None
+
+    def _pass(self) -> bool:
+        """Go once along the index, from where the walk is; False when interrupted."""
+        walk, gate_tries = self.walk, 0
         while not self._over():
-            if self.executor.options.stop():
-                self.cancelled = True
-                return
-            attempt = Attempt(limit, waiting, position)
+            if self._yields():
+                return False
+            self._pacer.rest(self.options.stop)
+            attempt = Attempt(self._pacer.size, walk.waiting, walk.after, walk.beside_position())
+            began = time.monotonic()
             try:
-                run_batch(self.executor.retention, self.task, attempt)
+                self._run(attempt)
             except psycopg2.Error as error:
                 reason = _RETRIED.get(error.pgcode or "")
                 if reason is None:
@@ -320,86 +208,103 @@ class _UnitWork:
                 if not attempt.candidates:
                     gate_tries += 1
                     if gate_tries == _GATE_TRIES:
-                        self.passed_over[reason] += 1
-                        return
-                elif limit > 1:
-                    limit = max(1, min(limit, attempt.candidates) // 2)
-                else:
-                    self.passed_over[reason] += 1
-                    position, limit = attempt.last, size
+                        walk.passed_over[reason] += 1
+                        return True
+                elif not self._pacer.contended(attempt):
+                    walk.passed_over[reason] += 1
+                    walk.after = attempt.last
                 continue
-            finally:
-                self.executor.round_trips += attempt.round_trips
+            if attempt.forbidden in INTERRUPTIONS:
+                self.interrupted = attempt.forbidden
+                return False
             self.forbidden = attempt.forbidden
-            self.held += attempt.held
-            self._count(attempt)
+            walk.held += attempt.held
+            self._count(attempt, time.monotonic() - began)
             if attempt.at_end:
                 self.left = attempt.left
-                return
-            position, limit = attempt.last or position, min(size, limit * 2)
+                return True
+            walk.after = attempt.last or walk.after
+        return True
 
-    def _count(self, attempt: Attempt) -> None:
+    def _run(self, attempt: Attempt) -> None:
+        # A batch is a span of the run's trace: in its log lines, its statements, its record.
+        with bound_contextvars(span_id=attempt.span_id):
+            self._batches += 1
+            try:
+                run_batch(self.retention, self.task, attempt)
+            finally:
+                self.round_trips += attempt.round_trips
+
+    def _count(self, attempt: Attempt, seconds: float) -> None:
+        self._pacer.committed(attempt, seconds)
         if not attempt.deleted:
             return
-        self.batches += 1
-        self.deleted.update(attempt.deleted)
-        self.executor.rows += attempt.rows
+        self.rows += attempt.rows
         _log.debug(
             "batch_committed",
-            trace_id=self.task.trace_id,
+            span_id=attempt.span_id,
             policy=self.unit.policy,
             tenant_id=str(self.unit.tenant_id),
             deleted=attempt.deleted,
+            seconds=round(seconds, 6),
         )
-        self.executor.options.on_progress(
-            Progress(
-                unit=self.number,
-                units=len(self.executor.plan.units),
-                policy=self.unit.policy,
-                tenant=self.unit.tenant,
-                unit_rows=sum(self.deleted.values()),
-                rows=self.executor.rows,
-            )
-        )
+        self.tell(attempt)
 
-    def report(self) -> UnitReport:
-        """Return what has been done so far."""
+    def _report(self) -> UnitReport:
         skips = [Skip(self.forbidden)] if self.forbidden else []
         # As many as the last pass met: all that are due, and left by the passes before.
-        skips += [Skip("held", self.held)] if self.held and not self.forbidden else []
-        skips += [Skip(reason, rows) for reason, rows in sorted(self.passed_over.items())]
+        held = self.walk.held
+        skips += [Skip("held", held)] if held and not self.forbidden else []
+        skips += [Skip(reason, rows) for reason, rows in sorted(self.walk.passed_over.items())]
         return UnitReport(
             policy=self.unit.policy,
             tenant_id=self.unit.tenant_id,
             tenant=self.unit.tenant,
-            deleted=tuple(sorted(self.deleted.items())),
-            batches=self.batches,
             left=self.left,
             skips=tuple(skips),
-        )
+            stalled=self._stalled(),
+        ).judged()
+
+    def _stalled(self) -> str:
+        """Return why a unit from which nothing was deleted is no success, or ""."""
+        if not self.unit.rows or self.rows or self.forbidden:
+            return ""
+        locked = sum(self.walk.passed_over.values())
+        if locked:
+            return f"{locked} due rows, none could be deleted"
+        # A purge that sees no rows looks like one with nothing to do: somebody else looks.
+        with self.verifier.transaction(None, read_only=True) as cursor:
+            cursor.execute(
+                self.task.statements.left(),
+                {"tenant": str(self.unit.tenant_id), "cutoff": self.task.cutoff_value},
+            )
+            row = cursor.fetchone()
+        seen = row[0] if row else 0
+        if seen > (self.left or 0):
+            return f"the verifier sees {seen} due rows, the executor {self.left or 0}"
+        return ""
 
 
-def _task(executor: _Executor, unit: Unit, planned: PlannedPolicy) -> Task:
+def task_of(plan: Plan, unit: Unit, claim: Claim, catalog: Catalog, options: Options) -> Task:
+    """Return what the batches of a claimed unit have in common; raises PlanError."""
+    planned = plan.planned(unit.policy)
     policy = planned.policy
-    catalog = executor.catalog
-    cutoff = executor.plan.cutoff(unit)
+    cutoff = plan.cutoff(unit)
     family = policy.family(catalog)
     names = (policy.name, *(p.name for p in planned.beside))
     return Task(
-        run_id=str(executor.run_id),
-        trace_id=executor.trace_id,
+        run_id=str(claim.run_id),
+        trace_id=claim.trace_id,
         tenant_id=unit.tenant_id,
         policy=policy,
-        versions={name: executor.versions[name] for name in names},
+        versions={name: claim.versions[name] for name in names},
         period=unit.period,
         cutoff=cutoff,
         cutoff_value=cutoff_value(policy, catalog, cutoff),
         columns={name: catalog.table(name).columns for name in family.members},
-        statements=Statements(
-            family, rule_of(policy, planned.beside, catalog, executor.plan.as_of)
-        ),
+        statements=Statements(family, rule_of(policy, planned.beside, catalog, plan.as_of)),
         edges=edges_of(catalog),
-        lease=executor.lease,
-        lock_timeout_ms=executor.options.lock_timeout_ms,
-        on_step=executor.options.on_step,
+        claim=claim,
+        lock_timeout_ms=options.lock_timeout_ms,
+        on_step=options.on_step,
     )

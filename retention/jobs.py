@@ -1,4 +1,4 @@
-"""The work as a scheduler or a command has it done: under the lease, from policies to report."""
+"""The work as a scheduler or a command has it done: from policies to runs, and to reports."""
 
 from __future__ import annotations
 
@@ -6,30 +6,38 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from uuid import UUID
+
+from structlog.contextvars import bound_contextvars
 
 from config.clock import Clock
 from config.trace import TraceId, new_trace_id
 from retention import lease as leases
-from retention.errors import LeaseLostError
-from retention.executor import Options, RunReport, close_interrupted
-from retention.executor import run as run_plan
+from retention.executor import Options
+from retention.interventions import intervene, stopped
 from retention.leftovers import Leftovers, delete_expired
 from retention.plan import Plan
 from retention.planner import plan as make_plan
 from retention.policies import Policy
 from retention.policy_records import record_policies
+from retention.run_report import OPEN_STATES, RunReport, RunState
+from retention.runs import Intent, fail_outdated, open_run, report_of
+from retention.units import open_units
 from retention.verification import VerificationReport, last_finished, verify
+from retention.worker import Worker
 from tenants.catalog import Catalog
 from tenants.connections import RoleConnections
 from tenants.context import TenantId
 
 VERIFY_EVERY = timedelta(hours=1)
-_POLL_S = 0.1
 
 
 @dataclass(frozen=True)
 class Workshop:
-    """What the work needs, and who has it done (`actor`)."""
+    """What the work needs, and who has it done (`actor`).
+
+    `on_run_ended` hears the state of each run that this process brings to its end.
+    """
 
     retention: RoleConnections
     verifier: RoleConnections
@@ -39,6 +47,7 @@ class Workshop:
     actor: str
     options: Options = field(default_factory=Options)
     lease_ttl_s: float = leases.DEFAULT_TTL_S
+    on_run_ended: Callable[[RunState], None] = lambda _state: None
 
     def plan(
         self,
@@ -62,18 +71,20 @@ class Workshop:
         """Record changed policies; return every policy's version."""
         return record_policies(self.retention, self.policies, actor=self.actor)
 
-    def run(self, plan: Plan, lease: leases.Lease, *, trace_id: TraceId) -> RunReport:
-        """Run a plan under the lease; see `retention.executor.run`."""
-        return run_plan(
-            plan,
-            retention=self.retention,
-            verifier=self.verifier,
-            catalog=self.catalog,
-            lease=lease,
-            now=self.clock.now(),
-            actor=self.actor,
-            trace_id=trace_id,
-            options=self.options,
+    def open(self, plan: Plan, *, trace_id: TraceId, lease: leases.Lease | None = None) -> UUID:
+        """Write a run down, for workers to take; see `retention.runs.open_run`."""
+        intent = Intent(plan, self.actor, self.clock.now(), trace_id)
+        return open_run(self.retention, self.catalog, intent, lease)
+
+    def worker(self) -> Worker:
+        """Return a worker of its own name."""
+        return Worker(
+            self.retention,
+            self.verifier,
+            self.catalog,
+            self.options,
+            self.lease_ttl_s,
+            self.on_run_ended,
         )
 
     def verify(self, *, as_of: datetime | None = None, trace_id: TraceId) -> VerificationReport:
@@ -91,66 +102,89 @@ class Workshop:
 
 
 def run_once(
-    shop: Workshop,
-    planned: Callable[[], Plan],
-    *,
-    trace_id: TraceId | None = None,
-    wait_s: float = 10.0,
+    shop: Workshop, planned: Callable[[], Plan], *, trace_id: TraceId | None = None
 ) -> RunReport:
-    """Take the lease, record the policies, make the plan, run it.
+    """Record the policies, make the plan, open a run, and work on it until it has ended.
 
-    Waits up to `wait_s` seconds for another executor (a tick is short), then raises
-    LeaseLostError.
+    Other workers may help. Where nobody can go on now (it was paused, or what is left waits
+    for its window), the report says that it is open. When told to stop, the run is cancelled.
+    Raises PlanError, RunError.
     """
-    lease = _acquire(shop, time.monotonic() + wait_s)
-    if lease is None:
-        raise LeaseLostError("another executor is at work; see `tenure retention status`")
-    with leases.kept(shop.retention, lease):
+    trace_id = trace_id or new_trace_id()
+    with bound_contextvars(trace_id=trace_id):
         shop.record()
-        return shop.run(planned(), lease, trace_id=trace_id or new_trace_id())
+        run_id, report = _open_and_work(shop, planned(), trace_id)
+        if shop.options.stop() and report.state in OPEN_STATES:
+            intervene(shop.retention, run_id, "cancel", actor=shop.actor, reason="told to stop")
+            report = report_of(
+                shop.verifier, run_id, round_trips=report.round_trips, seconds=report.seconds
+            )
+        return report
 
 
-def _acquire(shop: Workshop, until: float) -> leases.Lease | None:
-    while True:
-        lease = leases.acquire(shop.retention, ttl_s=shop.lease_ttl_s)
-        if lease is not None or time.monotonic() >= until or shop.options.stop():
-            return lease
-        time.sleep(_POLL_S)
+def _open_and_work(
+    shop: Workshop, plan: Plan, trace_id: TraceId, lease: leases.Lease | None = None
+) -> tuple[UUID, RunReport]:
+    began = time.monotonic()
+    run_id = shop.open(plan, trace_id=trace_id, lease=lease)
+    worker = shop.worker()
+    worker.work(run_id)
+    seconds = time.monotonic() - began
+    return run_id, report_of(shop.verifier, run_id, round_trips=worker.round_trips, seconds=seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """What one tick did. `worked` is False where another process has the lease."""
+    """What one tick did.
 
-    worked: bool
+    `leads` is False where another process has the lease: then it only helped. `run` is the one
+    that it opened and worked on, `slices` how often it worked on a unit of another.
+    """
+
+    leads: bool
     plan: Plan | None = None
     run: RunReport | None = None
+    slices: int = 0
     verification: VerificationReport | None = None
     leftovers: Leftovers = field(default_factory=Leftovers)
 
 
-def tick(shop: Workshop, *, verify_every: timedelta = VERIFY_EVERY) -> Tick:
-    """Do what is due: run if something may go; verify after a run, and every so often; delete
-    sessions and tokens whose time is over.
+def help_out(shop: Workshop) -> int:
+    """Work on whatever runs are open, as long as there is something to be had; return how many
+    slices that were."""
+    return shop.worker().work()
 
-    Any number of processes may tick; the one with the lease works, the others return.
+
+def tick(shop: Workshop, *, verify_every: timedelta = VERIFY_EVERY) -> Tick:
+    """Do what is due: open a run if something may go, work, verify after a run, and every so
+    often; delete sessions and tokens whose time is over.
+
+    Any number of processes may tick. The one with the lease plans and verifies; all work.
+    What an open run has not done with yet is not planned again.
     """
     lease = leases.acquire(shop.retention, ttl_s=shop.lease_ttl_s)
     if lease is None:
-        return Tick(worked=False)
-    with leases.kept(shop.retention, lease):
-        close_interrupted(shop.retention, lease)
+        return Tick(leads=False, slices=help_out(shop))
+    trace_id = new_trace_id()
+    with leases.kept(shop.retention, lease), bound_contextvars(trace_id=trace_id):
+        fail_outdated(shop.retention, shop.catalog)
         shop.record()
-        plan = shop.plan()
-        done = Tick(worked=True, plan=plan, leftovers=delete_expired(shop.retention))
-        trace_id = new_trace_id()
-        if any(unit.may_run and unit.rows for unit in plan.units):
-            done = replace(done, run=shop.run(plan, lease, trace_id=trace_id))
+        plan = shop.plan().without(open_units(shop.retention))
+        done = Tick(leads=True, plan=plan, leftovers=delete_expired(shop.retention))
+        if any(unit.may_run and unit.rows for unit in plan.units) and not _is_stopped(shop):
+            _, report = _open_and_work(shop, plan, trace_id, lease)
+            done = replace(done, run=report)
+        done = replace(done, slices=help_out(shop))
         if shop.options.stop():
             return done
         last = last_finished(shop.retention)
-        if done.run or last is None or shop.clock.now() - last >= verify_every:
+        if done.run or done.slices or last is None or shop.clock.now() - last >= verify_every:
             # As of the plan: what has come due since then is not overdue, but next.
             found = shop.verify(as_of=plan.as_of, trace_id=trace_id)
             done = replace(done, verification=found)
         return done
+
+
+def _is_stopped(shop: Workshop) -> bool:
+    with shop.retention.transaction(None, read_only=True) as cursor:
+        return stopped(cursor) is not None

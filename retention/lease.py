@@ -1,9 +1,9 @@
-"""Leases: one executor works at a time, and a stale one cannot commit.
+"""Leases: one process plans and verifies at a time. (Work is shared: `retention.units`.)
 
 A lease has a holder and a fencing token that grows by one whenever it changes hands. Time
-is the database's. Every batch locks the lease's row FOR SHARE with its holder and fence in
-its own transaction: a takeover waits for the open batch, and the next batch of the former
-holder finds another fence and is rolled back. Expiry alone takes nothing from a holder.
+is the database's. Whoever opens a run under a lease locks its row FOR SHARE with holder and
+fence in the same transaction: a takeover waits for it, and a former holder finds another
+fence and is rolled back. Expiry alone takes nothing from a holder.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ once what refers to a row has gone.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -94,6 +94,11 @@ class Plan:
     def rows(self) -> int:
         """How many rows go, all units together."""
         return sum(unit.rows for unit in self.units)
+
+    def without(self, units: Collection[tuple[str, TenantId]]) -> Plan:
+        """Return the plan without the units of these policies and tenants."""
+        kept = tuple(u for u in self.units if (u.policy, u.tenant_id) not in units)
+        return replace(self, units=kept)
 
     def planned(self, policy: str) -> PlannedPolicy:
         """Return a policy of the plan; raises PlanError when it has none of this name."""

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
 from tenants.context import TenantId
 
-RunState = Literal["succeeded", "succeeded_with_skips", "stalled", "failed", "cancelled"]
+# An open unit waits, or is worked on; an open run is running or paused.
+UnitState = Literal["open", "succeeded", "succeeded_with_skips", "stalled", "failed", "cancelled"]
+RunState = Literal[
+    "running", "paused", "succeeded", "succeeded_with_skips", "stalled", "failed", "cancelled"
+]
+OPEN_STATES = ("running", "paused")
+
+# A run of ten thousand units must not have a line of ten thousand reasons.
+_NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +43,28 @@ class UnitReport:
     skips: tuple[Skip, ...] = ()
     stalled: str = ""
     error: str = ""
+    state: UnitState = "succeeded"
 
     @property
     def rows(self) -> int:
         """Rows deleted, all tables together."""
         return sum(rows for _, rows in self.deleted)
 
+    def judged(self) -> UnitReport:
+        """Return the report of a unit that is done, with the state that the rest of it says."""
+        state: UnitState = "succeeded"
+        if self.error:
+            state = "failed"
+        elif self.stalled:
+            state = "stalled"
+        elif self.skips:
+            state = "succeeded_with_skips"
+        return replace(self, state=state)
+
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """What became of a run."""
+    """What became of a run. `round_trips` and `seconds` are of the worker that reports."""
 
     run_id: UUID
     trace_id: str
@@ -90,6 +110,7 @@ class RunReport:
                     "skips": [{"reason": s.reason, "rows": s.rows} for s in u.skips],
                     "stalled": u.stalled,
                     "error": u.error,
+                    "state": u.state,
                 }
                 for u in self.units
             ],
@@ -98,19 +119,21 @@ class RunReport:
 
 def verdict(reports: Sequence[UnitReport], *, cancelled: bool) -> tuple[RunState, str]:
     """Return the state of a run and a line that says why it is not plain success."""
-    parts = []
-    for unit in reports:
-        label = f"{unit.policy} of {unit.tenant}"
-        parts += [f"{label}: {text}" for text in (unit.error, unit.stalled) if text]
-        parts += [
-            f"{label}: {s.reason}" + ("" if s.rows is None else f" ({s.rows} rows)")
-            for s in unit.skips
-        ]
+    labelled = [(f"{unit.policy} of {unit.tenant}", unit) for unit in reports]
+    parts = [f"{label}: {u.error}" for label, u in labelled if u.error]
+    parts += [f"{label}: {u.stalled}" for label, u in labelled if u.stalled]
+    parts += [
+        f"{label}: {s.reason}" + ("" if s.rows is None else f" ({s.rows} rows)")
+        for label, u in labelled
+        for s in u.skips
+    ]
+    if len(parts) > _NAMED:
+        parts[_NAMED:] = [f"and {len(parts) - _NAMED} more"]
     state: RunState = "succeeded"
-    if any(unit.error for unit in reports):
-        state = "failed"
-    elif cancelled:
+    if cancelled:
         state = "cancelled"
+    elif any(unit.error for unit in reports):
+        state = "failed"
     elif any(unit.stalled for unit in reports):
         state = "stalled"
     elif any(unit.skips for unit in reports):

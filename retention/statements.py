@@ -19,7 +19,8 @@ from tenants.catalog import Column, TableName
 GATE = "SELECT turned FROM tenure.gates WHERE tenant_id = %(tenant)s::uuid FOR SHARE"
 
 # What may have changed since the plan: holds on the tenant and on less, in force until a release
-# takes effect; the tenant's own state and period; the policy itself and those beside it.
+# takes effect; the tenant's own state and period; the policy itself and those beside it; whether
+# the run, or all retention, was stopped.
 STANDING = """
 SELECT h.on_tenant, h.on_rows,
        (SELECT state FROM tenure.policy_states
@@ -27,7 +28,9 @@ SELECT h.on_tenant, h.on_rows,
        (SELECT period FROM tenure.policy_periods
         WHERE tenant_id = %(tenant)s::uuid AND policy = %(policy)s),
        ARRAY(SELECT max(version) FROM tenure.policy_versions WHERE policy = ANY(%(policies)s)
-             GROUP BY policy ORDER BY policy COLLATE "C")
+             GROUP BY policy ORDER BY policy COLLATE "C"),
+       (SELECT state FROM tenure.runs WHERE id = %(run)s::uuid),
+       tenure.is_stopped()
 FROM (SELECT count(*) FILTER (WHERE scope = 'tenant') AS on_tenant,
              count(*) FILTER (WHERE scope <> 'tenant') AS on_rows
       FROM tenure.holds
@@ -41,10 +44,10 @@ VALUES (%(tenant)s::uuid, %(run)s::uuid, %(batch)s::uuid, %(table)s, %(hashes)s)
 """
 
 RECORD = """
-INSERT INTO tenure.batches (run_id, id, trace_id, tenant_id, policy, policy_version, cutoff,
-                            action, rows_deleted, counts, progress, started_at)
-VALUES (%(run)s::uuid, %(batch)s::uuid, %(trace)s, %(tenant)s::uuid, %(policy)s, %(version)s,
-        %(cutoff_instant)s, %(action)s, %(rows)s, %(counts)s, %(progress)s,
+INSERT INTO tenure.batches (run_id, id, trace_id, span_id, tenant_id, policy, policy_version,
+                            cutoff, action, rows_deleted, counts, progress, started_at)
+VALUES (%(run)s::uuid, %(batch)s::uuid, %(trace)s, %(span)s, %(tenant)s::uuid, %(policy)s,
+        %(version)s, %(cutoff_instant)s, %(action)s, %(rows)s, %(counts)s, %(progress)s,
         transaction_timestamp())
 """
 

@@ -1,4 +1,4 @@
-"""How retention stands: policies, who works, the last runs, the last verification.
+"""How retention stands: policies, who plans and works, the last runs, the last verification.
 
 Read as tenure_auditor: the evidence, and no tenant's data.
 """
@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from retention.interventions import Stop, stopped
+from retention.progress import RunProgress, open_runs
 from tenants.connections import Cursor, RoleConnections
 
 
@@ -65,9 +67,11 @@ class VerificationStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """All of it."""
+    """All of it. `stopped` says who stopped all retention, None where nobody did."""
 
+    stopped: Stop | None
     policies: tuple[PolicyStatus, ...]
+    open_runs: tuple[RunProgress, ...]
     leases: tuple[LeaseStatus, ...]
     runs: tuple[RunStatus, ...]
     verification: VerificationStatus | None
@@ -110,7 +114,14 @@ def read_status(auditor: RoleConnections, *, runs: int = 10) -> Status:
         leases = tuple(LeaseStatus(*row) for row in _rows(cursor, _LEASES))
         last = tuple(RunStatus(*row) for row in _rows(cursor, _RUNS, (runs,)))
         found = [VerificationStatus(*row) for row in _rows(cursor, _VERIFICATION)]
-    return Status(policies, leases, last, found[0] if found else None)
+        return Status(
+            stopped=stopped(cursor),
+            policies=policies,
+            open_runs=open_runs(cursor),
+            leases=leases,
+            runs=last,
+            verification=found[0] if found else None,
+        )
 
 
 def _rows(cursor: Cursor, query: str, params: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

@@ -24,20 +24,26 @@ def trace_in_force() -> str | None:
     return bound if isinstance(bound, str) else None
 
 
+def span_in_force() -> str | None:
+    """Return the span id that logs carry, or None."""
+    bound = get_contextvars().get("span_id")
+    return bound if isinstance(bound, str) else None
+
+
 @lru_cache(maxsize=1024)
-def comment_of(trace_id: str | None) -> str:
+def comment_of(trace_id: str | None, span_id: str | None = None) -> str:
     """Return the comment to append, with a space before it.
 
-    There are no spans below a request: its trace's last 16 digits stand for one.
+    Without a span (there are none below a request) the trace's last 16 digits stand for one.
     """
     tags = {"application": "tenure"}
     if trace_id is not None:
-        tags["traceparent"] = f"00-{trace_id}-{trace_id[-16:]}-01"
+        tags["traceparent"] = f"00-{trace_id}-{span_id or trace_id[-16:]}-01"
     listed = ",".join(f"{key}='{quote(value, safe='')}'" for key, value in sorted(tags.items()))
     return f" /*{listed}*/"
 
 
 @lru_cache(maxsize=1024)
-def comment_for_driver(trace_id: str | None) -> str:
+def comment_for_driver(trace_id: str | None, span_id: str | None = None) -> str:
     """Return the comment for a statement with parameters, in which psycopg2 reads `%`."""
-    return comment_of(trace_id).replace("%", "%%")
+    return comment_of(trace_id, span_id).replace("%", "%%")

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal, TypeVar, get_args
 
-from psycopg2 import extensions, extras
+from psycopg2 import extensions, extras, sql
 
-from tenants.comments import comment_for_driver, comment_of, trace_in_force
+from tenants.comments import comment_for_driver, comment_of, span_in_force, trace_in_force
 from tenants.context import TenantId, open_transaction
 from tenants.errors import UnsafeRoleError
 from tenants.pool import Limits, Pool
@@ -35,9 +35,13 @@ class _Cursor(extensions.cursor):
     """A cursor whose statements end with the trace, see `tenants.comments`."""
 
     def execute(self, query: Any, vars: Any = None) -> None:
+        in_force = trace_in_force(), span_in_force()
+        comment = comment_of(*in_force) if vars is None else comment_for_driver(*in_force)
         if isinstance(query, str):
-            trace_id = trace_in_force()
-            query += comment_of(trace_id) if vars is None else comment_for_driver(trace_id)
+            query += comment
+        elif isinstance(query, sql.Composable):
+            # Ids and fixed texts, percent-encoded: nothing in it is a value of anybody's.
+            query = sql.Composed([query, sql.SQL(comment)])
         super().execute(query, vars)
 
 

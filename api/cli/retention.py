@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,22 +11,23 @@ from typing import IO, Any
 
 import click
 
+from api.cli.retention_control import COMMANDS
+from api.cli.retention_status import echo_status
 from api.cli.retention_support import Instant, actor, read_plan, stop_signals
 from api.cli.support import echo_json, echo_rows, failures, format_option, installation_of
 from api.wiring import Installation
 from api.workshop import workshop_of
-from retention.errors import LeaseLostError, PolicyError
+from retention.errors import PolicyError
 from retention.executor import Options, Progress, RunReport
 from retention.jobs import Workshop, run_once
 from retention.plan import Plan
 from retention.policies import Policy, State
 from retention.policy_records import set_state
-from retention.status import PolicyStatus, Status, read_status
+from retention.status import read_status
 from tenants.context import TenantId
 from tenants.registry import find_tenant
 
-_EXIT = {"succeeded": 0, "succeeded_with_skips": 0, "stalled": 1, "cancelled": 1, "failed": 2}
-_NAMED = 3
+_EXIT = {"succeeded": 0, "succeeded_with_skips": 0, "failed": 2}
 
 
 @click.group(
@@ -97,14 +97,6 @@ Example:
 @_selection
 @click.option("--plan", "plan_file", type=click.File("rb"), help="Run this plan (JSON).")
 @click.option("--dry-run", is_flag=True, help="Show the plan; delete nothing.")
-@click.option(
-    "--wait",
-    type=click.FloatRange(0, 3600),
-    default=10.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to wait for another executor.",
-)
 @click.option("--batch-size", type=click.IntRange(1, 100_000), help="Rows per batch at most.")
 @format_option
 @click.pass_context
@@ -114,14 +106,13 @@ def run(
     *,
     plan_file: IO[bytes] | None,
     dry_run: bool,
-    wait: float,
     batch_size: int | None,
     output_format: str,
 ) -> None:
     """Delete what is due, in batches, each recorded in the transaction that deletes.
 
-    Ends after the open batch on Ctrl-C. Exit code 1 when work was left undone (stalled,
-    cancelled, another executor at work).
+    Workers that run elsewhere help. Ctrl-C cancels it after the open batch. Exit code 1 when
+    work was left undone (stalled, cancelled, paused, outside of a window).
     """
     if plan_file is not None and selection != Selection(None, (), ()):
         raise click.UsageError("--plan says what to run; leave --as-of, --policy, --tenant out")
@@ -141,18 +132,14 @@ def run(
         if dry_run:
             _echo_plan(planned(), output_format)
             return
-        try:
-            report = run_once(shop, planned, wait_s=wait)
-        except LeaseLostError as error:
-            click.echo(str(error), err=True)
-            ctx.exit(1)
+        report = run_once(shop, planned)
     if sys.stderr.isatty():
         click.echo("", err=True)
     if output_format == "json":
         echo_json(report.to_json())
     else:
         _echo_report(report)
-    ctx.exit(_EXIT[report.state])
+    ctx.exit(_EXIT.get(report.state, 1))
 
 
 @command.command(
@@ -165,14 +152,15 @@ Example:
 @format_option
 @click.pass_context
 def status(ctx: click.Context, *, runs: int, verbose: bool, output_format: str) -> None:
-    """Show the recorded policies, who works, the last runs and the last verification."""
+    """Show the recorded policies, open runs with who works on what, the last runs and the last
+    verification."""
     installation = installation_of(ctx)
     with failures():
         found = read_status(installation.auditor, runs=runs)
     if output_format == "json":
         echo_json(found.to_json())
     else:
-        _echo_status(found, verbose=verbose)
+        echo_status(found, verbose=verbose)
 
 
 @command.command(
@@ -274,54 +262,5 @@ def _echo_report(report: RunReport) -> None:
         click.echo(report.detail)
 
 
-def _differing(policy: PolicyStatus, *, verbose: bool) -> str:
-    """Return the tenants whose state is not the policy's: by name if few, else how many."""
-    own = {slug: state for slug, state in policy.overrides.items() if state != policy.state}
-    if verbose or len(own) <= _NAMED:
-        return ", ".join(f"{slug}: {state}" for slug, state in own.items())
-    counts = Counter(own.values())
-    return ", ".join(f"{count} {state}" for state, count in counts.items())
-
-
-def _echo_status(found: Status, *, verbose: bool) -> None:
-    echo_rows(
-        ("policy", "version", "table", "period", "state", "tenants that differ"),
-        [
-            (
-                p.policy,
-                p.version,
-                p.table,
-                f"{p.period} after {p.starts}",
-                p.state,
-                _differing(p, verbose=verbose),
-            )
-            for p in found.policies
-        ],
-    )
-    click.echo("")
-    for lease in found.leases:
-        until = lease.lease_until.isoformat(timespec="seconds")
-        who = f"held by {lease.holder} until {until}" if lease.in_force else "free"
-        click.echo(f"lease {lease.name}: {who}, fence {lease.fence}")
-    last = found.verification
-    click.echo(
-        "no verification yet"
-        if last is None
-        else f"last verification {last.finished_at.isoformat(timespec='seconds')}: "
-        f"{last.findings} findings"
-    )
-    click.echo("")
-    echo_rows(
-        ("run", "started", "as of", "state", "rows", "detail"),
-        [
-            (
-                r.trace_id,
-                r.started_at.isoformat(timespec="seconds"),
-                r.as_of.isoformat(timespec="seconds"),
-                r.state,
-                r.rows,
-                r.detail,
-            )
-            for r in found.runs
-        ],
-    )
+for _command in COMMANDS:
+    command.add_command(_command)

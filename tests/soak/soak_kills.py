@@ -1,83 +1,36 @@
-"""Workers killed at every step and at any moment: rows gone are rows recorded, always."""
+"""Workers killed at every step and at any moment, alone and among others: rows gone are rows
+recorded, always, and every run comes to its end."""
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import psycopg2
 import pytest
 
+from config.trace import new_trace_id
 from retention import holds
 from retention.batch import STEPS
 from retention.deletions import keys_digest
 from tenants.context import TenantId
-from tests.integration.retention.shop_rows import environment_of
+from tests.integration.retention.crash import Order, units_agree_with_batches, workers_of
 from tests.integration.retention.test_oracle import TABLES, Rows, oracle, plant, read_rows
 
-Order = Callable[..., int]
-_NAME = "tenure-soak-worker"
+WORKERS = (1, 2, 4)
+KILLED = -signal.SIGKILL
 
 
 @pytest.fixture
 def order(lab: Any) -> Iterator[Order]:
-    """`order(batch_size=2, step="gate", count=1)` has a worker work; returns its exit code.
-
-    `meanwhile` is done here while it works.
-    """
-    with subprocess.Popen(
-        [sys.executable, str(Path(__file__).parent / "kill_worker.py")],
-        env=environment_of(lab.installation) | {"PGAPPNAME": _NAME},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdin
-        assert process.stdout
-
-        def give(*, meanwhile: Callable[[], None] | None = None, **what: Any) -> int:
-            assert process.stdin
-            assert process.stdout
-            process.stdin.write(json.dumps(what) + "\n")
-            process.stdin.flush()
-            if meanwhile:
-                meanwhile()
-            code = int(process.stdout.readline())
-            wait_for_its_sessions(lab.installation.settings.database_url)
-            return code
-
+    """See `tests.integration.retention.crash`."""
+    with workers_of(lab) as give:
         yield give
-        process.stdin.close()
-        assert process.wait(30) == 0
-
-
-def wait_for_its_sessions(url: str) -> None:
-    """What a killed worker had sent, the server may still be doing."""
-    connection = psycopg2.connect(url)
-    connection.autocommit = True
-    try:
-        with connection.cursor() as cursor:
-            for _ in range(3000):
-                cursor.execute(
-                    "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s"
-                    " AND datname = current_database()",
-                    (_NAME,),
-                )
-                if cursor.fetchone() == (0,):
-                    return
-                time.sleep(0.01)
-    finally:
-        connection.close()
-    raise AssertionError("a killed worker's session does not end")
 
 
 class Watch:
@@ -122,6 +75,7 @@ class Watch:
         ever = {name: sum(len(r[name]) for r in self.planted.values()) for name in TABLES}
         lost = {f"lab.{n}": ever[n] - len(now[n]) for n in TABLES if ever[n] != len(now[n])}
         assert self.lab.recorded() == lost
+        assert units_agree_with_batches(self.lab)
         batches = self.lab.sql("SELECT counts FROM tenure.batches ORDER BY id")
         if len(batches) == self.batches + 1:
             ((counts,),) = batches[-1:]
@@ -150,6 +104,14 @@ class Watch:
         return left
 
 
+def open_run(lab: Any) -> None:
+    """Open a run where none is open: it is for the workers to bring it to its end."""
+    if lab.sql("SELECT count(*) FROM tenure.runs WHERE finished_at IS NULL") == [(0,)]:
+        shop = lab.shop()
+        shop.record()
+        shop.open(shop.plan(), trace_id=new_trace_id())
+
+
 def test_killed_again_and_again(
     lab: Any,
     make_tenant: Callable[..., TenantId],
@@ -165,14 +127,22 @@ def test_killed_again_and_again(
     for tenant in tenants:
         watch.plant(tenant)
     watch.hold(tenants[0])
-    killed = in_batch = finished = gone = placed = 0
+    at_steps: Counter[tuple[str, int]] = Counter()
+    turn = at_random = survived = gone = placed = 0
     took = 400.0
-    while killed < kills:
+    while at_steps.total() + at_random < kills:
+        open_run(lab)
+        turn += 1
         batch_size = rng.choice((1, 1, 2, 3))
-        if killed % 2:
-            # Steps in turn, so that each has its share whatever the seed.
-            step = STEPS[(part + killed // 2) % len(STEPS)]
-            code = order(batch_size=batch_size, step=step, count=rng.choice((1, 1, 2, 3)))
+        # Steps and numbers of workers in turn, so that each has its share whatever the seed.
+        workers = WORKERS[(part + turn // 2) % len(WORKERS)]
+        if turn % 2:
+            step = STEPS[(part + turn // (2 * len(WORKERS))) % len(STEPS)]
+            codes = order(
+                workers=workers, batch_size=batch_size, slice_s=rng.choice((0, 2)),
+                step=step, count=rng.choice((1, 1, 2, 3)),
+            )  # fmt: skip
+            at_steps[step, workers] += codes.count(KILLED)
         else:
             began = time.monotonic()
             meanwhile, pause_ms = None, 0
@@ -187,40 +157,44 @@ def test_killed_again_and_again(
                 placed += 1
                 pause_ms = 40
 
-            code = order(
+            codes = order(
+                workers=workers,
                 batch_size=batch_size,
                 after_ms=rng.uniform(0.3, 1) * took,
                 pause_ms=pause_ms,
                 meanwhile=meanwhile,
             )
-            took = max(100.0, min(took, 2000 * (time.monotonic() - began))) if not code else took
-        assert code in (0, -signal.SIGKILL)
-        running = lab.sql("SELECT count(*) FROM tenure.runs WHERE state = 'running'")
-        lately = watch.check()
-        gone += lately
-        if code:
-            killed += 1
-            in_batch += running != [(0,)]
-        if not code:
-            finished += 1
+            at_random += codes.count(KILLED)
+            if not codes.count(KILLED):
+                took = max(100.0, min(took, 2000 * (time.monotonic() - began)))
+        assert set(codes) <= {0, KILLED}
+        survived += codes.count(0)
+        gone += watch.check()
+        if lab.sql("SELECT count(*) FROM tenure.runs WHERE finished_at IS NULL") == [(0,)]:
             for tenant in tenants:
                 if tenant not in watch.held:
                     watch.plant(tenant)
-        if tenants[1] in watch.held and rng.random() < 0.6:
-            watch.release(tenants[1])
-            watch.plant(tenants[1])
-        # The dead worker's lease would run out by itself; nobody waits for it here.
-        lab.sql("UPDATE tenure.leases SET lease_until = now()")
+            if tenants[1] in watch.held and rng.random() < 0.6:
+                watch.release(tenants[1])
+                watch.plant(tenants[1])
     if tenants[1] in watch.held:
         watch.release(tenants[1])
-    assert order(batch_size=50) == 0
+    # What the last ones left, and then what the hold deferred.
+    for _ in range(2):
+        open_run(lab)
+        assert order(workers=2, batch_size=50) == [0, 0]
     gone += watch.check()
     assert watch.left == watch.expected()
     assert lab.run().rows == 0
-    record_property("kills: workers killed", killed)
-    record_property("kills: of these, during a run", in_batch)
-    record_property("kills: workers that finished first", finished)
-    record_property("kills: holds placed while a worker worked", placed)
+    states = {state for (state,) in lab.sql("SELECT DISTINCT state FROM tenure.runs")}
+    assert states <= {"succeeded", "succeeded_with_skips"}
+    record_property("kills: workers killed", at_steps.total() + at_random)
+    record_property("kills: of these, at random", at_random)
+    for (step, workers), count in sorted(at_steps.items()):
+        record_property(f"kills: at {step}, of {workers}", count)
+    record_property("kills: workers that lived to the end of their runs", survived)
+    record_property("kills: runs brought to their end", len(lab.sql("SELECT 1 FROM tenure.runs")))
+    record_property("kills: holds placed while workers worked", placed)
     record_property("kills: rows planted", watch.total())
     record_property("kills: rows deleted, each of them recorded", gone)
     record_property("kills: batches", watch.batches)

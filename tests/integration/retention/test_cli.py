@@ -12,7 +12,10 @@ from click.testing import CliRunner, Result
 
 from api.cli import command
 from api.wiring import Installation
-from retention import lease as leases
+from api.workshop import workshop_of
+from config.trace import new_trace_id
+from retention.executor import Options
+from retention.jobs import run_once
 from tenants.context import TenantId
 
 from .shop_rows import environment_of, plant_invoices
@@ -250,20 +253,110 @@ def test_wrong_usage_is_said_in_a_line(
         assert said in result.stderr
 
 
-def test_a_run_beside_another_is_work_not_done(
-    tenure: Tenure, installation: Installation, make_tenant: Callable[..., TenantId]
+def test_a_run_is_paused_resumed_and_cancelled_by_its_trace_id(
+    tenure: Tenure,
+    installation: Installation,
+    make_tenant: Callable[..., TenantId],
+    owner_sql: Callable[..., Any],
 ) -> None:
-    make_tenant("acme")
-    assert leases.acquire(installation.retention) is not None
-    result = tenure("retention", "run", "--wait", "0")
-    assert result.exit_code == 1
-    assert "another executor is at work" in result.stderr
+    plant_invoices(owner_sql, make_tenant("acme"))
+    shop = workshop_of(installation, actor="test")
+    shop.record()
+    trace = new_trace_id()
+    shop.open(shop.plan(), trace_id=trace)
+    why = ("--reason", "month-end")
+    assert tenure("retention", "pause-run", trace[:8], *why).stdout == "the run is paused\n"
+    (run,) = json.loads(tenure("retention", "status", "--format", "json").stdout)["open_runs"]
+    assert (run["state"], run["units"], run["done"], run["planned"]) == ("paused", 1, 0, 18)
+    assert tenure("retention", "pause-run", trace, *why).exit_code == 2
+    assert tenure("worker", "--idle-exit").exit_code == 0
+    assert owner_sql("SELECT count(*) FROM shop.invoices") == [(6,)]
+    assert tenure("retention", "resume-run", trace, *why).stdout == "the run goes on\n"
+    assert "1 waiting; 0 of 18 rows" in tenure("retention", "status").stdout
+    done = tenure("retention", "cancel-run", trace, *why, "--format", "json")
+    assert json.loads(done.stdout)["action"] == "cancel"
+    shown = tenure("retention", "status").stdout
+    assert "cancelled by command:" in shown
+    assert "open run" not in shown
+    missing = tenure("retention", "cancel-run", "0" * 32, *why)
+    assert (missing.exit_code, "there is no run" in missing.stderr) == (2, True)
+
+
+def test_all_is_stopped_and_started_again(
+    tenure: Tenure, make_tenant: Callable[..., TenantId], owner_sql: Callable[..., Any]
+) -> None:
+    plant_invoices(owner_sql, make_tenant("acme"))
+    assert tenure("retention", "stop").exit_code == 2  # nobody said why
+    assert tenure("retention", "stop", "--reason", "a fire").exit_code == 0
+    refused = tenure("retention", "run")
+    assert (refused.exit_code, "retention is stopped" in refused.stderr) == (2, True)
+    assert tenure("worker", "--once").exit_code == 0
+    assert owner_sql("SELECT count(*) FROM shop.invoices") == [(6,)]
+    shown = tenure("retention", "status").stdout
+    assert shown.startswith("STOPPED by command:")
+    assert "a fire" in shown
+    assert tenure("retention", "start", "--reason", "it is out").exit_code == 0
+    assert tenure("retention", "start", "--reason", "once more").exit_code == 2
+    assert "STOPPED" not in tenure("retention", "status").stdout
+    assert tenure("worker", "--once").exit_code == 0
+    assert owner_sql("SELECT count(*) FROM shop.invoices") == [(0,)]
+
+
+def test_status_shows_who_works_on_what(
+    tenure: Tenure,
+    installation: Installation,
+    make_tenant: Callable[..., TenantId],
+    owner_sql: Callable[..., Any],
+) -> None:
+    plant_invoices(owner_sql, make_tenant("acme"))
+    seen: list[tuple[Any, str]] = []
+
+    def look(_progress: Any) -> None:
+        as_json = json.loads(tenure("retention", "status", "--format", "json").stdout)
+        seen.append((as_json["open_runs"][0], tenure("retention", "status").stdout))
+
+    options = Options(batch_size=2, on_progress=look)
+    shop = workshop_of(installation, actor="test", options=options)
+    report = run_once(shop, shop.plan)
+    run, text = seen[0]
+    assert (run["trace_id"], run["state"]) == (report.trace_id, "running")
+    assert (run["working"], run["rows"], run["planned"], run["batches"]) == (1, 6, 18, 1)
+    assert run["rate"] == 6.0  # in less than a second, which counts as one
+    assert run["seconds_left"] == 2.0
+    (unit,) = run["held"]
+    assert (unit["tenant"], unit["rows"], unit["in_force"]) == ("acme", 6, True)
+    assert unit["holder"] in text
+    assert "6 of 18 rows, 6 rows/s, 2.0 s left" in text
+
+
+def test_workers_once_and_until_idle(
+    tenure: Tenure,
+    installation: Installation,
+    make_tenant: Callable[..., TenantId],
+    owner_sql: Callable[..., Any],
+) -> None:
+    plant_invoices(owner_sql, make_tenant("acme"))
+    assert tenure("worker", "--idle-exit").exit_code == 0
+    assert owner_sql("SELECT count(*) FROM tenure.runs") == [(0,)]
+    shop = workshop_of(installation, actor="test")
+    shop.record()
+    shop.open(shop.plan(), trace_id=new_trace_id())
+    assert tenure("worker", "--idle-exit").exit_code == 0
+    assert owner_sql("SELECT state, started_by FROM tenure.runs") == [("succeeded", "test")]
+    assert owner_sql("SELECT count(*) FROM tenure.verifications") == [(0,)]
+    plant_invoices(owner_sql, make_tenant("globex"))
+    assert tenure("worker", "--once").exit_code == 0
+    assert owner_sql("SELECT count(*) FROM shop.invoices") == [(0,)]
+    assert owner_sql("SELECT findings FROM tenure.verifications") == [(0,)]
+    assert tenure("worker", "--once", "--idle-exit").exit_code == 2
 
 
 def test_every_command_shows_an_example(tenure: Tenure) -> None:
     for path in (
         ("retention",), ("retention", "plan"), ("retention", "run"), ("retention", "status"),
-        ("retention", "pause"), ("retention", "activate"), ("verify",),
+        ("retention", "pause"), ("retention", "activate"), ("verify",), ("worker",),
+        *(("retention", f"{what}-run") for what in ("pause", "resume", "cancel")),
+        ("retention", "stop"), ("retention", "start"),
         ("hold",), ("hold", "place"), ("hold", "release"), ("hold", "list"),
     ):  # fmt: skip
         result = tenure(*path, "--help")

@@ -1,60 +1,99 @@
-"""Killed at any step of a batch: rows gone are rows recorded, and the next run finishes."""
+"""Killed at any step of a batch, alone or among others: rows gone are rows recorded, and the
+run finishes."""
 
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from api.wiring import Installation
-from api.workshop import workshop_of
+from config.trace import new_trace_id
+from retention import holds
 from retention.batch import STEPS
-from retention.jobs import run_once
 from tenants.context import TenantId
 
-from .shop_rows import INVOICES, ROOT, counted, environment_of, plant_invoices, recorded
+from .crash import Order, units_agree_with_batches, workers_of
+
+TABLES = ("cases", "files", "pages")
+KILLED = -signal.SIGKILL
 
 
-@pytest.mark.parametrize(
-    ("step", "count"), [*((step, 1) for step in STEPS), ("deleted", 2), ("committed", 2)]
-)
-def test_killed_at_a_step_nothing_is_gone_that_is_not_recorded(
-    installation: Installation,
-    make_tenant: Callable[..., TenantId],
-    owner_sql: Callable[..., Any],
-    step: str,
-    count: int,
+@pytest.fixture
+def order(lab: Any) -> Iterator[Order]:
+    with workers_of(lab) as give:
+        yield give
+
+
+def plant(lab: Any, tenants: list[TenantId]) -> None:
+    for tenant in tenants:
+        for _ in range(4):
+            lab.case(tenant, files=1)
+
+
+def open_run(lab: Any) -> None:
+    shop = lab.shop()
+    shop.record()
+    shop.open(shop.plan(), trace_id=new_trace_id())
+
+
+def gone(lab: Any, planted: dict[str, set[str]]) -> dict[str, int]:
+    lost = {f"lab.{name}": len(ids - lab.ids(name)) for name, ids in planted.items()}
+    return {name: rows for name, rows in lost.items() if rows}
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_killed_at_every_step_rows_gone_are_rows_recorded_and_the_run_finishes(
+    lab: Any, make_tenant: Callable[..., TenantId], order: Order, workers: int
 ) -> None:
-    plant_invoices(owner_sql, make_tenant("acme"))
-    child = subprocess.run(
-        [sys.executable, str(Path(__file__).parent / "crash_child.py"), step, str(count)],
-        check=False,
-        env=environment_of(installation),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert child.returncode == -signal.SIGKILL, child.stderr
-    committed = count if step == "committed" else count - 1
-    gone = counted(owner_sql)
-    assert gone == recorded(owner_sql)
-    assert gone == {"shop.invoices": 2 * committed, "shop.invoice_lines": 4 * committed}
-    assert owner_sql("SELECT state FROM tenure.runs") == [("running",)]
+    tenants = [make_tenant(slug) for slug in ("acme", "globex", "initech")]
+    kept = make_tenant("held")
+    plant(lab, [kept])
+    held = {name: lab.ids(name) for name in TABLES}
+    holds.place(lab.installation.retention, kept, matter="m", reason="r", actor="t")
+    planted: dict[str, set[str]] = {name: set() for name in TABLES}
+    for step in STEPS:
+        plant(lab, tenants)
+        for name in TABLES:
+            planted[name] |= lab.ids(name)
+        open_run(lab)
+        codes = order(workers=workers, batch_size=1, step=step, count=2)
+        assert codes.count(KILLED) == 1, (step, codes)
+        assert codes.count(0) == workers - 1, (step, codes)
+        assert gone(lab, planted) == lab.recorded(), step
+        assert units_agree_with_batches(lab), step
+        if workers == 1:
+            # With nobody beside it, the run waits for the next worker.
+            assert lab.sql("SELECT state FROM tenure.runs WHERE state = 'running'"), step
+            assert order(workers=1, batch_size=2) == [0]
+        ((state,),) = lab.sql("SELECT state FROM tenure.runs ORDER BY started_at DESC LIMIT 1")
+        assert state == "succeeded_with_skips", step
+        assert {name: lab.ids(name) for name in TABLES} == held, step
+    assert gone(lab, planted) == lab.recorded()
+    assert units_agree_with_batches(lab)
+    assert lab.sql("SELECT state, count(*) FROM tenure.units GROUP BY state ORDER BY state") == [
+        ("succeeded", len(STEPS) * len(tenants)),
+        ("succeeded_with_skips", len(STEPS)),
+    ]
 
-    # The dead worker's lease would run out by itself; the test does not wait for it.
-    owner_sql("UPDATE tenure.leases SET lease_until = now()")
-    shop = workshop_of(installation, actor="next")
-    report = run_once(shop, shop.plan)
-    assert report.state == "succeeded", report.detail
-    assert counted(owner_sql) == {"shop.invoices": INVOICES, "shop.invoice_lines": 2 * INVOICES}
-    assert recorded(owner_sql) == counted(owner_sql)
-    states = owner_sql("SELECT state, detail FROM tenure.runs ORDER BY started_at")
-    assert states[0][0] == "failed"
-    assert "interrupted" in states[0][1]
-    assert states[1][0] == "succeeded"
+
+def test_a_taken_over_unit_goes_on_where_the_dead_worker_was(lab: Any, acme: TenantId) -> None:
+    for _ in range(8):
+        lab.case(acme)
+    open_run(lab)
+    with workers_of(lab) as order:
+        # The third batch is deleted, and never committed.
+        assert order(workers=1, batch_size=2, step="deleted", count=3) == [KILLED]
+        ((rows, batches, progress, holder),) = lab.sql(
+            "SELECT rows_deleted, batches, progress, holder FROM tenure.units"
+        )
+        assert (rows, batches) == (4, 2)
+        last = lab.sql("SELECT progress->>'id' FROM tenure.batches ORDER BY id DESC LIMIT 1")
+        assert [(progress["id"],)] == last
+        assert holder is not None
+        assert order(workers=1, batch_size=2) == [0]
+    assert lab.recorded() == {"lab.cases": 8}
+    assert lab.sql("SELECT rows_deleted, batches, state, fence FROM tenure.units") == [
+        (8, 4, "succeeded", 3)
+    ]  # claimed, taken away, claimed again
