@@ -18,9 +18,10 @@ import psycopg2
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from api.wiring import Installation
-from api.workshop import workshop_of
+from api.workshop import adaptive_pacers, workshop_of
 from config.logging import get_logger
 from config.metrics import Metrics
+from retention.alerts import Alert
 from retention.errors import RetentionError
 from retention.executor import Options, Progress
 from retention.jobs import VERIFY_EVERY, Tick, Workshop, help_out, tick
@@ -56,13 +57,14 @@ class RetentionScheduler:
         self._tick_s = installation.settings.retention_tick_s
         self._working = threading.Lock()
         options = Options(
-            batch_size=installation.settings.batch_size,
+            pacer=adaptive_pacers(installation),
             stop=self._stopping.is_set,
             on_progress=self._count,
         )
         self._shop: Workshop = replace(
             workshop_of(installation, actor=actor, options=options),
             on_run_ended=self._run_ended,
+            on_alert=self._alerted,
         )
         self._scheduler = BackgroundScheduler(
             timezone="UTC",
@@ -145,6 +147,10 @@ class RetentionScheduler:
     def _count(self, progress: Progress) -> None:
         if self._metrics is not None:
             self._metrics.rows_deleted(progress.policy, progress.batch_rows)
+
+    def _alerted(self, alert: Alert) -> None:
+        if self._metrics is not None:
+            self._metrics.alerted(alert.kind)
 
     def _run_ended(self, state: str) -> None:
         if self._metrics is not None:

@@ -21,6 +21,7 @@ RETENTION_KEPT = "tenure_retention_kept_rows"
 RETENTION_WATERMARK = "tenure_retention_watermark_timestamp_seconds"
 UNRECONCILED = "tenure_retention_unreconciled_rows"
 ORPHANS = "tenure_orphan_rows"
+ALERTS = "tenure_alerts_total"
 RETURNED = "tenure_returned_rows"
 VERIFIED_AT = "tenure_verification_timestamp_seconds"
 
@@ -93,6 +94,12 @@ class Metrics:
         self._orphans = Gauge(ORPHANS, "Rows whose parent is gone, at the last look", registry=own)
         self._returned = Gauge(RETURNED, "Rows that are back after their deletion", registry=own)
         self._verified_at = Gauge(VERIFIED_AT, "When the last look ended", registry=own)
+
+        self._alerts = Counter(ALERTS, "Alerts raised", ["kind"], registry=own)
+
+    def alerted(self, kind: str) -> None:
+        """Count an alert that was raised."""
+        self._alerts.labels(kind).inc()
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count an answered request; `route` is the pattern, not the path."""

@@ -232,11 +232,47 @@ class Settings(BaseModel):
         le=86_400,
     )
     batch_size: _Int = _field(
-        1000,
+        10_000,
         "a whole number from 1 to 100000",
         "rows a retention batch deletes at most",
         ge=1,
         le=100_000,
+    )
+    verify_schedule: str | None = _field(
+        None,
+        "five fields of cron, in UTC, such as 0 6 * * *",
+        "when the scheduler verifies; without it every hour, and after each run",
+    )
+    max_replication_lag_s: _Seconds = _field(
+        10.0,
+        "a number of seconds from 0.1 to 86400",
+        "how far a replica may be behind before deleting waits",
+        ge=0.1,
+        le=86_400,
+    )
+    max_snapshot_age_s: _Seconds = _field(
+        3600.0,
+        "a number of seconds from 1 to 604800",
+        "how old the oldest snapshot may be before deleting waits",
+        ge=1,
+        le=604_800,
+    )
+    max_blocked_sessions: _Int = _field(
+        10,
+        "a whole number from 0 to 10000",
+        "how many sessions may wait for locks before deleting waits",
+        ge=0,
+        le=10_000,
+    )
+    alert_webhook_url: SecretStr | None = _field(
+        None,
+        "an address that begins with https:// or http://",
+        "where alerts are posted; needs alert_webhook_secret",
+    )
+    alert_webhook_secret: Annotated[SecretStr, AfterValidator(_session_key)] | None = _field(
+        None,
+        "a secret of at least 32 characters",
+        "what alerts are signed with (HMAC-SHA-256)",
     )
     hold_grace: Annotated[str, AfterValidator(_grace)] = _field(
         "P14D",

@@ -51,6 +51,7 @@ ACCESS: tuple[Access, ...] = (
     ("watches", "tenure_retention", ("SELECT", "INSERT", "UPDATE(last_at, ticks)"), "true"),
     ("watches", "tenure_auditor", ("SELECT",), "true"),
     ("scheduled", "tenure_retention", ("SELECT", "INSERT"), "true"),
+    ("scheduled", "tenure_verifier", ("SELECT",), "true"),
     ("scheduled", "tenure_auditor", ("SELECT",), "true"),
     (
         "alerts",

@@ -17,6 +17,7 @@ from uuid import UUID
 from config.logging import get_logger
 from retention.errors import DeliveryError
 from retention.run_report import RunReport
+from retention.schedule import Taken
 from retention.verification import VerificationReport
 from tenants.connections import Cursor, RoleConnections
 from tenants.models import new_id
@@ -42,6 +43,14 @@ class Alert:
 
 
 @dataclass(frozen=True, slots=True)
+class Looked:
+    """What was looked at: these kinds, of these subjects; None for all."""
+
+    kinds: Collection[Kind]
+    subjects: Collection[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class OpenAlert:
     """An alert that is not resolved yet."""
 
@@ -52,6 +61,11 @@ class OpenAlert:
     raised_at: datetime
     delivered_at: datetime | None
     problem: str | None
+
+
+RUN: tuple[Kind, ...] = ("run",)
+MISSED: tuple[Kind, ...] = ("missed",)
+VERIFIED: tuple[Kind, ...] = ("overdue", "orphans", "verification")
 
 
 def of_run(report: RunReport) -> list[Alert]:
@@ -83,6 +97,21 @@ def of_verification(report: VerificationReport) -> list[Alert]:
     ]
 
 
+def of_gap(gap: timedelta, now: datetime) -> Alert:
+    """Return what is to be said of a time in which nobody ticked."""
+    began = (now - gap).isoformat(timespec="seconds")
+    return Alert("missed", "scheduler", f"nobody was there from {began} for {gap}")
+
+
+def of_missed(taken: Taken) -> Alert:
+    """Return what is to be said of scheduled times for which nobody was there."""
+    return Alert(
+        "missed",
+        taken.name,
+        f"{taken.missed} scheduled times before {taken.due_at.isoformat()} were missed",
+    )
+
+
 def _more(rest: Collection[str]) -> str:
     return f"; and {len(rest)} more" if rest else ""
 
@@ -97,6 +126,7 @@ RETURNING a.id::text = %(id)s
 _RESOLVE = """
 UPDATE tenure.alerts SET resolved_at = clock_timestamp()
 WHERE resolved_at IS NULL AND kind = ANY(%(kinds)s)
+  AND (%(subjects)s::text[] IS NULL OR subject = ANY(%(subjects)s::text[]))
   AND NOT EXISTS (SELECT FROM unnest(%(left_kinds)s::text[], %(left)s::text[]) l(kind, subject)
                   WHERE l.kind = alerts.kind AND l.subject = alerts.subject)
 """
@@ -115,10 +145,9 @@ WHERE id = %(id)s
 
 
 def raise_alerts(
-    retention: RoleConnections, alerts: Collection[Alert], *, about: Collection[Kind]
+    retention: RoleConnections, alerts: Collection[Alert], looked: Looked
 ) -> list[Alert]:
-    """Raise these, and resolve the others of the kinds that were looked at (`about`); return
-    those that are new."""
+    """Raise these, and resolve the others of what was looked at; return those that are new."""
     fresh = []
     with retention.transaction(None) as cursor:
         for alert in alerts:
@@ -137,7 +166,8 @@ def raise_alerts(
         cursor.execute(
             _RESOLVE,
             {
-                "kinds": list(about),
+                "kinds": list(looked.kinds),
+                "subjects": None if looked.subjects is None else list(looked.subjects),
                 "left_kinds": [alert.kind for alert in alerts],
                 "left": [alert.subject for alert in alerts],
             },

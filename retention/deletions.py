@@ -1,5 +1,7 @@
 """Deleted keys: how they are committed to, and the way back from a key to its deletion.
 
+What was archived or changed (anonymised, pseudonymised) is committed to alike.
+
 A key's hash is the first 16 bytes of `sha256(uuid_send(id))`. A batch keeps, per table, the
 hashes of the keys it deleted, ascending, end to end, in `tenure.deleted_keys`; its record has
 the SHA-256 over that string. Who presents a key learns whether, when and under which rule it
@@ -23,7 +25,7 @@ HASH_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """That a row was deleted: by which batch, under which version of which policy."""
+    """What a batch did to a row (`action`), under which version of which policy."""
 
     deleted_at: datetime
     run_id: UUID
@@ -32,11 +34,12 @@ class Deletion:
     policy: str
     version: int
     cutoff: datetime
+    action: str = "delete"
 
 
 # A hash may by chance stand across two others: `position` finds what may be, the rest decides.
 _FIND = """
-SELECT b.recorded_at, b.run_id, b.trace_id, b.id, b.policy, b.policy_version, b.cutoff
+SELECT b.recorded_at, b.run_id, b.trace_id, b.id, b.policy, b.policy_version, b.cutoff, b.action
 FROM tenure.deleted_keys k
 JOIN tenure.batches b
     ON b.run_id = k.run_id AND b.id = k.batch_id AND b.tenant_id = k.tenant_id

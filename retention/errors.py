@@ -45,3 +45,7 @@ class DeliveryError(RetentionError):
 
 class VerificationError(RetentionError):
     """A verification could not be made; nothing of it is kept."""
+
+
+class ScheduleError(RetentionError):
+    """A text that is no schedule."""

@@ -88,6 +88,7 @@ class Explanation:
                     "policy": d.policy,
                     "version": d.version,
                     "cutoff": d.cutoff,
+                    "action": d.action,
                 }
                 for d in self.deletions
             ],

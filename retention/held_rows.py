@@ -13,11 +13,12 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from psycopg2 import sql
 
 from retention.graph import Edge
-from retention.hold_records import RowHold
+from retention.hold_records import RowHold, standing_holds
 from retention.hold_scopes import below, met, table_of
 from retention.statements import kind_of, table
 from tenants.catalog import TableName
@@ -188,3 +189,17 @@ def _spread(
                 found[further] = found[node]
                 todo.append(further)
     return found
+
+
+def held_by(
+    cursor: Cursor, edges: Sequence[Edge], tenant_id: TenantId, name: TableName, row_id: UUID
+) -> tuple[str, ...]:
+    """Return the matters of the holds that keep one row: on its tenant, or else one on the row,
+    on what it refers to, or on what refers to it. To look at: there is no gate here."""
+    standing = standing_holds(cursor, tenant_id)
+    if standing.matters or not standing.on_rows:
+        return standing.matters
+    node = (name, str(row_id))
+    asked = HeldRows(cursor, tenant_id, edges, standing.on_rows)
+    found = asked.needed({name: [str(row_id)]}).get(node)
+    return () if found is None else (found.matter,)

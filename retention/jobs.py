@@ -13,15 +13,38 @@ from structlog.contextvars import bound_contextvars
 from config.clock import Clock
 from config.trace import TraceId, new_trace_id
 from retention import lease as leases
+from retention.alerts import (
+    MISSED,
+    RUN,
+    VERIFIED,
+    Alert,
+    Looked,
+    Send,
+    deliver,
+    of_gap,
+    of_missed,
+    of_run,
+    of_verification,
+    raise_alerts,
+)
 from retention.executor import Options
 from retention.interventions import intervene, stopped
 from retention.leftovers import Leftovers, delete_expired
+from retention.live_check import check_live
 from retention.plan import Plan
 from retention.planner import plan as make_plan
 from retention.policies import Policy
 from retention.policy_records import record_policies
 from retention.run_report import OPEN_STATES, RunReport, RunState
 from retention.runs import Intent, fail_outdated, open_run, report_of
+from retention.schedule import (
+    VERIFICATION,
+    Taken,
+    keep_watch,
+    mark,
+    peek,
+    policy_schedule,
+)
 from retention.units import open_units
 from retention.verification import VerificationReport, last_finished, verify
 from retention.worker import Worker
@@ -36,7 +59,9 @@ VERIFY_EVERY = timedelta(hours=1)
 class Workshop:
     """What the work needs, and who has it done (`actor`).
 
-    `on_run_ended` hears the state of each run that this process brings to its end.
+    `on_run_ended` hears the state of each run that this process brings to its end, `on_alert`
+    of each alert it raises; `send` delivers alerts (see `retention.alerts`). `tick_s` is how
+    often (s) somebody ticks, `verify_schedule` when to verify, by cron.
     """
 
     retention: RoleConnections
@@ -48,6 +73,26 @@ class Workshop:
     options: Options = field(default_factory=Options)
     lease_ttl_s: float = leases.DEFAULT_TTL_S
     on_run_ended: Callable[[RunState], None] = lambda _state: None
+    on_alert: Callable[[Alert], None] = lambda _alert: None
+    send: Send | None = None
+    tick_s: float = 60.0
+    verify_schedule: str | None = None
+
+    def check(self) -> None:
+        """Raise PolicyError unless the database can bear the policies as they are."""
+        with self.verifier.transaction(None, read_only=True) as cursor:
+            check_live(cursor, self.catalog, self.policies)
+
+    def warn(self, alerts: Collection[Alert], looked: Looked) -> None:
+        """Raise alerts, and tell of those that are new."""
+        for alert in raise_alerts(self.retention, alerts, looked):
+            self.on_alert(alert)
+
+    def run_ended(self, run_id: UUID, state: RunState) -> None:
+        """Tell that a run has ended, and warn of what stalled or failed in it."""
+        report = report_of(self.verifier, run_id)
+        self.warn(of_run(report), Looked(RUN, {unit.policy for unit in report.units}))
+        self.on_run_ended(state)
 
     def plan(
         self,
@@ -68,7 +113,11 @@ class Workshop:
         )
 
     def record(self) -> Mapping[str, int]:
-        """Record changed policies; return every policy's version."""
+        """Record changed policies; return every policy's version.
+
+        Raises PolicyError where the database cannot bear them: then none is recorded.
+        """
+        self.check()
         return record_policies(self.retention, self.policies, actor=self.actor)
 
     def open(self, plan: Plan, *, trace_id: TraceId, lease: leases.Lease | None = None) -> UUID:
@@ -84,7 +133,7 @@ class Workshop:
             self.catalog,
             self.options,
             self.lease_ttl_s,
-            self.on_run_ended,
+            self.run_ended,
         )
 
     def verify(self, *, as_of: datetime | None = None, trace_id: TraceId) -> VerificationReport:
@@ -157,7 +206,7 @@ def help_out(shop: Workshop) -> int:
 
 def tick(shop: Workshop, *, verify_every: timedelta = VERIFY_EVERY) -> Tick:
     """Do what is due: open a run if something may go, work, verify after a run, and every so
-    often; delete sessions and tokens whose time is over.
+    often (or on its schedule); delete sessions and tokens whose time is over; warn.
 
     Any number of processes may tick. The one with the lease plans and verifies; all work.
     What an open run has not done with yet is not planned again.
@@ -169,20 +218,72 @@ def tick(shop: Workshop, *, verify_every: timedelta = VERIFY_EVERY) -> Tick:
     with leases.kept(shop.retention, lease), bound_contextvars(trace_id=trace_id):
         fail_outdated(shop.retention, shop.catalog)
         shop.record()
-        plan = shop.plan().without(open_units(shop.retention))
+        agenda = _look_around(shop)
+        plan = shop.plan(only=agenda.policies).without(open_units(shop.retention))
         done = Tick(leads=True, plan=plan, leftovers=delete_expired(shop.retention))
         if any(unit.may_run and unit.rows for unit in plan.units) and not _is_stopped(shop):
             _, report = _open_and_work(shop, plan, trace_id, lease)
             done = replace(done, run=report)
+        _mark(shop, agenda)
         done = replace(done, slices=help_out(shop))
         if shop.options.stop():
             return done
-        last = last_finished(shop.retention)
-        if done.run or done.slices or last is None or shop.clock.now() - last >= verify_every:
+        if done.run or done.slices or _wants_verification(shop, agenda, verify_every):
             # As of the plan: what has come due since then is not overdue, but next.
             found = shop.verify(as_of=plan.as_of, trace_id=trace_id)
             done = replace(done, verification=found)
+            shop.warn(of_verification(found), Looked(VERIFIED))
+        if shop.send is not None:
+            deliver(shop.retention, shop.send)
         return done
+
+
+@dataclass(frozen=True)
+class _Agenda:
+    """What a tick has to do: which policies, and which scheduled times it takes up."""
+
+    policies: tuple[Policy, ...]
+    taken: tuple[Taken, ...]
+
+    def has(self, name: str) -> bool:
+        return any(taken.name == name for taken in self.taken)
+
+
+def _look_around(shop: Workshop) -> _Agenda:
+    """Say that somebody is here; return what schedules ask for now, and warn of what was
+    missed."""
+    now, interval = shop.clock.now(), timedelta(seconds=shop.tick_s)
+    wanted = {policy_schedule(p.name): p.schedule for p in shop.policies if p.schedule}
+    if shop.verify_schedule is not None:
+        wanted[VERIFICATION] = shop.verify_schedule
+    with shop.retention.transaction(None) as cursor:
+        gap = keep_watch(cursor, now, interval)
+        found = [peek(cursor, name, schedule, now) for name, schedule in wanted.items()]
+    taken = tuple(one for one in found if one is not None)
+    missed = [of_missed(one) for one in taken if one.missed]
+    if gap is not None:
+        missed.append(of_gap(gap, now))
+    shop.warn(missed, Looked(MISSED))
+    due = {one.name for one in taken}
+    return _Agenda(
+        tuple(p for p in shop.policies if not p.schedule or policy_schedule(p.name) in due), taken
+    )
+
+
+def _mark(shop: Workshop, agenda: _Agenda) -> None:
+    if not agenda.taken:
+        return
+    now = shop.clock.now()
+    with shop.retention.transaction(None) as cursor:
+        for taken in agenda.taken:
+            mark(cursor, taken, now)
+
+
+def _wants_verification(shop: Workshop, agenda: _Agenda, every: timedelta) -> bool:
+    if shop.verify_schedule is not None:
+        return agenda.has(VERIFICATION)
+    last = last_finished(shop.retention)
+    return last is None or shop.clock.now() - last >= every
 
 
 def _is_stopped(shop: Workshop) -> bool:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from apscheduler.triggers.cron import CronTrigger
-
+from retention.errors import ScheduleError
 from retention.policies import ACTIONS, Action, Period, never_longer
+from retention.schedule import checked_schedule
 from retention.treatments import Treatment
 from retention.windows import Window
 from tenants.catalog import Catalog, Table, TableName
@@ -202,11 +202,10 @@ def schedule(entry: Entry, problem: Problem) -> str | None:
     if text is None:
         return None
     try:
-        CronTrigger.from_crontab(text, timezone="UTC")
-    except (ValueError, AttributeError) as error:
-        problem("schedule", f"{text!r} is no schedule of five fields (0 2 * * *): {error}")
+        return checked_schedule(text)
+    except ScheduleError as error:
+        problem("schedule", str(error))
         return None
-    return str(text)
 
 
 def _whole(value: Any) -> bool:

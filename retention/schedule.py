@@ -1,7 +1,8 @@
 """Schedules: when a policy, or the verification, is due; and when nobody was there.
 
 A schedule is five fields of cron in UTC, where there is no daylight saving. A time that was
-due is taken up once, whoever ticks: its row has it as its key. Times that passed while nobody
+due is taken up once, whoever ticks: its row has it as its key. It is marked when its run has
+been opened: who dies before leaves it to the next. Times that passed while nobody
 ticked count as one, and the row says how many there were. What has no schedule is due at
 every tick.
 
@@ -17,21 +18,36 @@ from datetime import UTC, datetime, timedelta
 
 from apscheduler.triggers.cron import CronTrigger
 
+from retention.errors import ScheduleError
 from tenants.connections import Cursor
 from tenants.models import new_id
 
 #: A watch ends when no tick came for so many intervals.
 PATIENCE = 3
 
-_SECOND = timedelta(seconds=1)
+#: The schedule of the verification, by name; a policy's is `policy_schedule`.
+VERIFICATION = "verification"
+
+_MICROSECOND = timedelta(microseconds=1)
 # Past this, an outage is counted no further.
 _MOST_MISSED = 1000
+
+
+def checked_schedule(text: str) -> str:
+    """Return a schedule; raises ScheduleError where it is none."""
+    try:
+        CronTrigger.from_crontab(text, timezone=UTC)
+    except (ValueError, AttributeError) as error:
+        raise ScheduleError(
+            f"{text!r} is no schedule of five fields (0 2 * * *): {error}"
+        ) from error
+    return text
 
 
 def next_time(schedule: str, after: datetime) -> datetime:
     """Return the schedule's first time after an instant, in UTC; raises ValueError for none."""
     trigger = CronTrigger.from_crontab(schedule, timezone=UTC)
-    found: datetime | None = trigger.get_next_fire_time(None, after.astimezone(UTC) + _SECOND / 1e6)
+    found: datetime | None = trigger.get_next_fire_time(None, after.astimezone(UTC) + _MICROSECOND)
     if found is None:
         raise ValueError(f"the schedule {schedule!r} never comes again")
     return found.astimezone(UTC)
@@ -47,6 +63,20 @@ def times_between(schedule: str, after: datetime, until: datetime) -> list[datet
     return found
 
 
+def policy_schedule(policy: str) -> str:
+    """Return the name of a policy's schedule."""
+    return f"policy {policy}"
+
+
+def last_taken(cursor: Cursor, until: datetime) -> dict[str, datetime]:
+    """Return when each schedule was last taken up, by then, as a role that reads it."""
+    cursor.execute(
+        "SELECT name, max(taken_at) FROM tenure.scheduled WHERE taken_at <= %s GROUP BY name",
+        (until,),
+    )
+    return dict(cursor.fetchall())
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
     """A scheduled time that was taken up; `missed` came before it, and nobody was there."""
@@ -56,9 +86,8 @@ class Taken:
     missed: int
 
 
-def take(cursor: Cursor, name: str, schedule: str, now: datetime) -> Taken | None:
-    """Take up what a schedule has been due for, as retention; None where that is nothing, or
-    somebody else has it.
+def peek(cursor: Cursor, name: str, schedule: str, now: datetime) -> Taken | None:
+    """Return what a schedule is due for, as retention; None where that is nothing.
 
     The first time that a schedule is seen it is due at its next time, not at once. A clock
     that was put back makes nothing due twice.
@@ -67,16 +96,14 @@ def take(cursor: Cursor, name: str, schedule: str, now: datetime) -> Taken | Non
     row = cursor.fetchone()
     last: datetime | None = row[0] if row else None
     if last is None:
-        _insert(cursor, Taken(name, now, 0), now)
+        mark(cursor, Taken(name, now, 0), now)
         return None
     times = times_between(schedule, last, now)
-    if not times:
-        return None
-    taken = Taken(name, times[-1], len(times) - 1)
-    return taken if _insert(cursor, taken, now) else None
+    return Taken(name, times[-1], len(times) - 1) if times else None
 
 
-def _insert(cursor: Cursor, taken: Taken, now: datetime) -> bool:
+def mark(cursor: Cursor, taken: Taken, now: datetime) -> bool:
+    """Record that a scheduled time was taken up; False where somebody else did before."""
     cursor.execute(
         "INSERT INTO tenure.scheduled (name, due_at, taken_at, missed) VALUES (%s, %s, %s, %s)"
         " ON CONFLICT (name, due_at) DO NOTHING",

@@ -36,6 +36,7 @@ from retention.planner import checked_as_of
 from retention.policies import Policy
 from retention.reconciliation import Account, Bookkeeper
 from retention.reconciliation_queries import RECORDS, returned_query
+from retention.schedule import last_taken, policy_schedule
 from retention.verification_holds import HeldPart, held_parts, missing_queries
 from retention.verification_queries import overdue_query, undated_query
 from retention.verification_records import store
@@ -97,7 +98,13 @@ def _look(
     started: datetime = _one(cursor)
     cursor.execute("SELECT id::text, slug FROM tenure.tenants")
     slugs = dict(cursor.fetchall())
-    ground = Ground(catalog, policies, as_of, _periods(cursor))
+    taken = last_taken(cursor, as_of)
+    turns = {
+        p.name: taken[policy_schedule(p.name)]
+        for p in policies
+        if p.schedule and policy_schedule(p.name) in taken
+    }
+    ground = Ground(catalog, policies, as_of, _periods(cursor), turns)
     found = [
         result
         for question in _questions(ground, held_parts(cursor))

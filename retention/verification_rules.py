@@ -21,16 +21,21 @@ from tenants.catalog import Catalog, Column, TableName
 @dataclass(frozen=True)
 class Ground:
     """What a verification goes by: all policies, and the tenants' own periods (by policy, and
-    by tenant as text)."""
+    by tenant as text). A policy with a schedule is judged as of when it last had its turn
+    (`turns`): what has come due since is not overdue, but next."""
 
     catalog: Catalog
     policies: Collection[Policy]
     as_of: datetime
     periods: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    turns: Mapping[str, datetime] = field(default_factory=dict)
 
     def cutoff(self, policy: Policy, period: str | None = None) -> datetime | date:
         """Return the instant, or the day, before which a row must have started to be due."""
-        return cutoff_value(policy, self.catalog, policy.cutoff(self.as_of, period))
+        return cutoff_value(policy, self.catalog, policy.cutoff(self._turn(policy), period))
+
+    def _turn(self, policy: Policy) -> datetime:
+        return min(self.as_of, self.turns.get(policy.name, self.as_of))
 
 
 def cutoff_of(policy: Policy, alias: str, ground: Ground) -> sql.Composable:

@@ -12,11 +12,18 @@ from typing import IO, Any
 import click
 
 from api.cli.retention_control import COMMANDS
+from api.cli.retention_rules import COMMANDS as RULES
 from api.cli.retention_status import echo_status
-from api.cli.retention_support import Instant, actor, read_plan, stop_signals
+from api.cli.retention_support import (
+    Instant,
+    actor,
+    read_plan,
+    stop_signals,
+    tenant_id_of,
+)
 from api.cli.support import echo_json, echo_rows, failures, format_option, installation_of
 from api.wiring import Installation
-from api.workshop import workshop_of
+from api.workshop import adaptive_pacers, workshop_of
 from retention.errors import PolicyError
 from retention.executor import Options, Progress, RunReport
 from retention.jobs import Workshop, run_once
@@ -24,8 +31,6 @@ from retention.plan import Plan
 from retention.policies import Policy, State
 from retention.policy_records import set_state
 from retention.status import read_status
-from tenants.context import TenantId
-from tenants.registry import find_tenant
 
 _EXIT = {"succeeded": 0, "succeeded_with_skips": 0, "failed": 2}
 
@@ -120,6 +125,7 @@ def run(
     with failures(), stop_signals() as stopping:
         options = Options(
             batch_size=batch_size or installation.settings.batch_size,
+            pacer=None if batch_size else adaptive_pacers(installation),
             stop=stopping.is_set,
             on_progress=_show_progress if sys.stderr.isatty() else _show_nothing,
         )
@@ -206,12 +212,6 @@ def _set_state(
         click.echo(f"policy {policy} is {state} for {slug}")
 
 
-def tenant_id_of(installation: Installation, slug: str) -> TenantId:
-    """Return a tenant's id; raises RegistryError when there is none of this name."""
-    with installation.verifier.transaction(None, read_only=True) as cursor:
-        return find_tenant(cursor, slug).id
-
-
 def _plan(installation: Installation, shop: Workshop, selection: Selection) -> Plan:
     return shop.plan(
         as_of=selection.as_of,
@@ -262,5 +262,5 @@ def _echo_report(report: RunReport) -> None:
         click.echo(report.detail)
 
 
-for _command in COMMANDS:
+for _command in (*COMMANDS, *RULES):
     command.add_command(_command)

@@ -14,10 +14,13 @@ from typing import IO, Any
 
 import click
 
+from api.wiring import Installation
 from config.clock import parse_instant
 from config.errors import InstantError
 from retention.errors import PlanError
 from retention.plan import Plan, plan_from_json
+from tenants.context import TenantId
+from tenants.registry import find_tenant
 
 
 class Instant(click.ParamType[datetime]):
@@ -71,3 +74,9 @@ def stop_signals() -> Iterator[threading.Event]:
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+
+
+def tenant_id_of(installation: Installation, slug: str) -> TenantId:
+    """Return a tenant's id; raises RegistryError when there is none of this name."""
+    with installation.verifier.transaction(None, read_only=True) as cursor:
+        return find_tenant(cursor, slug).id

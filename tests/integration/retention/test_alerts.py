@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from retention import schedule
-from retention.alerts import Alert, deliver, open_alerts, raise_alerts
+from retention.alerts import Alert, Looked, deliver, open_alerts, raise_alerts
 from retention.errors import DeliveryError
 from retention.webhook import Webhook
 from tests.integration.retention.conftest import NOW, Lab
@@ -57,7 +57,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 def raised(lab: Lab, *alerts: Alert) -> list[Alert]:
-    return raise_alerts(lab.installation.retention, alerts, about=("overdue", "run"))
+    return raise_alerts(lab.installation.retention, alerts, Looked(("overdue", "run")))
 
 
 def is_open(lab: Lab) -> list[tuple[str, str, str]]:
@@ -75,9 +75,11 @@ def test_an_alert_is_raised_once_and_resolved_when_it_is_over(lab: Lab) -> None:
     assert raised(lab, DUE) == [DUE]
 
 
-def test_looking_at_one_kind_resolves_no_other(lab: Lab) -> None:
+def test_looking_at_one_kind_or_subject_resolves_no_other(lab: Lab) -> None:
     raised(lab, DUE, RUN)
-    raise_alerts(lab.installation.retention, [], about=("run",))
+    raise_alerts(lab.installation.retention, [], Looked(("run",), ("nodes",)))
+    assert len(is_open(lab)) == 2
+    raise_alerts(lab.installation.retention, [], Looked(("run",)))
     assert is_open(lab) == [("overdue", "nodes", "3 rows")]
 
 
@@ -138,7 +140,8 @@ NIGHT = "0 2 * * *"
 
 def take(lab: Lab, now: Any) -> schedule.Taken | None:
     with lab.installation.retention.transaction(None) as cursor:
-        return schedule.take(cursor, "nodes", NIGHT, now)
+        taken = schedule.peek(cursor, "nodes", NIGHT, now)
+        return taken if taken is not None and schedule.mark(cursor, taken, now) else None
 
 
 def test_a_time_is_taken_up_once_and_what_was_missed_is_counted(lab: Lab) -> None:

@@ -1,0 +1,199 @@
+"""`tenure retention check|explain|period`: what the policies say, of the database and of a row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from uuid import UUID
+
+import click
+
+from api.cli.retention_support import actor, tenant_id_of
+from api.cli.support import Failure, echo_json, failures, format_option, installation_of
+from api.workshop import workshop_of
+from retention.errors import PolicyError
+from retention.explain import Explanation, Question, explain
+from retention.graph import edges_of
+from retention.held_rows import held_by
+from retention.policy_records import set_period
+from retention.precedence import Decision
+from tenants.catalog import Catalog, TableName
+
+
+@click.command(
+    epilog="""\b
+Example:
+  tenure retention check"""
+)
+@format_option
+@click.pass_context
+def check(ctx: click.Context, output_format: str) -> None:
+    """Check the policies against the database: tables, indexes, foreign keys, privileges.
+
+    Each problem names its mend. Exit code 1 when there is one. Changes nothing.
+    """
+    installation = installation_of(ctx)
+    problems: list[str] = []
+    with failures():
+        try:
+            shop = workshop_of(installation, actor=actor())
+            shop.check()
+        except PolicyError as error:
+            problems = str(error).splitlines()
+    if output_format == "json":
+        echo_json({"problems": problems})
+    else:
+        for problem in problems:
+            click.echo(problem)
+        if not problems:
+            click.echo(f"{len(shop.policies)} policies fit the database.")
+    ctx.exit(1 if problems else 0)
+
+
+@click.command(
+    epilog="""\b
+Example:
+  tenure retention period invoices-10-years --tenant acme P12Y
+  tenure retention period invoices-10-years --tenant acme --reset"""
+)
+@click.argument("policy")
+@click.argument("period", required=False)
+@click.option("--tenant", required=True, metavar="SLUG", help="For which tenant.")
+@click.option("--reset", "drop", is_flag=True, help="Give it back the policy's period.")
+@format_option
+@click.pass_context
+def period(
+    ctx: click.Context,
+    policy: str,
+    period: str | None,
+    *,
+    tenant: str,
+    drop: bool,
+    output_format: str,
+) -> None:
+    """Give a tenant a period of its own, within the policy's minimum and maximum.
+
+    It holds for all rows from now on: a shorter one makes rows due at once.
+    """
+    if (period is None) is not drop:
+        raise click.UsageError("give a period (P12Y), or --reset")
+    installation = installation_of(ctx)
+    with failures():
+        shop = workshop_of(installation, actor=actor())
+        chosen = {p.name: p for p in shop.policies}.get(policy)
+        if chosen is None:
+            names = ", ".join(p.name for p in shop.policies)
+            raise PolicyError(f"there is no policy {policy!r}; there are {names}")
+        shop.record()
+        owner = tenant_id_of(installation, tenant)
+        set_period(installation.retention, owner, chosen, period, actor=shop.actor)
+    if output_format == "json":
+        echo_json({"policy": policy, "tenant": tenant, "period": period or chosen.period})
+    else:
+        own = "has a period of its own" if period else "has the policy's period"
+        click.echo(f"{tenant} {own} under {policy}: {period or chosen.period}")
+
+
+@click.command(
+    "explain",
+    epilog="""\b
+Example:
+  tenure retention explain shop.invoices 01890a5d-ac96-774b-bcce-b302099a8057""",
+)
+@click.argument("table")
+@click.argument("row", metavar="ID", type=click.UUID)
+@click.option("--tenant", "slug", metavar="SLUG", help="Only in this tenant.")
+@format_option
+@click.pass_context
+def explain_row(
+    ctx: click.Context, table: str, row: UUID, *, slug: str | None, output_format: str
+) -> None:
+    """Say which rule decides over a row, what holds it, and when it goes.
+
+    For a key that is gone: when it went, under which run and rule. Exit code 1 when nobody has
+    or had such a row.
+    """
+    installation = installation_of(ctx)
+    with failures():
+        shop = workshop_of(installation, actor=actor())
+        question = Question(
+            _table(installation.catalog, table),
+            row,
+            [tenant_id_of(installation, slug)] if slug else None,
+        )
+        with installation.verifier.transaction(
+            None, isolation="REPEATABLE READ", read_only=True
+        ) as cursor:
+            found = explain(
+                cursor,
+                question,
+                catalog=installation.catalog,
+                policies=shop.policies,
+                held_by=partial(held_by, cursor, edges_of(installation.catalog)),
+                now=installation.clock.now(),
+            )
+    if output_format == "json":
+        echo_json({"rows": [one.to_json() for one in found]})
+    else:
+        for one in found:
+            click.echo("\n".join(_lines(one)))
+        if not found:
+            click.echo(f"no tenant has or had {row} in {question.table}, as far as is recorded")
+    ctx.exit(0 if found else 1)
+
+
+def _table(catalog: Catalog, text: str) -> TableName:
+    if "." in text:
+        return catalog.table(text).name
+    found = [table.name for table in catalog if table.name.name == text]
+    if len(found) != 1:
+        known = ", ".join(str(table.name) for table in catalog)
+        raise Failure(f"{text!r} is {'no' if not found else 'not one'} table; there are {known}")
+    return found[0]
+
+
+_DONE = {
+    "delete": "deleted",
+    "archive": "archived and deleted",
+    "anonymise": "anonymised",
+    "pseudonymise": "pseudonymised",
+}
+
+
+def _lines(one: Explanation) -> Iterator[str]:
+    yield f"{one.table} {one.id} of {one.tenant}"
+    if one.removal is not None:
+        yield f"  removal: {_said(one.removal)}"
+    if one.change is not None:
+        yield f"  change: {_said(one.change)}"
+    for reference in one.kept_by:
+        yield f"  {reference.rows} rows of {reference.table} refer to it ({reference.column})"
+    for policy, table, parent in one.with_:
+        yield f"  goes along with {table} {parent} under {policy}"
+    for deletion in one.deletions:
+        yield (
+            f"  {_DONE[deletion.action]} {deletion.deleted_at.isoformat(timespec='seconds')} "
+            f"under {deletion.policy} "
+            f"(version {deletion.version}, cutoff {deletion.cutoff.isoformat()}), "
+            f"run {deletion.trace_id}, batch {deletion.batch_id}"
+        )
+
+
+def _said(decision: Decision) -> str:
+    when = "" if decision.at is None else decision.at.isoformat(timespec="seconds")
+    policy = decision.policy
+    return {
+        "no rule": "no policy decides over it",
+        "undated": f"{policy} decides, and the row has no starting point",
+        "waiting": f"{policy} decides; due {when}"
+        + (f", kept until then by the minimum of {decision.because}" if decision.because else ""),
+        "due": f"{policy} decides; due since {when}",
+        "held": f"{policy} decides; due, and under legal hold: {decision.because}",
+        "kept": f"{policy} decides; due, and kept by the minimum of {decision.because}"
+        + (f" until {when}" if when else ""),
+        "paused": f"{policy} decides; due since {when}, and the policy is paused",
+        "done": f"{policy} decides; done already",
+    }[decision.outcome]
+
+
+COMMANDS = (check, period, explain_row)
