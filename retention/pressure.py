@@ -1,8 +1,11 @@
 """Pressure: what weighs on the server, so that deleting should wait. Asked between batches.
 
-Everything is read as tenure_retention from views that anybody may read. Of other roles'
-sessions PostgreSQL hides the snapshot's age, and of replicas the lag, unless that role is
-a member of pg_read_all_stats; without it these two are not measured, and `blind` says so.
+What waits for locks, and whether a table is being vacuumed, tenure_retention may always see.
+The age of snapshots and the lag of replicas are in views that Tenure closes to its roles where
+it may (they show other tenants' statements), and whose content PostgreSQL hides from all but
+members of pg_read_all_stats: an operator who wants them measured grants that role, and EXECUTE
+on pg_stat_get_activity(integer) and pg_stat_get_wal_senders(). Until then they are not measured,
+and `blind` says so.
 """
 
 from __future__ import annotations
@@ -15,16 +18,20 @@ from tenants.connections import RoleConnections
 
 # ShareUpdateExclusiveLock is what VACUUM and ANALYZE take (and little else); what waits for a
 # lock is counted by session, whatever it waits for.
-_ASK = """
-SELECT extract(epoch FROM (SELECT max(replay_lag) FROM pg_stat_replication)),
-       extract(epoch FROM (SELECT max(clock_timestamp() - xact_start) FROM pg_stat_activity
-                           WHERE backend_xmin IS NOT NULL AND pid <> pg_backend_pid())),
-       (SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted),
+_LOCKS = """
+SELECT (SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted),
        EXISTS (SELECT FROM pg_locks l WHERE l.granted AND l.pid <> pg_backend_pid()
                AND l.mode = 'ShareUpdateExclusiveLock'
                AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
                AND l.relation = to_regclass(%s)),
        pg_has_role('pg_read_all_stats', 'USAGE')
+       AND has_function_privilege('pg_stat_get_activity(integer)', 'EXECUTE')
+       AND has_function_privilege('pg_stat_get_wal_senders()', 'EXECUTE')
+"""
+_ACTIVITY = """
+SELECT extract(epoch FROM (SELECT max(replay_lag) FROM pg_stat_replication)),
+       extract(epoch FROM (SELECT max(clock_timestamp() - xact_start) FROM pg_stat_activity
+                           WHERE backend_xmin IS NOT NULL AND pid <> pg_backend_pid()))
 """
 
 
@@ -67,9 +74,12 @@ def read_pressure(retention: RoleConnections, table: TableName) -> Reading:
     """Return what weighs on the server, and on a table."""
     quoted = ".".join('"' + part.replace('"', '""') + '"' for part in (table.schema, table.name))
     with retention.transaction(None, read_only=True) as cursor:
-        cursor.execute(_ASK, (quoted,))
-        row = cursor.fetchone()
-    lag, age, blocked, vacuuming, sees = row if row else (None, None, 0, False, False)
+        cursor.execute(_LOCKS, (quoted,))
+        blocked, vacuuming, sees = cursor.fetchone() or (0, False, False)
+        lag, age = None, None
+        if sees:
+            cursor.execute(_ACTIVITY)
+            lag, age = cursor.fetchone() or (None, None)
     return Reading(
         None if lag is None else float(lag),
         None if age is None else float(age),
