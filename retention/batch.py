@@ -9,11 +9,16 @@ of the steps is what makes it true:
    the gate: what any of them forbids is not done;
 3. due parents, locked: their foreign-key children can neither come nor go any more;
 4. what goes along, locked; what somebody else's row still refers to is dropped;
-5. children deleted before parents, each DELETE saying tenant and cutoff again; a count
-   that differs from what was locked rolls everything back;
+5. children deleted before parents, each DELETE saying tenant and cutoff again and committing
+   to the keys it deletes; a count that differs from what was locked rolls everything back;
 6. the record; commit.
 
 Taken in another order, or in a REPEATABLE READ transaction, rows under hold are lost.
+
+Where a table stands alone (nothing goes along, nothing refers to it, no row of it is held by
+itself), steps 3 to 5 are one statement, `Statements.sweep`: it passes over rows that are
+locked, chooses, commits to the keys and deletes on one snapshot, and rolls back as well if
+fewer rows went than were chosen. Then the rows are locked first, as everywhere else.
 """
 
 from __future__ import annotations
@@ -23,17 +28,16 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from psycopg2 import sql
 
-from retention.deletions import key_hash, keys_digest
-from retention.errors import InvariantError
+from retention.errors import InvariantError, OvertakenError
 from retention.graph import Edge
 from retention.lease import Lease, check_fence
 from retention.policies import Policy
-from retention.statements import GATE, KEYS, RECORD, STANDING, Params, Statements
+from retention.statements import GATE, RECORD, STANDING, SWEPT, Params, Statements
 from tenants.catalog import TableName
 from tenants.connections import Cursor, RoleConnections
 from tenants.context import TenantId
@@ -42,6 +46,17 @@ from tenants.models import new_id
 # Rows of the policy's own table that are due and refer to a batch's rows are pulled into
 # the batch, up to this multiple of its size; a tree that is larger goes over several passes.
 _PULL_FACTOR = 4
+
+# Before the gate. A batch is many short statements: compiling or sharing one out costs more than
+# it gains.
+_SETTINGS = "SET LOCAL lock_timeout = {}; SET LOCAL jit = off; "
+# Before a sweep. The order of the index is what bounds it, whatever statistics say, and nobody is
+# waited for.
+_SWEEPING = (
+    "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off;"
+    " SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL lock_timeout = 50; "
+)
+_LOWEST_ID = str(UUID(int=0))
 
 Step = Literal[
     "gate", "checked", "selected", "locked", "children_deleted", "deleted", "recorded", "committed"
@@ -58,6 +73,23 @@ class Position:
 
     starts: str
     id: str
+
+
+class Gone(NamedTuple):
+    """Rows of one table that a batch deleted; `sha256` is over the hashes of their keys."""
+
+    rows: int
+    sha256: str
+
+
+class _Standing(NamedTuple):
+    """What stands in a batch's way. `rows_held`: some rows are held by themselves, so that each
+    has to be looked at before it goes."""
+
+    held: bool
+    rows_held: bool
+    own_state: str | None
+    version: int | None
 
 
 @dataclass(frozen=True)
@@ -79,11 +111,17 @@ class Task:
 
 @dataclass
 class Attempt:
-    """What one batch came to; filled in as it goes, so that a failed one can be told apart."""
+    """What one batch came to; filled in as it goes, so that a failed one can be told apart.
+
+    With `careful`, rows are locked before they are deleted even where a sweep would do;
+    `swept` says that a sweep was tried.
+    """
 
     limit: int
     waiting: bool
     after: Position | None
+    careful: bool = False
+    swept: bool = False
     forbidden: Forbidden | None = None
     last: Position | None = None
     candidates: int = 0
@@ -101,7 +139,7 @@ class Attempt:
 def run_batch(retention: RoleConnections, task: Task, attempt: Attempt) -> None:
     """Run one batch, and fill in `attempt`; psycopg2's errors pass through, rolled back.
 
-    Raises LeaseLostError, InvariantError.
+    Raises LeaseLostError, InvariantError, OvertakenError.
     """
     with retention.transaction(task.tenant_id) as cursor:
         # BEGIN and COMMIT are round trips, too.
@@ -120,53 +158,90 @@ class _Batch:
         self.sql = task.statements
         self.family = task.statements.family
         self.root = self.family.root
+        self.batch_id = str(new_id())
 
     def work(self) -> dict[str, int]:
         """Do it all but the commit; return the rows deleted per table."""
         self._pass_gate()
         self.task.on_step("gate")
-        self.attempt.forbidden = self._forbidden()
+        standing = self._standing()
+        self.attempt.forbidden = self._forbidden(standing)
         self.task.on_step("checked")
         if self.attempt.forbidden:
             return {}
-        roots = self._lock_roots()
-        self.task.on_step("selected")
-        deleted: dict[str, list[str]] = {}
-        if roots:
-            going = self._settle(roots)
-            self.task.on_step("locked")
-            deleted = self._delete(going)
-            self.task.on_step("deleted")
+        deleted = self._sweep() if self._may_sweep(standing) else self._lock_and_delete()
         if self.attempt.at_end:
             self.attempt.left = self._ask(self.sql.left(), {})[0][0]
         if deleted:
             self._record(deleted)
         self.task.on_step("recorded")
-        return {name: len(ids) for name, ids in deleted.items()}
+        return {name: gone.rows for name, gone in deleted.items()}
+
+    def _may_sweep(self, standing: _Standing) -> bool:
+        attempt = self.attempt
+        return self.sql.is_alone and not (standing.rows_held or attempt.careful or attempt.waiting)
+
+    def _lock_and_delete(self) -> dict[str, Gone]:
+        roots = self._lock_roots()
+        self.task.on_step("selected")
+        if not roots:
+            return {}
+        going = self._settle(roots)
+        self.task.on_step("locked")
+        deleted = self._delete(going)
+        self.task.on_step("deleted")
+        return deleted
 
     # -- steps ---------------------------------------------------------------------------
 
     def _pass_gate(self) -> None:
         # SET is no query: the gate is still the first statement that takes a snapshot.
-        timeout = f"SET LOCAL lock_timeout = {int(self.task.lock_timeout_ms)}; "
-        if not self._ask(sql.SQL(timeout + GATE), {}):
+        settings = _SETTINGS.format(int(self.task.lock_timeout_ms))
+        if not self._ask(sql.SQL(settings + GATE), {}):
             raise InvariantError(
                 f"tenant {self.task.tenant_id} has no gate that tenure_retention could lock"
             )
 
-    def _forbidden(self) -> Forbidden | None:
+    def _standing(self) -> _Standing:
         self.attempt.round_trips += 1
         check_fence(self.cursor, self.task.lease)
-        ((holds, own_state, version),) = self._ask(
-            sql.SQL(STANDING), {"policy": self.task.policy.name}
-        )
-        if holds:
+        (row,) = self._ask(sql.SQL(STANDING), {"policy": self.task.policy.name})
+        return _Standing(*row)
+
+    def _forbidden(self, standing: _Standing) -> Forbidden | None:
+        if standing.held:
             return "held"
-        if (own_state or self.task.policy.state) == "paused":
+        if (standing.own_state or self.task.policy.state) == "paused":
             return "paused"
-        if version != self.task.version:
+        if standing.version != self.task.version:
             return "policy changed"
         return None
+
+    def _sweep(self) -> dict[str, Gone]:
+        attempt = self.attempt
+        attempt.swept = True
+        params: Params = {"limit": attempt.limit}
+        if attempt.after:
+            params["after_starts"] = attempt.after.starts
+        statement = sql.SQL(_SWEEPING) + self.sql.sweep(after=attempt.after is not None)
+        self._run(statement, params)
+        rows = self.cursor.rowcount
+        swept = self._ask(sql.SQL(SWEPT), {"table": str(self.root)})
+        chosen, sha256, through = swept[0] if swept else (0, "", "")
+        if rows != chosen:
+            raise OvertakenError(
+                f"{self.root}: of {chosen} rows of tenant {self.task.tenant_id}, "
+                f"{rows} could be deleted; nothing is"
+            )
+        attempt.candidates = rows
+        attempt.at_end = rows < attempt.limit
+        for step in ("selected", "locked", "deleted") if rows else ("selected",):
+            self.task.on_step(step)
+        if not rows:
+            return {}
+        # More rows may have this very starting point: the next batch begins with it.
+        attempt.last = Position(through, _LOWEST_ID)
+        return {str(self.root): Gone(rows, sha256)}
 
     def _lock_roots(self) -> list[str]:
         attempt = self.attempt
@@ -208,14 +283,9 @@ class _Batch:
         going: dict[TableName, set[str]] = defaultdict(set)
         going[self.root] |= set(roots)
         fresh: Mapping[TableName, set[str]] = {self.root: going[self.root]}
-        while fresh:
-            found: dict[TableName, set[str]] = defaultdict(set)
-            for edge in self.family.along:
-                if fresh.get(edge.parent):
-                    params = {"ids": list(fresh[edge.parent])}
-                    found[edge.child] |= set(self._ids(self.sql.along(edge), params))
-                    found[edge.child] -= going[edge.child]
-            fresh = {table: ids for table, ids in found.items() if ids}
+        while edges := [edge for edge in self.family.along if fresh.get(edge.parent)]:
+            found = self._by_member(self.sql.along(edges), self._members("m", fresh))
+            fresh = {table: ids - going[table] for table, ids in found.items()}
             for table, ids in fresh.items():
                 going[table] |= ids
         return going
@@ -242,72 +312,56 @@ class _Batch:
 
         A row that stays keeps what it refers to, and so on upwards to the roots.
         """
-        fresh: dict[TableName, set[str]] = defaultdict(set)
-        for edge in self.family.keeping:
-            if going.get(edge.parent):
-                params = {"ids": list(going[edge.parent]), "not": list(going[self.root])}
-                fresh[edge.parent] |= set(self._ids(self.sql.kept(edge), params))
+        among = self._members("m", going)
+        edges = [edge for edge in self.family.keeping if going.get(edge.parent)]
+        fresh = self._by_member(self.sql.kept(edges), among) if edges else {}
         stays: dict[TableName, set[str]] = defaultdict(set)
-        while any(fresh.values()):
+        while fresh:
             for table, ids in fresh.items():
                 stays[table] |= ids
-            found: dict[TableName, set[str]] = defaultdict(set)
-            for edge in self.family.inner:
-                if fresh.get(edge.child) and going.get(edge.parent):
-                    params = {"ids": list(fresh[edge.child]), "among": list(going[edge.parent])}
-                    referred = self._ids(self.sql.referred(edge), params)
-                    found[edge.parent] |= set(referred) - stays[edge.parent]
-            fresh = found
+            edges = [e for e in self.family.inner if fresh.get(e.child) and going.get(e.parent)]
+            if not edges:
+                break
+            params = {**among, **self._members("f", fresh)}
+            found = self._by_member(self.sql.referred(edges), params)
+            fresh = {t: new for t, ids in found.items() if (new := ids - stays[t])}
         return stays[self.root]
 
-    def _delete(self, going: Mapping[TableName, set[str]]) -> dict[str, list[str]]:
-        deleted: dict[str, list[str]] = {}
+    def _delete(self, going: Mapping[TableName, set[str]]) -> dict[str, Gone]:
+        deleted: dict[str, Gone] = {}
+        params = self._members("m", going)
         for group in self.family.order:
             names = [name for name in group if going.get(name)]
             if not names:
                 continue
             if self.root in names and deleted:
                 self.task.on_step("children_deleted")
-            params = {f"ids{number}": list(going[name]) for number, name in enumerate(names)}
-            gone: dict[TableName, list[str]] = {name: [] for name in names}
-            for number, row_id in self._ask(self.sql.delete(names), params):
-                gone[names[number]].append(row_id)
+            gone = {
+                self.family.members[number]: Gone(rows, sha256)
+                for number, rows, sha256 in self._ask(self.sql.delete(names), params)
+            }
             for name in names:
-                if len(gone[name]) != len(going[name]):
+                rows = gone[name].rows if name in gone else 0
+                if rows != len(going[name]):
                     raise InvariantError(
                         f"{name}: {len(going[name])} rows of tenant {self.task.tenant_id} were "
-                        f"locked and {len(gone[name])} could be deleted; nothing is"
+                        f"locked and {rows} could be deleted; nothing is"
                     )
                 deleted[str(name)] = gone[name]
         return deleted
 
-    def _record(self, deleted: Mapping[str, list[str]]) -> None:
+    def _record(self, deleted: Mapping[str, Gone]) -> None:
         last = self.attempt.last
-        batch_id = str(new_id())
-        counts = {}
-        for name, ids in deleted.items():
-            keys = list(map(UUID, ids))
-            counts[name] = {"rows": len(ids), "sha256": keys_digest(keys)}
-            self._run(
-                sql.SQL(KEYS),
-                {
-                    "run": self.task.run_id,
-                    "batch": batch_id,
-                    "table": name,
-                    "hashes": b"".join(sorted(map(key_hash, keys))),
-                },
-            )
+        counts = {name: gone._asdict() for name, gone in deleted.items()}
         progress = {"starts": last.starts, "id": last.id} if last else {}
         self._run(
             sql.SQL(RECORD),
             {
-                "run": self.task.run_id,
-                "batch": batch_id,
                 "trace": self.task.trace_id,
                 "policy": self.task.policy.name,
                 "version": self.task.version,
                 "cutoff_instant": self.task.cutoff,
-                "rows": sum(map(len, deleted.values())),
+                "rows": sum(gone.rows for gone in deleted.values()),
                 "counts": json.dumps(counts),
                 "progress": json.dumps(progress),
             },
@@ -322,7 +376,9 @@ class _Batch:
             {
                 "tenant": str(self.task.tenant_id),
                 "cutoff": self.task.cutoff_value,
-                **params,
+                "run": self.task.run_id,
+                "batch": self.batch_id,
+                **{key: _array(v) if isinstance(v, _IDS) else v for key, v in params.items()},
             },
         )
 
@@ -332,3 +388,22 @@ class _Batch:
 
     def _ids(self, statement: sql.Composable, params: Params) -> list[str]:
         return [row[0] for row in self._ask(statement, params)]
+
+    def _by_member(self, statement: sql.Composable, params: Params) -> dict[TableName, set[str]]:
+        """Return the ids that a statement returns with their member's number."""
+        found: dict[TableName, set[str]] = defaultdict(set)
+        for number, row_id in self._ask(statement, params):
+            found[self.family.members[number]].add(row_id)
+        return found
+
+    def _members(self, prefix: str, ids: Mapping[TableName, set[str]]) -> Params:
+        """Return members' ids as parameters: %(m0)s those of the first, and so on."""
+        return {f"{prefix}{self.sql.number(name)}": of for name, of in ids.items()}
+
+
+_IDS = (list, set)
+
+
+def _array(ids: Collection[str]) -> str:
+    """Return ids as the text of an array: a list would be adapted one by one, and slowly."""
+    return "{" + ",".join(ids) + "}"

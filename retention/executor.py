@@ -23,7 +23,7 @@ from psycopg2 import errorcodes
 from config.logging import get_logger
 from config.trace import TraceId
 from retention.batch import Attempt, Position, Step, Task, run_batch
-from retention.errors import InvariantError, LeaseLostError, PlanError
+from retention.errors import InvariantError, LeaseLostError, OvertakenError, PlanError
 from retention.lease import Lease, check_fence
 from retention.plan import Plan, PlannedPolicy, Unit, catalog_digest
 from retention.policies import cutoff_value
@@ -297,18 +297,24 @@ class _UnitWork:
         size = self.executor.options.batch_size
         limit, gate_tries = size, 0
         position: Position | None = None
+        careful = False
         while not self._over():
             if self.executor.options.stop():
                 self.cancelled = True
                 return
-            attempt = Attempt(limit, waiting, position)
+            attempt = Attempt(limit, waiting, position, careful)
             try:
                 run_batch(self.executor.retention, self.task, attempt)
+            except OvertakenError:
+                careful = True
+                continue
             except psycopg2.Error as error:
                 reason = _RETRIED.get(error.pgcode or "")
                 if reason is None:
                     raise
-                if not attempt.candidates:
+                if attempt.swept:
+                    careful = True
+                elif not attempt.candidates:
                     gate_tries += 1
                     if gate_tries == _GATE_TRIES:
                         self.passed_over[reason] += 1
@@ -326,6 +332,8 @@ class _UnitWork:
             if attempt.at_end:
                 self.left = attempt.left
                 return
+            # Whatever was in a sweep's way is behind us once a batch of full size went through.
+            careful = careful and limit < size
             position, limit = attempt.last or position, min(size, limit * 2)
 
     def _count(self, attempt: Attempt) -> None:
