@@ -9,205 +9,209 @@ refers to. The order of the steps is what makes it true:
    state of the policy, the policy's version: what any of them forbids is not done;
 3. due parents, locked: their foreign-key children can neither come nor go any more;
 4. what goes along, locked; what somebody else's row still refers to is dropped, and what is
-   under hold, each with whatever it refers to;
-5. children deleted before parents, each DELETE saying tenant and cutoff again; a count
-   that differs from what was locked rolls everything back. What is archived is copied
-   before, what is changed (anonymised, pseudonymised) is changed instead, alike;
+   under hold, each with whatever it refers to (`retention.settling`);
+5. children deleted before parents, each DELETE saying tenant and cutoff again and committing
+   to the keys it deletes; a count that differs from what was locked rolls everything back.
+   What is archived is copied before, what is changed (anonymised, pseudonymised) is changed
+   instead, alike;
 6. the record; commit.
 
 Taken in another order, or in a REPEATABLE READ transaction, rows under hold are lost.
+
+Where a table stands alone (nothing goes along, nothing refers to it, no row of it is held by
+itself), steps 3 to 5 are one statement, `Statements.sweep`: it passes over rows that are
+locked, chooses, commits to the keys and deletes on one snapshot, and rolls back as well if
+fewer rows went than were chosen. Then the rows are locked first, as everywhere else.
 """
 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import date, datetime
-from typing import Any, Literal, get_args
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
 from uuid import UUID
 
 from psycopg2 import sql
 
-from config.trace import new_span_id
-from retention.deletions import key_hash, keys_digest
-from retention.errors import InvariantError
-from retention.graph import Edge
-from retention.held_rows import HeldRows
-from retention.hold_records import RowHold, standing_holds
-from retention.policies import Policy
-from retention.statements import GATE, KEYS, RECORD, STANDING, Params, Statements
-from retention.units import Claim, check_fence, record_progress
-from tenants.catalog import Column, TableName
-from tenants.connections import Cursor, RoleConnections
-from tenants.context import TenantId
-from tenants.models import new_id
+from retention.batch_task import (
+    INTERRUPTIONS,
+    STEPS,
+    Attempt,
+    Forbidden,
+    Gone,
+    Interruption,
+    Position,
+    Session,
+    Step,
+    Task,
+)
+from retention.errors import InvariantError, OvertakenError
+from retention.hold_records import standing_holds
+from retention.settling import settle, under_hold
+from retention.statements import GATE, RECORD, STANDING, SWEPT, Params
+from retention.units import check_fence, record_progress
+from tenants.catalog import TableName
+from tenants.connections import RoleConnections
 
-# Rows of the policy's own table that are due and refer to a batch's rows are pulled into
-# the batch, up to this multiple of its size; a tree that is larger goes over several passes.
-_PULL_FACTOR = 4
+__all__ = ["INTERRUPTIONS", "STEPS", "Attempt", "Position", "Step", "Task", "run_batch"]
 
-Step = Literal[
-    "gate", "checked", "selected", "locked", "children_deleted", "deleted", "recorded", "committed"
-]
-STEPS: tuple[Step, ...] = (
-    "gate", "checked", "selected", "locked", "children_deleted", "deleted", "recorded", "committed",
-)  # fmt: skip
-# For now: the unit is given back, and goes on when it may.
-Interruption = Literal["window closed", "stopped", "run paused", "run ended"]
-INTERRUPTIONS: tuple[Interruption, ...] = get_args(Interruption)
-# For this run.
-Forbidden = Literal["held", "paused", "policy changed"]
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """Where a batch resumes: behind this starting point (as text) and id."""
-
-    starts: str
-    id: str
+# Before the gate. A batch is many short statements: compiling or sharing one out costs more than
+# it gains.
+_SETTINGS = "SET LOCAL lock_timeout = {}; SET LOCAL jit = off; "
+# Before a sweep. The order of the index is what bounds it, whatever statistics say, and nobody is
+# waited for.
+_SWEEPING = (
+    "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off;"
+    " SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL lock_timeout = 50; "
+)
+_LOWEST_ID = str(UUID(int=0))
 
 
-@dataclass(frozen=True)
-class Task:
-    """What the batches of one unit have in common.
+class _Standing(NamedTuple):
+    """What stands in a batch's way. `rows_held`: some rows are held by themselves, so that each
+    has to be looked at before it goes."""
 
-    `versions` are of the policy and of those beside it, `period` is the tenant's own,
-    `columns` are those of each table of the family, `edges` all references there are.
-    """
-
-    run_id: str
-    trace_id: str
-    tenant_id: TenantId
-    policy: Policy
-    versions: Mapping[str, int]
+    held: bool
+    rows_held: bool
+    own_state: str | None
     period: str | None
-    cutoff: datetime
-    cutoff_value: datetime | date
-    columns: Mapping[TableName, tuple[Column, ...]]
-    statements: Statements
-    edges: tuple[Edge, ...]
-    claim: Claim
-    lock_timeout_ms: int
-    on_step: Callable[[Step], None]
-
-
-@dataclass
-class Attempt:
-    """What one batch came to; filled in as it goes, so that a failed one can be told apart.
-
-    `walk` is what else the unit keeps about its pass, beside the position; `held` counts those
-    of its due rows that stay because of a hold on less than the tenant.
-    """
-
-    limit: int
-    waiting: bool
-    after: Position | None
-    walk: Mapping[str, Any] = field(default_factory=dict)
-    span_id: str = field(default_factory=new_span_id)
-    forbidden: Forbidden | Interruption | None = None
-    last: Position | None = None
-    candidates: int = 0
-    held: int = 0
-    at_end: bool = False
-    left: int | None = None
-    deleted: dict[str, int] = field(default_factory=dict)
-    round_trips: int = 0
-
-    @property
-    def rows(self) -> int:
-        """Rows deleted, all tables together."""
-        return sum(self.deleted.values())
+    versions: list[int]
+    run_state: str
+    stopped: bool
 
 
 def run_batch(retention: RoleConnections, task: Task, attempt: Attempt) -> None:
     """Run one batch, and fill in `attempt`; psycopg2's errors pass through, rolled back.
 
-    Raises LeaseLostError, InvariantError.
+    Raises LeaseLostError, InvariantError, OvertakenError.
     """
     with retention.transaction(task.tenant_id) as cursor:
         # BEGIN and COMMIT are round trips, too.
         attempt.round_trips += 2
-        batch = _Batch(cursor, task, attempt)
+        batch = _Batch(Session(cursor, task, attempt))
         deleted = batch.work()
     attempt.deleted = deleted
     task.on_step("committed")
 
 
 class _Batch:
-    def __init__(self, cursor: Cursor, task: Task, attempt: Attempt) -> None:
-        self.cursor = cursor
-        self.task = task
-        self.attempt = attempt
-        self.sql = task.statements
-        self.family = task.statements.family
-        self.root = self.family.root
-        self.batch_id = str(new_id())
-        self.holds: tuple[RowHold, ...] = ()
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.task = session.task
+        self.attempt = session.attempt
+        self.sql = session.sql
+        self.root = session.root
 
     def work(self) -> dict[str, int]:
-        """Do it all but the commit; return the rows deleted per table."""
+        """Do it all but the commit; return the rows deleted, or changed, per table."""
         self._pass_gate()
         self.task.on_step("gate")
-        self.attempt.forbidden = self._forbidden()
+        in_window = self._check_fence()
+        standing = self._standing()
+        self.attempt.forbidden = self._forbidden(standing, in_window=in_window)
         self.task.on_step("checked")
         if self.attempt.forbidden:
             return {}
-        roots = self._lock_roots()
-        self.task.on_step("selected")
-        deleted: dict[str, list[str]] = {}
-        if roots:
-            deleted = self._remove(roots) if self.task.policy.removes else self._change(roots)
-            self.task.on_step("deleted")
+        gone = self._sweep() if self._may_sweep(standing) else self._lock_and_act()
         if self.attempt.at_end:
-            self.attempt.left = self._ask(self.sql.left(), {})[0][0]
-        if deleted:
-            self._record(deleted)
+            self.attempt.left = self.session.ask(self.sql.left(), {})[0][0]
+        if gone:
+            self._record(gone)
         self.task.on_step("recorded")
-        return {name: len(ids) for name, ids in deleted.items()}
+        return {name: part.rows for name, part in gone.items()}
 
-    # -- steps ---------------------------------------------------------------------------
+    # -- before --------------------------------------------------------------------------
 
     def _pass_gate(self) -> None:
         # SET is no query: the gate is still the first statement that takes a snapshot.
-        timeout = f"SET LOCAL lock_timeout = {int(self.task.lock_timeout_ms)}; "
-        if not self._ask(sql.SQL(timeout + GATE), {}):
+        settings = _SETTINGS.format(int(self.task.lock_timeout_ms))
+        if not self.session.ask(sql.SQL(settings + GATE), {}):
             raise InvariantError(
                 f"tenant {self.task.tenant_id} has no gate that tenure_retention could lock"
             )
 
-    def _forbidden(self) -> Forbidden | Interruption | None:
+    def _check_fence(self) -> bool:
         self.attempt.round_trips += 1
-        in_window = check_fence(self.cursor, self.task.claim)
-        task, names = self.task, sorted(self.task.versions)
+        return check_fence(self.session.cursor, self.task.claim)
+
+    def _standing(self) -> _Standing:
         # Asked once the unit is locked: whoever stops a run waits for those who asked before.
-        ((on_tenant, on_rows, own_state, period, versions, run_state, stopped),) = self._ask(
-            sql.SQL(STANDING),
-            {"policy": task.policy.name, "policies": names, "run": task.run_id},
-        )
-        interruption = _interruption(run_state, stopped=stopped, in_window=in_window)
-        if interruption:
-            return interruption
-        if on_tenant:
-            return "held"
-        if (own_state or task.policy.state) == "paused":
-            return "paused"
-        if period != task.period or versions != [task.versions[name] for name in names]:
-            return "policy changed"
-        if on_rows:
+        params: Params = {
+            "policy": self.task.policy.name,
+            "policies": sorted(self.task.versions),
+        }
+        (row,) = self.session.ask(sql.SQL(STANDING), params)
+        standing = _Standing(*row)
+        if standing.rows_held:
             self.attempt.round_trips += 1
-            self.holds = standing_holds(self.cursor, self.task.tenant_id).on_rows
+            found = standing_holds(self.session.cursor, self.task.tenant_id)
+            self.session.holds = found.on_rows
+        return standing
+
+    def _forbidden(
+        self, standing: _Standing, *, in_window: bool
+    ) -> Forbidden | Interruption | None:
+        task = self.task
+        pinned = [task.versions[name] for name in sorted(task.versions)]
+        interruption = _interruption(standing, in_window=in_window)
+        if interruption is not None:
+            return interruption
+        if standing.held:
+            return "held"
+        if (standing.own_state or task.policy.state) == "paused":
+            return "paused"
+        if standing.period != task.period or standing.versions != pinned:
+            return "policy changed"
         return None
 
-    def _lock_roots(self) -> list[str]:
+    # -- what goes -----------------------------------------------------------------------
+
+    def _may_sweep(self, standing: _Standing) -> bool:
         attempt = self.attempt
+        return self.sql.may_sweep and not (standing.rows_held or attempt.careful or attempt.waiting)
+
+    def _sweep(self) -> dict[str, Gone]:
+        attempt = self.attempt
+        attempt.swept = True
+        params: Params = {"limit": attempt.limit}
+        if attempt.after:
+            params["after_starts"] = attempt.after.starts
+        statement = sql.SQL(_SWEEPING) + self.sql.sweep(after=attempt.after is not None)
+        self.session.run(statement, params)
+        rows = self.session.cursor.rowcount
+        swept = self.session.ask(sql.SQL(SWEPT), {"table": str(self.root)})
+        chosen, sha256, through = swept[0] if swept else (0, "", "")
+        if rows != chosen:
+            raise OvertakenError(
+                f"{self.root}: of {chosen} rows of tenant {self.task.tenant_id}, "
+                f"{rows} could be deleted; nothing is"
+            )
+        attempt.candidates = rows
+        attempt.at_end = rows < attempt.limit
+        steps: tuple[Step, ...] = ("selected", "locked", "deleted") if rows else ("selected",)
+        for step in steps:
+            self.task.on_step(step)
+        if not rows:
+            return {}
+        # More rows may have this very starting point: the next batch begins with it.
+        attempt.last = Position(through, _LOWEST_ID)
+        return {str(self.root): Gone(rows, sha256)}
+
+    def _lock_and_act(self) -> dict[str, Gone]:
+        roots = self._lock_roots()
+        self.task.on_step("selected")
+        if not roots:
+            return {}
+        gone = self._remove(roots) if self.task.policy.removes else self._change(roots)
+        self.task.on_step("deleted")
+        return gone
+
+    def _lock_roots(self) -> list[str]:
+        attempt, ask = self.attempt, self.session.ask
         params: Params = {"limit": attempt.limit}
         if attempt.after:
             params |= {"after_starts": attempt.after.starts, "after_id": attempt.after.id}
-        rows = self._ask(
-            self.sql.due(after=attempt.after is not None, lock=not attempt.waiting), params
-        )
+        rows = ask(self.sql.due(after=attempt.after is not None, lock=not attempt.waiting), params)
         attempt.candidates = len(rows)
         attempt.at_end = len(rows) < attempt.limit
         if rows:
@@ -215,231 +219,102 @@ class _Batch:
         ids = [row[0] for row in rows]
         if not attempt.waiting or not ids:
             return ids
-        locked = self._ids(self.sql.lock(), {"ids": ids})
-        if not locked and self._ask(self.sql.still_due(), {"ids": ids})[0][0]:
+        locked = self.session.ids(self.sql.lock(), {"ids": ids})
+        if not locked and ask(self.sql.still_due(), {"ids": ids})[0][0]:
             raise InvariantError(
                 f"{self.root}: {len(ids)} due rows of tenant {self.task.tenant_id}, none could be "
                 "locked, and nobody holds them: has tenure_retention lost its UPDATE policy?"
             )
         return locked
 
-    def _remove(self, roots: Collection[str]) -> dict[str, list[str]]:
-        going = self._settle(roots)
+    def _remove(self, roots: Collection[str]) -> dict[str, Gone]:
+        going = settle(self.session, roots)
         self.task.on_step("locked")
         if self.task.policy.archive is not None:
             self._archive(going, self.task.policy.archive)
         return self._delete(going)
 
-    def _change(self, roots: Collection[str]) -> dict[str, list[str]]:
-        held = self._under_hold({self.root: set(roots)})[self.root]
+    def _change(self, roots: Collection[str]) -> dict[str, Gone]:
+        held = under_hold(self.session, {self.root: set(roots)})[self.root]
         self.attempt.held += len(held)
         rows = set(roots) - held
         self.task.on_step("locked")
-        changed = self._ids(self.sql.change(), {"ids": list(rows)}) if rows else []
-        if len(changed) != len(rows):
-            raise InvariantError(
-                f"{self.root}: {len(rows)} rows of tenant {self.task.tenant_id} were locked and "
-                f"{len(changed)} could be changed; nothing is"
-            )
-        return {str(self.root): changed} if changed else {}
+        changed = self._counted(self.sql.change(), {self.root: rows}, "changed") if rows else {}
+        return {str(name): gone for name, gone in changed.items()}
 
     def _archive(self, going: Mapping[TableName, set[str]], schema: str) -> None:
+        params = self.session.members("m", going)
         for name, ids in going.items():
-            statement = self.sql.archive(name, schema, self.task.columns[name])
-            copied = self._ids(statement, {"ids": list(ids), "batch": self.batch_id}) if ids else []
-            if len(copied) != len(ids):
+            if not ids:
+                continue
+            self.session.run(self.sql.archive(name, schema, self.task.columns[name]), params)
+            if self.session.cursor.rowcount != len(ids):
                 raise InvariantError(
                     f"{name}: {len(ids)} rows of tenant {self.task.tenant_id} were locked and "
-                    f"{len(copied)} could be archived; nothing is"
+                    f"{self.session.cursor.rowcount} could be archived; nothing is"
                 )
 
-    def _settle(self, roots: Collection[str]) -> dict[TableName, set[str]]:
-        """Return what goes: the roots and what goes along, minus what somebody keeps."""
-        going = self._closure(roots)
-        for _ in range(_PULL_FACTOR * max(1, self.attempt.limit)):
-            pulled = self._pull(going)
-            if not pulled:
-                break
-            going = self._closure(going[self.root] | pulled)
-        while True:
-            held = self._held(going)
-            self.attempt.held += len(held.intersection(roots))
-            stays = held | self._staying(going)
-            rest = self._closure(going[self.root] - stays) if stays else going
-            # No lock keeps rows from coming that refer softly: what is new is looked at, too.
-            if all(ids <= going[table] for table, ids in rest.items()):
-                return rest
-            going = rest
-
-    def _closure(self, roots: Iterable[str]) -> dict[TableName, set[str]]:
-        going: dict[TableName, set[str]] = defaultdict(set)
-        going[self.root] |= set(roots)
-        fresh: Mapping[TableName, set[str]] = {self.root: going[self.root]}
-        while fresh:
-            found: dict[TableName, set[str]] = defaultdict(set)
-            for edge in self.family.along:
-                if fresh.get(edge.parent):
-                    params = {"ids": list(fresh[edge.parent])}
-                    found[edge.child] |= set(self._ids(self.sql.along(edge), params))
-                    found[edge.child] -= going[edge.child]
-            fresh = {table: ids for table, ids in found.items() if ids}
-            for table, ids in fresh.items():
-                going[table] |= ids
-        return going
-
-    def _pull(self, going: Mapping[TableName, set[str]]) -> set[str]:
-        pulled: set[str] = set()
-        roots = list(going[self.root])
-        room = _PULL_FACTOR * self.attempt.limit - len(roots)
-        for edge in self._own_edges():
-            if room > 0 and going.get(edge.parent):
-                pulled |= set(
-                    self._ids(
-                        self.sql.pull(edge, skip_locked=not self.attempt.waiting),
-                        {"ids": list(going[edge.parent]), "not": roots, "limit": room},
-                    )
-                )
-        return pulled
-
-    def _own_edges(self) -> list[Edge]:
-        return [edge for edge in self.family.keeping if edge.child == self.root]
-
-    def _staying(self, going: Mapping[TableName, set[str]]) -> set[str]:
-        """Return the roots that stay: somebody refers to them, or to what would go along."""
-        fresh: dict[TableName, set[str]] = defaultdict(set)
-        for edge in self.family.keeping:
-            if going.get(edge.parent):
-                params = {"ids": list(going[edge.parent]), "not": list(going[self.root])}
-                fresh[edge.parent] |= set(self._ids(self.sql.kept(edge), params))
-        for name in self.family.members[1:]:
-            minimum = self.sql.kept_by_minimum(name)
-            if minimum is not None and going.get(name):
-                fresh[name] |= set(self._ids(minimum, {"ids": list(going[name])}))
-        return self._keeping(fresh, going)
-
-    def _under_hold(self, rows: Mapping[TableName, set[str]]) -> dict[TableName, set[str]]:
-        """Return those of the rows that are under a hold on less than the tenant."""
-        held: dict[TableName, set[str]] = defaultdict(set)
-        if self.holds:
-            asked = HeldRows(self.cursor, self.task.tenant_id, self.task.edges, self.holds)
-            for table, row_id in asked.among(rows):
-                held[table].add(row_id)
-            self.attempt.round_trips += asked.round_trips
-        return held
-
-    def _held(self, going: Mapping[TableName, set[str]]) -> set[str]:
-        """Return the roots that stay because they, or what would go along, are under hold.
-
-        Rows outside of what goes keep what they refer to whether they are held or not.
-        """
-        return self._keeping(self._under_hold(going), going)
-
-    def _keeping(
-        self, staying: Mapping[TableName, set[str]], going: Mapping[TableName, set[str]]
-    ) -> set[str]:
-        """Return the roots that rows which stay keep.
-
-        A row that stays keeps what it refers to, and so on upwards to the roots.
-        """
-        fresh = staying
-        stays: dict[TableName, set[str]] = defaultdict(set)
-        while any(fresh.values()):
-            for table, ids in fresh.items():
-                stays[table] |= ids
-            found: dict[TableName, set[str]] = defaultdict(set)
-            for edge in self.family.inner:
-                if fresh.get(edge.child) and going.get(edge.parent):
-                    params = {"ids": list(fresh[edge.child]), "among": list(going[edge.parent])}
-                    referred = self._ids(self.sql.referred(edge), params)
-                    found[edge.parent] |= set(referred) - stays[edge.parent]
-            fresh = found
-        return stays[self.root]
-
-    def _delete(self, going: Mapping[TableName, set[str]]) -> dict[str, list[str]]:
-        deleted: dict[str, list[str]] = {}
-        for group in self.family.order:
+    def _delete(self, going: Mapping[TableName, set[str]]) -> dict[str, Gone]:
+        deleted: dict[str, Gone] = {}
+        for group in self.session.family.order:
             names = [name for name in group if going.get(name)]
             if not names:
                 continue
             if self.root in names and deleted:
                 self.task.on_step("children_deleted")
-            params = {f"ids{number}": list(going[name]) for number, name in enumerate(names)}
-            gone: dict[TableName, list[str]] = {name: [] for name in names}
-            for number, row_id in self._ask(self.sql.delete(names), params):
-                gone[names[number]].append(row_id)
-            for name in names:
-                if len(gone[name]) != len(going[name]):
-                    raise InvariantError(
-                        f"{name}: {len(going[name])} rows of tenant {self.task.tenant_id} were "
-                        f"locked and {len(gone[name])} could be deleted; nothing is"
-                    )
-                deleted[str(name)] = gone[name]
+            rows = {name: going[name] for name in names}
+            gone = self._counted(self.sql.delete(names), rows, "deleted")
+            deleted |= {str(name): part for name, part in gone.items()}
         return deleted
 
-    def _record(self, deleted: Mapping[str, list[str]]) -> None:
-        last = self.attempt.last
-        counts = {}
-        for name, ids in deleted.items():
-            keys = list(map(UUID, ids))
-            counts[name] = {"rows": len(ids), "sha256": keys_digest(keys)}
-            self._run(
-                sql.SQL(KEYS),
-                {
-                    "run": self.task.run_id,
-                    "batch": self.batch_id,
-                    "table": name,
-                    "hashes": b"".join(sorted(map(key_hash, keys))),
-                },
+    def _counted(
+        self, statement: sql.Composable, rows: Mapping[TableName, set[str]], done: str
+    ) -> dict[TableName, Gone]:
+        """Run what deletes or changes these very rows; raises InvariantError for others."""
+        found = {
+            self.session.family.members[number]: Gone(count, sha256)
+            for number, count, sha256 in self.session.ask(
+                statement, self.session.members("m", rows)
             )
+        }
+        for name, ids in rows.items():
+            count = found[name].rows if name in found else 0
+            if count != len(ids):
+                raise InvariantError(
+                    f"{name}: {len(ids)} rows of tenant {self.task.tenant_id} were locked and "
+                    f"{count} could be {done}; nothing is"
+                )
+        return found
+
+    # -- after ---------------------------------------------------------------------------
+
+    def _record(self, gone: Mapping[str, Gone]) -> None:
+        attempt, last = self.attempt, self.attempt.last
+        rows = sum(part.rows for part in gone.values())
         progress = {"starts": last.starts, "id": last.id} if last else {}
-        self._run(
+        self.session.run(
             sql.SQL(RECORD),
             {
-                "run": self.task.run_id,
-                "batch": self.batch_id,
                 "trace": self.task.trace_id,
-                "span": self.attempt.span_id,
+                "span": attempt.span_id,
                 "policy": self.task.policy.name,
                 "version": self.task.versions[self.task.policy.name],
                 "action": self.task.policy.action,
                 "cutoff_instant": self.task.cutoff,
-                "rows": sum(map(len, deleted.values())),
-                "counts": json.dumps(counts),
+                "rows": rows,
+                "counts": json.dumps({name: part._asdict() for name, part in gone.items()}),
                 "progress": json.dumps(progress),
             },
         )
-        self.attempt.round_trips += 1
+        attempt.round_trips += 1
         record_progress(
-            self.cursor,
-            self.task.claim,
-            rows=sum(map(len, deleted.values())),
-            progress={**self.attempt.walk, **progress},
+            self.session.cursor, self.task.claim, rows=rows, progress={**attempt.walk, **progress}
         )
 
-    # -- statements ----------------------------------------------------------------------
 
-    def _run(self, statement: sql.Composable, params: Params) -> None:
-        self.attempt.round_trips += 1
-        self.cursor.execute(
-            statement,
-            {
-                "tenant": str(self.task.tenant_id),
-                "cutoff": self.task.cutoff_value,
-                **params,
-            },
-        )
-
-    def _ask(self, statement: sql.Composable, params: Params) -> list[tuple[Any, ...]]:
-        self._run(statement, params)
-        return self.cursor.fetchall()
-
-    def _ids(self, statement: sql.Composable, params: Params) -> list[str]:
-        return [row[0] for row in self._ask(statement, params)]
-
-
-def _interruption(run_state: str, *, stopped: bool, in_window: bool) -> Interruption | None:
-    if stopped:
+def _interruption(standing: _Standing, *, in_window: bool) -> Interruption | None:
+    if standing.stopped:
         return "stopped"
-    if run_state != "running":
-        return "run paused" if run_state == "paused" else "run ended"
+    if standing.run_state != "running":
+        return "run paused" if standing.run_state == "paused" else "run ended"
     return None if in_window else "window closed"

@@ -21,6 +21,8 @@ from tenants.connections import Cursor
 from tenants.context import TenantId
 
 HASH_BYTES = 16
+HASH = "substr(sha256(uuid_send({})), 1, 16)"
+"""A key's hash in SQL, of the expression put in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +65,14 @@ def find(cursor: Cursor, tenant_id: TenantId, table: TableName, key: UUID) -> li
 
 
 def key_hash(key: UUID) -> bytes:
-    """Return a key's hash, 16 bytes; PostgreSQL's `substr(sha256(uuid_send(id)), 1, 16)`."""
+    """Return a key's hash, 16 bytes; the same as `HASH`."""
     return hashlib.sha256(key.bytes).digest()[:HASH_BYTES]
 
 
 def keys_digest(keys: Iterable[UUID]) -> str:
     """Return SHA-256, as hex, over the hashes of these keys, ascending, end to end.
 
-    PostgreSQL computes the same as
-    `encode(sha256(string_agg(hash, '' ORDER BY hash)), 'hex')`.
+    PostgreSQL computes the same as `encode(sha256(hashes), 'hex')`, where `hashes` are
+    `string_agg(hash, '' ORDER BY hash)`.
     """
     return hashlib.sha256(b"".join(sorted(map(key_hash, keys)))).hexdigest()

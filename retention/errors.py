@@ -35,6 +35,11 @@ class HoldError(RetentionError):
     """A hold cannot be placed or released as asked."""
 
 
+class OvertakenError(RetentionError):
+    """Others changed rows between a batch's choosing and deleting them; it is rolled back, and
+    done again with the rows locked first."""
+
+
 class InvariantError(RetentionError):
     """What the executor found contradicts what it relies on; the batch is rolled back."""
 

@@ -20,7 +20,7 @@ from structlog.contextvars import bound_contextvars
 
 from config.logging import get_logger
 from retention.batch import INTERRUPTIONS, Attempt, Position, Step, Task, run_batch
-from retention.errors import PlanError
+from retention.errors import OvertakenError, PlanError
 from retention.graph import edges_of
 from retention.pacing import Pacer, SteadyPacer
 from retention.plan import Plan, Unit
@@ -192,20 +192,26 @@ class UnitWork:
 
     def _pass(self) -> bool:
         """Go once along the index, from where the walk is; False when interrupted."""
-        walk, gate_tries = self.walk, 0
+        walk, gate_tries, careful = self.walk, 0, False
         while not self._over():
             if self._yields():
                 return False
             self._pacer.rest(self.options.stop)
-            attempt = Attempt(self._pacer.size, walk.waiting, walk.after, walk.beside_position())
+            size = self._pacer.size
+            attempt = Attempt(size, walk.waiting, walk.after, walk.beside_position(), careful)
             began = time.monotonic()
             try:
                 self._run(attempt)
+            except OvertakenError:
+                careful = True
+                continue
             except psycopg2.Error as error:
                 reason = _RETRIED.get(error.pgcode or "")
                 if reason is None:
                     raise
-                if not attempt.candidates:
+                if attempt.swept:
+                    careful = True
+                elif not attempt.candidates:
                     gate_tries += 1
                     if gate_tries == _GATE_TRIES:
                         walk.passed_over[reason] += 1
@@ -223,6 +229,8 @@ class UnitWork:
             if attempt.at_end:
                 self.left = attempt.left
                 return True
+            # Whatever was in a sweep's way is behind us once a batch of full size went through.
+            careful = careful and attempt.candidates < attempt.limit
             walk.after = attempt.last or walk.after
         return True
 

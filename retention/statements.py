@@ -1,17 +1,19 @@
 """The executor's SQL for one policy. Every statement names the tenant, as a literal.
 
-Ids travel as text in arrays; `%(tenant)s`, `%(cutoff)s` and `%(ids)s` are filled in by
-psycopg2 on the client.
+Ids travel as text in arrays; `%(tenant)s`, `%(cutoff)s` and the like are filled in by psycopg2
+on the client. `%(m0)s` are ids of the family's first member, `%(m1)s` of its second, ..
+What deletes also commits to the keys (`retention.deletions`), in the same statement.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from psycopg2 import sql
 
+from retention.deletions import HASH
 from retention.graph import Edge, Family
 from retention.rules import Rule
 from tenants.catalog import Column, TableName
@@ -38,9 +40,12 @@ FROM (SELECT count(*) FILTER (WHERE scope = 'tenant') AS on_tenant,
         AND (effective_at IS NULL OR effective_at > pg_catalog.clock_timestamp())) h
 """
 
-KEYS = """
-INSERT INTO tenure.deleted_keys (tenant_id, run_id, batch_id, table_name, hashes)
-VALUES (%(tenant)s::uuid, %(run)s::uuid, %(batch)s::uuid, %(table)s, %(hashes)s)
+# What `sweep` did, and where it ended.
+SWEPT = """
+SELECT octet_length(hashes) / 16, encode(sha256(hashes), 'hex'),
+       current_setting('tenure.swept_through')
+FROM tenure.deleted_keys
+WHERE tenant_id = %(tenant)s::uuid AND table_name = %(table)s AND batch_id = %(batch)s::uuid
 """
 
 RECORD = """
@@ -83,6 +88,47 @@ class Statements:
             sql.Identifier("p", point.column.name),
             join.format(parent=table(point.table), key=sql.Identifier(alias, point.via)),
             sql.SQL(" FOR SHARE OF p"),
+        )
+
+    @property
+    def may_sweep(self) -> bool:
+        """True where nothing goes along with a row, nothing refers to one, it carries its own
+        starting point, and nothing becomes of it but that it goes."""
+        alone = len(self.family.members) == 1 and not self.family.keeping
+        return alone and self.rule.policy.action == "delete" and self.rule.point.via is None
+
+    def sweep(self, *, after: bool) -> sql.Composable:
+        """Delete the next due rows in index order, at most %(limit)s, from %(after_starts)s on,
+        commit to their keys, and leave the last one's starting point in `tenure.swept_through`.
+
+        Requires what `may_sweep` says. All of it sees one snapshot: if as many rows are
+        deleted as were committed to, they are the same. An xmax of 0 says that nobody has
+        locked the row (what was locked once, or deleted in vain, waits for `due`).
+        """
+        starts = sql.Identifier("r", self.rule.point.column.name)
+        return sql.SQL(
+            "WITH chosen AS ("
+            "SELECT count(*) AS rows, array_agg(at) AS places, max(starts)::text AS through,"
+            " string_agg(hash, '' ORDER BY hash) AS hashes"
+            " FROM (SELECT r.ctid AS at, {starts} AS starts, {hash} AS hash FROM {root} r"
+            " WHERE r.tenant_id = %(tenant)s::uuid AND {due} AND r.xmax = '0'::xid{beyond}"
+            " ORDER BY {starts} LIMIT %(limit)s) next"
+            "), keys AS ({keys} FROM chosen WHERE rows > 0"
+            " AND set_config('tenure.swept_through', through, true) IS NOT NULL"
+            ") DELETE FROM {root} x WHERE x.tenant_id = %(tenant)s::uuid"
+            " AND x.ctid = ANY((SELECT places FROM chosen)::tid[]) AND {again}"
+        ).format(
+            starts=starts,
+            hash=sql.SQL(HASH.format("r.id")),
+            root=table(self.family.root),
+            due=self.is_due("r"),
+            beyond=sql.SQL(" AND {} >= %(after_starts)s::{}").format(
+                starts, sql.SQL(self.starts_type)
+            )
+            if after
+            else sql.SQL(""),
+            keys=_keys(self.family.root, sql.SQL("hashes")),
+            again=self.is_due("x"),
         )
 
     def due(self, *, after: bool, lock: bool) -> sql.Composable:
@@ -148,14 +194,38 @@ class Statements:
             "SELECT count(*) FROM {root} r WHERE r.tenant_id = %(tenant)s::uuid AND {due}"
         ).format(root=table(self.family.root), due=self.is_due("r"))
 
-    def along(self, edge: Edge) -> sql.Composable:
-        """Lock the rows that refer by `edge` to %(ids)s; return their ids."""
-        return sql.SQL(
-            "SELECT c.id::text FROM {child} c WHERE c.tenant_id = %(tenant)s::uuid"
-            " AND {column} = ANY(%(ids)s::uuid[]){kind} FOR UPDATE"
-        ).format(
-            child=table(edge.child), column=sql.Identifier("c", edge.column), kind=kind_of(edge)
+    def along(self, edges: Sequence[Edge]) -> sql.Composable:
+        """Lock the rows that refer by one of `edges` to rows of its parent, which are in
+        %(m0)s, %(m1)s, ..; return (number of the child, id)."""
+        locked = [
+            sql.SQL(
+                "{name} AS (SELECT c.id FROM {child} c WHERE c.tenant_id = %(tenant)s::uuid"
+                " AND {column} = ANY({ids}::uuid[]){kind} FOR UPDATE)"
+            ).format(
+                name=sql.Identifier(f"e{number}"),
+                child=table(edge.child),
+                column=sql.Identifier("c", edge.column),
+                ids=self._ids(edge.parent),
+                kind=kind_of(edge),
+            )
+            for number, edge in enumerate(edges)
+        ]
+        results = [
+            sql.SQL("SELECT {child}, id::text FROM {name}").format(
+                child=sql.Literal(self.number(edge.child)), name=sql.Identifier(f"e{number}")
+            )
+            for number, edge in enumerate(edges)
+        ]
+        return sql.SQL("WITH {} {}").format(
+            sql.SQL(", ").join(locked), sql.SQL(" UNION ALL ").join(results)
         )
+
+    def number(self, member: TableName) -> int:
+        """Return a member's place in the family."""
+        return self.family.members.index(member)
+
+    def _ids(self, member: TableName, prefix: str = "m") -> sql.Composable:
+        return sql.Placeholder(f"{prefix}{self.number(member)}")
 
     def pull(self, edge: Edge, *, skip_locked: bool) -> sql.Composable:
         """Lock due rows of the policy's table, not in %(not)s, that refer to %(ids)s."""
@@ -178,88 +248,135 @@ class Statements:
         )
 
     def kept_by_minimum(self, name: TableName) -> sql.Composable | None:
-        """Return which of %(ids)s of a table that goes along a minimum keeps; None: none can."""
+        """Return which of a table's ids (%(m1)s, ..) that goes along a minimum keeps; None
+        where none can."""
         kept = self.rule.is_kept(name, "c")
         if kept is None:
             return None
         return sql.SQL(
             "SELECT c.id::text FROM {table} c WHERE c.tenant_id = %(tenant)s::uuid"
-            " AND c.id = ANY(%(ids)s::uuid[]) AND {kept}"
-        ).format(table=table(name), kept=kept)
+            " AND c.id = ANY({ids}::uuid[]) AND {kept}"
+        ).format(table=table(name), ids=self._ids(name), kept=kept)
+
+    def archive(self, name: TableName, schema: str, columns: Sequence[Column]) -> sql.Composable:
+        """Copy a table's rows (%(m0)s, ..) to its archive, for %(batch)s."""
+        names = sql.SQL(", ").join(sql.Identifier(c.name) for c in columns)
+        return sql.SQL(
+            "INSERT INTO {archive} ({names}, archived_at, archived_batch)"
+            " SELECT {names}, transaction_timestamp(), %(batch)s::uuid FROM {table} x"
+            " WHERE x.tenant_id = %(tenant)s::uuid AND x.id = ANY({ids}::uuid[])"
+        ).format(
+            archive=sql.Identifier(schema, name.name),
+            names=names,
+            table=table(name),
+            ids=self._ids(name),
+        )
+
+    def kept(self, edges: Sequence[Edge]) -> sql.Composable:
+        """Return which of %(m0)s, %(m1)s, .. a row refers to, by one of `edges`, that stays
+        (that is not in %(m0)s), as (number of the parent, id)."""
+        return sql.SQL(" UNION ALL ").join(
+            sql.SQL(
+                "SELECT DISTINCT {parent}, {column}::text FROM {child} c"
+                " WHERE c.tenant_id = %(tenant)s::uuid AND {column} = ANY({ids}::uuid[])"
+                "{kind}{others}"
+            ).format(
+                parent=sql.Literal(self.number(edge.parent)),
+                child=table(edge.child),
+                column=sql.Identifier("c", edge.column),
+                ids=self._ids(edge.parent),
+                kind=kind_of(edge),
+                others=sql.SQL(
+                    " AND c.id <> ALL(%(m0)s::uuid[])" if edge.child == self.family.root else ""
+                ),
+            )
+            for edge in edges
+        )
+
+    def referred(self, edges: Sequence[Edge]) -> sql.Composable:
+        """Return which of %(m0)s, %(m1)s, .. the rows %(f0)s, %(f1)s, .. refer to by one of
+        `edges`, as (number of the parent, id)."""
+        return sql.SQL(" UNION ALL ").join(
+            sql.SQL(
+                "SELECT DISTINCT {parent}, {column}::text FROM {child} c"
+                " WHERE c.tenant_id = %(tenant)s::uuid AND c.id = ANY({ids}::uuid[])"
+                " AND {column} = ANY({among}::uuid[]){kind}"
+            ).format(
+                parent=sql.Literal(self.number(edge.parent)),
+                child=table(edge.child),
+                column=sql.Identifier("c", edge.column),
+                ids=self._ids(edge.child, "f"),
+                among=self._ids(edge.parent),
+                kind=kind_of(edge),
+            )
+            for edge in edges
+        )
+
+    def delete(self, group: Sequence[TableName]) -> sql.Composable:
+        """Delete a group's rows %(m0)s, %(m1)s, .., and commit to their keys; return
+        (number of the member, rows, sha256). One statement: references among them are
+        checked at its end."""
+        return self._committing({name: self._delete(name) for name in group})
 
     def change(self) -> sql.Composable:
-        """Give the rows %(ids)s that are still due their treated values; return their ids."""
+        """Give the rows %(m0)s that are still due their treated values, and commit to their
+        keys; return as `delete` does."""
         changes = [
             sql.SQL("{} = {}").format(sql.Identifier(t.column), t.new_value(column, "x"))
             for t, column in zip(self.rule.policy.treatments, self.rule.columns, strict=True)
         ]
-        return sql.SQL(
+        update = sql.SQL(
             "UPDATE {table} x SET {changes} WHERE x.tenant_id = %(tenant)s::uuid"
-            " AND x.id = ANY(%(ids)s::uuid[]) AND {due} RETURNING x.id::text"
+            " AND x.id = ANY(%(m0)s::uuid[]) AND {due} RETURNING x.id"
         ).format(
             table=table(self.family.root),
             changes=sql.SQL(", ").join(changes),
             due=self.is_due("x"),
         )
+        return self._committing({self.family.root: update})
 
-    def archive(self, name: TableName, schema: str, columns: Sequence[Column]) -> sql.Composable:
-        """Copy the rows %(ids)s of a table to its archive, for %(batch)s; return their ids."""
-        names = sql.SQL(", ").join(sql.Identifier(c.name) for c in columns)
-        return sql.SQL(
-            "INSERT INTO {archive} ({names}, archived_at, archived_batch)"
-            " SELECT {names}, transaction_timestamp(), %(batch)s::uuid FROM {table} x"
-            " WHERE x.tenant_id = %(tenant)s::uuid AND x.id = ANY(%(ids)s::uuid[])"
-            " RETURNING id::text"
-        ).format(archive=sql.Identifier(schema, name.name), names=names, table=table(name))
-
-    def kept(self, edge: Edge) -> sql.Composable:
-        """Return which of %(ids)s a row refers to that stays (that is not in %(not)s)."""
-        return sql.SQL(
-            "SELECT DISTINCT {column}::text FROM {child} c WHERE c.tenant_id = %(tenant)s::uuid"
-            " AND {column} = ANY(%(ids)s::uuid[]){kind}{others}"
-        ).format(
-            child=table(edge.child),
-            column=sql.Identifier("c", edge.column),
-            kind=kind_of(edge),
-            others=sql.SQL(
-                " AND c.id <> ALL(%(not)s::uuid[])" if edge.child == self.family.root else ""
-            ),
-        )
-
-    def referred(self, edge: Edge) -> sql.Composable:
-        """Return which of %(among)s the rows %(ids)s of the edge's child refer to."""
-        return sql.SQL(
-            "SELECT DISTINCT {column}::text FROM {child} c WHERE c.tenant_id = %(tenant)s::uuid"
-            " AND c.id = ANY(%(ids)s::uuid[]) AND {column} = ANY(%(among)s::uuid[]){kind}"
-        ).format(
-            child=table(edge.child), column=sql.Identifier("c", edge.column), kind=kind_of(edge)
-        )
-
-    def delete(self, group: Sequence[TableName]) -> sql.Composable:
-        """Delete %(ids0)s from the group's first table, %(ids1)s from its second, ..; return
-        (number, id). One statement: references among them are checked at its end."""
-        deletes = [
-            sql.SQL("d{number} AS ({delete})").format(
-                number=sql.SQL(str(number)), delete=self._delete(name, number)
+    def _committing(self, acts: Mapping[TableName, sql.Composable]) -> sql.Composable:
+        """Return one statement of several that each return ids, with their keys kept."""
+        parts: list[sql.Composable] = []
+        results: list[sql.Composable] = []
+        for name, act in acts.items():
+            gone, kept = (sql.Identifier(f"{x}{self.number(name)}") for x in ("gone", "keys"))
+            hashes = sql.SQL("string_agg(hash, '' ORDER BY hash)")
+            parts += [
+                sql.SQL("{} AS ({})").format(gone, act),
+                sql.SQL(
+                    "{kept} AS ({keys} FROM (SELECT {hash} AS hash FROM {gone}) h"
+                    " HAVING count(*) > 0 RETURNING hashes)"
+                ).format(
+                    kept=kept, keys=_keys(name, hashes), hash=sql.SQL(HASH.format("id")), gone=gone
+                ),
+            ]
+            results.append(
+                sql.SQL(
+                    "SELECT {number}, octet_length(hashes) / 16, encode(sha256(hashes), 'hex')"
+                    " FROM {kept}"
+                ).format(number=sql.Literal(self.number(name)), kept=kept)
             )
-            for number, name in enumerate(group)
-        ]
-        results = [
-            sql.SQL("SELECT {number}, id FROM d{number}").format(number=sql.SQL(str(number)))
-            for number in range(len(group))
-        ]
         return sql.SQL("WITH {} {}").format(
-            sql.SQL(", ").join(deletes), sql.SQL(" UNION ALL ").join(results)
+            sql.SQL(", ").join(parts), sql.SQL(" UNION ALL ").join(results)
         )
 
-    def _delete(self, name: TableName, number: int) -> sql.Composable:
+    def _delete(self, name: TableName) -> sql.Composable:
         again = (
             sql.SQL(" AND {}").format(self.is_due("x")) if name == self.family.root else sql.SQL("")
         )
         return sql.SQL(
             "DELETE FROM {table} x WHERE x.tenant_id = %(tenant)s::uuid"
-            " AND x.id = ANY({ids}::uuid[]){again} RETURNING x.id::text AS id"
-        ).format(table=table(name), ids=sql.Placeholder(f"ids{number}"), again=again)
+            " AND x.id = ANY({ids}::uuid[]){again} RETURNING x.id"
+        ).format(table=table(name), ids=self._ids(name), again=again)
+
+
+def _keys(name: TableName, hashes: sql.Composable) -> sql.Composable:
+    """Return the beginning of an INSERT of one row into `tenure.deleted_keys`, up to FROM."""
+    return sql.SQL(
+        "INSERT INTO tenure.deleted_keys (tenant_id, run_id, batch_id, table_name, hashes)"
+        " SELECT %(tenant)s::uuid, %(run)s::uuid, %(batch)s::uuid, {name}, {hashes}"
+    ).format(name=sql.Literal(str(name)), hashes=hashes)
 
 
 def table(name: TableName) -> sql.Composable:
