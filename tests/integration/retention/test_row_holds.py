@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import psycopg2
 import pytest
 
-from retention import batch, holds
+from retention import holds, settling
 from retention.errors import HoldError
 from retention.executor import Options
 from retention.hold_keys import count_rows
@@ -249,16 +249,16 @@ def test_a_row_that_comes_to_refer_softly_in_mid_batch_is_not_taken_along(
     lab.hold(acme, where("remarks", "r.about = 'case'"))
     remarks: list[str] = []
 
-    settled = batch._Batch._held
+    under_hold = settling.under_hold
 
-    def late(self: Any, going: Any) -> Any:
-        found = settled(self, going)
+    def late(session: Any, going: Any) -> Any:
+        found = under_hold(session, going)
         if not remarks:
             remarks.append(lab.add("remarks", acme, about="case", subject_id=free))
         return found
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batch._Batch, "_held", late)
+        patch.setattr(settling, "under_hold", late)
         lab.run()
     assert lab.ids("remarks") == set(remarks)
     assert lab.ids("cases") == {free, held}

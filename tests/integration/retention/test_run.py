@@ -15,10 +15,10 @@ import pytest
 
 from config.clock import FixedClock
 from config.trace import new_trace_id
-from retention.errors import FutureInstantError, PlanError
+from retention.errors import FutureInstantError, PlanError, PolicyError
 from retention.executor import Options
 from retention.jobs import run_once
-from retention.plan import plan_from_json
+from retention.plan import Plan, plan_from_json
 from retention.policy_records import record_policies, set_state
 from retention.rules import rule_of
 from retention.statements import Statements
@@ -301,13 +301,21 @@ def test_a_tenant_without_a_gate_is_not_touched(lab: Any, acme: TenantId, globex
 def test_a_foreign_key_unknown_to_the_catalog_costs_its_row_and_no_other(
     lab: Any, acme: TenantId
 ) -> None:
-    cases = [lab.case(acme) for _ in range(9)]
-    lab.sql(
-        "CREATE TABLE lab.stowaways (tenant_id uuid, case_id uuid,"
-        " FOREIGN KEY (tenant_id, case_id) REFERENCES lab.cases (tenant_id, id))"
-    )
-    lab.sql("INSERT INTO lab.stowaways VALUES (%s, %s)", (str(acme), cases[4]))
-    report = lab.run()
+    cases, shop = [lab.case(acme) for _ in range(9)], lab.shop()
+
+    def planned() -> Plan:
+        # After the policies were checked against the database, which finds such a key.
+        lab.sql(
+            "CREATE TABLE lab.stowaways (tenant_id uuid, case_id uuid,"
+            " FOREIGN KEY (tenant_id, case_id) REFERENCES lab.cases (tenant_id, id))"
+        )
+        lab.sql("INSERT INTO lab.stowaways VALUES (%s, %s)", (str(acme), cases[4]))
+        made: Plan = shop.plan()
+        return made
+
+    report = run_once(shop, planned)
+    with pytest.raises(PolicyError, match="no model says so"):
+        lab.run()
     assert lab.ids("cases") == {cases[4]}
     assert report.state == "succeeded_with_skips"
     assert "foreign key that is not in the catalog (1 rows)" in report.detail
