@@ -120,7 +120,8 @@ SELECT r.kind, r.subject, t.slug, t.name, r.found, r.held, r.paused, r.oldest, r
 FROM tenure.verification_results r LEFT JOIN tenure.tenants t ON t.id = r.tenant_id
 WHERE r.verification_id = %(id)s::uuid
 ORDER BY r.found = 0,
-         array_position(ARRAY['overdue', 'orphans', 'held_missing', 'undated'], r.kind), r.subject, t.slug, r.id
+         array_position(ARRAY['overdue', 'orphans', 'held_missing', 'undated'], r.kind),
+         r.subject, t.slug, r.id
 LIMIT %(limit)s OFFSET %(offset)s
 """
 
