@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from api.app import create_app
 from api.workshop import ground_of
 from retention import holds
 from retention.hold_scopes import Scope
@@ -180,3 +181,30 @@ def test_what_is_new_can_come_and_a_release_frees(acme: Any, hold: Any, service:
             installation.retention, installation.verifier, hold_id, actor="t", grace=grace
         )
         assert of(acme, "DELETE", path) == expected
+
+
+def test_a_row_that_comes_to_match_after_it_was_asked_which_are_held_is_left_alone(
+    acme: Any, hold: Any, service: Any
+) -> None:
+    """Between the question and the write a held row comes that the write would match."""
+    acme.invoice("F-1")
+    hold("table", "invoices", condition="r.number LIKE 'H-%'")
+    app = service.installation.app
+    came: list[Any] = []
+
+    def guard(write: Any = None, /) -> Any:
+        judged = holds.pass_gate(app, write)
+        if not came:
+            came.append(acme.invoice("H-1"))
+        return judged
+
+    late = create_app(service.installation, write_guard=guard).test_client(use_cookies=False)
+    changed = late.patch(
+        "/v1/invoices?id=not.is.null", json={"currency": "EUR"}, headers=acme.headers()
+    )
+    assert changed.status_code == 204
+    shown = acme.get("/v1/invoices?select=number,currency&order=number").json
+    assert shown == [
+        {"number": "F-1", "currency": "EUR"},
+        {"number": "H-1", "currency": "GBP"},
+    ]

@@ -7,6 +7,7 @@ it was; what is gone is recorded; and what was let go, goes at the next run.
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
@@ -334,3 +335,19 @@ def test_all_of_them_at_once_in_many_orders(
             assert (kind, do) in unheld or not on.was_first("place", "write"), order
         on.check_records()
         lab.sql("UPDATE lab.cases SET opened = NULL")
+
+
+@pytest.mark.parametrize("isolation", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_a_stricter_transaction_cannot_slip_past_a_release_that_was_taken_back(
+    lab: Any, stage: Callable[[], Stage], isolation: str
+) -> None:
+    """To its snapshot the release stands, and takes effect while it is open."""
+    on = stage()
+    hold = lab.hold(on.tenant, on.scope("subject"))
+    lab.release(hold, "PT1S")
+    with tenant_scope(on.tenant, actor="t", trace_id=new_trace_id()), on.app.atomic(isolation):
+        on.app.execute(Case.select()).fetchall()
+        on.take_back(hold, lambda: None)
+        time.sleep(1.1)
+        with pytest.raises(REFUSED):
+            holds.pass_gate(on.app)
