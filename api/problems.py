@@ -48,7 +48,7 @@ _HELD = Problem(
     HTTPStatus.CONFLICT,
     "held",
     "The data is under a legal hold",
-    "While it is, rows cannot be changed or deleted.",
+    "While it is, its rows cannot be changed or deleted, nor what they refer to be deleted.",
 )
 _TOO_MUCH = Problem(
     HTTPStatus.BAD_REQUEST,

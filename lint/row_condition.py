@@ -94,12 +94,12 @@ def _tokens(condition: str) -> Sequence[Token]:
         raise CannotProve("it is not one condition")
     if found[0].comments:
         raise CannotProve("it has a comment; leave it out")
+    if condition[found[0].end :].strip():
+        raise CannotProve("it ends in a semicolon; leave it out")
     depth = 0
     for token in found[0].tokens:
         if token.kind in _REFUSED_KINDS:
             raise CannotProve(f"{_REFUSED_KINDS[token.kind]}: {token.text[:20]!r}")
-        if token.text == ";":
-            raise CannotProve("it has a semicolon")
         depth += (token.text == "(") - (token.text == ")")
         if depth < 0:
             raise CannotProve("it closes a parenthesis that it did not open")

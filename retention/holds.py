@@ -30,7 +30,6 @@ from retention.hold_keys import count_rows, keep_keys
 from retention.hold_records import Hold, RowHold, find_hold, standing_holds
 from retention.hold_scopes import MOST_KEYS, TENANT, Ground, Scope
 from retention.policies import Period
-from retention.statements import GATE
 from tenants.connections import Cursor, RoleConnections
 from tenants.context import TenantId, current_scope, require_transaction_of
 from tenants.database import TenantDatabase
@@ -230,7 +229,10 @@ def pass_gate(app: TenantDatabase, write: Write | None = None) -> Collection[UUI
     database: Any = app
     with _driver_errors:
         cursor = database.cursor()
-        cursor.execute(GATE, {"tenant": str(tenant_id)})
+        cursor.execute(
+            "SELECT turned FROM tenure.gates WHERE tenant_id = %(tenant)s::uuid FOR SHARE",
+            {"tenant": str(tenant_id)},
+        )
         if cursor.fetchone() is None:
             raise HoldError(f"tenant {tenant_id} has no gate")
         standing = standing_holds(cursor, tenant_id)

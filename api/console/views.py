@@ -166,8 +166,11 @@ def console_blueprint(auditor: RoleConnections, clock: Clock) -> Blueprint:
     def hold_list(_suffix: str = "") -> Response:
         wanted = wanted_page()
         found = read(lambda cursor: registers.holds_report(cursor, wanted))
-        table = Table("holds", registers.HoldLine, found.holds)
-        return shown(Report("holds", "console_holds.html", found, (table,), found.page))
+        tables = (
+            Table("holds", registers.HoldLine, found.holds),
+            Table("events", registers.HoldEventLine, found.events),
+        )
+        return shown(Report("holds", "console_holds.html", found, tables, found.page))
 
     @views.get("/console/reads")
     @views.get(f"/console/reads{_SUFFIX}")

@@ -6,32 +6,59 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from retention.hold_records import IN_FORCE
 from retention.reports.paging import Page, PageRequest
 from tenants.connections import Cursor
 
 
 @dataclass(frozen=True, slots=True)
 class HoldLine:
-    """A legal hold on a tenant; in force until it is released."""
+    """A legal hold; in force until a release of it takes effect, at `effective_at`.
+
+    `scope` is tenant, subject, table or rows; `table`, `subject_id` and `condition` are null
+    where that has none. `rows_then` are the rows under it when it was placed, null where that
+    was not counted; with `keys_kept` a verification says which of them are missing.
+    """
 
     id: UUID
     tenant: str
     tenant_name: str
+    scope: str
+    table: str | None
+    subject_id: str | None
+    condition: str | None
     matter: str
     reason: str
     placed_by: str
     placed_at: datetime
+    rows_then: int | None
+    keys_kept: bool
     released_by: str | None
     released_at: datetime | None
+    effective_at: datetime | None
     in_force: bool
 
 
 @dataclass(frozen=True, slots=True)
+class HoldEventLine:
+    """What became of a hold: placed, released (with effect from `effective_at`), taken back."""
+
+    hold_id: UUID
+    event: str
+    actor: str
+    reason: str | None
+    happened_at: datetime
+    effective_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class HoldsReport:
-    """A page of holds, those in force first, each newest first; and how many are in force."""
+    """A page of holds, those in force first, each newest first; how many are in force; and what
+    became of those on the page, newest first."""
 
     in_force: int
     holds: tuple[HoldLine, ...]
+    events: tuple[HoldEventLine, ...]
     page: Page
 
 
@@ -56,15 +83,21 @@ class ReadsReport:
     page: Page
 
 
-_HOLDS = """
-SELECT h.id::text, t.slug, t.name, h.matter, h.reason, h.placed_by, h.placed_at,
-       h.released_by, h.released_at, h.released_at IS NULL
+_IN_FORCE = f"SELECT count(*) FROM tenure.holds h WHERE {IN_FORCE}"  # noqa: S608 - a constant
+_HOLDS = f"""
+SELECT h.id::text, t.slug, t.name, h.scope, h.table_name, h.subject_id::text, h.condition,
+       h.matter, h.reason, h.placed_by, h.placed_at, h.rows_then, h.keys_kept,
+       h.released_by, h.released_at, h.effective_at, {IN_FORCE}
 FROM tenure.holds h JOIN tenure.tenants t ON t.id = h.tenant_id
-WHERE h.released_at IS NULL OR %(released)s
-ORDER BY h.released_at IS NOT NULL, h.placed_at DESC, h.id DESC
+WHERE {IN_FORCE} OR %(released)s
+ORDER BY {IN_FORCE} DESC, h.placed_at DESC, h.id DESC
 LIMIT %(limit)s OFFSET %(offset)s
+"""  # noqa: S608 - a constant
+_EVENTS = """
+SELECT e.hold_id::text, e.event, e.actor, e.reason, e.happened_at, e.effective_at
+FROM tenure.hold_events e WHERE e.hold_id = ANY(%(holds)s::uuid[])
+ORDER BY e.happened_at DESC, e.id DESC
 """
-_IN_FORCE = "SELECT count(*) FROM tenure.holds WHERE released_at IS NULL"
 
 _READS = """
 SELECT id::text, read_at, actor, reason, place, statement, trace_id
@@ -74,12 +107,17 @@ ORDER BY read_at DESC, id DESC LIMIT %(limit)s OFFSET %(offset)s
 
 
 def holds_report(cursor: Cursor, wanted: PageRequest, *, released: bool = True) -> HoldsReport:
-    """Return a page of holds, without `released` of those in force alone; two queries."""
+    """Return a page of holds; three queries. Without `released`, of those in force alone and
+    without what became of them; two."""
     cursor.execute(_HOLDS, {"released": released, **wanted.window})
     lines, page = wanted.cut([HoldLine(UUID(row[0]), *row[1:]) for row in cursor.fetchall()])
     cursor.execute(_IN_FORCE)
     row = cursor.fetchone()
-    return HoldsReport(row[0] if row else 0, lines, page)
+    events: tuple[HoldEventLine, ...] = ()
+    if released:
+        cursor.execute(_EVENTS, {"holds": [str(line.id) for line in lines]})
+        events = tuple(HoldEventLine(UUID(event[0]), *event[1:]) for event in cursor.fetchall())
+    return HoldsReport(row[0] if row else 0, lines, events, page)
 
 
 def reads_report(cursor: Cursor, wanted: PageRequest) -> ReadsReport:

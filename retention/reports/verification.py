@@ -28,7 +28,7 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What was found for one subject (a policy, or a reference) over all tenants.
+    """What was found for one subject (a policy, a reference, a table) over all tenants.
 
     `found` rows are in `tenants` tenants; `held` rows are past their period, too, and kept
     by holds, `paused` ones by nothing but a pause of their policy. `oldest` is the oldest
@@ -55,6 +55,7 @@ class Totals:
 
     overdue: int
     orphans: int
+    held_missing: int
     undated: int
     held: int
     paused: int
@@ -111,14 +112,15 @@ FROM tenure.verification_results
 WHERE verification_id = %(id)s::uuid
   AND (%(policy)s::text IS NULL OR (kind IN ('overdue', 'undated') AND subject = %(policy)s))
 GROUP BY kind, subject
-ORDER BY array_position(ARRAY['overdue', 'orphans', 'undated'], kind), subject
+ORDER BY array_position(ARRAY['overdue', 'orphans', 'held_missing', 'undated'], kind), subject
 """
 
 _RESULTS = """
 SELECT r.kind, r.subject, t.slug, t.name, r.found, r.held, r.paused, r.oldest, r.query
 FROM tenure.verification_results r LEFT JOIN tenure.tenants t ON t.id = r.tenant_id
 WHERE r.verification_id = %(id)s::uuid
-ORDER BY r.found = 0, array_position(ARRAY['overdue', 'orphans', 'undated'], r.kind),
+ORDER BY r.found = 0,
+         array_position(ARRAY['overdue', 'orphans', 'held_missing', 'undated'], r.kind),
          r.subject, t.slug, r.id
 LIMIT %(limit)s OFFSET %(offset)s
 """
@@ -170,10 +172,11 @@ def totals(verification: Verification, checks: tuple[Check, ...]) -> Totals:
     return Totals(
         overdue=found("overdue"),
         orphans=found("orphans"),
+        held_missing=found("held_missing"),
         undated=found("undated"),
         held=sum(check.held for check in checks),
         paused=sum(check.paused for check in checks),
-        adds_up=found("overdue") + found("orphans") == verification.findings,
+        adds_up=sum(check.found for check in checks if check.is_finding) == verification.findings,
     )
 
 

@@ -11,6 +11,7 @@ from retention import holds
 from retention.executor import Options
 from retention.policy_records import record_policies, set_state
 from tenants.context import TenantId
+from tests.integration.retention.test_hold_oracle import hold_and_compare
 from tests.integration.retention.test_oracle import TABLES, oracle, plant, read_rows
 
 ORDER = ("citations", "nodes", "cases")
@@ -66,3 +67,16 @@ def test_what_remains(
     record_property("oracle: under hold, one of two tenants", int(held is not None))
     record_property("oracle: rows planted", sum(before.values()))
     record_property("oracle: rows deleted", sum(gone.values()))
+
+
+def test_held_rows_remain(
+    lab: Any,
+    acme: TenantId,
+    globex: TenantId,
+    seed: str,
+    oracle_part: int,
+    record_property: Callable[[str, object], None],
+) -> None:
+    held = hold_and_compare(lab, (acme, globex), random.Random(f"holds {seed} {oracle_part}"))
+    record_property("oracle: random databases with holds on some rows", 1)
+    record_property("oracle: rows under these holds", held)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from html import unescape
 
 import psycopg2
@@ -71,7 +71,8 @@ def test_overdue_and_orphaned_rows_are_seen_at_once(console: Console):
     assert html.count('class="tile bad"') == 2
     report = console.pages.json("/console")
     assert report["totals"] == {
-        "overdue": 12, "orphans": 5, "undated": 100, "held": 3, "paused": 7, "adds_up": True,
+        "overdue": 12, "orphans": 5, "held_missing": 0, "undated": 100, "held": 3, "paused": 7,
+        "adds_up": True,
     }  # fmt: skip
     page = console.pages.html(f"/console/verifications/{verification}")
     assert "Umbrella" in page
@@ -208,15 +209,63 @@ def test_policy_that_the_last_run_left_out_is_marked(console: Console):
 def test_holds_in_force_and_released(console: Console):
     tenant = console.evidence.tenant("umbrella", "Umbrella")
     console.evidence.hold(tenant, matter="open matter")
+    released, long_after = NOW + timedelta(days=1), datetime(2999, 1, 1, tzinfo=UTC)
     console.evidence.hold(
-        tenant, matter="old matter", released_by="counsel", released_at=NOW + timedelta(days=1)
-    )
+        tenant, matter="old matter", released_by="counsel", released_at=released,
+        effective_at=released,
+    )  # fmt: skip
+    console.evidence.hold(
+        tenant, matter="ending matter", released_by="counsel", released_at=released,
+        effective_at=long_after, placed_at=NOW - timedelta(days=9),
+    )  # fmt: skip
     overview = console.pages.html("/console")
     assert "open matter" in overview
     assert "old matter" not in overview
     rows = console.pages.tables("/console/holds")["holds"]
-    assert [row["State"].text for row in rows] == ["in force", "released"]
-    assert console.pages.json("/console/holds")["in_force"] == 1
+    assert [row["State"].text for row in rows] == [
+        "in force", "in force, releaseduntil 2999-01-01 00:00:00", "released",
+    ]  # fmt: skip
+    assert console.pages.json("/console/holds")["in_force"] == 2
+
+
+def test_held_rows_that_are_missing_are_seen_at_once(console: Console):
+    acme = console.evidence.tenant("umbrella", "Umbrella")
+    verification = console.evidence.verification(
+        ("held_missing", "shop.invoices", acme, 3, 0, NOW), findings=3
+    )
+    overview = console.pages.html("/console")
+    assert "Held rows missing" in overview
+    assert overview.count('class="tile bad"') == 1
+    assert console.pages.json("/console")["totals"]["adds_up"] is True
+    page = console.pages.html(f"/console/verifications/{verification}")
+    assert "Held rows that are missing" in page
+    assert page.count('class="tile bad"') == 1
+
+
+def test_what_a_hold_is_on_and_what_became_of_it(console: Console):
+    tenant = console.evidence.tenant("umbrella", "Umbrella")
+    subject = str(new_id())
+    table = {"table_name": "shop.customers"}
+    scopes = {
+        "rows": table,
+        "table": {**table, "condition": "r.country < 'DE'"},
+        "subject": {**table, "subject_id": subject, "rows_then": 7, "keys_kept": True},
+        "tenant": {"rows_then": 200_000},
+    }
+    for days, (scope, columns) in enumerate(scopes.items()):
+        console.evidence.hold(
+            tenant, scope=scope, placed_at=NOW - timedelta(days=9 - days), **columns
+        )
+    rows = console.pages.tables("/console/holds")["holds"]
+    assert [row["On"].text.replace("\n", "") for row in rows] == [
+        "all of the tenant200,000 rows when placed, keys not kept",
+        f"shop.customers {subject} and all that refers to it7 rows when placed",
+        "shop.customers where r.country < 'DE'not counted when placed",
+        "rows of shop.customersnot counted when placed",
+    ]
+    shown = console.pages.json("/console/holds")["holds"]
+    assert [hold["scope"] for hold in shown] == list(scopes)[::-1]
+    assert shown[1]["subject_id"] == subject
 
 
 def test_hostile_evidence_is_text_on_every_page(console: Console):

@@ -94,6 +94,7 @@ SAME = {
                                       "Past period, held": "held",
                                       "Past period, paused": "paused"}),
     "holds": ("/console/holds", "holds", {"Placed": "placed_at"}),
+    "events": ("/console/holds", "events", {"When": "happened_at"}),
     "units": ("RUN", "units", {"Due": "due", "of it deleted": "due_deleted",
                                "of it kept": "due_left", "All rows planned": "planned",
                                "All rows deleted": "deleted"}),
@@ -233,7 +234,7 @@ def test_no_tenants_data_is_shown(audited):
 @pytest.mark.parametrize(
     ("path", "most"),
     [("/console", 7), ("RUN", 6), ("/console/policies/old-notes", 5), ("/console/runs", 1),
-     ("/console/verifications", 1), ("VERIFICATION", 3), ("/console/holds", 2),
+     ("/console/verifications", 1), ("VERIFICATION", 3), ("/console/holds", 3),
      ("/console/reads", 1)],
 )  # fmt: skip
 def test_page_takes_few_statements(audited, path, most):

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from click.testing import CliRunner, Result
@@ -104,12 +105,103 @@ def test_holds_from_the_command_line(
     assert "succeeded_with_skips: 0 rows" in tenure("retention", "run").stdout
     (listed,) = json.loads(tenure("hold", "list", "--format", "json").stdout)
     assert (listed["id"], listed["tenant"], listed["matter"]) == (hold_id, "acme", "M-1")
+    assert (listed["scope"], listed["in_force"], listed["keys_kept"]) == ("tenant", True, True)
     assert "M-1" in tenure("hold", "list", "--tenant", "acme").stdout
-    assert "released" in tenure("hold", "release", hold_id).stdout
+    preview = tenure("hold", "preview", hold_id).stdout
+    assert "6 of shop.invoices would go under invoices-10-years" in preview
+    assert "18 rows would go." in preview
+    released = tenure("hold", "release", hold_id, "--reason", "settled")
+    assert f"tenure hold take-back {hold_id}" in released.stdout
+    assert "in force until" in tenure("hold", "list").stdout
+    assert "succeeded_with_skips: 0 rows" in tenure("retention", "run").stdout
+    assert tenure("hold", "take-back", hold_id, "--reason", "an appeal").exit_code == 0
+    assert tenure("hold", "take-back", hold_id).exit_code == 2
+    assert "released" in tenure("hold", "release", hold_id, "--grace", "P0D").stdout
     assert tenure("hold", "release", hold_id).exit_code == 2
     assert hold_id not in tenure("hold", "list").stdout
     assert hold_id in tenure("hold", "list", "--all").stdout
+    assert "It is not in force any more" in tenure("hold", "preview", hold_id).stdout
+    shown = tenure("hold", "show", hold_id).stdout
+    assert [line.split()[0] for line in shown.splitlines()[3:]] == [
+        "placed", "released", "taken", "released",
+    ]  # fmt: skip
+    assert "settled" in shown
+    assert "an appeal" in shown
     assert "succeeded: 18 rows" in tenure("retention", "run").stdout
+
+
+def test_holds_on_less_than_a_tenant_from_the_command_line(
+    tenure: Tenure,
+    make_tenant: Callable[..., TenantId],
+    owner_sql: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    plant_invoices(owner_sql, make_tenant("acme"))
+    ids = [str(i) for (i,) in owner_sql("SELECT id FROM shop.invoices ORDER BY number")]
+    (tmp_path / "ids.txt").write_text(f"{ids[3]}\n\n{ids[4]}\n")
+    place = ("hold", "place", "--tenant", "acme", "--matter", "M", "--reason", "r")
+    on = ("--table", "shop.invoices")
+    dry = tenure(*place, *on, "--subject", ids[0], "--dry-run")
+    assert dry.exit_code == 0, dry.output
+    assert dry.stdout.splitlines()[1:] == ["  1 of shop.invoices", "  2 of shop.invoice_lines"]
+    assert owner_sql("SELECT count(*) FROM tenure.holds") == [(0,)]
+    json_ = ("--format", "json")
+    assert json.loads(tenure(*place, *on, "--subject", ids[0], "--dry-run", *json_).stdout) == {
+        "scope": f"shop.invoices {ids[0]} and all that refers to it",
+        "rows": 3,
+        "tables": {"shop.invoices": 1, "shop.invoice_lines": 2},
+    }
+    by_subject = json.loads(tenure(*place, *on, "--subject", ids[0], *json_).stdout)
+    assert (by_subject["scope"], by_subject["subject_id"]) == ("subject", ids[0])
+    condition = f"r.id = '{ids[1]}'"
+    by_condition = json.loads(tenure(*place, *on, "--where", condition, *json_).stdout)
+    assert (by_condition["condition"], by_condition["rows_then"]) == (condition, 1)
+    by_key = json.loads(tenure(*place, *on, "--row", ids[2], "--rows", "ids.txt", *json_).stdout)
+    assert (by_key["scope"], by_key["rows_then"]) == ("rows", 3)
+    assert "5 kept: held" in tenure("retention", "plan").stdout
+    assert "succeeded_with_skips: 3 rows" in tenure("retention", "run").stdout
+    assert condition in tenure("hold", "list").stdout
+    assert tenure("verify").exit_code == 0
+    owner_sql("DELETE FROM shop.invoice_lines WHERE invoice_id = %s", (ids[0],))
+    missing = tenure("verify")
+    assert missing.exit_code == 1
+    assert ["held_missing", "shop.invoice_lines", "acme", "2"] in [
+        line.split()[:4] for line in missing.stdout.splitlines()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--where", "true"), "need --table"),
+        (("--table", "shop.invoices"), "give one of"),
+        (("--table", "shop.invoices", "--where", "true", "--row", str(UUID(int=1))), "give one of"),
+        (("--table", "invoices", "--where", "true"), "not a qualified table name"),
+        (("--table", "shop.nothing", "--where", "true"), "there is no table"),
+        (("--table", "shop.invoices", "--where", "now() > r.issued_at"), "condition is refused"),
+        (("--table", "shop.invoices", "--where", "r.total = 'x'"), "the database says"),
+        (("--table", "shop.invoices", "--row", str(UUID(int=1))), "has no row"),
+        (("--table", "shop.invoices", "--rows", "ids.txt"), "line 1 of the ids"),
+        (("--table", "shop.invoices", "--subject", "x"), "not a valid UUID"),
+    ],
+)
+def test_a_hold_that_is_asked_for_wrongly_is_refused(
+    tenure: Tenure,
+    make_tenant: Callable[..., TenantId],
+    owner_sql: Callable[..., Any],
+    tmp_path: Path,
+    *,
+    options: tuple[str, ...],
+    message: str,
+) -> None:
+    make_tenant("acme")
+    (tmp_path / "ids.txt").write_text("one\n")
+    place = ("hold", "place", "--tenant", "acme", "--matter", "M", "--reason", "r")
+    for more in ((), ("--dry-run",)):
+        refused = tenure(*place, *options, *more)
+        assert refused.exit_code == 2
+        assert message in refused.stderr
+    assert owner_sql("SELECT count(*) FROM tenure.holds") == [(0,)]
 
 
 def test_holds_and_states_as_json(tenure: Tenure, make_tenant: Callable[..., TenantId]) -> None:
@@ -119,9 +211,13 @@ def test_holds_and_states_as_json(tenure: Tenure, make_tenant: Callable[..., Ten
         tenure("hold", "place", "--tenant", "acme", "--matter", "M", "--reason", "r", *json_).stdout
     )
     assert (placed["tenant"], placed["matter"], placed["reason"]) == ("acme", "M", "r")
-    released = json.loads(tenure("hold", "release", placed["id"], *json_).stdout)
+    released = json.loads(tenure("hold", "release", placed["id"], "--grace", "P0D", *json_).stdout)
     assert (released["id"], released["tenant_id"]) == (placed["id"], str(acme))
-    assert released["released_at"] is not None
+    assert released["released_at"] == released["effective_at"] is not None
+    assert released["in_force"] is False
+    events = json.loads(tenure("hold", "show", placed["id"], *json_).stdout)["events"]
+    assert [event["event"] for event in events] == ["placed", "released"]
+    assert json.loads(tenure("hold", "preview", placed["id"], *json_).stdout)["freed"] == []
     paused = tenure("retention", "pause", "invoices-10-years", "--tenant", "acme", *json_)
     assert json.loads(paused.stdout) == {
         "policy": "invoices-10-years",
