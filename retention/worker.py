@@ -172,7 +172,7 @@ class Worker:
             _log.warning("unit_lost", policy=claim.policy, error=str(error))
             return None
         except (psycopg2.Error, InvariantError, PlanError, TenantError) as error:
-            text = f"{type(error).__name__}: {str(error).strip()}"
+            text = f"{type(error).__name__}: {_one_line(error)}"
             if is_passing(error):
                 _log.warning("unit_interrupted", policy=claim.policy, error=_one_line(error))
                 self._pause(min(_LONGEST_PAUSE_S, _POLL_S * 2.0**claim.attempts))
