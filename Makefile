@@ -31,7 +31,7 @@ bench: ## Measure against the baselines; a ceiling passed fails
 	@sh scripts/setup.sh -q dev
 	@exec .venv/bin/python -m benchmarks $(ARGS)
 
-soak: ## Fuzz and kill for a quarter of an hour; SEED=N; the log goes to docs/evidence
+soak: ## Fuzz and kill for three quarters of an hour; SEED=N; the log goes to docs/evidence
 	@sh scripts/setup.sh -q dev
 	@exec .venv/bin/pytest -v -n logical --maxprocesses 4 -o python_files='soak_*.py' tests/soak \
 		--seed "$(or $(SEED),1)" --soak-log docs/evidence/soak.log $(ARGS)

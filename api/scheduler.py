@@ -1,7 +1,7 @@
 """The scheduler: ticks in any number of processes; a lease in the database decides who plans.
 
 All of them work: between ticks, each looks every second for units of open runs. APScheduler
-keeps its jobs in memory and shares them with nobody. A tick that comes while the last one
+keeps its one job in memory and shares it with nobody. A tick that comes while the last one
 still works is dropped, and ticks that were missed (the process was stopped, the clock jumped)
 count as one.
 """
@@ -56,6 +56,7 @@ class RetentionScheduler:
         self._verify_every = verify_every
         self._tick_s = installation.settings.retention_tick_s
         self._working = threading.Lock()
+        self._due = threading.Event()
         options = Options(
             pacer=adaptive_pacers(installation),
             stop=self._stopping.is_set,
@@ -66,6 +67,8 @@ class RetentionScheduler:
             on_run_ended=self._run_ended,
             on_alert=self._alerted,
         )
+        self._helping = replace(self._shop, options=replace(options, stop=self._gives_way))
+        self._helper = threading.Thread(target=self._keep_helping, name="retention-helper")
         self._scheduler = BackgroundScheduler(
             timezone="UTC",
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
@@ -80,10 +83,8 @@ class RetentionScheduler:
             id="retention",
             next_run_time=datetime.now(UTC),
         )
-        self._scheduler.add_job(
-            self.help_out, "interval", seconds=min(_HELP_EVERY_S, self._tick_s), id="help"
-        )
         self._scheduler.start()
+        self._helper.start()
         _log.info("scheduler_started", every_s=self._tick_s)
 
     def stop(self) -> None:
@@ -91,6 +92,7 @@ class RetentionScheduler:
         self._stopping.set()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=True)
+            self._helper.join()
             _log.info("scheduler_stopped")
 
     def __enter__(self) -> Self:
@@ -112,9 +114,11 @@ class RetentionScheduler:
         """
         if self._stopping.is_set():
             return None
+        self._due.set()  # who helps gives way, after the open batch
         with self._working:
+            self._due.clear()
             try:
-                done = tick(self._shop, verify_every=self._verify_every)
+                done = tick(self._shop, verify_every=self._verify_every, work_s=self._tick_s)
             except _AWAY:
                 _log.exception("tick_failed")
                 return None
@@ -137,12 +141,19 @@ class RetentionScheduler:
         if self._stopping.is_set() or not self._working.acquire(blocking=False):
             return 0
         try:
-            return help_out(self._shop)
+            return help_out(self._helping)
         except _AWAY:
             _log.exception("help_failed")
             return 0
         finally:
             self._working.release()
+
+    def _gives_way(self) -> bool:
+        return self._stopping.is_set() or self._due.is_set()
+
+    def _keep_helping(self) -> None:
+        while not self._stopping.wait(_HELP_EVERY_S):
+            self.help_out()
 
     def _count(self, progress: Progress) -> None:
         if self._metrics is not None:

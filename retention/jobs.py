@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from math import inf
 from uuid import UUID
 
 from structlog.contextvars import bound_contextvars
@@ -36,7 +37,7 @@ from retention.planner import plan as make_plan
 from retention.policies import Policy
 from retention.policy_records import record_policies
 from retention.run_report import OPEN_STATES, RunReport, RunState
-from retention.runs import Intent, fail_outdated, open_run, report_of
+from retention.runs import Intent, fail_outdated, latest, open_run, report_of
 from retention.schedule import (
     VERIFICATION,
     Taken,
@@ -172,12 +173,17 @@ def run_once(
 
 
 def _open_and_work(
-    shop: Workshop, plan: Plan, trace_id: TraceId, lease: leases.Lease | None = None
+    shop: Workshop,
+    plan: Plan,
+    trace_id: TraceId,
+    *,
+    lease: leases.Lease | None = None,
+    for_s: float = inf,
 ) -> tuple[UUID, RunReport]:
     began = time.monotonic()
     run_id = shop.open(plan, trace_id=trace_id, lease=lease)
     worker = shop.worker()
-    worker.work(run_id)
+    worker.work(run_id, for_s=for_s)
     seconds = time.monotonic() - began
     return run_id, report_of(shop.verifier, run_id, round_trips=worker.round_trips, seconds=seconds)
 
@@ -198,22 +204,24 @@ class Tick:
     leftovers: Leftovers = field(default_factory=Leftovers)
 
 
-def help_out(shop: Workshop) -> int:
-    """Work on whatever runs are open, as long as there is something to be had; return how many
-    slices that were."""
-    return shop.worker().work()
+def help_out(shop: Workshop, *, for_s: float = inf) -> int:
+    """Work on whatever runs are open, as long as there is something to be had, for about so
+    many seconds; return how many slices that were."""
+    return shop.worker().work(for_s=for_s)
 
 
-def tick(shop: Workshop, *, verify_every: timedelta = VERIFY_EVERY) -> Tick:
-    """Do what is due: open a run if something may go, work, verify after a run, and every so
-    often (or on its schedule); delete sessions and tokens whose time is over; warn.
+def tick(shop: Workshop, *, verify_every: timedelta = VERIFY_EVERY, work_s: float = inf) -> Tick:
+    """Do what is due: open a run if something may go, work, verify when runs have ended, and
+    every so often (or on its schedule); delete sessions and tokens whose time is over; warn.
 
-    Any number of processes may tick. The one with the lease plans and verifies; all work.
-    What an open run has not done with yet is not planned again.
+    Any number of processes may tick. The one with the lease plans and verifies; all work, for
+    about `work_s` seconds, so that what comes due meanwhile is planned beside a long run. What
+    an open run has not done with yet is not planned again.
     """
+    until = time.monotonic() + work_s
     lease = leases.acquire(shop.retention, ttl_s=shop.lease_ttl_s)
     if lease is None:
-        return Tick(leads=False, slices=help_out(shop))
+        return Tick(leads=False, slices=help_out(shop, for_s=work_s))
     trace_id = new_trace_id()
     with leases.kept(shop.retention, lease), bound_contextvars(trace_id=trace_id):
         fail_outdated(shop.retention, shop.catalog)
@@ -221,14 +229,14 @@ def tick(shop: Workshop, *, verify_every: timedelta = VERIFY_EVERY) -> Tick:
         agenda = _look_around(shop)
         plan = shop.plan(only=agenda.policies).without(open_units(shop.retention))
         done = Tick(leads=True, plan=plan, leftovers=delete_expired(shop.retention))
-        if any(unit.may_run and unit.rows for unit in plan.units) and not _is_stopped(shop):
-            _, report = _open_and_work(shop, plan, trace_id, lease)
-            done = replace(done, run=report)
-        _mark(shop, agenda)
-        done = replace(done, slices=help_out(shop))
-        if shop.options.stop():
-            return done
-        if done.run or done.slices or _wants_verification(shop, agenda, verify_every):
+        if not _is_stopped(shop):
+            if any(unit.may_run and unit.rows for unit in plan.units):
+                for_s = until - time.monotonic()
+                _, report = _open_and_work(shop, plan, trace_id, lease=lease, for_s=for_s)
+                done = replace(done, run=report)
+            _mark(shop, agenda)
+        done = replace(done, slices=help_out(shop, for_s=until - time.monotonic()))
+        if not shop.options.stop() and _verification_is_due(shop, agenda, verify_every):
             # As of the plan: what has come due since then is not overdue, but next.
             found = shop.verify(as_of=plan.as_of, trace_id=trace_id)
             done = replace(done, verification=found)
@@ -279,11 +287,19 @@ def _mark(shop: Workshop, agenda: _Agenda) -> None:
             mark(cursor, taken, now)
 
 
-def _wants_verification(shop: Workshop, agenda: _Agenda, every: timedelta) -> bool:
-    if shop.verify_schedule is not None:
-        return agenda.has(VERIFICATION)
+def _verification_is_due(shop: Workshop, agenda: _Agenda, verify_every: timedelta) -> bool:
+    """After runs, when none has work left that may go on: what it has not come to is not overdue.
+    And on its schedule, or every so often, whatever goes on."""
+    if agenda.has(VERIFICATION):
+        return True
     last = last_finished(shop.retention)
-    return last is None or shop.clock.now() - last >= every
+    is_long_ago = last is not None and shop.clock.now() - last >= verify_every
+    if is_long_ago and shop.verify_schedule is None:
+        return True
+    goes_on, ended = latest(shop.retention)
+    if goes_on:
+        return False
+    return last is None or (ended is not None and ended > last)
 
 
 def _is_stopped(shop: Workshop) -> bool:

@@ -130,10 +130,10 @@ def verdict(reports: Sequence[UnitReport], *, cancelled: bool) -> tuple[RunState
     if len(parts) > _NAMED:
         parts[_NAMED:] = [f"and {len(parts) - _NAMED} more"]
     state: RunState = "succeeded"
-    if cancelled:
-        state = "cancelled"
-    elif any(unit.error for unit in reports):
+    if any(unit.error for unit in reports):
         state = "failed"
+    elif cancelled:
+        state = "cancelled"
     elif any(unit.stalled for unit in reports):
         state = "stalled"
     elif any(unit.skips for unit in reports):

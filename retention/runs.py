@@ -50,6 +50,13 @@ UPDATE tenure.runs r SET state = 'failed', finished_at = clock_timestamp(),
 WHERE r.state = 'running' AND r.catalog_digest IS DISTINCT FROM %s
   AND NOT EXISTS (SELECT FROM tenure.units u WHERE u.run_id = r.id AND u.holder IS NOT NULL)
 """
+_LATEST = """
+SELECT NOT tenure.is_stopped() AND EXISTS (
+           SELECT FROM tenure.units u JOIN tenure.runs r ON r.id = u.run_id
+           WHERE u.state = 'open' AND r.state = 'running'
+             AND tenure.in_window(u.opens, u.closes)),
+       (SELECT max(finished_at) FROM tenure.runs)
+"""
 _UNITS = """
 SELECT policy, tenant_id, batches, left_due, skips, state, detail
 FROM tenure.units WHERE run_id = %s ORDER BY number
@@ -136,15 +143,12 @@ def plan_of(retention: RoleConnections, run_id: UUID) -> Plan:
     return plan_from_json(row[0])
 
 
-def state_of(retention: RoleConnections, run_id: UUID) -> RunState:
-    """Return a run's state; raises RunError for one that does not exist."""
+def latest(retention: RoleConnections) -> tuple[bool, datetime | None]:
+    """Tell whether there is work that may go on now, and when the last run ended (None: none)."""
     with retention.transaction(None, read_only=True) as cursor:
-        cursor.execute("SELECT state FROM tenure.runs WHERE id = %s", (str(run_id),))
+        cursor.execute(_LATEST)
         row = cursor.fetchone()
-    if row is None:
-        raise RunError(f"there is no run {run_id}")
-    state: RunState = row[0]
-    return state
+    return (row[0], row[1]) if row else (False, None)
 
 
 def close_done(retention: RoleConnections) -> dict[UUID, RunState]:

@@ -26,7 +26,7 @@ from uuid import UUID, uuid4
 import psycopg2
 
 from config.logging import get_logger
-from retention.errors import LeaseLostError
+from retention.errors import LeaseLostError, RunError
 from retention.plan import Plan, Unit
 from retention.policies import Policy
 from retention.run_report import UnitReport
@@ -80,13 +80,17 @@ LEFT JOIN (SELECT tenant_id, max(served_at) AS served_at FROM tenure.units
 """
 _OPEN = "SELECT DISTINCT policy, tenant_id FROM tenure.units WHERE state = 'open'"
 
-# One that is locked has an open batch: its worker lives.
+# One that is locked has an open batch: its worker lives. A lease that ends further ahead than
+# any may is from before the clock was set back.
 _REAP = """
 UPDATE tenure.units u SET holder = NULL, lease_until = NULL, fence = u.fence + 1
 FROM tenure.runs r
 WHERE r.id = u.run_id AND (u.run_id, u.number) IN (
     SELECT run_id, number FROM tenure.units
-    WHERE holder IS NOT NULL AND lease_until <= clock_timestamp() FOR UPDATE SKIP LOCKED)
+    WHERE holder IS NOT NULL
+      AND lease_until NOT BETWEEN clock_timestamp()
+                              AND clock_timestamp() + make_interval(secs => %(longest)s)
+    FOR UPDATE SKIP LOCKED)
 RETURNING r.trace_id, u.number, u.policy
 """
 _RENEW = """
@@ -136,6 +140,9 @@ WHERE (run_id, number) IN (SELECT run_id, number FROM tenure.units
 """
 
 
+LONGEST_TTL_S = 600.0
+
+
 def new_holder() -> str:
     """Return a name for a worker that tells people where it runs."""
     return f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
@@ -175,11 +182,18 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Claimant:
-    """Who claims: a worker's name, the catalog it works with, how long it may be silent (s)."""
+    """Who claims: a worker's name, the catalog it works with, how long it may be silent (s).
+
+    Raises RunError for longer than LONGEST_TTL_S.
+    """
 
     holder: str
     catalog_digest: str
     ttl_s: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.ttl_s <= LONGEST_TTL_S:
+            raise RunError(f"a unit is held for up to {LONGEST_TTL_S:g} s, not {self.ttl_s:g} s")
 
 
 def claim(cursor: Cursor, claimant: Claimant, run_id: UUID | None = None) -> Claim | None:
@@ -273,7 +287,7 @@ def cancel_left_over(cursor: Cursor) -> None:
 def reap(retention: RoleConnections) -> int:
     """Take units from workers that were silent for too long; return how many."""
     with retention.transaction(None) as cursor:
-        cursor.execute(_REAP)
+        cursor.execute(_REAP, {"longest": LONGEST_TTL_S + 1})
         taken = cursor.fetchall()
     for trace_id, number, policy in taken:
         _log.warning("unit_reaped", trace_id=trace_id, unit=number, policy=policy)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import TypeVar
 from uuid import UUID
 
@@ -66,15 +67,18 @@ class Worker:
         self._claimant = units.Claimant(self.holder, catalog_digest(self.catalog), self.ttl_s)
         self._plans: dict[UUID, Plan] = {}
         self._reap_at = 0.0
+        self._until = inf
         self._troubles = 0
 
-    def work(self, run_id: UUID | None = None) -> int:
-        """Work until nothing is to be had; return how many slices that were.
+    def work(self, run_id: UUID | None = None, *, for_s: float = inf) -> int:
+        """Work until nothing is to be had, or for about so many seconds; return how many slices
+        that were.
 
         Of one run: until it has ended, or nobody can work on it now (it is paused, or all that
         is left waits for its window); others' units of it are waited for. Raises psycopg2's
         errors when the database stays away.
         """
+        self._until = time.monotonic() + for_s
         slices = 0
         settle: Settle | None = None
         last: UUID | None = None
@@ -85,7 +89,7 @@ class Worker:
                     self._close_done()
                 if claim is None:
                     settle = last = None
-                    if self.options.stop() or not self._may_wait(run_id):
+                    if self._ends() or not self._may_wait(run_id):
                         return slices
                     continue
                 if not slices:
@@ -93,6 +97,9 @@ class Worker:
                 slices, last = slices + 1, claim.run_id
                 with bound_contextvars(trace_id=claim.trace_id):
                     settle = self._serve(claim)
+
+    def _ends(self) -> bool:
+        return self.options.stop() or time.monotonic() >= self._until
 
     # -- between units -------------------------------------------------------------------
 
@@ -105,7 +112,7 @@ class Worker:
             with self.retention.transaction(None) as cursor:
                 if settle is not None:
                     settle(cursor)
-                if self.options.stop():
+                if self._ends():
                     return None
                 return units.claim(cursor, self._claimant, run_id)
         except LeaseLostError as error:
@@ -172,7 +179,7 @@ class Worker:
             _log.warning("unit_lost", policy=claim.policy, error=str(error))
             return None
         except (psycopg2.Error, InvariantError, PlanError, TenantError) as error:
-            text = f"{type(error).__name__}: {str(error).strip()}"
+            text = f"{type(error).__name__}: {_one_line(error)}"
             if is_passing(error):
                 _log.warning("unit_interrupted", policy=claim.policy, error=_one_line(error))
                 self._pause(min(_LONGEST_PAUSE_S, _POLL_S * 2.0**claim.attempts))

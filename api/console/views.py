@@ -116,6 +116,7 @@ def console_blueprint(auditor: RoleConnections, clock: Clock) -> Blueprint:
             Table("batch_tables", run.BatchTableLine, found.batch_tables),
             Table("units", units.UnitLine, found.units),
             Table("tables", units.TableLine, found.tables),
+            Table("interventions", run.InterventionLine, found.interventions),
         )
         return shown(Report("run", "console_run.html", found, tables, found.page))
 

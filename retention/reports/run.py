@@ -18,6 +18,7 @@ from retention.reports.units import (
     RunTotals,
     TableLine,
     UnitLine,
+    Worked,
     run_totals,
     table_lines,
     unit_lines,
@@ -76,6 +77,16 @@ class BatchTableLine:
 
 
 @dataclass(frozen=True, slots=True)
+class InterventionLine:
+    """That somebody paused, resumed or cancelled the run."""
+
+    action: str
+    actor: str
+    reason: str
+    taken_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class RunReport:
     """A run with all about it, and a page of its batches in the order they were begun.
 
@@ -89,6 +100,7 @@ class RunReport:
     totals: RunTotals
     units: tuple[UnitLine, ...]
     tables: tuple[TableLine, ...]
+    interventions: tuple[InterventionLine, ...]
     batches: tuple[BatchLine, ...]
     page: Page
 
@@ -118,6 +130,14 @@ CROSS JOIN LATERAL jsonb_each(
     CASE jsonb_typeof(b.counts) WHEN 'object' THEN b.counts ELSE '{}' END) c
 WHERE b.run_id = %(run)s::uuid GROUP BY b.policy, b.tenant_id, c.key
 """
+_WORKED = """
+SELECT policy, tenant_id::text, state, holder, detail, skips FROM tenure.units
+WHERE run_id = %(run)s::uuid
+"""
+_INTERVENTIONS = """
+SELECT action, actor, reason, taken_at FROM tenure.interventions
+WHERE run_id = %(run)s::uuid ORDER BY number
+"""
 _TENANTS = "SELECT id::text, slug, name FROM tenure.tenants WHERE id = ANY(%s::uuid[])"
 
 _BATCHES = """
@@ -130,7 +150,7 @@ ORDER BY b.id LIMIT %(limit)s OFFSET %(offset)s
 
 
 def run_report(cursor: Cursor, trace_id: str, wanted: PageRequest) -> RunReport | None:
-    """Return the run under a trace id, None where there is none; six queries."""
+    """Return the run under a trace id, None where there is none; eight queries."""
     run = run_line(cursor, trace_id)
     if run is None:
         return None
@@ -146,7 +166,13 @@ def run_report(cursor: Cursor, trace_id: str, wanted: PageRequest) -> RunReport 
     tenants = {tenant: (slug, name) for tenant, slug, name in cursor.fetchall()}
     cursor.execute(_BATCHES, {**params, **wanted.window})
     batches, page = wanted.cut([_batch(row) for row in cursor.fetchall()])
-    units = unit_lines(plan, done, counted, tenants)
+    cursor.execute(_WORKED, params)
+    worked = {
+        (p, t): Worked(state, who, _reasons(*left)) for p, t, state, who, *left in cursor.fetchall()
+    }
+    cursor.execute(_INTERVENTIONS, params)
+    interventions = tuple(InterventionLine(*row) for row in cursor.fetchall())
+    units = unit_lines(plan, done, counted, tenants, worked)
     return RunReport(
         run=run,
         plan=None if plan is None else _plan_line(plan),
@@ -154,9 +180,18 @@ def run_report(cursor: Cursor, trace_id: str, wanted: PageRequest) -> RunReport 
         totals=run_totals(units, counted.values()),
         units=units,
         tables=table_lines(planned_units, counted),
+        interventions=interventions,
         batches=batches,
         page=page,
     )
+
+
+def _reasons(detail: str | None, skips: Any) -> tuple[str, ...]:
+    found = [] if detail is None else [detail]
+    for skip in skips if isinstance(skips, list) else []:
+        rows = skip.get("rows")
+        found.append(f"{skip.get('reason')}" + ("" if rows is None else f" ({rows} rows)"))
+    return tuple(found)
 
 
 def _read_plan(cursor: Cursor, params: Mapping[str, str]) -> tuple[Plan | None, str | None]:

@@ -14,7 +14,7 @@ from tenants.connections import Cursor
 
 @dataclass(frozen=True, slots=True)
 class RunLine:
-    """A retention run. `seconds` and `finished_at` are None while it runs.
+    """A retention run. `seconds` and `finished_at` are None while it is running or paused.
 
     `planned` rows were counted when the plan was made, `deleted` rows were recorded by
     `batches` batches.

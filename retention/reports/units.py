@@ -36,6 +36,9 @@ class UnitLine:
     planned went, and of the policy's table not more than was due; `beyond due`: more than was
     due, or in spite of a hold or pause; `not planned`: the plan does not have it;
     `other terms`: another version or cutoff than the plan's.
+
+    `state` is the unit's (`open` while it is not done with), None in runs from before there
+    were any; `worker` has it now; `reasons` say what it left or ran into.
     """
 
     policy: str
@@ -53,6 +56,9 @@ class UnitLine:
     undated: int
     batches: int
     outcome: Outcome
+    state: str | None
+    worker: str | None
+    reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +103,17 @@ class Done:
     cutoffs: tuple[datetime, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """What the row of one unit says: its state, who has it, what it left or ran into."""
+
+    state: str | None
+    worker: str | None
+    reasons: tuple[str, ...]
+
+
 _NOTHING = Done(0, 0, (), ())
+_UNKNOWN = Worked(None, None, ())
 UnitKey = tuple[str, str]  # policy, tenant id
 
 
@@ -106,13 +122,15 @@ def unit_lines(
     done: Mapping[UnitKey, Done],
     counted: Mapping[tuple[str, str, str], int],
     tenants: Mapping[str, tuple[str, str]],
+    worked: Mapping[UnitKey, Worked] | None = None,
 ) -> tuple[UnitLine, ...]:
     """Return the plan's units in its order, then what was done that it does not have.
 
     `done` is what batches recorded, `counted` the rows per (policy, tenant id, table) by
-    their counts, `tenants` gives slug and name by tenant id.
+    their counts, `tenants` gives slug and name by tenant id, `worked` what the units' rows say.
     """
     lines = []
+    worked = worked or {}
     units = () if plan is None else plan.units
     for unit in units:
         assert plan is not None  # noqa: S101 - it has units
@@ -142,6 +160,9 @@ def unit_lines(
                 undated=unit.undated,
                 batches=was.batches,
                 outcome=outcome(unit, was.rows, roots, same_terms=same_terms),
+                state=worked.get(key, _UNKNOWN).state,
+                worker=worked.get(key, _UNKNOWN).worker,
+                reasons=worked.get(key, _UNKNOWN).reasons,
             )
         )
     planned = {(unit.policy, str(unit.tenant_id)) for unit in units}
@@ -165,6 +186,9 @@ def unit_lines(
                 undated=0,
                 batches=was.batches,
                 outcome="not planned",
+                state=None,
+                worker=None,
+                reasons=(),
             )
         )
     return tuple(lines)

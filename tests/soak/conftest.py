@@ -18,6 +18,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent), str(ROOT / "tests" / "unit" / "lint")]
 
+from retention.batch import STEPS  # noqa: E402 - after the path
 from tests.integration.retention.conftest import acme, globex, lab  # noqa: E402 - after the path
 
 __all__ = ["acme", "globex", "lab"]
@@ -28,7 +29,7 @@ _TITLES = {"kills": "Kills", "oracle": "Oracle", "api": "API", "lint": "Lint", "
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("soak")
     group.addoption("--seed", default="1", help="of everything random")
-    group.addoption("--kills", type=int, default=300, help="workers killed")
+    group.addoption("--kills", type=int, default=3_000, help="workers killed")
     group.addoption("--oracle-seeds", type=int, default=200, help="random retention runs")
     group.addoption("--intruders", type=int, default=10, help="walks through the API")
     group.addoption("--statements", type=int, default=20_000, help="statements of the lint fuzz")
@@ -102,7 +103,14 @@ def _figures(terminalreporter: Any) -> tuple[dict[str, Counter[str]], list[Any]]
 
 
 def _short_of_quota(figures: dict[str, Counter[str]]) -> str:
-    """The fuzz is worth little if it grows statements of one kind only."""
+    """The fuzz is worth little if it grows statements of one kind only, and so are kills that
+    never meet a step of a batch."""
+    kills = figures.get("kills", Counter())
+    if kills["workers killed"] >= 3000:
+        for step in STEPS:
+            for workers in (1, 2, 4):
+                if kills[f"at {step}, of {workers}"] < 20:
+                    return f"fewer than 20 kills at {step}, of {workers} workers"
     counts = figures.get("lint", Counter())
     statements, asked = counts["statements"], counts["not scoped, and run to see whether they leak"]
     if statements < 5000:

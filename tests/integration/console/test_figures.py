@@ -233,7 +233,7 @@ def test_no_tenants_data_is_shown(audited):
 
 @pytest.mark.parametrize(
     ("path", "most"),
-    [("/console", 7), ("RUN", 6), ("/console/policies/old-notes", 5), ("/console/runs", 1),
+    [("/console", 7), ("RUN", 8), ("/console/policies/old-notes", 5), ("/console/runs", 1),
      ("/console/verifications", 1), ("VERIFICATION", 3), ("/console/holds", 3),
      ("/console/reads", 1)],
 )  # fmt: skip

@@ -12,6 +12,7 @@ from api.wiring import Installation
 from config.metrics import Metrics
 from config.trace import new_trace_id
 from retention import lease as leases
+from retention.executor import Options
 from retention.jobs import tick
 from tenants.context import TenantId
 
@@ -118,3 +119,25 @@ def test_a_tick_that_fails_does_not_end_the_scheduler(
     done = scheduler.tick()
     assert done is not None
     assert done.leads
+
+
+def test_what_comes_due_beside_a_long_run_is_planned_and_verified_when_all_is_done(
+    lab: Any, acme: TenantId, globex: TenantId
+) -> None:
+    for _ in range(3):
+        lab.case(acme)
+    shop = lab.shop(options=Options(batch_size=1, slice_s=0))
+    first = tick(shop, work_s=0)
+    assert first.run is not None
+    assert (first.run.state, first.run.rows) == ("running", 0)
+    lab.case(globex)
+    second = tick(shop, work_s=0)
+    assert second.run is not None
+    assert [u.tenant_id for u in second.run.units] == [globex]
+    # What is left is not overdue: it is being deleted.
+    assert (first.verification, second.verification) == (None, None)
+    last = tick(shop)
+    assert last.run is None
+    assert last.verification is not None
+    assert last.verification.findings == 0
+    assert lab.sql("SELECT DISTINCT state FROM tenure.runs") == [("succeeded",)]
