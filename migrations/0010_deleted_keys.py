@@ -13,8 +13,7 @@ CREATE TABLE tenure.deleted_keys (
     batch_id uuid NOT NULL,
     table_name text NOT NULL,
     hashes bytea NOT NULL CHECK (octet_length(hashes) % 16 = 0),
-    PRIMARY KEY (run_id, batch_id, table_name),
-    FOREIGN KEY (run_id, batch_id) REFERENCES tenure.batches (run_id, id)
+    PRIMARY KEY (run_id, batch_id, table_name)
 );
 CREATE INDEX deleted_keys_table ON tenure.deleted_keys (tenant_id, table_name);
 COMMENT ON COLUMN tenure.deleted_keys.hashes IS

@@ -285,8 +285,7 @@ class _Batch:
         last = self.attempt.last
         hashes = {name: key_hashes(ids) for name, ids in deleted.items()}
         counts = {
-            name: {"rows": len(deleted[name]), "sha256": hashlib.sha256(keys).hexdigest()}
-            for name, keys in hashes.items()
+            name: {"rows": len(ids), "sha256": keys_digest(ids)} for name, ids in deleted.items()
         }
         batch_id = str(new_id())
         progress = {"starts": last.starts, "id": last.id} if last else {}
@@ -332,3 +331,8 @@ class _Batch:
 def key_hashes(ids: Iterable[str]) -> bytes:
     """Return the first 16 bytes of SHA-256 over each key's bytes, ascending, concatenated."""
     return b"".join(sorted(hashlib.sha256(UUID(key).bytes).digest()[:16] for key in ids))
+
+
+def keys_digest(ids: Iterable[str]) -> str:
+    """Return SHA-256, as hex, over `key_hashes`."""
+    return hashlib.sha256(key_hashes(ids)).hexdigest()

@@ -132,7 +132,7 @@ WITH accounts AS (
 SELECT o.account, o.id::text, o.as_of, o.finished_at, c.account, c.id::text, c.as_of, c.finished_at,
        (SELECT count(*) FROM inside),
        extract(epoch FROM greatest((SELECT max(gap) FROM inside),
-                                   least(%(until)s::timestamptz, now()) - c.as_of))::double precision
+                                   least(%(until)s::timestamptz, now()) - c.as_of))::float8
 FROM (SELECT) one LEFT JOIN opening o ON true LEFT JOIN closing c ON true
 """
 
