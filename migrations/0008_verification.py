@@ -88,8 +88,7 @@ CREATE TABLE tenure.accounted_batches (
     batch_id uuid NOT NULL,
     tenant_id uuid NOT NULL REFERENCES tenure.tenants (id),
     account bigint NOT NULL,
-    PRIMARY KEY (run_id, batch_id),
-    FOREIGN KEY (run_id, batch_id) REFERENCES tenure.batches (run_id, id)
+    PRIMARY KEY (run_id, batch_id)
 );
 CREATE INDEX accounted_batches_tenant ON tenure.accounted_batches (tenant_id);
 COMMENT ON TABLE tenure.accounted_batches IS

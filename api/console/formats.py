@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from urllib.parse import quote, urlencode
 
 from flask import Response, render_template, request
 
 from api.errors import Problem, shorten
+from config.clock import parse_instant
+from config.errors import InstantError
 from retention.reports.export import to_csv, to_json
 from retention.reports.paging import DEFAULT_SIZE, Page, PageRequest
 
 Format = Literal["html", "json", "csv"]
+T = TypeVar("T")
 _MIMETYPES: dict[str, Format] = {
     "text/html": "html",
     "application/json": "json",
     "text/csv": "csv",
 }
 _SUFFIXES: dict[str, Format] = {".json": "json", ".csv": "csv"}
+# What an address may end in, for its route.
+SUFFIX = "<any('.json', '.csv'):_suffix>"
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
@@ -38,13 +43,15 @@ class Table:
 @dataclass(frozen=True, slots=True)
 class Report:
     """A report to be answered. The first of `tables` is its CSV unless another is named;
-    `page` belongs to those of its lists that are cut into pages."""
+    `page` belongs to those of its lists that are cut into pages, `query` is what was asked
+    beside the page, for the links to its other forms and pages."""
 
     name: str
     template: str
     value: Any
     tables: tuple[Table, ...]
     page: Page | None = None
+    query: Mapping[str, str] = field(default_factory=dict)
 
 
 def split_suffix(path: str) -> tuple[str, Format | None]:
@@ -89,6 +96,20 @@ def wanted_page() -> PageRequest:
         return PageRequest(_number("page", 1), _number("size", DEFAULT_SIZE))
     except ValueError as error:
         raise _bad(str(error)) from None
+
+
+def wanted_instant(name: str) -> datetime | None:
+    """Return the instant that ?name= asks for, None without it; raises Problem 400.
+
+    A date means its midnight in UTC.
+    """
+    text = request.args.get(name)
+    if not text:
+        return None
+    try:
+        return parse_instant(text)
+    except InstantError as error:
+        raise _bad(f"{name}: {error}") from None
 
 
 def _number(name: str, default: int) -> int:
@@ -145,7 +166,9 @@ def answer(report: Report, wanted: Format, generated_at: datetime) -> Response:
         )
     if report.page is not None and report.page.next is not None:
         table = {"table": request.args["table"]} if "table" in request.args else {}
-        following = here(wanted, {**table, **page_query(report.page, report.page.next)})
+        following = here(
+            wanted, {**report.query, **table, **page_query(report.page, report.page.next)}
+        )
         response.headers["Link"] = f'<{following}>; rel="next"'
     response.vary.add("Accept")
     response.vary.add("Cookie")
@@ -185,13 +208,23 @@ class _Exports:
     def newer(self) -> str:
         """Return the address of the page before."""
         assert self.report.page is not None  # noqa: S101 - only lists ask
-        return here("html", page_query(self.report.page, self.report.page.number - 1))
+        before = page_query(self.report.page, self.report.page.number - 1)
+        return here("html", {**self.report.query, **before})
 
     def older(self) -> str:
         """Return the address of the next page."""
         assert self.report.page is not None  # noqa: S101 - only lists ask
-        return here("html", page_query(self.report.page, self.report.page.next))
+        following = page_query(self.report.page, self.report.page.next)
+        return here("html", {**self.report.query, **following})
 
     def _query(self) -> dict[str, object]:
         page = self.report.page
-        return page_query(page, None if page is None else page.number)
+        shown = page_query(page, None if page is None else page.number)
+        return {**self.report.query, **shown}
+
+
+def there(found: T | None, message: str) -> T:
+    """Return what was found; raises Problem 404 with the message for None."""
+    if found is None:
+        raise Problem(HTTPStatus.NOT_FOUND, "not_found", message)
+    return found

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import TypeVar
 from urllib.parse import quote
-from uuid import UUID
 
 import flask
 from flask import Blueprint, Response, render_template, request
@@ -17,20 +16,23 @@ from werkzeug.routing import BaseConverter
 
 from api.console import words
 from api.console.formats import (
+    SUFFIX,
     Report,
     Table,
     answer,
     format_of_errors,
     split_suffix,
+    there,
     wanted_format,
     wanted_page,
 )
+from api.console.verification_views import verification_views
 from api.errors import Problem, shorten
 from api.problems import problem_of, problem_response
 from config.clock import Clock
 from config.logging import get_logger
 from retention.reports import overview as overviews
-from retention.reports import policies, registers, run, runs, units, verification
+from retention.reports import policies, registers, run, runs, trend, units, verification
 from retention.reports.snapshot import snapshot
 from tenants.connections import Cursor, RoleConnections
 
@@ -39,7 +41,6 @@ POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
 )
-_SUFFIX = "<any('.json', '.csv'):_suffix>"
 
 _log = get_logger(__name__)
 T = TypeVar("T")
@@ -77,7 +78,7 @@ def console_blueprint(auditor: RoleConnections, clock: Clock) -> Blueprint:
         return answer(report, wanted_format(), clock.now())
 
     @views.get("/console", strict_slashes=False)
-    @views.get(f"/console{_SUFFIX}")
+    @views.get(f"/console{SUFFIX}")
     def overview(_suffix: str = "") -> Response:
         found = read(overviews.overview)
         return shown(
@@ -96,7 +97,7 @@ def console_blueprint(auditor: RoleConnections, clock: Clock) -> Blueprint:
         )
 
     @views.get("/console/runs")
-    @views.get(f"/console/runs{_SUFFIX}")
+    @views.get(f"/console/runs{SUFFIX}")
     def run_list(_suffix: str = "") -> Response:
         wanted = wanted_page()
         found = read(lambda cursor: runs.runs_report(cursor, wanted))
@@ -104,10 +105,10 @@ def console_blueprint(auditor: RoleConnections, clock: Clock) -> Blueprint:
         return shown(Report("runs", "console_runs.html", found, (table,), found.page))
 
     @views.get("/console/runs/<trace_id:trace_id>")
-    @views.get(f"/console/runs/<trace_id:trace_id>{_SUFFIX}")
+    @views.get(f"/console/runs/<trace_id:trace_id>{SUFFIX}")
     def one_run(trace_id: str, _suffix: str = "") -> Response:
         wanted = wanted_page()
-        found = _there(
+        found = there(
             read(lambda cursor: run.run_report(cursor, trace_id, wanted)),
             f"There is no run under the trace id {trace_id}",
         )
@@ -127,7 +128,7 @@ def console_blueprint(auditor: RoleConnections, clock: Clock) -> Blueprint:
         wanted = wanted_page()
         if "\0" in name:
             raise Problem(HTTPStatus.NOT_FOUND, "not_found", "No policy has such a name")
-        found = _there(
+        found = there(
             read(lambda cursor: policies.policy_report(cursor, name, wanted)),
             f"No policy {shorten(name)!r} was ever recorded",
         )
@@ -135,35 +136,14 @@ def console_blueprint(auditor: RoleConnections, clock: Clock) -> Blueprint:
             Table("versions", policies.PolicyVersion, found.versions),
             Table("exceptions", policies.TenantException, found.exceptions),
             Table("checks", verification.Check, found.checks),
+            Table("trend", trend.PolicyPoint, found.trend),
         )
         return shown(Report("policy", "console_policy.html", found, tables, found.page))
 
-    @views.get("/console/verifications")
-    @views.get(f"/console/verifications{_SUFFIX}")
-    def verification_list(_suffix: str = "") -> Response:
-        wanted = wanted_page()
-        found = read(lambda cursor: verification.verifications_report(cursor, wanted))
-        table = Table("verifications", verification.Verification, found.verifications)
-        return shown(
-            Report("verifications", "console_verifications.html", found, (table,), found.page)
-        )
-
-    @views.get("/console/verifications/<uuid:verification_id>")
-    @views.get(f"/console/verifications/<uuid:verification_id>{_SUFFIX}")
-    def one_verification(verification_id: UUID, _suffix: str = "") -> Response:
-        wanted = wanted_page()
-        found = _there(
-            read(lambda cursor: verification.verification_report(cursor, verification_id, wanted)),
-            f"There is no verification {verification_id}",
-        )
-        tables = (
-            Table("results", verification.Result, found.results),
-            Table("checks", verification.Check, found.checks),
-        )
-        return shown(Report("verification", "console_verification.html", found, tables, found.page))
+    verification_views(views, read, shown)
 
     @views.get("/console/holds")
-    @views.get(f"/console/holds{_SUFFIX}")
+    @views.get(f"/console/holds{SUFFIX}")
     def hold_list(_suffix: str = "") -> Response:
         wanted = wanted_page()
         found = read(lambda cursor: registers.holds_report(cursor, wanted))
@@ -174,7 +154,7 @@ def console_blueprint(auditor: RoleConnections, clock: Clock) -> Blueprint:
         return shown(Report("holds", "console_holds.html", found, tables, found.page))
 
     @views.get("/console/reads")
-    @views.get(f"/console/reads{_SUFFIX}")
+    @views.get(f"/console/reads{SUFFIX}")
     def read_list(_suffix: str = "") -> Response:
         wanted = wanted_page()
         found = read(lambda cursor: registers.reads_report(cursor, wanted))
@@ -186,12 +166,6 @@ def console_blueprint(auditor: RoleConnections, clock: Clock) -> Blueprint:
         raise Problem(HTTPStatus.NOT_FOUND, "not_found", "There is no such page")
 
     return views
-
-
-def _there(found: T | None, message: str) -> T:
-    if found is None:
-        raise Problem(HTTPStatus.NOT_FOUND, "not_found", message)
-    return found
 
 
 def _install_words(views: Blueprint) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from retention.policies import digest_of
 from retention.reports.paging import Page, PageRequest
+from retention.reports.trend import PolicyPoint, policy_points
 from retention.reports.verification import Check, Verification, last_verification
 from retention.reports.words import period_in_words
 from tenants.connections import Cursor
@@ -82,11 +83,13 @@ class TenantException:
 @dataclass(frozen=True, slots=True)
 class PolicyReport:
     """A policy with its versions, newest first (`older_versions`: there are more), what the
-    last verification found for it, and a page of its exceptions, by tenant."""
+    last verification found for it and the ones before (`trend`, newest first), and a page of its
+    exceptions, by tenant."""
 
     current: PolicyLine
     verification: Verification | None
     checks: tuple[Check, ...]
+    trend: tuple[PolicyPoint, ...]
     versions: tuple[PolicyVersion, ...]
     older_versions: bool
     exceptions: tuple[TenantException, ...]
@@ -166,7 +169,7 @@ def _text(fields: Mapping[str, Any], key: str) -> str:
 
 
 def policy_report(cursor: Cursor, policy: str, wanted: PageRequest) -> PolicyReport | None:
-    """Return a policy with all about it, None where none was ever recorded; five queries."""
+    """Return a policy with all about it, None where none was ever recorded; six queries."""
     lines = policy_lines(cursor, policy)
     if not lines:
         return None
@@ -179,6 +182,7 @@ def policy_report(cursor: Cursor, policy: str, wanted: PageRequest) -> PolicyRep
         current=lines[0],
         verification=verification,
         checks=checks,
+        trend=policy_points(cursor, policy),
         versions=tuple(
             _version(row, rows[i + 1][4] if i + 1 < len(rows) else None)
             for i, row in enumerate(rows[:MAX_VERSIONS])

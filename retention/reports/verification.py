@@ -1,7 +1,8 @@
-"""What verification found: rows overdue, orphaned, undated, and the queries that tell."""
+"""What verification found: rows overdue, orphaned, back, undated, and the queries that tell."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,7 +15,8 @@ from tenants.connections import Cursor
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """A verification that ended. `findings` counts rows overdue or orphaned, as recorded."""
+    """A verification that ended. `findings` counts what must not be, as recorded; `account` is
+    its number in the books, None where it moved none."""
 
     id: UUID
     trace_id: str
@@ -24,41 +26,57 @@ class Verification:
     finished_at: datetime
     seconds: float | None
     findings: int
+    account: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
     """What was found for one subject (a policy, a reference, a table) over all tenants.
 
-    `found` rows are in `tenants` tenants; `held` rows are past their period, too, and kept
-    by holds, `paused` ones by nothing but a pause of their policy. `oldest` is the oldest
-    starting point among those found. `is_finding`: this must not be (undated rows are shown,
-    and may be as they should).
+    `found` rows are in `tenants` tenants. Rows past their period, too, and no findings: `held`
+    by holds, `undeletable` for references (since `undeletable_oldest`), `paused` by nothing but
+    a pause of their policy. `oldest` is the oldest starting point among those found, `age_p99_s`
+    for how long they have been due, of the tenant that is worst off; what started before
+    `watermark` is processed in every tenant. `reasons` counts rows by why they are found or
+    undeletable. `is_finding`: this must not be (undated rows are shown, and may be as they
+    should).
     """
 
     kind: str
     subject: str
     found: int
     held: int
+    undeletable: int
     paused: int
     tenants: int
     oldest: datetime | None
+    undeletable_oldest: datetime | None
+    age_p99_s: int | None
+    watermark: datetime | None
+    reasons: Mapping[str, int]
     is_finding: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Rows found per kind of check, and rows past their period under hold or pause.
+    """Rows found per kind of check, and rows past their period by what keeps them.
 
-    `adds_up`: the findings recorded with the verification are those of its results.
+    `records` counts tables of batches, `unreconciled` rows by which books do not come out.
+    `adds_up`: the findings recorded with the verification (`counted` from its results) are
+    those of its results.
     """
 
     overdue: int
     orphans: int
     held_missing: int
+    returned: int
+    records: int
+    unreconciled: int
     undated: int
     held: int
+    undeletable: int
     paused: int
+    counted: int
     adds_up: bool
 
 
@@ -72,17 +90,14 @@ class Result:
     tenant_name: str | None
     found: int
     held: int
+    undeletable: int
     paused: int
     oldest: datetime | None
+    undeletable_oldest: datetime | None
+    age_p99_s: int | None
+    watermark: datetime | None
+    reasons: Mapping[str, int]
     query: str
-
-
-@dataclass(frozen=True, slots=True)
-class VerificationsReport:
-    """A page of verifications, newest first."""
-
-    verifications: tuple[Verification, ...]
-    page: Page
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,32 +111,43 @@ class VerificationReport:
     page: Page
 
 
+# In the order in which they are shown.
+KINDS = (
+    "overdue", "reconciliation", "returned", "records", "held_missing", "orphans", "undated",
+)  # fmt: skip
+
 _VERIFICATION = """
-SELECT id::text, trace_id, as_of, started_by, started_at, finished_at, findings
+SELECT id::text, trace_id, as_of, started_by, started_at, finished_at, findings, account
 FROM tenure.verifications
 """
 _LAST = _VERIFICATION + "ORDER BY finished_at DESC, id DESC LIMIT 1"
-_LIST = _VERIFICATION + "ORDER BY finished_at DESC, id DESC LIMIT %(limit)s OFFSET %(offset)s"
 _ONE = _VERIFICATION + "WHERE id = %(id)s::uuid"
 
 _CHECKS = """
-SELECT kind, subject, sum(found)::bigint, sum(held)::bigint, sum(paused)::bigint,
-       (count(DISTINCT tenant_id) FILTER (WHERE found > 0))::bigint,
-       min(oldest) FILTER (WHERE found > 0)
-FROM tenure.verification_results
+SELECT kind, subject, sum(found)::bigint, sum(held)::bigint, sum(undeletable)::bigint,
+       sum(paused)::bigint, (count(DISTINCT tenant_id) FILTER (WHERE found > 0))::bigint,
+       min(oldest) FILTER (WHERE found > 0), min(undeletable_oldest), max(age_p99_s),
+       min(watermark),
+       (SELECT coalesce(jsonb_object_agg(w.reason, w.rows), '{}') FROM (
+            SELECT e.key AS reason, sum(e.value::bigint) AS rows
+            FROM tenure.verification_results x, jsonb_each_text(x.reasons) e
+            WHERE x.verification_id = %(id)s::uuid AND x.kind = r.kind AND x.subject = r.subject
+            GROUP BY e.key) w),
+       sum(found) > 0 AND kind <> 'undated'
+FROM tenure.verification_results r
 WHERE verification_id = %(id)s::uuid
-  AND (%(policy)s::text IS NULL OR (kind IN ('overdue', 'undated') AND subject = %(policy)s))
+  AND (%(policy)s::text IS NULL
+       OR (kind IN ('overdue', 'undated', 'reconciliation') AND subject = %(policy)s))
 GROUP BY kind, subject
-ORDER BY array_position(ARRAY['overdue', 'orphans', 'held_missing', 'undated'], kind), subject
+ORDER BY array_position(%(kinds)s::text[], kind), subject
 """
 
 _RESULTS = """
-SELECT r.kind, r.subject, t.slug, t.name, r.found, r.held, r.paused, r.oldest, r.query
+SELECT r.kind, r.subject, t.slug, t.name, r.found, r.held, r.undeletable, r.paused, r.oldest,
+       r.undeletable_oldest, r.age_p99_s, r.watermark, r.reasons, r.query
 FROM tenure.verification_results r LEFT JOIN tenure.tenants t ON t.id = r.tenant_id
 WHERE r.verification_id = %(id)s::uuid
-ORDER BY r.found = 0,
-         array_position(ARRAY['overdue', 'orphans', 'held_missing', 'undated'], r.kind),
-         r.subject, t.slug, r.id
+ORDER BY r.found = 0, array_position(%(kinds)s::text[], r.kind), r.subject, t.slug, r.id
 LIMIT %(limit)s OFFSET %(offset)s
 """
 
@@ -141,13 +167,6 @@ def last_verification(
     return verification, _checks(cursor, verification.id, policy)
 
 
-def verifications_report(cursor: Cursor, wanted: PageRequest) -> VerificationsReport:
-    """Return a page of verifications; one query."""
-    cursor.execute(_LIST, wanted.window)
-    lines, page = wanted.cut([_verification(row) for row in cursor.fetchall()])
-    return VerificationsReport(lines, page)
-
-
 def verification_report(
     cursor: Cursor, verification_id: UUID, wanted: PageRequest
 ) -> VerificationReport | None:
@@ -158,7 +177,7 @@ def verification_report(
         return None
     verification = _verification(row)
     checks = _checks(cursor, verification.id, None)
-    cursor.execute(_RESULTS, {"id": str(verification_id), **wanted.window})
+    cursor.execute(_RESULTS, {"id": str(verification_id), "kinds": list(KINDS), **wanted.window})
     results, page = wanted.cut([Result(*row) for row in cursor.fetchall()])
     return VerificationReport(verification, totals(verification, checks), checks, results, page)
 
@@ -169,19 +188,25 @@ def totals(verification: Verification, checks: tuple[Check, ...]) -> Totals:
     def found(kind: str) -> int:
         return sum(check.found for check in checks if check.kind == kind)
 
+    counted = sum(check.found for check in checks if check.is_finding)
     return Totals(
         overdue=found("overdue"),
         orphans=found("orphans"),
         held_missing=found("held_missing"),
+        returned=found("returned"),
+        records=found("records"),
+        unreconciled=found("reconciliation"),
         undated=found("undated"),
         held=sum(check.held for check in checks),
+        undeletable=sum(check.undeletable for check in checks),
         paused=sum(check.paused for check in checks),
-        adds_up=sum(check.found for check in checks if check.is_finding) == verification.findings,
+        counted=counted,
+        adds_up=counted == verification.findings,
     )
 
 
 def _verification(row: tuple[Any, ...]) -> Verification:
-    verification_id, trace_id, as_of, by, started, finished, findings = row
+    verification_id, trace_id, as_of, by, started, finished, findings, account = row
     return Verification(
         id=UUID(verification_id),
         trace_id=trace_id,
@@ -191,12 +216,10 @@ def _verification(row: tuple[Any, ...]) -> Verification:
         finished_at=finished,
         seconds=seconds_between(started, finished),
         findings=findings,
+        account=account,
     )
 
 
 def _checks(cursor: Cursor, verification_id: UUID, policy: str | None) -> tuple[Check, ...]:
-    cursor.execute(_CHECKS, {"id": str(verification_id), "policy": policy})
-    return tuple(
-        Check(kind, subject, found, held, paused, tenants, oldest, found > 0 and kind != "undated")
-        for kind, subject, found, held, paused, tenants, oldest in cursor.fetchall()
-    )
+    cursor.execute(_CHECKS, {"id": str(verification_id), "policy": policy, "kinds": list(KINDS)})
+    return tuple(Check(*row) for row in cursor.fetchall())

@@ -197,7 +197,7 @@ def test_auditor_reads_from_overview_to_run_and_policy(visit: Visit, site: Site)
 def test_every_other_page_looks_right(visit: Visit, site: Site):
     page = visit.page
     visit.log_in()
-    for name in ("Runs", "Verifications", "Holds", "Cross-tenant reads"):
+    for name in ("Runs", "Verifications", "Reconciliation", "Holds", "Cross-tenant reads"):
         page.get_by_role("navigation", name="Pages").get_by_role("link", name=name).click()
         assert page.locator("nav [aria-current=page]").inner_text() == name
         visit.looks_right()
@@ -205,6 +205,24 @@ def test_every_other_page_looks_right(visit: Visit, site: Site):
     page.locator("#verifications a").first.click()
     page.locator("#results summary").first.click()
     assert page.locator("#results pre").first.is_visible()
+    visit.looks_right()
+
+
+def test_auditor_asks_for_the_statement_of_a_period(visit: Visit, site: Site):
+    page = visit.page
+    visit.log_in()
+    page.get_by_role("link", name="Reconciliation").click()
+    assert page.locator("h1").get_by_text("comes out even").is_visible()
+    shown = page.locator("#balances tbody tr")
+    assert shown.count() == 3
+    page.get_by_text("The figures", exact=True).click()
+    assert page.get_by_text("FROM tenure.reconciliations").first.is_visible()
+    visit.looks_right()
+    page.get_by_label("From").fill("2001-01-01")
+    page.get_by_label("To").fill("2001-12-31")
+    page.get_by_role("button", name="Show").click()
+    page.wait_for_url("**/console/reconciliation?from=2001-01-01&to=2001-12-31")
+    assert page.get_by_text("No account was made up to then").is_visible()
     visit.looks_right()
 
 

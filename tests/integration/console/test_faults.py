@@ -71,8 +71,9 @@ def test_overdue_and_orphaned_rows_are_seen_at_once(console: Console):
     assert html.count('class="tile bad"') == 2
     report = console.pages.json("/console")
     assert report["totals"] == {
-        "overdue": 12, "orphans": 5, "held_missing": 0, "undated": 100, "held": 3, "paused": 7,
-        "adds_up": True,
+        "overdue": 12, "orphans": 5, "held_missing": 0, "returned": 0, "records": 0,
+        "unreconciled": 0, "undated": 100, "held": 3, "undeletable": 0, "paused": 7,
+        "counted": 17, "adds_up": True,
     }  # fmt: skip
     page = console.pages.html(f"/console/verifications/{verification}")
     assert "Umbrella" in page

@@ -206,6 +206,7 @@ MAY_NOT: dict[str, tuple[str, ...]] = {
         "UPDATE shop.customers SET name = 'x'",
         "DELETE FROM shop.customers",
         "DELETE FROM tenure.batches",
+        "INSERT INTO tenure.movements SELECT * FROM tenure.movements",
     ),
     "tenure_auditor": (
         "SELECT * FROM shop.customers",
@@ -217,11 +218,14 @@ MAY_NOT: dict[str, tuple[str, ...]] = {
         "UPDATE shop.customers SET name = 'x'",
         "UPDATE tenure.batches SET rows_deleted = 0",
         "DELETE FROM tenure.runs",
+        "SELECT * FROM tenure.movements",
+        "UPDATE tenure.reconciliations SET vanished = 0",
         "SELECT * FROM tenure.logins",
     ),
     "tenure_app": (
         "SELECT * FROM tenure.runs",
         "SELECT * FROM tenure.batches",
+        "SELECT * FROM tenure.removals",
         "INSERT INTO tenure.holds SELECT * FROM tenure.holds",
         "UPDATE tenure.tenants SET name = 'x'",
         "INSERT INTO tenure.cross_tenant_reads SELECT * FROM tenure.cross_tenant_reads",
@@ -251,6 +255,10 @@ def test_a_role_is_denied_what_it_has_no_need_of(
         "deleted_keys",
         "verifications",
         "verification_results",
+        "reconciliations",
+        "movements",
+        "accounted_batches",
+        "removals",
         "cross_tenant_reads",
     ],
 )

@@ -14,7 +14,18 @@ from pathlib import Path
 import pytest
 
 from retention.plan import Kept, Unit
-from retention.reports import overview, paging, policies, registers, run, runs, units, verification
+from retention.reports import (
+    overview,
+    paging,
+    policies,
+    reconciliation,
+    registers,
+    run,
+    runs,
+    trend,
+    units,
+    verification,
+)
 from retention.reports.export import jsonable, to_csv, to_json
 from retention.reports.paging import MAX_SIZE, Page, PageRequest
 from retention.reports.policies import Change, changes
@@ -194,7 +205,15 @@ DOCUMENTED = {
     policies.PolicyVersion: "versions",
     policies.Change: "versions",
     policies.TenantException: "exceptions",
-    verification.VerificationsReport: "Verifications",
+    trend.VerificationsReport: "Verifications",
+    trend.VerificationLine: "verifications, verification",
+    trend.PolicyPoint: "trend",
+    reconciliation.StatementReport: "Reconciliation",
+    reconciliation.Period: "period",
+    reconciliation.AccountMark: "period",
+    reconciliation.Balance: "balances",
+    reconciliation.BookLine: "books",
+    reconciliation.Population: "populations",
     verification.VerificationReport: "A verification",
     verification.Verification: "verifications, verification",
     verification.Check: "checks",
@@ -209,7 +228,10 @@ DOCUMENTED = {
 
 
 def test_every_report_has_its_place_in_the_document():
-    modules = (overview, runs, run, units, policies, verification, registers, paging)
+    modules = (
+        overview, runs, run, units, policies, verification, trend, reconciliation, registers,
+        paging,
+    )  # fmt: skip
     values = {
         value
         for module in modules

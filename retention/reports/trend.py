@@ -1,0 +1,132 @@
+"""How verifications went on: the figures of each, in all and for one policy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from retention.reports.paging import Page, PageRequest
+from retention.reports.words import seconds_between
+from tenants.connections import Cursor
+
+POINTS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationLine:
+    """A verification and its sums. `age_p99_s` is of the policy and tenant worst off."""
+
+    id: UUID
+    trace_id: str
+    as_of: datetime
+    started_by: str
+    started_at: datetime
+    finished_at: datetime
+    seconds: float | None
+    findings: int
+    account: int | None
+    overdue: int
+    age_p99_s: int | None
+    held: int
+    undeletable: int
+    paused: int
+    orphans: int
+    returned: int
+    unreconciled: int
+
+    @property
+    def broken(self) -> int:
+        """Rows that are orphaned, or back."""
+        return self.orphans + self.returned
+
+    @property
+    def kept(self) -> int:
+        """Rows past their period that something keeps."""
+        return self.held + self.undeletable + self.paused
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationsReport:
+    """A page of verifications, newest first; `daily`: of each day (UTC) the last alone."""
+
+    daily: bool
+    verifications: tuple[VerificationLine, ...]
+    page: Page
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyPoint:
+    """What one verification found for a policy, over all tenants."""
+
+    verification: UUID
+    finished_at: datetime
+    overdue: int
+    age_p99_s: int | None
+    watermark: datetime | None
+    held: int
+    undeletable: int
+    paused: int
+    unreconciled: int
+
+
+# The page is cut before results are looked at: the cost is the page's.
+_LINES = """
+WITH page AS (
+    SELECT * FROM tenure.verifications v
+    WHERE NOT %(daily)s OR NOT EXISTS (
+        SELECT FROM tenure.verifications w
+        WHERE w.finished_at > v.finished_at
+          AND w.finished_at < date_trunc('day', v.finished_at, 'UTC') + interval '24 hours')
+    ORDER BY finished_at DESC, id DESC LIMIT %(limit)s OFFSET %(offset)s
+)
+SELECT p.id::text, p.trace_id, p.as_of, p.started_by, p.started_at, p.finished_at, p.findings,
+       p.account, f.*
+FROM page p
+CROSS JOIN LATERAL (
+    SELECT coalesce(sum(found) FILTER (WHERE kind = 'overdue'), 0)::bigint,
+           max(age_p99_s),
+           coalesce(sum(held), 0)::bigint, coalesce(sum(undeletable), 0)::bigint,
+           coalesce(sum(paused), 0)::bigint,
+           coalesce(sum(found) FILTER (WHERE kind = 'orphans'), 0)::bigint,
+           coalesce(sum(found) FILTER (WHERE kind = 'returned'), 0)::bigint,
+           coalesce(sum(found) FILTER (WHERE kind = 'reconciliation'), 0)::bigint
+    FROM tenure.verification_results WHERE verification_id = p.id
+) f
+ORDER BY p.finished_at DESC, p.id DESC
+"""
+
+_POINTS = """
+WITH latest AS (
+    SELECT id, finished_at FROM tenure.verifications ORDER BY finished_at DESC, id DESC LIMIT %s
+)
+SELECT v.id::text, v.finished_at, coalesce(sum(found) FILTER (WHERE kind = 'overdue'), 0)::bigint,
+       max(age_p99_s), min(watermark), sum(held)::bigint, sum(undeletable)::bigint,
+       sum(paused)::bigint,
+       coalesce(sum(found) FILTER (WHERE kind = 'reconciliation'), 0)::bigint
+FROM latest v JOIN tenure.verification_results r ON r.verification_id = v.id
+WHERE r.subject = %s AND r.kind IN ('overdue', 'reconciliation')
+GROUP BY v.id, v.finished_at ORDER BY v.finished_at DESC, v.id DESC
+"""
+
+
+def verifications_report(
+    cursor: Cursor, wanted: PageRequest, *, daily: bool = False
+) -> VerificationsReport:
+    """Return a page of verifications; one query."""
+    cursor.execute(_LINES, {"daily": daily, **wanted.window})
+    lines = [
+        VerificationLine(
+            UUID(key), trace_id, as_of, by, started, finished, seconds_between(started, finished),
+            *figures,
+        )
+        for key, trace_id, as_of, by, started, finished, *figures in cursor.fetchall()
+    ]  # fmt: skip
+    shown, page = wanted.cut(lines)
+    return VerificationsReport(daily, shown, page)
+
+
+def policy_points(cursor: Cursor, policy: str) -> tuple[PolicyPoint, ...]:
+    """Return what the latest verifications found for a policy, newest first; one query."""
+    cursor.execute(_POINTS, (POINTS, policy))
+    return tuple(PolicyPoint(UUID(row[0]), *row[1:]) for row in cursor.fetchall())
