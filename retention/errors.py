@@ -54,3 +54,7 @@ class VerificationError(RetentionError):
 
 class ScheduleError(RetentionError):
     """A text that is no schedule."""
+
+
+class RestoreError(RetentionError):
+    """What was archived cannot be brought back as asked; nothing of it was."""

@@ -213,7 +213,19 @@ class _Reader:
             paused=effective_state(policy, tenant, self.states) == "paused",
             removes=policy.removes,
             done=done,
+            restored_until=self._restored(tenant) if policy.action == "archive" else None,
         )
+
+    def _restored(self, tenant: TenantId) -> datetime | None:
+        ((until,),) = self._ask(
+            sql.SQL(
+                "SELECT max(kept_until) FROM tenure.restored_rows WHERE tenant_id = %(tenant)s"
+                " AND table_name = {} AND row_id = %(id)s"
+            ).format(sql.Literal(str(self.question.table))),
+            tenant,
+        )
+        found: datetime | None = until
+        return found
 
     def _references(self, tenant: TenantId, decider: Policy | None) -> Iterator[Reference]:
         along = decider.along if decider else ()

@@ -31,7 +31,8 @@ class Standing:
 
     `matches`: its condition is true of the row, or it has none (`explicit` False). `started`
     is the row's starting point, None where it is empty. `period` is the tenant's own where it
-    has one. `done`: a change that was made already.
+    has one. `done`: a change that was made already. `restored_until`: it came back from the
+    archive, and stays till then.
     """
 
     policy: str
@@ -43,6 +44,7 @@ class Standing:
     paused: bool = False
     removes: bool = True
     done: bool = False
+    restored_until: datetime | None = None
 
     def is_due(self, now: datetime) -> bool:
         """Tell whether the period is over."""
@@ -88,9 +90,15 @@ def decide(
         return Decision("waiting", policy, at, keeper if at != first else "")
     if held_by:
         return Decision("held", policy, None, ", ".join(sorted(held_by)))
+    back = standing.restored_until
     if any(_keeps(s, now) for s in matching):
-        return Decision("kept", policy, at, keeper)
-    return Decision("paused" if standing.paused else "due", policy, at)
+        outcome: Outcome = "kept"
+        because = f"the minimum of {keeper}"
+    elif back is not None and back > now:
+        outcome, at, because = "kept", back, "its restoration"
+    else:
+        outcome, because = "paused" if standing.paused else "due", ""
+    return Decision(outcome, policy, at, because)
 
 
 def _speaking(matching: Collection[Standing], *, removes: bool) -> list[Standing]:

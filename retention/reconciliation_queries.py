@@ -105,10 +105,12 @@ def movements_query(
     )
 
 
-# What was only changed is there, of course.
+# What was only changed is there, of course, and what was restored is meant to be.
 _REMOVED_KEYS = """tenure.deleted_keys k WHERE table_name = %(table)s
         AND EXISTS (SELECT FROM tenure.batches b WHERE b.run_id = k.run_id AND b.id = k.batch_id
-                    AND b.action IN ('delete', 'archive'))"""
+                    AND b.action IN ('delete', 'archive'))
+        AND NOT EXISTS (SELECT FROM tenure.restorations s
+                        WHERE s.tenant_id = k.tenant_id AND s.batch_id = k.batch_id)"""
 
 
 def returned_query(table: TableName) -> sql.Composable:

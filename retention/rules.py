@@ -15,6 +15,12 @@ from psycopg2 import sql
 from retention.policies import Policy, StartingPoint, cutoff_value, starting_point
 from tenants.catalog import Catalog, Column, TableName
 
+# What was brought back from the archive stays until the time that was said.
+_NOT_RESTORED = sql.SQL(
+    "NOT EXISTS (SELECT FROM tenure.restored_rows z WHERE z.tenant_id = {0}.tenant_id"
+    " AND z.table_name = {1} AND z.row_id = {0}.id AND z.kept_until > clock_timestamp())"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Minimum:
@@ -66,6 +72,10 @@ class Rule:
         done = self._done(alias)
         if done is not None:
             parts.append(sql.SQL("NOT {}").format(done))
+        if self.policy.action == "archive":
+            parts.append(
+                _NOT_RESTORED.format(sql.Identifier(alias), sql.Literal(str(self.policy.table)))
+            )
         return _all_of(parts)
 
     def facts(self, alias: str) -> sql.Composable:

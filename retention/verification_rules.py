@@ -111,6 +111,14 @@ def _speaks(policy: Policy, alias: str, ground: Ground) -> list[sql.Composable]:
             for other in sorted(ground.policies, key=lambda p: p.name)
             if other.condition and (other.table, other.removes) == (policy.table, policy.removes)
         ]
+    if policy.action == "archive":
+        parts.append(
+            sql.SQL(
+                "({0}.tenant_id, {0}.id) NOT IN (SELECT back.tenant_id, back.row_id"
+                " FROM tenure.restored_rows back WHERE back.table_name = {1}"
+                " AND back.kept_until > clock_timestamp())"
+            ).format(sql.Identifier(alias), sql.Literal(str(policy.table)))
+        )
     if policy.treatments:
         table = ground.catalog.table(policy.table)
         treated = [_treated(t, table.column(t.column), alias) for t in policy.treatments]

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import click
 
+from api.cli.retention_restore import command as restore
 from api.cli.retention_support import actor, tenant_id_of
 from api.cli.support import Failure, echo_json, failures, format_option, installation_of
 from api.workshop import workshop_of
@@ -189,11 +190,11 @@ def _said(decision: Decision) -> str:
         + (f", kept until then by the minimum of {decision.because}" if decision.because else ""),
         "due": f"{policy} decides; due since {when}",
         "held": f"{policy} decides; due, and under legal hold: {decision.because}",
-        "kept": f"{policy} decides; due, and kept by the minimum of {decision.because}"
+        "kept": f"{policy} decides; due, and kept by {decision.because}"
         + (f" until {when}" if when else ""),
         "paused": f"{policy} decides; due since {when}, and the policy is paused",
         "done": f"{policy} decides; done already",
     }[decision.outcome]
 
 
-COMMANDS = (check, period, explain_row)
+COMMANDS = (check, period, explain_row, restore)

@@ -6,8 +6,10 @@ import hashlib
 import hmac
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
+from uuid import UUID
 
 import peewee
 import psycopg2
@@ -16,12 +18,17 @@ import pytest
 from api.lint_catalog import lint_catalog
 from api.wiring import Installation
 from lint.guard import make_prover
-from retention.errors import PolicyError
+from retention.errors import PolicyError, RestoreError
+from retention.explain import Question, explain
+from retention.graph import edges_of
+from retention.held_rows import held_by
+from retention.holds import place
 from retention.jobs import run_once
 from retention.live_check import check_live
 from retention.policies import Policy
 from retention.policy_file import parse_policies
 from retention.policy_records import set_period
+from retention.restoring import ArchivedBatch, Wish, archived_batches, restore
 from tenants.archive import (
     archive_of,
     archive_statements,
@@ -29,7 +36,7 @@ from tenants.archive import (
     create_archives,
     restorable_statements,
 )
-from tenants.catalog import catalog_of
+from tenants.catalog import TableName, catalog_of
 from tenants.context import TenantId
 from tenants.models import (
     DateField,
@@ -156,8 +163,16 @@ def globex(desk: Lab, make_tenant: Callable[..., TenantId]) -> TenantId:
     return make_tenant("globex")
 
 
-def run(desk: Lab, policies: tuple[Policy, ...], **options: Any) -> Any:
-    return desk.run(desk.shop(policies=policies, **options))
+def run(desk: Lab, policies: tuple[Policy, ...]) -> Any:
+    """Find what is overdue before, run, and find nothing after: the verifier agrees."""
+    shop = desk.shop(policies=policies)
+    due = sum(unit.rows for unit in shop.plan().units)
+    before = desk.verify(shop)
+    assert (before.findings > 0) is (due > 0)
+    report = desk.run(shop)
+    if report.state == "succeeded":
+        assert desk.verify(shop).findings == 0
+    return report
 
 
 def test_rows_are_anonymised_column_by_column(desk: Lab, acme: TenantId) -> None:
@@ -428,3 +443,118 @@ def test_an_archive_is_a_table_with_two_more_columns() -> None:
     assert not attic.foreign_keys
     assert not any(index.unique for index in attic.indexes)
     assert [c.name for c in attic.columns[-2:]] == ["archived_at", "archived_batch"]
+
+
+# -- back from the archive ----------------------------------------------------------------
+
+ARCHIVING = HEAD + 'action = "archive"\narchive = "attic"\nwith = ["desk.letters"]'
+
+
+def archived(desk: Lab, trace_id: str) -> list[ArchivedBatch]:
+    with desk.installation.verifier.transaction(None, read_only=True) as cursor:
+        return archived_batches(cursor, trace_id)
+
+
+def bring_back(desk: Lab, batch: ArchivedBatch, days: int = 30) -> dict[str, int]:
+    until = datetime.now(UTC) + timedelta(days=days)
+    return restore(desk.installation.retention, CATALOG, batch, Wish("ticket", "ann", until))
+
+
+def test_what_was_archived_comes_back_whole_and_stays_as_long_as_was_said(
+    desk: Lab, acme: TenantId
+) -> None:
+    policies = read(ARCHIVING)
+    rows = [person(desk, acme, email=f"{n}@x") for n in range(4)]
+    letters = [letter(desk, acme, row) for row in rows]
+    before = desk.sql("SELECT * FROM desk.people ORDER BY id")
+    report = run(desk, policies)
+    assert report.rows == 8
+    for batch in archived(desk, report.trace_id):
+        assert sum(bring_back(desk, batch).values()) == batch.rows
+    assert desk.sql("SELECT * FROM desk.people ORDER BY id") == before
+    assert {row for (row,) in desk.sql("SELECT id::text FROM desk.letters")} == set(letters)
+    assert desk.sql("SELECT count(*) FROM attic.people") == [(0,)]
+    shop = desk.shop(policies=policies)
+    assert desk.verify(shop).findings == 0
+    assert run(desk, policies).rows == 0  # not archived again
+    assert [u.due for u in shop.plan().units] == []
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege, match="append-only"):
+        desk.sql("UPDATE tenure.restored_rows SET kept_until = 'epoch'")
+
+
+def test_when_its_time_is_over_it_is_archived_again(desk: Lab, acme: TenantId) -> None:
+    policies = read(ARCHIVING)
+    person(desk, acme)
+    (batch,) = archived(desk, run(desk, policies).trace_id)
+    bring_back(desk, batch, days=-1)
+    assert run(desk, policies).rows == 1
+
+
+def test_a_batch_comes_back_once(desk: Lab, acme: TenantId) -> None:
+    person(desk, acme)
+    (batch,) = archived(desk, run(desk, read(ARCHIVING)).trace_id)
+    bring_back(desk, batch)
+    with pytest.raises(RestoreError, match="0 of them are in the archive"):
+        bring_back(desk, batch)
+    assert len(everybody(desk, "id")) == 1
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "said"),
+    [
+        ("INSERT INTO desk.people (tenant_id, id, name, email)"
+         " SELECT tenant_id, gen_random_uuid(), 'Eve', 'a@x' FROM attic.people", "duplicate key"),
+        ("DELETE FROM attic.letters", "archived 2 rows, and 1 of them are in the archive"),
+        ("UPDATE attic.letters SET person_id = gen_random_uuid()", "violates foreign key"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_any_more_stays_in_the_archive_and_is_said(
+    desk: Lab, acme: TenantId, meanwhile: str, said: str
+) -> None:
+    letter(desk, acme, person(desk, acme, email="a@x"))
+    (batch,) = archived(desk, run(desk, read(ARCHIVING)).trace_id)
+    desk.sql(meanwhile)
+    with pytest.raises(RestoreError, match=said) as caught:
+        bring_back(desk, batch)
+    assert "a@x" not in str(caught.value)
+    assert desk.sql("SELECT count(*) FROM attic.people") == [(1,)]
+    assert desk.sql("SELECT count(*) FROM tenure.restorations") == [(0,)]
+
+
+# -- one row explained --------------------------------------------------------------------
+
+
+def told(desk: Lab, policies: tuple[Policy, ...], row: str) -> Any:
+    with desk.installation.verifier.transaction(None, read_only=True) as cursor:
+        (found,) = explain(
+            cursor,
+            Question(TableName("desk", "people"), UUID(row)),
+            catalog=CATALOG,
+            policies=policies,
+            held_by=partial(held_by, cursor, edges_of(CATALOG)),
+            now=NOW,
+        )
+    return found
+
+
+def test_a_row_is_explained_and_so_is_a_key_that_is_gone(desk: Lab, acme: TenantId) -> None:
+    policies = read(HEAD)
+    kept, gone, new = person(desk, acme), person(desk, acme), person(desk, acme, LATELY)
+    letter(desk, acme, kept)
+    found = told(desk, policies, kept)
+    assert (found.removal.outcome, found.removal.policy) == ("due", "people")
+    assert [(str(r.table), r.rows) for r in found.kept_by] == [("desk.letters", 1)]
+    assert told(desk, policies, new).removal.outcome == "waiting"
+    report = run(desk, policies)
+    ((deletion),) = told(desk, policies, gone).deletions
+    assert (deletion.trace_id, deletion.policy, deletion.action) == (
+        report.trace_id, "people", "delete",
+    )  # fmt: skip
+    assert told(desk, policies, gone).removal is None
+    held = hold(desk, acme)
+    assert told(desk, policies, kept).removal.because == "M-1"
+    assert held
+
+
+def hold(desk: Lab, tenant: TenantId) -> Any:
+    return place(desk.installation.retention, tenant, matter="M-1", reason="letter", actor="ann")

@@ -29,6 +29,7 @@ B = standing("b", 10)
 NO = {"matches": False}
 EXPLICIT = {"explicit": True}
 KEEPS_8 = {"minimum": Period(8 * 12)}
+BY_B = "the minimum of b"
 KEEPS_20 = {"minimum": Period(20 * 12)}
 
 
@@ -53,16 +54,20 @@ KEEPS_20 = {"minimum": Period(20 * 12)}
         ([replace(A, **KEEPS_20)], ["m"], Decision("held", "a", None, "m")),
         # keeping beats deleting; the longest keep wins
         ([replace(A, **KEEPS_8)], [], Decision("due", "a", year(2018))),
-        ([A, replace(B, **KEEPS_20)], [], Decision("kept", "a", year(2030), "b")),
+        ([A, replace(B, **KEEPS_20)], [], Decision("kept", "a", year(2030), BY_B)),
         ([replace(A, **KEEPS_8), replace(B, **KEEPS_20)], [],
-         Decision("kept", "a", year(2030), "b")),
+         Decision("kept", "a", year(2030), BY_B)),
         ([A, replace(B, **KEEPS_20, **NO)], [], Decision("due", "a", year(2015))),
-        ([A, replace(B, **KEEPS_20, removes=False)], [], Decision("kept", "a", year(2030), "b")),
-        ([A, replace(B, **KEEPS_20, paused=True)], [], Decision("kept", "a", year(2030), "b")),
-        ([A, replace(B, **KEEPS_20, **EXPLICIT)], [], Decision("kept", "b", year(2030), "b")),
-        ([A, replace(B, minimum=Period(12), started=None)], [], Decision("kept", "a", None, "b")),
+        ([A, replace(B, **KEEPS_20, removes=False)], [], Decision("kept", "a", year(2030), BY_B)),
+        ([A, replace(B, **KEEPS_20, paused=True)], [], Decision("kept", "a", year(2030), BY_B)),
+        ([A, replace(B, **KEEPS_20, **EXPLICIT)], [], Decision("kept", "b", year(2030), BY_B)),
+        ([A, replace(B, minimum=Period(12), started=None)], [], Decision("kept", "a", None, BY_B)),
         ([replace(A, started=NEW), replace(B, **KEEPS_20, started=NEW)], [],
          Decision("waiting", "a", year(2046), "b")),
+        # what was restored stays as long as was said
+        ([replace(A, restored_until=year(2027))], [],
+         Decision("kept", "a", year(2027), "its restoration")),
+        ([replace(A, restored_until=year(2026))], [], Decision("due", "a", year(2015))),
         # explicit beats implicit, even where it is longer, paused, or waits
         ([A, replace(B, **EXPLICIT)], [], Decision("due", "b", year(2020))),
         ([A, replace(B, **EXPLICIT, **NO)], [], Decision("due", "a", year(2015))),

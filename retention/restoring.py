@@ -1,0 +1,194 @@
+"""Restoring: what a batch archived comes back, all of it or nothing, and is recorded.
+
+Invariant: a batch is brought back once, whole, in one transaction that takes its rows out of
+the archive, puts them where they were, and records it; what comes back stays until the time
+that was said, or the next run would archive it again. The database's own constraints decide
+whether a row still fits: a parent that is gone, or a key in use again, rolls it back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import psycopg2
+from psycopg2 import sql
+
+from retention.errors import RestoreError
+from retention.policies import Policy
+from retention.statements import GATE, table
+from tenants.catalog import Catalog, TableName
+from tenants.connections import Cursor, RoleConnections
+from tenants.context import TenantId
+from tenants.errors import CatalogError
+from tenants.models import new_id
+
+_BATCHES = """
+SELECT b.run_id::text, b.id::text, b.tenant_id::text, t.slug, v.definition, b.rows_deleted,
+       b.recorded_at, EXISTS (SELECT FROM tenure.restorations r
+                              WHERE r.tenant_id = b.tenant_id AND r.batch_id = b.id)
+FROM tenure.batches b
+JOIN tenure.tenants t ON t.id = b.tenant_id
+JOIN tenure.policy_versions v ON v.policy = b.policy AND v.version = b.policy_version
+WHERE b.trace_id = %(trace)s AND b.action = 'archive'
+  AND (%(tenant)s::uuid IS NULL OR b.tenant_id = %(tenant)s::uuid)
+ORDER BY b.recorded_at DESC, b.id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedBatch:
+    """A batch that archived rows. `restored`: they are back already."""
+
+    run_id: UUID
+    id: UUID
+    tenant_id: TenantId
+    tenant: str
+    policy: Policy
+    rows: int
+    recorded_at: datetime
+    restored: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Why rows come back, who says so, and until when they stay."""
+
+    reason: str
+    actor: str
+    keep_until: datetime
+
+
+def archived_batches(
+    cursor: Cursor, trace_id: str, tenant_id: TenantId | None = None
+) -> list[ArchivedBatch]:
+    """Return the batches of a run that archived, the last first, as verifier or auditor."""
+    tenant = None if tenant_id is None else str(tenant_id)
+    # tenure: allow TS001 because operators ask for the batches of a run over all tenants
+    cursor.execute(_BATCHES, {"trace": trace_id, "tenant": tenant})
+    return [
+        ArchivedBatch(
+            UUID(run), UUID(batch), TenantId(UUID(owner)), slug, Policy.from_definition(definition),
+            rows, at, back,
+        )
+        for run, batch, owner, slug, definition, rows, at, back in cursor.fetchall()
+    ]  # fmt: skip
+
+
+def restore(
+    retention: RoleConnections, catalog: Catalog, batch: ArchivedBatch, wish: Wish
+) -> dict[str, int]:
+    """Bring a batch back; return how many rows per table, parents first.
+
+    Raises RestoreError for a batch that is back already or not in the archive any more, and
+    where the database refuses a row; then nothing has come back.
+    """
+    if not wish.reason.strip():
+        raise RestoreError("a restoration needs a reason")
+    try:
+        with retention.transaction(batch.tenant_id) as cursor:
+            return _Restoration(cursor, catalog, batch, wish).run()
+    except psycopg2.errors.UniqueViolation as error:
+        if error.diag.table_name == "restorations":
+            raise RestoreError(f"batch {batch.id} was restored before") from error
+        raise RestoreError(f"batch {batch.id}: {_said(error)}") from error
+    except (psycopg2.errors.ForeignKeyViolation, psycopg2.errors.CheckViolation) as error:
+        raise RestoreError(f"batch {batch.id}: {_said(error)}") from error
+
+
+def _said(error: psycopg2.Error) -> str:
+    # Not the detail: it holds values of the row.
+    return (error.diag.message_primary or str(error)).strip()
+
+
+class _Restoration:
+    def __init__(self, cursor: Cursor, catalog: Catalog, batch: ArchivedBatch, wish: Wish) -> None:
+        self.cursor = cursor
+        self.catalog = catalog
+        self.batch = batch
+        self.wish = wish
+        self.params = {"tenant": str(batch.tenant_id), "batch": str(batch.id)}
+        self.roots: list[str] = []
+
+    def run(self) -> dict[str, int]:
+        self.cursor.execute(GATE, self.params)
+        if self.cursor.fetchone() is None:
+            raise RestoreError(f"there is no tenant {self.batch.tenant_id}")
+        restored: dict[str, int] = {}
+        try:
+            groups = self.batch.policy.family(self.catalog).order[::-1]
+        except CatalogError as error:
+            raise RestoreError(f"batch {self.batch.id}: {error}") from error
+        for group in groups:
+            restored |= {str(name): rows for name, rows in self._group(group)}
+        if sum(restored.values()) != self.batch.rows:
+            raise RestoreError(
+                f"batch {self.batch.id} archived {self.batch.rows} rows, and "
+                f"{sum(restored.values())} of them are in the archive; nothing was restored"
+            )
+        self._record({name: rows for name, rows in restored.items() if rows})
+        return restored
+
+    def _group(self, group: Sequence[TableName]) -> Iterator[tuple[TableName, int]]:
+        """Bring back tables that may refer to each other: in one statement, references among
+        them are checked at its end."""
+        schema = self.batch.policy.archive
+        if schema is None:
+            raise RestoreError(f"policy {self.batch.policy.name!r} archives nothing")
+        parts, counts = [], []
+        for number, name in enumerate(group):
+            columns = sql.SQL(", ").join(
+                sql.Identifier(c.name) for c in self.catalog.table(name).columns
+            )
+            parts.append(
+                sql.SQL(
+                    "out{n} AS (DELETE FROM {archive} WHERE tenant_id = %(tenant)s::uuid"
+                    " AND archived_batch = %(batch)s::uuid RETURNING {columns}),"
+                    " in{n} AS (INSERT INTO {table} ({columns}) SELECT {columns} FROM out{n}"
+                    " RETURNING id)"
+                ).format(
+                    n=sql.SQL(str(number)),
+                    archive=sql.Identifier(schema, name.name),
+                    columns=columns,
+                    table=table(name),
+                )
+            )
+            counts.append(
+                sql.SQL("SELECT {0}, count(*), array_agg(id::text) FROM in{0}").format(
+                    sql.SQL(str(number))
+                )
+            )
+        query = sql.SQL("WITH {} {}").format(
+            sql.SQL(", ").join(parts), sql.SQL(" UNION ALL ").join(counts)
+        )
+        self.cursor.execute(query, self.params)
+        for number, rows, ids in self.cursor.fetchall():
+            if group[number] == self.batch.policy.table:
+                self.roots = ids or []
+            yield group[number], rows
+
+    def _record(self, counts: Mapping[str, int]) -> None:
+        restoration = str(new_id())
+        self.cursor.execute(
+            "INSERT INTO tenure.restorations (tenant_id, id, run_id, batch_id, counts, reason,"
+            " restored_by, kept_until) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+            (
+                self.params["tenant"], restoration, str(self.batch.run_id), str(self.batch.id),
+                json.dumps(counts), self.wish.reason, self.wish.actor, self.wish.keep_until,
+            ),
+        )  # fmt: skip
+        self.cursor.execute(
+            "INSERT INTO tenure.restored_rows (tenant_id, table_name, row_id, restoration_id,"
+            " kept_until) SELECT %(tenant)s, %(table)s, row_id, %(restoration)s, %(until)s"
+            " FROM unnest(%(ids)s::uuid[]) row_id",
+            {
+                **self.params,
+                "table": str(self.batch.policy.table),
+                "ids": self.roots,
+                "restoration": restoration,
+                "until": self.wish.keep_until,
+            },
+        )
