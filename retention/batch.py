@@ -114,13 +114,15 @@ class Attempt:
     """What one batch came to; filled in as it goes, so that a failed one can be told apart.
 
     With `careful`, rows are locked before they are deleted even where a sweep would do;
-    `swept` says that a sweep was tried.
+    `swept` says that a sweep was tried. `passed_over` counts rows that sweeps let be in this
+    pass, before and with this batch; None when not all its batches were sweeps.
     """
 
     limit: int
     waiting: bool
     after: Position | None
     careful: bool = False
+    passed_over: int | None = 0
     swept: bool = False
     forbidden: Forbidden | None = None
     last: Position | None = None
@@ -171,7 +173,9 @@ class _Batch:
             return {}
         deleted = self._sweep() if self._may_sweep(standing) else self._lock_and_delete()
         if self.attempt.at_end:
-            self.attempt.left = self._ask(self.sql.left(), {})[0][0]
+            # Counting walks over all that was just deleted; sweeps know what they left.
+            left = self.attempt.passed_over
+            self.attempt.left = self._ask(self.sql.left(), {})[0][0] if left is None else left
         if deleted:
             self._record(deleted)
         self.task.on_step("recorded")
@@ -182,6 +186,7 @@ class _Batch:
         return self.sql.is_alone and not (standing.rows_held or attempt.careful or attempt.waiting)
 
     def _lock_and_delete(self) -> dict[str, Gone]:
+        self.attempt.passed_over = None
         roots = self._lock_roots()
         self.task.on_step("selected")
         if not roots:
@@ -226,21 +231,25 @@ class _Batch:
         statement = sql.SQL(_SWEEPING) + self.sql.sweep(after=attempt.after is not None)
         self._run(statement, params)
         rows = self.cursor.rowcount
-        swept = self._ask(sql.SQL(SWEPT), {"table": str(self.root)})
-        chosen, sha256, through = swept[0] if swept else (0, "", "")
+        ((swept,),) = self._ask(sql.SQL(SWEPT), {})
+        chosen, over, sha256, through = int(swept[0]), int(swept[1]), swept[2], swept[3:]
         if rows != chosen:
             raise OvertakenError(
                 f"{self.root}: of {chosen} rows of tenant {self.task.tenant_id}, "
                 f"{rows} could be deleted; nothing is"
             )
         attempt.candidates = rows
-        attempt.at_end = rows < attempt.limit
-        for step in ("selected", "locked", "deleted") if rows else ("selected",):
-            self.task.on_step(step)
+        attempt.at_end = rows + over < attempt.limit
+        if attempt.passed_over is not None:
+            attempt.passed_over += over
+        if through:
+            # More rows may have this very starting point: the next batch begins with it.
+            attempt.last = Position(through[0], _LOWEST_ID)
+        self.task.on_step("selected")
         if not rows:
             return {}
-        # More rows may have this very starting point: the next batch begins with it.
-        attempt.last = Position(through, _LOWEST_ID)
+        self.task.on_step("locked")
+        self.task.on_step("deleted")
         return {str(self.root): Gone(rows, sha256)}
 
     def _lock_roots(self) -> list[str]:

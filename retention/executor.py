@@ -298,11 +298,12 @@ class _UnitWork:
         limit, gate_tries = size, 0
         position: Position | None = None
         careful = False
+        passed_over: int | None = 0
         while not self._over():
             if self.executor.options.stop():
                 self.cancelled = True
                 return
-            attempt = Attempt(limit, waiting, position, careful)
+            attempt = Attempt(limit, waiting, position, careful, passed_over)
             try:
                 run_batch(self.executor.retention, self.task, attempt)
             except OvertakenError:
@@ -333,7 +334,8 @@ class _UnitWork:
                 self.left = attempt.left
                 return
             # Whatever was in a sweep's way is behind us once a batch of full size went through.
-            careful = careful and limit < size
+            careful = limit < size if careful else attempt.swept and not attempt.deleted
+            passed_over = attempt.passed_over
             position, limit = attempt.last or position, min(size, limit * 2)
 
     def _count(self, attempt: Attempt) -> None:
