@@ -301,8 +301,10 @@ def _loop(settings: Settings) -> tuple[float, int]:
         began = time.perf_counter()
         for tenant in tenants:
             while True:
+                # In order, or it may read all that it has deleted again and again.
                 cursor.execute(
-                    f"SELECT id::text FROM shop.notes WHERE tenant_id = %s AND {_DUE} LIMIT 1000",
+                    f"SELECT id::text FROM shop.notes WHERE tenant_id = %s AND {_DUE}"
+                    " ORDER BY created_at LIMIT 1000",
                     (tenant,),
                 )
                 ids = tuple(row[0] for row in cursor.fetchall())

@@ -107,10 +107,13 @@ def test_a_locked_row_is_passed_over_and_then_waited_for(lab: Any, citations: Ci
     try:
         with other.cursor() as cursor:
             cursor.execute("SELECT FROM lab.citations WHERE id = %s FOR UPDATE", (rows[1],))
-        report = citations.run()
+        steps: list[str] = []
+        report = citations.run(on_step=steps.append)
         assert lab.ids("citations") == {rows[1]}
         assert report.state == "succeeded_with_skips"
         assert "locked by others (1 rows)" in report.detail
+        # The sweep over it went through at the first attempt.
+        assert steps[2:7] == ["selected", "locked", "deleted", "recorded", "committed"]
     finally:
         other.close()
     assert citations.run().rows == 1
