@@ -99,7 +99,7 @@ def test_results_cannot_be_changed_afterwards(lab: Any, acme: TenantId) -> None:
     for statement in (
         "UPDATE tenure.verification_results SET found = 0",
         "DELETE FROM tenure.verifications",
-        "TRUNCATE tenure.batches",
+        "TRUNCATE tenure.batches CASCADE",
     ):
         with pytest.raises(psycopg2.errors.InsufficientPrivilege, match="append-only"):
             lab.sql(statement)
