@@ -85,7 +85,8 @@ def run_batch(retention: RoleConnections, task: Task, attempt: Attempt) -> None:
 
     Raises LeaseLostError, InvariantError, OvertakenError.
     """
-    with retention.transaction(task.tenant_id) as cursor:
+    # All that a batch sets is local to it; clearing the session each time would cost a round trip.
+    with retention.transaction(task.tenant_id, tidy=True) as cursor:
         # BEGIN and COMMIT are round trips, too.
         attempt.round_trips += 2
         batch = _Batch(Session(cursor, task, attempt))
@@ -114,7 +115,10 @@ class _Batch:
             return {}
         gone = self._sweep() if self._may_sweep(standing) else self._lock_and_act()
         if self.attempt.at_end:
-            self.attempt.left = self.session.ask(self.sql.left(), {})[0][0]
+            # Counting walks over all that was just deleted; sweeps know what they left.
+            left = self.attempt.passed_over
+            counted = self.session.ask(self.sql.left(), {})[0][0] if left is None else left
+            self.attempt.left = counted
         if gone:
             self._record(gone)
         self.task.on_step("recorded")
@@ -179,25 +183,30 @@ class _Batch:
         statement = sql.SQL(_SWEEPING) + self.sql.sweep(after=attempt.after is not None)
         self.session.run(statement, params)
         rows = self.session.cursor.rowcount
-        swept = self.session.ask(sql.SQL(SWEPT), {"table": str(self.root)})
-        chosen, sha256, through = swept[0] if swept else (0, "", "")
+        ((swept,),) = self.session.ask(sql.SQL(SWEPT), {})
+        chosen, over, sha256, through = int(swept[0]), int(swept[1]), swept[2], swept[3:]
         if rows != chosen:
             raise OvertakenError(
                 f"{self.root}: of {chosen} rows of tenant {self.task.tenant_id}, "
                 f"{rows} could be deleted; nothing is"
             )
-        attempt.candidates = rows
-        attempt.at_end = rows < attempt.limit
-        steps: tuple[Step, ...] = ("selected", "locked", "deleted") if rows else ("selected",)
-        for step in steps:
-            self.task.on_step(step)
+        # What it passed over it has looked at, too.
+        attempt.candidates = rows + over
+        attempt.at_end = rows + over < attempt.limit
+        if attempt.passed_over is not None:
+            attempt.passed_over += over
+        if through:
+            # More rows may have this very starting point: the next batch begins with it.
+            attempt.last = Position(through[0], _LOWEST_ID)
+        self.task.on_step("selected")
         if not rows:
             return {}
-        # More rows may have this very starting point: the next batch begins with it.
-        attempt.last = Position(through, _LOWEST_ID)
+        self.task.on_step("locked")
+        self.task.on_step("deleted")
         return {str(self.root): Gone(rows, sha256)}
 
     def _lock_and_act(self) -> dict[str, Gone]:
+        self.attempt.passed_over = None
         roots = self._lock_roots()
         self.task.on_step("selected")
         if not roots:

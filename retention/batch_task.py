@@ -79,7 +79,8 @@ class Attempt:
     `walk` is what else the unit keeps about its pass, beside the position; `held` counts those
     of its due rows that stay because of a hold on less than the tenant. With `careful`, rows
     are locked before they are deleted even where a sweep would do; `swept` says that a sweep
-    was tried.
+    was tried. `passed_over` counts rows that sweeps let be in this pass, before and with this
+    batch; None when not all its batches were sweeps.
     """
 
     limit: int
@@ -87,6 +88,7 @@ class Attempt:
     after: Position | None
     walk: Mapping[str, Any] = field(default_factory=dict)
     careful: bool = False
+    passed_over: int | None = 0
     swept: bool = False
     span_id: str = field(default_factory=new_span_id)
     forbidden: Forbidden | Interruption | None = None

@@ -102,7 +102,8 @@ class Walk:
 
     `after` is the last row that was looked at, `before` the unit's rows deleted when this pass
     began, `passed_over` counts what this pass had to leave, by reason, `held` what it had to
-    leave because of holds on less than the tenant.
+    leave because of holds on less than the tenant. `swept_over` counts the rows that sweeps let
+    be, None where that is not known: not all batches of the pass were sweeps, or a worker died.
     """
 
     waiting: bool = False
@@ -110,6 +111,7 @@ class Walk:
     before: int = 0
     passed_over: Counter[str] = field(default_factory=Counter)
     held: int = 0
+    swept_over: int | None = 0
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Walk:
@@ -121,6 +123,7 @@ class Walk:
             value.get("before", 0),
             Counter(value.get("passed_over", {})),
             value.get("held", 0),
+            value.get("swept_over", None if value else 0),
         )
 
     def beside_position(self) -> dict[str, Any]:
@@ -135,7 +138,7 @@ class Walk:
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON's values."""
         position = {"starts": self.after.starts, "id": self.after.id} if self.after else {}
-        return {**self.beside_position(), **position}
+        return {**self.beside_position(), "swept_over": self.swept_over, **position}
 
 
 @dataclass
@@ -190,6 +193,17 @@ class UnitWork:
             self.interrupted = "its slice is over"
         return self.interrupted is not None
 
+    def _next(self, *, careful: bool) -> Attempt:
+        walk = self.walk
+        return Attempt(
+            limit=self._pacer.size,
+            waiting=walk.waiting,
+            after=walk.after,
+            walk=walk.beside_position(),
+            careful=careful,
+            passed_over=walk.swept_over,
+        )
+
     def _pass(self) -> bool:
         """Go once along the index, from where the walk is; False when interrupted."""
         walk, gate_tries, careful = self.walk, 0, False
@@ -197,8 +211,7 @@ class UnitWork:
             if self._yields():
                 return False
             self._pacer.rest(self.options.stop)
-            size = self._pacer.size
-            attempt = Attempt(size, walk.waiting, walk.after, walk.beside_position(), careful)
+            attempt = self._next(careful=careful)
             began = time.monotonic()
             try:
                 self._run(attempt)
@@ -230,7 +243,11 @@ class UnitWork:
                 self.left = attempt.left
                 return True
             # Whatever was in a sweep's way is behind us once a batch of full size went through.
-            careful = careful and attempt.candidates < attempt.limit
+            if careful:
+                careful = attempt.candidates < attempt.limit
+            else:
+                careful = attempt.swept and not attempt.deleted
+            walk.swept_over = attempt.passed_over
             walk.after = attempt.last or walk.after
         return True
 

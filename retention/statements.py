@@ -40,13 +40,8 @@ FROM (SELECT count(*) FILTER (WHERE scope = 'tenant') AS on_tenant,
         AND (effective_at IS NULL OR effective_at > pg_catalog.clock_timestamp())) h
 """
 
-# What `sweep` did, and where it ended.
-SWEPT = """
-SELECT octet_length(hashes) / 16, encode(sha256(hashes), 'hex'),
-       current_setting('tenure.swept_through')
-FROM tenure.deleted_keys
-WHERE tenant_id = %(tenant)s::uuid AND table_name = %(table)s AND batch_id = %(batch)s::uuid
-"""
+# What `sweep` chose: rows, rows passed over, sha256 over their hashes, the last starting point.
+SWEPT = "SELECT string_to_array(current_setting('tenure.swept'), '|')"
 
 RECORD = """
 INSERT INTO tenure.batches (run_id, id, trace_id, span_id, tenant_id, policy, policy_version,
@@ -98,23 +93,27 @@ class Statements:
         return alone and self.rule.policy.action == "delete" and self.rule.point.via is None
 
     def sweep(self, *, after: bool) -> sql.Composable:
-        """Delete the next due rows in index order, at most %(limit)s, from %(after_starts)s on,
-        commit to their keys, and leave the last one's starting point in `tenure.swept_through`.
+        """Delete the next due rows in index order, from %(after_starts)s on, and commit to
+        their keys; look at %(limit)s rows at most. `SWEPT` then says what was chosen.
 
         Requires what `may_sweep` says. All of it sees one snapshot: if as many rows are
-        deleted as were committed to, they are the same. An xmax of 0 says that nobody has
-        locked the row (what was locked once, or deleted in vain, waits for `due`).
+        deleted as were committed to, they are the same. Rows are passed over unless their
+        xmax is 0, which says that nobody has locked them; it may be another in a row that was
+        locked once, or deleted in vain.
         """
         starts = sql.Identifier("r", self.rule.point.column.name)
         return sql.SQL(
             "WITH chosen AS ("
-            "SELECT count(*) AS rows, array_agg(at) AS places, max(starts)::text AS through,"
-            " string_agg(hash, '' ORDER BY hash) AS hashes"
-            " FROM (SELECT r.ctid AS at, {starts} AS starts, {hash} AS hash FROM {root} r"
-            " WHERE r.tenant_id = %(tenant)s::uuid AND {due} AND r.xmax = '0'::xid{beyond}"
+            "SELECT count(*) FILTER (WHERE free) AS rows, count(*) FILTER (WHERE NOT free) AS over,"
+            " array_agg(at) FILTER (WHERE free) AS places, max(starts)::text AS through,"
+            " string_agg(hash, '' ORDER BY hash) FILTER (WHERE free) AS hashes"
+            " FROM (SELECT r.ctid AS at, {starts} AS starts, r.xmax = '0'::xid AS free,"
+            " {hash} AS hash FROM {root} r"
+            " WHERE r.tenant_id = %(tenant)s::uuid AND {due}{beyond}"
             " ORDER BY {starts} LIMIT %(limit)s) next"
-            "), keys AS ({keys} FROM chosen WHERE rows > 0"
-            " AND set_config('tenure.swept_through', through, true) IS NOT NULL"
+            "), keys AS ({keys} FROM (SELECT *, set_config('tenure.swept', concat_ws('|',"
+            " rows, over, coalesce(encode(sha256(hashes), 'hex'), ''), through), true) FROM chosen"
+            " OFFSET 0) said WHERE rows > 0"
             ") DELETE FROM {root} x WHERE x.tenant_id = %(tenant)s::uuid"
             " AND x.ctid = ANY((SELECT places FROM chosen)::tid[]) AND {again}"
         ).format(

@@ -72,15 +72,17 @@ class RoleConnections:
         *,
         isolation: Isolation = "READ COMMITTED",
         read_only: bool = False,
+        tidy: bool = False,
     ) -> Iterator[Cursor]:
         """Run the block in one transaction, under `tenant_id` or, with None, under no tenant.
 
         Without a tenant the policies of this role decide what is visible: for the verifier
         every row, for the others no tenant's row at all. Commits at the end, rolls back on
-        an exception. Yields a psycopg2 cursor.
+        an exception. Yields a psycopg2 cursor. With `tidy` the block vouches that nothing it
+        sends outlives the transaction, see `Pool.connection`.
         """
         begin = begin_statement(isolation, read_only=read_only)
-        with self.pool.connection() as connection, open_transaction(tenant_id):
+        with self.pool.connection(tidy=tidy) as connection, open_transaction(tenant_id):
             cursor = connection.cursor(cursor_factory=_Cursor if self.comments else None)
             if tenant_id is not None:
                 begin += "; " + self.context_statement(connection, tenant_id)

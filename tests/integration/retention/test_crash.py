@@ -6,12 +6,14 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from config.trace import new_trace_id
 from retention import holds
 from retention.batch import STEPS
+from retention.deletions import key_hash
 from tenants.context import TenantId
 
 from .crash import Order, units_agree_with_batches, workers_of
@@ -97,3 +99,26 @@ def test_a_taken_over_unit_goes_on_where_the_dead_worker_was(lab: Any, acme: Ten
     assert lab.sql("SELECT rows_deleted, batches, state, fence FROM tenure.units") == [
         (8, 4, "succeeded", 3)
     ]  # claimed, taken away, claimed again
+
+
+@pytest.mark.parametrize("step", [step for step in STEPS if step != "children_deleted"])
+def test_killed_in_a_sweep_the_keys_gone_are_the_keys_recorded(
+    lab: Any, acme: TenantId, order: Order, step: str
+) -> None:
+    page = lab.add(
+        "pages", acme, file_id=lab.add("files", acme, case_id=lab.case(acme, opened=None))
+    )
+    planted = {lab.add("citations", acme, page_id=page, cited_at=lab.long_ago) for _ in range(5)}
+    open_run(lab)
+    assert order(workers=1, batch_size=2, step=step, count=2) == [KILLED]
+    assert recorded_keys(lab) == {key_hash(UUID(key)) for key in planted - lab.ids("citations")}
+    assert order(workers=1, batch_size=2) == [0]
+    assert lab.ids("citations") == set()
+    assert recorded_keys(lab) == {key_hash(UUID(key)) for key in planted}
+    assert lab.recorded() == {"lab.citations": 5}
+
+
+def recorded_keys(lab: Any) -> set[bytes]:
+    found = lab.sql("SELECT hashes FROM tenure.deleted_keys WHERE table_name = 'lab.citations'")
+    packs = [bytes(hashes) for (hashes,) in found]
+    return {pack[at : at + 16] for pack in packs for at in range(0, len(pack), 16)}

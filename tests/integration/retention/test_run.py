@@ -377,3 +377,50 @@ def test_the_delete_says_tenant_and_cutoff_again(lab: Any) -> None:
         text = statements.delete(group).as_string(lab.owner)
         assert text.count("DELETE") == text.count("tenant_id = %(tenant)s::uuid") == len(group)
         assert ('"opened" < %(cutoff)s' in text) == (policy.table in group)
+
+
+@pytest.mark.parametrize("step", ["selected", "locked", "children_deleted", "deleted", "recorded"])
+def test_a_child_inserted_in_mid_batch_is_refused_and_not_swallowed(
+    lab: Any, acme: TenantId, step: str
+) -> None:
+    case = lab.case(acme, files=1)
+    reached, proceed = threading.Event(), threading.Event()
+
+    def on_step(now_at: str) -> None:
+        if now_at == step:
+            reached.set()
+            assert proceed.wait(10)
+
+    failed: list[psycopg2.Error] = []
+
+    def insert() -> None:
+        try:
+            lab.add("files", acme, case_id=case)
+        except psycopg2.errors.ForeignKeyViolation as error:
+            failed.append(error)
+
+    reports: list[Any] = []
+    shop = lab.shop(options=Options(lock_timeout_ms=5000, on_step=on_step))
+    runner = threading.Thread(target=lambda: reports.append(lab.run(shop)))
+    runner.start()
+    assert reached.wait(10)
+    writer = threading.Thread(target=insert)
+    writer.start()
+    # On a connection of its own, for the lab's is the writer's now.
+    with lab.installation.verifier.transaction(None) as cursor:
+        pause = threading.Event()
+        for _ in range(1000):
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            if cursor.fetchone() != (0,):
+                break
+            pause.wait(0.01)
+        else:
+            raise AssertionError("the insert did not wait")
+    proceed.set()
+    runner.join(10)
+    writer.join(10)
+    assert len(failed) == 1, "a row refers to a case that is gone"
+    assert reports[0].state == "succeeded", reports[0].detail
+    assert (lab.ids("cases"), lab.ids("files")) == (set(), set())
+    assert lab.recorded() == {"lab.cases": 1, "lab.files": 1, "lab.pages": 2}
+    assert lab.verify().findings == 0
