@@ -104,11 +104,10 @@ class Statements:
         starts = sql.Identifier("r", self.rule.point.column.name)
         return sql.SQL(
             "WITH chosen AS ("
-            "SELECT count(*) FILTER (WHERE free) AS rows, count(*) FILTER (WHERE NOT free) AS over,"
-            " array_agg(at) FILTER (WHERE free) AS places, max(starts)::text AS through,"
-            " string_agg(hash, '' ORDER BY hash) FILTER (WHERE free) AS hashes"
-            " FROM (SELECT r.ctid AS at, {starts} AS starts, r.xmax = '0'::xid AS free,"
-            " {hash} AS hash FROM {root} r"
+            "SELECT count(hash) AS rows, count(*) - count(hash) AS over, array_agg(at) AS places,"
+            " max(starts)::text AS through, string_agg(hash, '' ORDER BY hash) AS hashes"
+            " FROM (SELECT {starts} AS starts, CASE WHEN r.xmax = '0'::xid THEN r.ctid END AS at,"
+            " CASE WHEN r.xmax = '0'::xid THEN {hash} END AS hash FROM {root} r"
             " WHERE r.tenant_id = %(tenant)s::uuid AND {due}{beyond}"
             " ORDER BY {starts} LIMIT %(limit)s) next"
             "), keys AS ({keys} FROM (SELECT *, set_config('tenure.swept', concat_ws('|',"
