@@ -63,11 +63,15 @@ def is_held(
     tests = [test for part in parts if (test := _under(catalog, nodes, part)) is not None]
     if not tests:
         return sql.SQL(_TENANT_HELD)
+    # Rows of tenants without such holds are not climbed from for nothing.
     return sql.SQL(
-        "({whole} OR EXISTS (WITH RECURSIVE climb(node, id) AS ({climb})"
-        " SELECT FROM climb WHERE {tests}))"
+        "({whole} OR d.tenant_id IN ({tenants}) AND EXISTS ("
+        "WITH RECURSIVE climb(node, id) AS ({climb}) SELECT FROM climb WHERE {tests}))"
     ).format(
-        whole=sql.SQL(_TENANT_HELD), climb=climb, tests=sql.SQL("\n           OR ").join(tests)
+        whole=sql.SQL(_TENANT_HELD),
+        tenants=sql.SQL(", ").join(map(_uuid, sorted({part.tenant for part in parts}))),
+        climb=climb,
+        tests=sql.SQL("\n           OR ").join(tests),
     )
 
 

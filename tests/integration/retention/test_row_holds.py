@@ -221,6 +221,21 @@ def test_a_hold_placed_between_plan_and_run_keeps_its_rows(lab: Any, acme: Tenan
     assert report.detail == "cases of acme: held (1 rows)"
 
 
+@pytest.mark.parametrize("scope", [Scope(), where("cases", "true")])
+def test_a_hold_in_its_grace_keeps_what_was_planned_without_it(
+    lab: Any, acme: TenantId, scope: Scope
+) -> None:
+    case = lab.case(acme)
+    shop = lab.shop()
+    shop.record()
+    plan = shop.plan()
+    assert plan.rows == 1
+    lab.release(lab.hold(acme, scope), "P14D")
+    report = run_once(shop, lambda: plan)
+    assert lab.ids("cases") == {case}
+    assert report.state == "succeeded_with_skips"
+
+
 def at_step(lab: Any, step: str, act: Any, before_run: Any = lambda: None) -> Any:
     """Plan, then run; call `act` once, when the first batch is at `step`."""
     done = threading.Event()
