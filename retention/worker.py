@@ -243,4 +243,6 @@ def is_passing(error: Exception) -> bool:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    # The server's message without its DETAIL, which may quote a row: it is kept, and shown.
+    primary = error.diag.message_primary if isinstance(error, psycopg2.Error) else None
+    return " ".join((primary or str(error)).split())

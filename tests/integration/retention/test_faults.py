@@ -142,6 +142,22 @@ def test_a_row_that_takes_longer_than_the_statement_timeout_costs_itself_alone(
     assert lab.recorded() == {"lab.cases": 4}
 
 
+def test_an_error_that_is_kept_quotes_no_row(
+    lab: Any, acme: TenantId, admin: Callable[..., list[Any]]
+) -> None:
+    lab.case(acme)
+    admin(
+        "CREATE FUNCTION lab.bad() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " RAISE EXCEPTION 'it cannot be' USING DETAIL = 'name=(Jane Doe)'; END $$"
+    )
+    admin("GRANT EXECUTE ON FUNCTION lab.bad() TO tenure_retention")
+    admin("CREATE TRIGGER bad BEFORE DELETE ON lab.cases EXECUTE FUNCTION lab.bad()")
+    report = lab.run()
+    assert report.state == "failed"
+    assert report.detail == "cases of acme: RaiseException: it cannot be"
+    assert lab.sql("SELECT count(*) FROM tenure.units WHERE detail ~ 'Jane'") == [(0,)]
+
+
 @pytest.fixture
 def small_disk(admin: Callable[..., list[Any]]) -> Iterator[Path]:
     """A file system of a few megabytes, as the tablespace `small`."""

@@ -159,7 +159,7 @@ def test_a_stop_reaches_every_worker(lab: Any, make_tenant: Callable[..., Tenant
         tenant = make_tenant(f"shop-{number}")
         for _ in range(200):
             lab.case(tenant)
-    shop = lab.shop(options=Options(batch_size=1, slice_s=0.05, lock_timeout_ms=2000))
+    shop = lab.shop(options=Options(batch_size=1, slice_s=60, lock_timeout_ms=2000))
     run_id = opened(shop)
     threads = [threading.Thread(target=shop.worker().work, args=(run_id,)) for _ in range(3)]
     for thread in threads:

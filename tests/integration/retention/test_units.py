@@ -83,9 +83,17 @@ def test_a_tenants_policies_go_in_the_plans_order_whatever_the_slices(
         lab.node(acme)
     ((page,),) = lab.sql("SELECT id::text FROM lab.pages ORDER BY id LIMIT 1")
     lab.add("citations", acme, page_id=page, cited_at=lab.long_ago)
-    shop = lab.shop(options=Options(batch_size=1, slice_s=0))
+    turns: list[Any] = []
+
+    def look(_progress: Any) -> None:
+        turns.extend(
+            lab.sql("SELECT count(DISTINCT served_at) FROM tenure.units WHERE state = 'open'")
+        )
+
+    shop = lab.shop(options=Options(batch_size=1, slice_s=0, on_progress=look))
     report = lab.run(shop)
     assert report.state == "succeeded", report.detail
+    assert set(turns) == {(1,)}, "they do not wait in one place"
     assert case not in lab.ids("cases")
     done = [p for (p,) in lab.sql("SELECT policy FROM tenure.batches ORDER BY recorded_at")]
     order = [p.policy.name for p in shop.plan().policies]
@@ -186,12 +194,12 @@ def test_a_heartbeat_keeps_what_a_worker_holds(lab: Any, acme: TenantId) -> None
     lab.case(acme)
     shop = lab.shop()
     opened(shop)
-    held = claim(shop, "one", ttl_s=0.3)
+    held = claim(shop, "one", ttl_s=1.5)
     assert held is not None
-    with units.kept(shop.retention, claimant(shop, "one", 0.3)):
-        time.sleep(0.7)
+    with units.kept(shop.retention, claimant(shop, "one", 1.5)):
+        time.sleep(2.5)
         assert units.reap(shop.retention) == 0
-    time.sleep(0.4)
+    time.sleep(1.6)
     assert units.reap(shop.retention) == 1
 
 
