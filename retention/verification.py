@@ -33,7 +33,7 @@ from retention.orphan_queries import orphan_queries
 from retention.planner import checked_as_of
 from retention.policies import Policy, cutoff_value
 from retention.reconciliation import Account, Bookkeeper
-from retention.reconciliation_queries import RECORDS, returned_query
+from retention.reconciliation_queries import HASH_JOINS, RECORDS, returned_query
 from retention.verification_queries import overdue_query, undated_query
 from retention.verification_records import store
 from retention.verification_report import Kind, Result, VerificationReport
@@ -93,11 +93,12 @@ def _look(
     started: datetime = _one(cursor)
     cursor.execute("SELECT id::text, slug FROM tenure.tenants")
     slugs = dict(cursor.fetchall())
-    found = [
-        result
-        for question in _questions(catalog, policies, as_of)
-        for result in _answer(cursor, question, slugs)
-    ]
+    found: list[Result] = []
+    for question in _questions_of_rows(catalog, policies, as_of):
+        found += _answer(cursor, question, slugs)
+    cursor.execute(HASH_JOINS)
+    for question in _questions_of_keys(catalog):
+        found += _answer(cursor, question, slugs)
     books = Bookkeeper(cursor, catalog, policies, as_of)
     account = None
     if books.moves_on:
@@ -117,7 +118,7 @@ class _Question:
     watermark: datetime | None = None
 
 
-def _questions(
+def _questions_of_rows(
     catalog: Catalog, policies: Collection[Policy], as_of: datetime
 ) -> Iterator[_Question]:
     for policy in sorted(policies, key=lambda p: p.name):
@@ -137,6 +138,9 @@ def _questions(
         yield _Question("undated", policy.name, undated_query(policy))
     for subject, query in orphan_queries(catalog):
         yield _Question("orphans", subject, query)
+
+
+def _questions_of_keys(catalog: Catalog) -> Iterator[_Question]:
     for table in catalog:
         if table.kind == "tenant":
             name = str(table.name)
