@@ -219,19 +219,11 @@ class UnitWork:
                 careful = True
                 continue
             except psycopg2.Error as error:
-                reason = _RETRIED.get(error.pgcode or "")
-                if reason is None:
-                    raise
-                if attempt.swept:
-                    careful = True
-                elif not attempt.candidates:
-                    gate_tries += 1
-                    if gate_tries == _GATE_TRIES:
-                        walk.passed_over[reason] += 1
-                        return True
-                elif not self._pacer.contended(attempt):
-                    walk.passed_over[reason] += 1
-                    walk.after = attempt.last
+                careful = careful or attempt.swept
+                gate_tries += not (attempt.swept or attempt.candidates)
+                self._get_past(error, attempt, gate_tries)
+                if gate_tries == _GATE_TRIES:
+                    return True
                 continue
             if attempt.forbidden in INTERRUPTIONS:
                 self.interrupted = attempt.forbidden
@@ -250,6 +242,19 @@ class UnitWork:
             walk.swept_over = attempt.passed_over
             walk.after = attempt.last or walk.after
         return True
+
+    def _get_past(self, error: psycopg2.Error, attempt: Attempt, gate_tries: int) -> None:
+        """Arrange for a smaller batch, or pass a row over; raises what none gets past."""
+        reason = _RETRIED.get(error.pgcode or "")
+        if reason is None:
+            raise error
+        if attempt.swept:
+            return  # with locks, the next time
+        if not attempt.candidates:
+            self.walk.passed_over[reason] += gate_tries == _GATE_TRIES
+        elif not self._pacer.contended(attempt):
+            self.walk.passed_over[reason] += 1
+            self.walk.after = attempt.last
 
     def _run(self, attempt: Attempt) -> None:
         # A batch is a span of the run's trace: in its log lines, its statements, its record.

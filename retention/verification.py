@@ -35,7 +35,7 @@ from retention.orphan_queries import orphan_queries
 from retention.planner import checked_as_of
 from retention.policies import Policy
 from retention.reconciliation import Account, Bookkeeper
-from retention.reconciliation_queries import RECORDS, returned_query
+from retention.reconciliation_queries import HASH_JOINS, RECORDS, returned_query
 from retention.schedule import last_taken, policy_schedule
 from retention.verification_holds import HeldPart, held_parts, missing_queries
 from retention.verification_queries import overdue_query, undated_query
@@ -105,11 +105,12 @@ def _look(
         if p.schedule and policy_schedule(p.name) in taken
     }
     ground = Ground(catalog, policies, as_of, _periods(cursor), turns)
-    found = [
-        result
-        for question in _questions(ground, held_parts(cursor))
-        for result in _answer(cursor, question, slugs)
-    ]
+    found: list[Result] = []
+    for question in _questions_of_rows(ground, held_parts(cursor)):
+        found += _answer(cursor, question, slugs)
+    cursor.execute(HASH_JOINS)
+    for question in _questions_of_keys(catalog):
+        found += _answer(cursor, question, slugs)
     books = Bookkeeper(cursor, ground)
     account = None
     if books.moves_on:
@@ -138,7 +139,7 @@ def _periods(cursor: Cursor) -> Mapping[str, Mapping[str, str]]:
     return periods
 
 
-def _questions(ground: Ground, holds: Sequence[HeldPart]) -> Iterator[_Question]:
+def _questions_of_rows(ground: Ground, holds: Sequence[HeldPart]) -> Iterator[_Question]:
     for policy in sorted(ground.policies, key=lambda p: p.name):
         cutoff = ground.cutoff(policy)
         params = {
@@ -158,7 +159,10 @@ def _questions(ground: Ground, holds: Sequence[HeldPart]) -> Iterator[_Question]
         yield _Question("orphans", subject, query)
     for subject, query in missing_queries(ground.catalog):
         yield _Question("held_missing", subject, query)
-    for table in ground.catalog:
+
+
+def _questions_of_keys(catalog: Catalog) -> Iterator[_Question]:
+    for table in catalog:
         if table.kind == "tenant":
             name = str(table.name)
             yield _Question("returned", name, returned_query(table.name), {"table": name})
