@@ -109,8 +109,8 @@ class Statements:
         self.cursor = self.connection.cursor()
 
     def _send(self, tenant: UUID, statement: str, params: tuple[Any, ...]) -> None:
-        context = self.connections.context_statement(self.connection, TenantId(tenant))
-        self.cursor.execute(f"{context}; {statement}", params)
+        context = self.connections.before_statement(self.connection, TenantId(tenant))
+        self.cursor.execute(context + statement, params)
 
     def page(self, number: int) -> object:
         tenant = self.customers.target(number).tenant
@@ -127,7 +127,7 @@ class Statements:
 
     def update(self, number: int) -> None:
         target = self.customers.target(number)
-        context = self.connections.context_statement(self.connection, TenantId(target.tenant))
+        context = self.connections.in_transaction(self.connection, TenantId(target.tenant))
         self.cursor.execute(f"BEGIN; {context}")
         self.cursor.execute(self._update, (f"Name {number}", target.tenant, target.key))
         self.cursor.execute("COMMIT")
@@ -136,8 +136,8 @@ class Statements:
         self._insert(self.customers.target(number).tenant, BULK_ROWS)
 
     def _insert(self, tenant: UUID, rows: int) -> None:
-        context = self.connections.context_statement(self.connection, TenantId(tenant))
-        into = f"{context}; INSERT INTO shop.customers ({_INSERTED.format(tenant='tenant_id')})"
+        context = self.connections.before_statement(self.connection, TenantId(tenant))
+        into = f"{context}INSERT INTO shop.customers ({_INSERTED.format(tenant='tenant_id')})"
         execute_values(
             self.cursor, f"{into} VALUES %s", [_row(tenant) for _ in range(rows)], page_size=rows
         )

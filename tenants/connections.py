@@ -1,7 +1,7 @@
 """Connections of one database role, and the way the tenant's context reaches the server.
 
-A lone statement travels as one message, `SELECT tenure.set_tenant(..); <statement>`, an
-implicit transaction: one round trip. In a transaction the context rides on the BEGIN.
+A lone statement travels as one message, `SELECT set_config('tenure.context', ..); <statement>`,
+an implicit transaction: one round trip. In a transaction the context rides on the BEGIN.
 """
 
 from __future__ import annotations
@@ -55,11 +55,13 @@ class RoleConnections:
         self.comments = comments
         self.on_retry: Callable[[], None] | None = None
 
-    def context_statement(self, connection: extensions.connection, tenant_id: TenantId) -> str:
-        """Return the SQL that puts `tenant_id` into the connection's transaction."""
-        token = self.sealer.token(tenant_id, connection.get_backend_pid())
-        # Hex digits, hyphens and colons by construction: nothing in it can end the literal.
-        return f"SELECT tenure.set_tenant('{token}')"
+    def before_statement(self, connection: extensions.connection, tenant_id: TenantId) -> str:
+        """Return the SQL that a lone statement's message begins with."""
+        return self.sealer.before_statement(tenant_id, connection.get_backend_pid())
+
+    def in_transaction(self, connection: extensions.connection, tenant_id: TenantId) -> str:
+        """Return the SQL that puts `tenant_id` into the transaction that its message begins."""
+        return self.sealer.in_transaction(tenant_id, connection.get_backend_pid())
 
     @contextmanager
     def transaction(
@@ -79,7 +81,7 @@ class RoleConnections:
         with self.pool.connection() as connection, open_transaction(tenant_id):
             cursor = connection.cursor(cursor_factory=_Cursor if self.comments else None)
             if tenant_id is not None:
-                begin += "; " + self.context_statement(connection, tenant_id)
+                begin += "; " + self.in_transaction(connection, tenant_id)
             cursor.execute(begin)
             # On an exception the pool rolls back as it takes the connection.
             yield cursor

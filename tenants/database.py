@@ -135,8 +135,7 @@ class TenantDatabase(peewee.PostgresqlDatabase):
         try:
             sql = self._watched(sql)
             if not self.in_transaction():
-                token = self.connections.context_statement(self._state.conn, tenant_id)
-                sql = f"{token}; {sql}"
+                sql = self.connections.before_statement(self._state.conn, tenant_id) + sql
             else:
                 require_transaction_of(tenant_id)
             cursor = self._execute_cursor(sql, params)
@@ -199,7 +198,7 @@ class TenantDatabase(peewee.PostgresqlDatabase):
             self.connect()
         try:
             connection = self._state.conn
-            context = self.connections.context_statement(connection, tenant_id)
+            context = self.connections.in_transaction(connection, tenant_id)
             with __exception_wrapper__:
                 connection.cursor().execute(f"{begun or 'BEGIN'}; {context}")
         except BaseException:
