@@ -114,12 +114,12 @@ class Statements:
 
     def page(self, number: int) -> object:
         tenant = self.customers.target(number).tenant
-        self._send(tenant, self._page, (tenant, page_start(number)))
+        self._send(tenant, self._page, (str(tenant), page_start(number)))
         return self.cursor.fetchall()
 
     def single(self, number: int) -> object:
         target = self.customers.target(number)
-        self._send(target.tenant, self._single, (target.tenant, target.key))
+        self._send(target.tenant, self._single, (str(target.tenant), target.key))
         return _found(self.cursor.fetchone())
 
     def insert(self, number: int) -> None:
@@ -129,7 +129,7 @@ class Statements:
         target = self.customers.target(number)
         context = self.connections.in_transaction(self.connection, TenantId(target.tenant))
         self.cursor.execute(f"BEGIN; {context}")
-        self.cursor.execute(self._update, (f"Name {number}", target.tenant, target.key))
+        self.cursor.execute(self._update, (f"Name {number}", str(target.tenant), target.key))
         self.cursor.execute("COMMIT")
 
     def bulk(self, number: int) -> None:

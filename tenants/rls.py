@@ -101,6 +101,7 @@ BEGIN
 END $$
 """
 
+_IN_BODY = MESSAGE_BEGINS.replace("'", "''")
 _LONE: dict[Binding, tuple[str, str]] = {
     "backend": (
         "RESTRICTED",
@@ -119,7 +120,7 @@ _LONE: dict[Binding, tuple[str, str]] = {
             RETURN left(setting, 36)::uuid;
         END IF;
     END IF;
-""".replace("{begins}", "'" + MESSAGE_BEGINS.replace("'", "''") + "'"),
+""".replace("{begins}", f"'{_IN_BODY}'"),
     ),
     "expiry": ("SAFE", ""),
 }
@@ -179,6 +180,11 @@ def context_statements(
         statements.append(f"REVOKE ALL ON FUNCTION {function} FROM PUBLIC")
         statements.append(f"GRANT EXECUTE ON FUNCTION {function} TO {', '.join(TENANT_ROLES)}")
     return statements
+
+
+def knows_message(body: str) -> bool:
+    """Tell whether a `tenure.current_tenant` with this body takes a lone statement's message."""
+    return _IN_BODY in body
 
 
 def quote(identifier: str) -> str:

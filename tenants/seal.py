@@ -54,6 +54,11 @@ class Sealer:
         if len(self.key) < 32:
             raise ValueError("the context key must have at least 32 bytes (64 hex digits)")
 
+    @property
+    def in_message(self) -> bool:
+        """True where a lone statement's message carries its token as the setting."""
+        return self.mode == "sealed" and self.binding == "backend"
+
     def token(self, tenant_id: uuid.UUID, backend_pid: int) -> str:
         """Return what `tenure.set_tenant` takes on the backend with this process id.
 
@@ -74,7 +79,7 @@ class Sealer:
         """
         if self.mode == "plain":
             return _message(str(tenant_id))
-        if self.binding == "backend":
+        if self.in_message:
             return _sealed_message(self.key, tenant_id, backend_pid)
         return self.in_transaction(tenant_id, backend_pid) + "; "
 

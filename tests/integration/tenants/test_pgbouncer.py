@@ -25,7 +25,7 @@ from tenants.connections import refuse_unsafe_role
 from tenants.context import TenantId
 from tenants.errors import MigrationError
 from tenants.roles import ROLES, close_database
-from tenants.seal import TOKEN_LIFETIME_S
+from tenants.seal import MESSAGE_BEGINS, TOKEN_LIFETIME_S
 
 from ...conftest import Cluster, _fresh_name, make_tenant_in
 from ...pgbouncer import PROGRAM, pgbouncer, through
@@ -114,6 +114,9 @@ def test_the_service_starts_with_its_roles_settings(pooled: Pooled) -> None:
 
 ATTACKS = {
     "another's id with my seal": "SELECT tenure.set_tenant('{swapped}'); {count}",
+    # Where a token is no proof of the session, only the function may take one.
+    "as a setting": MESSAGE_BEGINS + "{seen}', true); {count}",
+    "a backend's as a setting": MESSAGE_BEGINS + "{backend}', true); {count}",
     "no seal": "SELECT tenure.set_tenant('{b}'); {count}",
     "an empty seal": "SELECT tenure.set_tenant('{b}:'); {count}",
     "a later end": "SELECT tenure.set_tenant('{prolonged}'); {count}",
