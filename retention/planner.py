@@ -24,9 +24,6 @@ from tenants.catalog import Catalog, TableName
 from tenants.connections import Cursor, RoleConnections
 from tenants.context import TenantId
 
-# A plan may count millions of rows; the limit for serving is not meant for it.
-_LONG_READ = "SET LOCAL statement_timeout = '30min'"
-
 
 def checked_as_of(as_of: datetime | None, now: datetime) -> datetime:
     """Return `as_of`, or `now` for None, in UTC; raises FutureInstantError beyond `now`."""
@@ -67,7 +64,6 @@ def plan(
     as_of = checked_as_of(as_of, now)
     ordered = in_run_order(policies, catalog)
     with verifier.transaction(None, isolation="REPEATABLE READ", read_only=True) as cursor:
-        cursor.execute(_LONG_READ)
         versions = latest_versions(cursor, [policy.name for policy in ordered])
         reader = _Reader(cursor, catalog, _slugs(cursor), tenants)
         planned: list[PlannedPolicy] = []

@@ -130,7 +130,6 @@ def verify(
     """
     as_of = checked_as_of(as_of, now)
     with verifier.transaction(None, isolation="REPEATABLE READ", read_only=True) as cursor:
-        cursor.execute("SET LOCAL statement_timeout = '30min'")
         cursor.execute("SELECT clock_timestamp()")
         started = _one(cursor)
         cursor.execute("SELECT id::text, slug FROM tenure.tenants")

@@ -11,11 +11,13 @@ from contextlib import contextmanager
 from typing import Any, Literal, TypeVar, get_args
 
 from psycopg2 import extensions, extras
+from psycopg2.sql import Composable
 
 from tenants.comments import comment_for_driver, comment_of, trace_in_force
 from tenants.context import TenantId, open_transaction
 from tenants.errors import UnsafeRoleError
-from tenants.pool import Limits, Pool
+from tenants.pool import Connection, Limits, Pool
+from tenants.residue import text_leaves_nothing
 from tenants.retries import run_with_retries
 from tenants.seal import Sealer
 
@@ -31,14 +33,43 @@ Role = Literal[
 Isolation = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
 
 
+def _unwatched(name: str) -> Any:
+    method = getattr(extensions.cursor, name)
+
+    def call(cursor: _Cursor, *args: Any, **kwargs: Any) -> Any:
+        cursor.connection.tidy = False
+        return method(cursor, *args, **kwargs)
+
+    return call
+
+
 class _Cursor(extensions.cursor):
-    """A cursor whose statements end with the trace, see `tenants.comments`."""
+    """A cursor of the pool's connections: it notes what the session may keep of a statement, and
+    with `comments` its statements end with the trace (see `tenants.comments`).
+    """
+
+    comments = True
+    connection: Connection
 
     def execute(self, query: Any, vars: Any = None) -> None:
-        if isinstance(query, str):
+        if isinstance(query, Composable):
+            query = query.as_string(self)
+        if not (isinstance(query, str) and text_leaves_nothing(query)):
+            self.connection.tidy = False
+        self.send(query, vars)
+
+    def send(self, query: Any, vars: Any = None) -> None:
+        """Execute what is known to leave nothing."""
+        if self.comments and isinstance(query, str):
             trace_id = trace_in_force()
             query += comment_of(trace_id) if vars is None else comment_for_driver(trace_id)
         super().execute(query, vars)
+
+    executemany = _unwatched("executemany")
+    callproc = _unwatched("callproc")
+    copy_expert = _unwatched("copy_expert")
+    copy_from = _unwatched("copy_from")
+    copy_to = _unwatched("copy_to")
 
 
 class RoleConnections:
@@ -78,14 +109,15 @@ class RoleConnections:
         an exception. Yields a psycopg2 cursor.
         """
         begin = begin_statement(isolation, read_only=read_only)
-        with self.pool.connection() as connection, open_transaction(tenant_id):
-            cursor = connection.cursor(cursor_factory=_Cursor if self.comments else None)
+        with self.pool.connection(tidy=True) as connection, open_transaction(tenant_id):
+            cursor = connection.cursor(cursor_factory=_Cursor)
+            cursor.comments = self.comments
             if tenant_id is not None:
                 begin += "; " + self.in_transaction(connection, tenant_id)
-            cursor.execute(begin)
+            cursor.send(begin)
             # On an exception the pool rolls back as it takes the connection.
             yield cursor
-            cursor.execute("COMMIT")
+            cursor.send("COMMIT")
 
     def run(
         self,
