@@ -15,9 +15,9 @@ from peewee import fn
 from psycopg2 import sql
 from shop.models import Customer
 
-from api.wiring import Installation, refuse_too_many_connections
+from api.wiring import Installation, connections_of, refuse_too_many_connections
 from config.errors import ConfigError
-from tenants.connections import Cursor, RoleConnections
+from tenants.connections import Cursor, Role, RoleConnections
 from tenants.errors import PoolTimeoutError
 from tenants.pool import Limits, Pool
 
@@ -241,6 +241,24 @@ def test_what_a_transaction_leaves_goes_as_its_connection_comes_back(
     installation: Installation, work: str
 ) -> None:
     assert not _marked(installation.retention, LEAVES[work])
+
+
+def test_jobs_have_longer_for_a_statement_than_who_serves(installation: Installation) -> None:
+    changed = installation.settings.model_copy(
+        update={"statement_timeout_ms": 2_000, "job_statement_timeout_ms": 4_000}
+    )
+    limits: dict[Role, str] = {
+        "tenure_app": "2s",
+        "tenure_auditor": "2s",
+        "tenure_retention": "4s",
+        "tenure_verifier": "4s",
+    }
+    for role, limit in limits.items():
+        connections = connections_of(changed, role, size=1)
+        with connections.transaction(None) as cursor:
+            cursor.execute("SHOW statement_timeout")
+            assert cursor.fetchone() == (limit,)
+        connections.pool.close()
 
 
 def test_a_connection_that_rested_too_long_is_closed(installation: Installation) -> None:
