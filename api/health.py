@@ -16,6 +16,7 @@ from config.metrics import CONTENT_TYPE, Metrics
 from tenants.catalog import Catalog
 from tenants.connections import RoleConnections
 from tenants.errors import TenantError
+from tenants.rls import knows_message
 
 _log = get_logger(__name__)
 
@@ -28,10 +29,15 @@ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = ANY(%s) AND a.attnum > 0 AND NOT a.attisdropped
 """
 _FUNCTION = "SELECT to_regprocedure('tenure.resolve_token(bytea)') IS NOT NULL"
+_CONTEXT = """
+SELECT prosrc FROM pg_catalog.pg_proc WHERE oid = to_regprocedure('tenure.current_tenant()')
+"""
 
 
 def is_migrated(connections: RoleConnections, catalog: Catalog) -> bool:
-    """Tell whether the database has every table and column of the catalog."""
+    """Tell whether the database has every table and column of the catalog, and a context function
+    that takes what these connections send.
+    """
     wanted = {f"{table.name}.{column.name}" for table in catalog for column in table.columns}
     schemas = sorted({table.name.schema for table in catalog})
     with connections.pool.connection(tidy=True) as connection, connection.cursor() as cursor:
@@ -40,7 +46,11 @@ def is_migrated(connections: RoleConnections, catalog: Catalog) -> bool:
             return False
         cursor.execute(_FUNCTION)
         row = cursor.fetchone()
-    return row is not None and bool(row[0])
+        if row is None or not row[0]:
+            return False
+        cursor.execute(_CONTEXT)
+        body = cursor.fetchone()
+    return body is not None and (not connections.sealer.in_message or knows_message(body[0]))
 
 
 def health_blueprint(

@@ -59,13 +59,21 @@ def binding_of(settings: Settings) -> Binding:
     return "backend" if settings.pooler == "none" else "expiry"
 
 
-def session_of(settings: Settings) -> dict[str, int]:
-    """Return the limits of every serving session, as PostgreSQL's settings."""
+def session_of(settings: Settings, role: Role) -> dict[str, int]:
+    """Return the limits of a role's sessions, as PostgreSQL's settings."""
+    works = role in ("tenure_retention", "tenure_verifier")
     return {
-        "statement_timeout": settings.statement_timeout_ms,
+        "statement_timeout": (
+            settings.job_statement_timeout_ms if works else settings.statement_timeout_ms
+        ),
         "lock_timeout": settings.lock_timeout_ms,
         "idle_in_transaction_session_timeout": settings.idle_in_transaction_timeout_ms,
     }
+
+
+def sessions_of(settings: Settings) -> dict[Role, dict[str, int]]:
+    """Return the limits of each role's sessions; the owner, who migrates, has none."""
+    return {role: session_of(settings, role) for role in ROLES if role != "tenure_owner"}
 
 
 def domain_of(settings: Settings) -> Domain:
@@ -120,7 +128,7 @@ def connections_of(settings: Settings, role: Role, *, size: int | None = None) -
             max_lifetime_s=settings.pool_max_lifetime_s,
         ),
         application_name=role.replace("_", " "),
-        session=session_of(settings),
+        session=session_of(settings, role),
         pooled=settings.pooler == "transaction",
         comments=settings.sql_comments == "on",
     )
@@ -133,7 +141,7 @@ def prepare(settings: Settings) -> None:
     """
     if settings.database_url is None:
         raise ConfigError("DATABASE_URL is not set")
-    prepare_database(settings.database_url, passwords_of(settings), session=session_of(settings))
+    prepare_database(settings.database_url, passwords_of(settings), sessions=sessions_of(settings))
 
 
 def refuse_too_many_connections(settings: Settings, pools: Sequence[RoleConnections]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -68,58 +68,39 @@ def _found(row: Any) -> Any:
 class Psycopg2:
     """Hand-written SQL on the table without tenancy, one connection, autocommit."""
 
-    def __init__(self, customers: Customers, url: str) -> None:
+    table, column, scope = "customers", "tenant", ""
+
+    def __init__(self, customers: Customers, connection: Any) -> None:
         self.customers = customers
-        connection = psycopg2.connect(url)
-        connection.autocommit = True
+        self.connection = connection
         self.cursor = connection.cursor()
+        names = {"table": self.table, "scope": self.scope}
+        self._page, self._single = _PAGE.format(**names), _SINGLE.format(**names)
+        self._update = _UPDATE.format(**names)
+        self._into = f"INSERT INTO {self.table} ({_INSERTED.format(tenant=self.column)}) VALUES %s"
 
-    def page(self, number: int) -> object:
-        self.cursor.execute(_PAGE.format(table="customers", scope=""), (page_start(number),))
-        return self.cursor.fetchall()
+    def before(self, _tenant: UUID) -> str:
+        """Return what the message of a lone statement begins with."""
+        return ""
 
-    def single(self, number: int) -> object:
-        key = self.customers.target(number).key
-        self.cursor.execute(_SINGLE.format(table="customers", scope=""), (key,))
-        return _found(self.cursor.fetchone())
+    def begin(self, _tenant: UUID) -> str:
+        """Return what begins a transaction."""
+        return "BEGIN"
 
-    def insert(self, number: int) -> None:
-        execute_values(self.cursor, self._into, [_row(self.customers.target(number).tenant)])
-
-    def update(self, number: int) -> None:
-        key = self.customers.target(number).key
-        self.cursor.execute("BEGIN")
-        self.cursor.execute(_UPDATE.format(table="customers", scope=""), (f"Name {number}", key))
-        self.cursor.execute("COMMIT")
-
-    def bulk(self, number: int) -> object:
-        rows = [_row(self.customers.target(number).tenant) for _ in range(BULK_ROWS)]
-        return execute_values(self.cursor, self._into, rows, page_size=BULK_ROWS)
-
-    _into = f"INSERT INTO customers ({_INSERTED.format(tenant='tenant')}) VALUES %s"
-
-
-class Statements:
-    """The same SQL with the tenant in it, sent as the application sends a statement."""
-
-    def __init__(self, customers: Customers, settings: Settings) -> None:
-        self.customers = customers
-        self.connections = connections_of(settings, "tenure_app", size=1)
-        self.connection = self.connections.pool.acquire()
-        self.cursor = self.connection.cursor()
-
-    def _send(self, tenant: UUID, statement: str, params: tuple[Any, ...]) -> None:
-        context = self.connections.context_statement(self.connection, TenantId(tenant))
-        self.cursor.execute(f"{context}; {statement}", params)
+    def _scope(self, tenant: UUID) -> tuple[str, ...]:
+        # As text: so the query layer sends it, too.
+        return (str(tenant),) if self.scope else ()
 
     def page(self, number: int) -> object:
         tenant = self.customers.target(number).tenant
-        self._send(tenant, self._page, (tenant, page_start(number)))
+        values = (*self._scope(tenant), page_start(number))
+        self.cursor.execute(self.before(tenant) + self._page, values)
         return self.cursor.fetchall()
 
     def single(self, number: int) -> object:
         target = self.customers.target(number)
-        self._send(target.tenant, self._single, (target.tenant, target.key))
+        values = (*self._scope(target.tenant), target.key)
+        self.cursor.execute(self.before(target.tenant) + self._single, values)
         return _found(self.cursor.fetchone())
 
     def insert(self, number: int) -> None:
@@ -127,24 +108,39 @@ class Statements:
 
     def update(self, number: int) -> None:
         target = self.customers.target(number)
-        context = self.connections.context_statement(self.connection, TenantId(target.tenant))
-        self.cursor.execute(f"BEGIN; {context}")
-        self.cursor.execute(self._update, (f"Name {number}", target.tenant, target.key))
+        self.cursor.execute(self.begin(target.tenant))
+        values = (f"Name {number}", *self._scope(target.tenant), target.key)
+        self.cursor.execute(self._update, values)
         self.cursor.execute("COMMIT")
 
     def bulk(self, number: int) -> None:
         self._insert(self.customers.target(number).tenant, BULK_ROWS)
 
     def _insert(self, tenant: UUID, rows: int) -> None:
-        context = self.connections.context_statement(self.connection, TenantId(tenant))
-        into = f"{context}; INSERT INTO shop.customers ({_INSERTED.format(tenant='tenant_id')})"
-        execute_values(
-            self.cursor, f"{into} VALUES %s", [_row(tenant) for _ in range(rows)], page_size=rows
-        )
+        into = self.before(tenant) + self._into
+        execute_values(self.cursor, into, [_row(tenant) for _ in range(rows)], page_size=rows)
 
-    _page = _PAGE.format(table="shop.customers", scope="tenant_id = %s AND ")
-    _single = _SINGLE.format(table="shop.customers", scope="tenant_id = %s AND ")
-    _update = _UPDATE.format(table="shop.customers", scope="tenant_id = %s AND ")
+
+class Keyed(Psycopg2):
+    """The same on a table whose keys begin with the tenant, as ours do: and nothing more."""
+
+    table, column, scope = "keyed", "tenant_id", "tenant_id = %s AND "
+
+
+class Statements(Keyed):
+    """The same on ours, sent as the application sends a statement."""
+
+    table = "shop.customers"
+
+    def __init__(self, customers: Customers, settings: Settings) -> None:
+        self.connections = connections_of(settings, "tenure_app", size=1)
+        super().__init__(customers, self.connections.pool.acquire())
+
+    def before(self, tenant: UUID) -> str:
+        return self.connections.before_statement(self.connection, TenantId(tenant))
+
+    def begin(self, tenant: UUID) -> str:
+        return f"BEGIN; {self.connections.in_transaction(self.connection, TenantId(tenant))}"
 
 
 class PlainCustomer(peewee.Model):
@@ -261,10 +257,10 @@ class SqlAlchemy:
 
     def __init__(self, customers: Customers, url: str) -> None:
         self.customers = customers
-        engine = sa.create_engine(
+        self.engine = sa.create_engine(
             url.replace("postgresql://", "postgresql+psycopg2://", 1), pool_size=1
         )
-        self.session_of = orm.sessionmaker(engine, expire_on_commit=False)
+        self.session_of = orm.sessionmaker(self.engine, expire_on_commit=False)
         sa.event.listen(self.session_of, "do_orm_execute", self._criteria)
 
     @staticmethod
@@ -326,6 +322,12 @@ class SqlAlchemy:
         return _named() | {"id": new_id(), "tenant_id": tenant}
 
 
+def _connected(url: str) -> Any:
+    connection = psycopg2.connect(url)
+    connection.autocommit = True
+    return connection
+
+
 @contextmanager
 def contenders(customers: Customers, mode: str) -> Iterator[dict[str, Contender]]:
     """Yield everyone by name, ours with the context `mode` ("plain" or "sealed").
@@ -333,19 +335,25 @@ def contenders(customers: Customers, mode: str) -> Iterator[dict[str, Contender]
     SQLAlchemy's recipe can only name the plain context's setting, so it is missing in the other.
     """
     settings = customers.modes[mode]
-    database = peewee.PostgresqlDatabase(customers.bare_url)
-    database.bind([PlainCustomer])
-    installation = open_installation(settings)
-    everyone: dict[str, Contender] = {
-        "psycopg2": Psycopg2(customers, customers.bare_url),
-        "statement": Statements(customers, settings),
-        "peewee": Peewee(customers, database),
-        "model": Models(customers, installation),
-    }
-    if mode == "plain":
-        everyone["SQLAlchemy"] = SqlAlchemy(customers, settings.role_url("tenure_app"))
-    try:
+    with ExitStack() as opened:
+        database = peewee.PostgresqlDatabase(customers.bare_url)
+        database.bind([PlainCustomer])
+        opened.callback(database.close)
+        installation = opened.enter_context(closing(open_installation(settings)))
+        by_hand = [
+            Psycopg2(customers, _connected(customers.bare_url)),
+            Keyed(customers, _connected(customers.bare_url)),
+            Statements(customers, settings),
+        ]
+        for one in by_hand:
+            opened.callback(one.connection.close)
+        everyone: dict[str, Contender] = dict(
+            zip(("psycopg2", "keyed", "statement"), by_hand, strict=True)
+        )
+        everyone["peewee"] = Peewee(customers, database)
+        everyone["model"] = Models(customers, installation)
+        if mode == "plain":
+            alchemy = SqlAlchemy(customers, settings.role_url("tenure_app"))
+            opened.callback(alchemy.engine.dispose)
+            everyone["SQLAlchemy"] = alchemy
         yield everyone
-    finally:
-        installation.close()
-        database.close()

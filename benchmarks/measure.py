@@ -1,11 +1,15 @@
-"""Timing in pairs, and what a benchmark reports.
+"""Timing in turns, and what a benchmark reports.
 
 Machines differ and drift; so the contenders take turns, call by call, and what counts is
-the ratio of their medians. Absolute figures are printed for orientation only.
+the ratio of their medians. The order of the turns changes, for who comes after a like one finds
+the processor's caches warm. A connection can be lucky all its life (where its backend lies in
+memory); so all is done several times over, with fresh ones, and of the ratios the median counts.
+Absolute figures are printed for orientation only.
 """
 
 from __future__ import annotations
 
+import random
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -43,10 +47,35 @@ def interleaved(
     Every callable gets the number of its round, so that all ask for the same things.
     """
     times: dict[str, list[float]] = {name: [] for name in contenders}
+    turns = list(contenders.items())
+    order = random.Random(rounds)
     for number in range(-warmup, rounds):
-        for name, call in contenders.items():
+        order.shuffle(turns)
+        for name, call in turns:
             started = time.perf_counter()
             call(number % rounds)
             if number >= 0:
                 times[name].append(time.perf_counter() - started)
     return {name: statistics.median(values) for name, values in times.items()}
+
+
+class Medians:
+    """What `interleaved` returned, each time it was done."""
+
+    def __init__(self) -> None:
+        self._times: list[dict[str, float]] = []
+
+    def add(self, medians: dict[str, float]) -> None:
+        """Add those of one time more."""
+        self._times.append(medians)
+
+    def __contains__(self, name: str) -> bool:
+        return all(name in medians for medians in self._times)
+
+    def seconds(self, name: str) -> float:
+        """Return a contender's median of its medians."""
+        return statistics.median(medians[name] for medians in self._times)
+
+    def ratios(self, ours: str, theirs: str) -> list[float]:
+        """Return the ratio of two, one for each time, in order of size."""
+        return sorted(medians[ours] / medians[theirs] for medians in self._times)

@@ -207,6 +207,13 @@ class Settings(BaseModel):
     statement_timeout_ms: _Int = _field(
         30_000, _MILLISECONDS, "longest statement when serving", ge=0, le=86_400_000
     )
+    job_statement_timeout_ms: _Int = _field(
+        1_800_000,
+        _MILLISECONDS,
+        "longest statement of retention and of its verification, which may count every row",
+        ge=0,
+        le=86_400_000,
+    )
     lock_timeout_ms: _Int = _field(
         5_000, _MILLISECONDS, "longest wait for a lock", ge=0, le=86_400_000
     )

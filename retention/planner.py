@@ -32,9 +32,6 @@ from tenants.catalog import Catalog, TableName
 from tenants.connections import Cursor, RoleConnections
 from tenants.context import TenantId
 
-# A plan may count millions of rows; the limit for serving is not meant for it.
-_LONG_READ = "SET LOCAL statement_timeout = '30min'"
-
 
 def checked_as_of(as_of: datetime | None, now: datetime) -> datetime:
     """Return `as_of`, or `now` for None, in UTC; raises FutureInstantError beyond `now`."""
@@ -80,7 +77,6 @@ def plan(
     ordered = in_run_order(policies, catalog)
     everything = policies if everything is None else everything
     with verifier.transaction(None, isolation="REPEATABLE READ", read_only=True) as cursor:
-        cursor.execute(_LONG_READ)
         versions = latest_versions(cursor, [policy.name for policy in ordered])
         reader = _Reader(cursor, catalog, _slugs(cursor), tenants, without)
         planned: list[PlannedPolicy] = []

@@ -1,7 +1,7 @@
 """Connections of one database role, and the way the tenant's context reaches the server.
 
-A lone statement travels as one message, `SELECT tenure.set_tenant(..); <statement>`, an
-implicit transaction: one round trip. In a transaction the context rides on the BEGIN.
+A lone statement travels as one message, `SELECT set_config('tenure.context', ..); <statement>`,
+an implicit transaction: one round trip. In a transaction the context rides on the BEGIN.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal, TypeVar, get_args
 
-from psycopg2 import extensions, extras, sql
+from psycopg2 import extensions, extras
+from psycopg2.sql import Composable
 
 from tenants.comments import comment_for_driver, comment_of, span_in_force, trace_in_force
 from tenants.context import TenantId, open_transaction
 from tenants.errors import UnsafeRoleError
-from tenants.pool import Limits, Pool
+from tenants.pool import Connection, Limits, Pool
+from tenants.residue import text_leaves_nothing
 from tenants.retries import run_with_retries
 from tenants.seal import Sealer
 
@@ -31,18 +33,47 @@ Role = Literal[
 Isolation = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
 
 
+def _unwatched(name: str) -> Any:
+    method = getattr(extensions.cursor, name)
+
+    def call(cursor: _Cursor, *args: Any, **kwargs: Any) -> Any:
+        cursor.connection.tidy = False
+        return method(cursor, *args, **kwargs)
+
+    return call
+
+
 class _Cursor(extensions.cursor):
-    """A cursor whose statements end with the trace, see `tenants.comments`."""
+    """A cursor of the pool's connections: it notes what the session may keep of a statement, and
+    with `comments` its statements end with the trace (see `tenants.comments`). Without `watches`
+    whoever borrowed it vouches for what it sends.
+    """
+
+    comments = True
+    watches = True
+    connection: Connection
 
     def execute(self, query: Any, vars: Any = None) -> None:
-        in_force = trace_in_force(), span_in_force()
-        comment = comment_of(*in_force) if vars is None else comment_for_driver(*in_force)
-        if isinstance(query, str):
-            query += comment
-        elif isinstance(query, sql.Composable):
+        if isinstance(query, Composable):
+            query = query.as_string(self)
+        leaves_nothing = isinstance(query, str) and text_leaves_nothing(query)
+        if self.watches and not leaves_nothing:
+            self.connection.tidy = False
+        self.send(query, vars)
+
+    def send(self, query: Any, vars: Any = None) -> None:
+        """Execute what is known to leave nothing."""
+        if self.comments and isinstance(query, str):
             # Ids and fixed texts, percent-encoded: nothing in it is a value of anybody's.
-            query = sql.Composed([query, sql.SQL(comment)])
+            in_force = trace_in_force(), span_in_force()
+            query += comment_of(*in_force) if vars is None else comment_for_driver(*in_force)
         super().execute(query, vars)
+
+    executemany = _unwatched("executemany")
+    callproc = _unwatched("callproc")
+    copy_expert = _unwatched("copy_expert")
+    copy_from = _unwatched("copy_from")
+    copy_to = _unwatched("copy_to")
 
 
 class RoleConnections:
@@ -59,11 +90,13 @@ class RoleConnections:
         self.comments = comments
         self.on_retry: Callable[[], None] | None = None
 
-    def context_statement(self, connection: extensions.connection, tenant_id: TenantId) -> str:
-        """Return the SQL that puts `tenant_id` into the connection's transaction."""
-        token = self.sealer.token(tenant_id, connection.get_backend_pid())
-        # Hex digits, hyphens and colons by construction: nothing in it can end the literal.
-        return f"SELECT tenure.set_tenant('{token}')"
+    def before_statement(self, connection: extensions.connection, tenant_id: TenantId) -> str:
+        """Return the SQL that a lone statement's message begins with."""
+        return self.sealer.before_statement(tenant_id, connection.get_backend_pid())
+
+    def in_transaction(self, connection: extensions.connection, tenant_id: TenantId) -> str:
+        """Return the SQL that puts `tenant_id` into the transaction that its message begins."""
+        return self.sealer.in_transaction(tenant_id, connection.get_backend_pid())
 
     @contextmanager
     def transaction(
@@ -82,14 +115,16 @@ class RoleConnections:
         sends outlives the transaction, see `Pool.connection`.
         """
         begin = begin_statement(isolation, read_only=read_only)
-        with self.pool.connection(tidy=tidy) as connection, open_transaction(tenant_id):
-            cursor = connection.cursor(cursor_factory=_Cursor if self.comments else None)
+        with self.pool.connection(tidy=True) as connection, open_transaction(tenant_id):
+            cursor = connection.cursor(cursor_factory=_Cursor)
+            cursor.comments = self.comments
+            cursor.watches = not tidy
             if tenant_id is not None:
-                begin += "; " + self.context_statement(connection, tenant_id)
-            cursor.execute(begin)
+                begin += "; " + self.in_transaction(connection, tenant_id)
+            cursor.send(begin)
             # On an exception the pool rolls back as it takes the connection.
             yield cursor
-            cursor.execute("COMMIT")
+            cursor.send("COMMIT")
 
     def run(
         self,

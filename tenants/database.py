@@ -29,7 +29,7 @@ from tenants.context import (
 from tenants.errors import UnprovenSqlError, UnscopableError
 from tenants.fetched import FetchedRows
 from tenants.parameters import refuse_quoted_places, refuse_verbatim, require_place
-from tenants.residue import leaves_nothing
+from tenants.residue import is_query, leaves_nothing
 from tenants.scoping import ScopedContext
 from tenants.server_side import ServerCursor
 from tenants.transactions import Atomic, Transaction
@@ -39,9 +39,6 @@ R = TypeVar("R")
 Prover = Callable[[str], str | None]
 
 _SAVEPOINT = re.compile(r'(SAVEPOINT|RELEASE SAVEPOINT|ROLLBACK TO SAVEPOINT) "s[0-9a-f]{32}";')
-# What touches the session (SET, LISTEN, ..) reads no table, and a proof would say nothing of it.
-_QUERY = re.compile(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE|MERGE|VALUES)\b", re.IGNORECASE)
-
 
 kept_rows.guard()
 
@@ -117,7 +114,8 @@ class TenantDatabase(peewee.PostgresqlDatabase):
         return self._run(sql, params, tenant_id)
 
     def _require_proof(self, sql: str) -> None:
-        if _QUERY.match(sql) is None:
+        # What touches the session reads no table, and a proof would say nothing of it.
+        if not is_query(sql):
             missing: str | None = "it is no query"
         else:
             refuse_quoted_places(sql)
@@ -135,8 +133,7 @@ class TenantDatabase(peewee.PostgresqlDatabase):
         try:
             sql = self._watched(sql)
             if not self.in_transaction():
-                token = self.connections.context_statement(self._state.conn, tenant_id)
-                sql = f"{token}; {sql}"
+                sql = self.connections.before_statement(self._state.conn, tenant_id) + sql
             else:
                 require_transaction_of(tenant_id)
             cursor = self._execute_cursor(sql, params)
@@ -199,7 +196,7 @@ class TenantDatabase(peewee.PostgresqlDatabase):
             self.connect()
         try:
             connection = self._state.conn
-            context = self.connections.context_statement(connection, tenant_id)
+            context = self.connections.in_transaction(connection, tenant_id)
             with __exception_wrapper__:
                 connection.cursor().execute(f"{begun or 'BEGIN'}; {context}")
         except BaseException:

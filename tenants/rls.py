@@ -14,7 +14,7 @@ from typing import Literal
 
 from tenants.catalog import Table, TableName
 from tenants.errors import CatalogError
-from tenants.seal import Binding, Mode
+from tenants.seal import MESSAGE_BEGINS, Binding, Mode
 
 Target = Literal["postgresql", "citus"]
 
@@ -32,13 +32,10 @@ BEGIN
     -- A token serves where its message begins with it. What is injected stands behind that
     -- beginning, and may have seen the token of another message to this very backend.
     -- IS NOT TRUE: a NULL anywhere must not pass.
-    IF starts_with(current_query(), 'SELECT tenure.set_tenant(''' || token || ''')')
-       IS NOT TRUE THEN
-        IF starts_with(regexp_replace(left(current_query(), 400), '^BEGIN[ A-Z]*; ', ''),
-                       'SELECT tenure.set_tenant(''' || token || ''')') IS NOT TRUE THEN
-            RAISE EXCEPTION 'the tenant context is not at the beginning of its message'
-                USING ERRCODE = 'insufficient_privilege';
-        END IF;
+    IF starts_with(regexp_replace(left(current_query(), 400), '^BEGIN[ A-Z]*; ', ''),
+                   'SELECT tenure.set_tenant(''' || token || ''')') IS NOT TRUE THEN
+        RAISE EXCEPTION 'the tenant context is not at the beginning of its message'
+            USING ERRCODE = 'insufficient_privilege';
     END IF;
 {bound}
     SELECT k.token_outer, k.token_inner, k.setting_outer, k.setting_inner
@@ -76,29 +73,57 @@ _BOUND: dict[Binding, str] = {
     END IF;""",
 }
 
-# The transaction's timestamp is the same in parallel workers; the backend's pid is not.
+# The setting is what `set_tenant` made of a token: of this transaction, whose timestamp is the
+# same in parallel workers. Where a token is bound to its backend, it may be the token itself: of
+# the message that begins with it and is a transaction by itself. That spares the lone statement
+# the other function. A worker has another process id, and takes what a function runs in it for
+# the message; so the function stays with the leader there. That costs next to nothing: a policy
+# evaluates it once, before the workers begin.
 _CURRENT_SEALED = """
 CREATE OR REPLACE FUNCTION tenure.current_tenant() RETURNS uuid
-LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
+LANGUAGE plpgsql STABLE PARALLEL {parallel} SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    tenant uuid;
+    setting text := current_setting('tenure.context', true);
+    seal_outer bytea; seal_inner bytea;
 BEGIN
-    IF (current_setting('tenure.context', true) <> '') IS NOT TRUE THEN
+{lone}
+    IF (setting <> '') IS NOT TRUE THEN
         RETURN NULL;
     END IF;
-    SELECT CASE WHEN encode(sha256(k.setting_outer || sha256(k.setting_inner
-                || uuid_send(left(current_setting('tenure.context', true), 36)::uuid)
-                || timestamptz_send(transaction_timestamp()))), 'hex')
-                = substr(current_setting('tenure.context', true), 37)
-           THEN left(current_setting('tenure.context', true), 36)::uuid END
-    INTO STRICT tenant FROM tenure.context_key k;
-    IF tenant IS NULL THEN
-        RAISE EXCEPTION 'the tenant context is forged' USING ERRCODE = 'insufficient_privilege';
+    SELECT k.setting_outer, k.setting_inner INTO STRICT seal_outer, seal_inner
+    FROM tenure.context_key k;
+    IF encode(sha256(seal_outer || sha256(seal_inner || uuid_send(left(setting, 36)::uuid)
+           || timestamptz_send(transaction_timestamp()))), 'hex') = substr(setting, 37) THEN
+        RETURN left(setting, 36)::uuid;
     END IF;
-    RETURN tenant;
+    RAISE EXCEPTION 'the tenant context is forged' USING ERRCODE = 'insufficient_privilege';
 END $$
 """
+
+_IN_BODY = MESSAGE_BEGINS.replace("'", "''")
+_LONE: dict[Binding, tuple[str, str]] = {
+    "backend": (
+        "RESTRICTED",
+        """\
+    IF starts_with(current_query(), {begins} || setting || '''') THEN
+        SELECT k.token_outer, k.token_inner INTO STRICT seal_outer, seal_inner
+        FROM tenure.context_key k;
+        IF encode(sha256(seal_outer || sha256(seal_inner || uuid_send(left(setting, 36)::uuid)
+               || int4send(pg_backend_pid()))), 'hex') = substr(setting, 38) THEN
+            RETURN left(setting, 36)::uuid;
+        END IF;
+        SELECT k.next_outer, k.next_inner INTO STRICT seal_outer, seal_inner
+        FROM tenure.context_key k;
+        IF encode(sha256(seal_outer || sha256(seal_inner || uuid_send(left(setting, 36)::uuid)
+               || int4send(pg_backend_pid()))), 'hex') = substr(setting, 38) THEN
+            RETURN left(setting, 36)::uuid;
+        END IF;
+    END IF;
+""".replace("{begins}", f"'{_IN_BODY}'"),
+    ),
+    "expiry": ("SAFE", ""),
+}
 
 # Nothing to hide here. Not SQL functions: PostgreSQL would parse them anew for every statement.
 _SET_PLAIN = """
@@ -146,11 +171,20 @@ def context_statements(
     elif target == "citus":
         raise CatalogError("the context cannot be sealed on Citus: set TENURE_CONTEXT=plain")
     else:
-        statements = [_SET_SEALED.replace("{bound}", _BOUND[binding]), _CURRENT_SEALED]
+        parallel, lone = _LONE[binding]
+        statements = [
+            _SET_SEALED.replace("{bound}", _BOUND[binding]),
+            _CURRENT_SEALED.replace("{parallel}", parallel).replace("{lone}\n", lone),
+        ]
     for function in ("tenure.set_tenant(text)", "tenure.current_tenant()"):
         statements.append(f"REVOKE ALL ON FUNCTION {function} FROM PUBLIC")
         statements.append(f"GRANT EXECUTE ON FUNCTION {function} TO {', '.join(TENANT_ROLES)}")
     return statements
+
+
+def knows_message(body: str) -> bool:
+    """Tell whether a `tenure.current_tenant` with this body takes a lone statement's message."""
+    return _IN_BODY in body
 
 
 def quote(identifier: str) -> str:

@@ -43,13 +43,16 @@ _PAUSE_S = 0.1
 
 
 def prepare_database(
-    admin_url: str, passwords: Mapping[Role, str], *, session: Mapping[str, int] | None = None
+    admin_url: str,
+    passwords: Mapping[Role, str],
+    *,
+    sessions: Mapping[Role, Mapping[str, int]] | None = None,
 ) -> None:
     """Create the roles that are missing, set their passwords, and close the database.
 
-    Passwords travel as SCRAM verifiers, so that no server log can hold one. `session` are
-    settings, such as timeouts in milliseconds, that the serving roles have in this database
-    where their connections bring none. Safe to repeat.
+    Passwords travel as SCRAM verifiers, so that no server log can hold one. `sessions` are
+    settings, such as timeouts in milliseconds, that roles have in this database where their
+    connections bring none. Safe to repeat.
     """
     connection = psycopg2.connect(admin_url)
     try:
@@ -59,7 +62,7 @@ def prepare_database(
         }
         statements = [
             *role_statements(verifiers),
-            *session_statements(session or {}),
+            *session_statements(sessions or {}),
             *closing_statements(),
         ]
         for tries_left in reversed(range(_TRIES)):
@@ -113,8 +116,8 @@ def role_statements(verifiers: Mapping[Role, str | None]) -> list[str]:
     return statements
 
 
-def session_statements(session: Mapping[str, int]) -> list[str]:
-    """Return what gives the serving roles these settings in the current database.
+def session_statements(sessions: Mapping[Role, Mapping[str, int]]) -> list[str]:
+    """Return what gives roles these settings in the current database.
 
     Behind a pooler no connection brings its own.
     """
@@ -122,8 +125,7 @@ def session_statements(session: Mapping[str, int]) -> list[str]:
         "DO $$ BEGIN EXECUTE pg_catalog.format("
         f"'ALTER ROLE {role} IN DATABASE %I SET {name} TO {int(value)}',"
         " pg_catalog.current_database()); END $$"
-        for role in ROLES
-        if role != "tenure_owner"
+        for role, session in sessions.items()
         for name, value in session.items()
     ]
 

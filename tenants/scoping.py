@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 import peewee
@@ -25,6 +27,7 @@ from peewee import (
     Delete,
     Entity,
     Expression,
+    Field,
     Function,
     Insert,
     Join,
@@ -145,7 +148,7 @@ def _scoped_head(path: tuple[str, ...]) -> str:
     try:
         return _heads[path]
     except KeyError:
-        name = ".".join('"' + part.replace('"', '""') + '"' for part in path)
+        name = ".".join(_quoted(part) for part in path)
         head = "".join(("(SELECT * FROM ", name, ' WHERE "', TENANT_COLUMN, '" = '))
         return _heads.setdefault(path, head)
 
@@ -240,6 +243,37 @@ def _cte(ctx: ScopedContext, cte: Any) -> Any:
     if cte._alias.lower().startswith("pg_"):
         raise UnscopableError(f"a common table expression must not be named {cte._alias}")
     return cte.__sql__(ctx)
+
+
+# -- references ------------------------------------------------------------------------
+# Most nodes of a query are columns. These two write what peewee writes for one, at once: it
+# would go through four more nodes.
+
+
+def _column(ctx: ScopedContext, column: Any) -> Any:
+    if column.source.__class__ is Table and column.name:
+        return _reference(ctx, column.source, column.name) or column.__sql__(ctx)
+    return column.__sql__(ctx)
+
+
+def _field(ctx: ScopedContext, field: Any) -> Any:
+    return _reference(ctx, field.model._meta.table, field.column_name) or field.__sql__(ctx)
+
+
+def _reference(ctx: Any, table: Any, name: str) -> Any:
+    """Write `"t1"."name"`; return None where the name stands alone, in what is written."""
+    if ctx.state.scope == peewee.SCOPE_VALUES:
+        return None
+    aliases = ctx.alias_manager
+    if table._alias:
+        aliases[table] = table._alias
+    ctx._sql.append(_quoted(aliases[table]) + "." + _quoted(name))
+    return ctx
+
+
+@lru_cache(maxsize=4096)
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 # -- writes ----------------------------------------------------------------------------
@@ -373,8 +407,21 @@ def _handler_of(cls: type) -> Handler | None:
     if not issubclass(cls, Node | Context):
         return _value
     handler = next((h for kind, h in _HANDLERS if issubclass(cls, kind)), None)
+    if handler is None:
+        handler = _of_columns(cls)
     ours = cls is _TenantPredicate
     return handler if ours or is_peewees(cls) else _strange(handler)
+
+
+def _of_columns(cls: type) -> Handler | None:
+    if cls is Column:
+        return _column
+    # An alias of a field inherits its methods, and asks its field for the rest.
+    plain = issubclass(cls, Field) and not issubclass(cls, peewee.FieldAlias)
+    return _field if plain and _SAME(cls) == _SAME(Field) else None
+
+
+_SAME = attrgetter("__sql__", "column")
 
 
 def _model_class_or_value(ctx: ScopedContext, cls: type) -> Any:

@@ -9,6 +9,10 @@ Behind a pooler in transaction mode nobody knows the backend beforehand; there a
 bound to an instant, about a minute ahead, after which it is not accepted any more.
 HMAC-SHA-256 (RFC 2104) over the tenant's 16 bytes and what it is bound to, in the network's
 byte order: 4 bytes for a process id, 8 for an instant, so that neither passes for the other.
+
+A message of one statement need not call the function: it sets the setting to its token, and
+`tenure.current_tenant()` looks for it at the message's beginning. Behind a pooler it does call
+it, for there a token is no proof of the session.
 """
 
 from __future__ import annotations
@@ -24,6 +28,9 @@ from typing import Literal
 
 Mode = Literal["sealed", "plain"]
 Binding = Literal["backend", "expiry"]
+
+#: How a message of one statement begins, up to its token; `tenure.current_tenant()` knows it.
+MESSAGE_BEGINS = "SELECT pg_catalog.set_config('tenure.context', '"
 
 #: Seconds for which a token bound to an instant is good, at least; see `Sealer.token`.
 TOKEN_LIFETIME_S = 60
@@ -47,6 +54,11 @@ class Sealer:
         if len(self.key) < 32:
             raise ValueError("the context key must have at least 32 bytes (64 hex digits)")
 
+    @property
+    def in_message(self) -> bool:
+        """True where a lone statement's message carries its token as the setting."""
+        return self.mode == "sealed" and self.binding == "backend"
+
     def token(self, tenant_id: uuid.UUID, backend_pid: int) -> str:
         """Return what `tenure.set_tenant` takes on the backend with this process id.
 
@@ -56,9 +68,25 @@ class Sealer:
         if self.mode == "plain":
             return str(tenant_id)
         if self.binding == "backend":
-            return _token(self.key, tenant_id, backend_pid.to_bytes(4, "big", signed=True), "")
+            return _token(self.key, tenant_id, _pid(backend_pid), "")
         expires = (int(self.now()) // _STEP_S + 1) * _STEP_S + TOKEN_LIFETIME_S
         return _token(self.key, tenant_id, expires.to_bytes(8, "big"), f":{expires}")
+
+    def before_statement(self, tenant_id: uuid.UUID, backend_pid: int) -> str:
+        """Return the SQL before a lone statement, in the message that it is sent in.
+
+        (On Citus, which carries no set_config to its workers, it would be `in_transaction`.)
+        """
+        if self.mode == "plain":
+            return _message(str(tenant_id))
+        if self.in_message:
+            return _sealed_message(self.key, tenant_id, backend_pid)
+        return self.in_transaction(tenant_id, backend_pid) + "; "
+
+    def in_transaction(self, tenant_id: uuid.UUID, backend_pid: int) -> str:
+        """Return the SQL that puts the tenant into a transaction, in the message of its BEGIN."""
+        # Hex digits, hyphens and colons by construction: nothing in it can end the literal.
+        return f"SELECT tenure.set_tenant('{self.token(tenant_id, backend_pid)}')"
 
     def mac(self, message: str) -> str:
         """Return the seal of an arbitrary message, as hex (see `tenure.is_sealed`)."""
@@ -71,6 +99,19 @@ class Sealer:
 
 
 # A pool's few backends serve the same tenants again and again.
+@lru_cache(maxsize=8192)
+def _sealed_message(key: bytes, tenant_id: uuid.UUID, backend_pid: int) -> str:
+    return _message(_token(key, tenant_id, _pid(backend_pid), ""))
+
+
+def _message(setting: str) -> str:
+    return f"{MESSAGE_BEGINS}{setting}', true); "
+
+
+def _pid(backend_pid: int) -> bytes:
+    return backend_pid.to_bytes(4, "big", signed=True)
+
+
 @lru_cache(maxsize=8192)
 def _token(key: bytes, tenant_id: uuid.UUID, bound: bytes, suffix: str) -> str:
     seal = hmac.digest(key, tenant_id.bytes + bound, "sha256").hex()

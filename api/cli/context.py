@@ -133,7 +133,7 @@ def _lines(
             f"\\set enter `{shlex.join([program, 'context', str(tenant_id)])} --pid :pid`",
             ":enter",
         ]
-    return [f"BEGIN; SELECT tenure.set_tenant('{sealer.token(tenant_id, pid or 0)}');"]
+    return [f"BEGIN; {sealer.in_transaction(tenant_id, pid or 0)};"]
 
 
 def _run_psql(

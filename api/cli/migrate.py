@@ -17,7 +17,7 @@ from api.cli.support import (
     settings_of,
 )
 from api.lint_catalog import database_catalog
-from api.wiring import domain_of, migrator_of, prepare, session_of
+from api.wiring import domain_of, migrator_of, prepare, sessions_of
 from config.errors import ConfigError
 from config.settings import Settings, variable
 from tenants.connections import Role
@@ -111,7 +111,7 @@ def _roles_sql(settings: Settings) -> str:
             raise ConfigError(f"{variable(key)} cannot be printed as a verifier: {error}") from None
     statements = [
         *role_statements(verifiers),
-        *session_statements(session_of(settings)),
+        *session_statements(sessions_of(settings)),
         *closing_statements(),
     ]
     return "\n".join(

@@ -12,6 +12,7 @@ import pytest
 from psycopg2 import extensions
 
 from api.wiring import owner_of
+from tenants.seal import MESSAGE_BEGINS
 from tests.conftest import run_as_owner
 from tests.integration.api import intruder
 from tests.integration.api.conftest import _service
@@ -140,7 +141,7 @@ def test_logins_of_others_are_as_unknown_as_those_nobody_has(world: World) -> No
 
 # -- plans -------------------------------------------------------------------------------
 
-_CONTEXT = re.compile(r"\ASELECT tenure\.set_tenant\('[^']*'\); ")
+_CONTEXT = re.compile(rf"\A{re.escape(MESSAGE_BEGINS)}[^']*', true\); ")
 _SHAPE = (
     "Node Type",
     "Relation Name",

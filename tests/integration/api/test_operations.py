@@ -7,8 +7,9 @@ from functools import partial
 import psycopg2
 
 from api.app import create_app
-from api.wiring import open_installation
+from api.wiring import migrator_of, open_installation
 from retention.holds import pass_gate
+from tenants.rls import context_statements
 
 
 def test_ready_means_reachable_and_migrated(service, cluster, owner_sql) -> None:
@@ -18,6 +19,17 @@ def test_ready_means_reachable_and_migrated(service, cluster, owner_sql) -> None
     behind = client.get("/readyz")
     assert (behind.status_code, behind.json["checks"]["schema"]) == (503, "not migrated")
     assert client.get("/healthz").status_code == 200
+
+
+def test_context_functions_of_before_an_upgrade_are_not_ready(service, owner_sql) -> None:
+    client = service.app.test_client()
+    assert client.get("/readyz").status_code == 200
+    before = context_statements("sealed", "expiry")[1]
+    owner_sql(before)
+    behind = client.get("/readyz")
+    assert (behind.status_code, behind.json["checks"]["schema"]) == (503, "not migrated")
+    migrator_of(service.installation.settings).up()
+    assert client.get("/readyz").status_code == 200
 
 
 def test_without_a_database_it_lives_but_is_not_ready(cluster, installation) -> None:

@@ -364,7 +364,7 @@ def open_world(cluster: Any, name: str) -> Iterator[World]:
             "tenure_app", make("crowd", list(TENANTS)), Sealer("plain", bytes(32))
         )
         # No policies, no roles: nothing but the query layer.
-        connections.context_statement = lambda *_: "SELECT 1"  # type: ignore[method-assign]
+        connections.in_transaction = lambda *_: "SELECT 1"  # type: ignore[method-assign]
         stack.callback(connections.pool.close)
         crowd = TenantDatabase(connections, ATLAS)
         alone = {}

@@ -21,11 +21,11 @@ from api.wiring import (
     sealer_of,
 )
 from config.settings import Settings
-from tenants.connections import refuse_unsafe_role
+from tenants.connections import Role, refuse_unsafe_role
 from tenants.context import TenantId
 from tenants.errors import MigrationError
 from tenants.roles import ROLES, close_database
-from tenants.seal import TOKEN_LIFETIME_S
+from tenants.seal import MESSAGE_BEGINS, TOKEN_LIFETIME_S
 
 from ...conftest import Cluster, _fresh_name, make_tenant_in
 from ...pgbouncer import PROGRAM, pgbouncer, through
@@ -99,8 +99,13 @@ def test_a_tenant_sees_its_rows_and_only_in_its_transaction(pooled: Pooled, curs
 
 
 def test_the_service_starts_with_its_roles_settings(pooled: Pooled) -> None:
-    for role in ("tenure_app", "tenure_retention", "tenure_verifier"):
-        connections = connections_of(pooled.settings, role, size=1)  # type: ignore[arg-type]
+    limits: dict[Role, str] = {
+        "tenure_app": "30s",
+        "tenure_retention": "30min",
+        "tenure_verifier": "30min",
+    }
+    for role, limit in limits.items():
+        connections = connections_of(pooled.settings, role, size=1)
         refuse_unsafe_role(connections)
         with connections.transaction(None) as cursor:
             cursor.execute(
@@ -108,12 +113,15 @@ def test_the_service_starts_with_its_roles_settings(pooled: Pooled) -> None:
                 " current_setting('lock_timeout'), current_setting('timezone'),"
                 " current_setting('idle_in_transaction_session_timeout')"
             )
-            assert cursor.fetchone() == ("pg_catalog, pg_temp", "30s", "5s", "UTC", "1min")
+            assert cursor.fetchone() == ("pg_catalog, pg_temp", limit, "5s", "UTC", "1min")
         connections.pool.close()
 
 
 ATTACKS = {
     "another's id with my seal": "SELECT tenure.set_tenant('{swapped}'); {count}",
+    # Where a token is no proof of the session, only the function may take one.
+    "as a setting": MESSAGE_BEGINS + "{seen}', true); {count}",
+    "a backend's as a setting": MESSAGE_BEGINS + "{backend}', true); {count}",
     "no seal": "SELECT tenure.set_tenant('{b}'); {count}",
     "an empty seal": "SELECT tenure.set_tenant('{b}:'); {count}",
     "a later end": "SELECT tenure.set_tenant('{prolonged}'); {count}",

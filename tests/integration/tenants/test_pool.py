@@ -6,14 +6,18 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from io import StringIO
 
 import psycopg2
 import pytest
 from peewee import fn
+from psycopg2 import sql
 from shop.models import Customer
 
-from api.wiring import Installation, refuse_too_many_connections
+from api.wiring import Installation, connections_of, refuse_too_many_connections
 from config.errors import ConfigError
+from tenants.connections import Cursor, Role, RoleConnections
 from tenants.errors import PoolTimeoutError
 from tenants.pool import Limits, Pool
 
@@ -178,6 +182,83 @@ def test_what_query_trees_compile_to_costs_no_second_round_trip(
         assert not stays(
             lambda call=call: in_transaction(lambda: list(Customer.select(call).tuples()))
         )
+
+
+def _marked(connections: RoleConnections, work: Callable[[Cursor], object]) -> bool:
+    """Tell whether a setting made by hand outlives a transaction: no DISCARD ALL was sent."""
+    with connections.pool.connection(tidy=True) as connection:
+        connection.cursor().execute("SET tenure.mark = 'here'")
+    with suppress(psycopg2.Error), connections.transaction(None) as cursor:
+        work(cursor)
+    with connections.pool.connection(tidy=True) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT coalesce(current_setting('tenure.mark', true), '')")
+        return cursor.fetchone() == ("here",)
+
+
+LEAVES_NOTHING: dict[str, Callable[[Cursor], object]] = {
+    "a query": lambda c: c.execute("SELECT count(*), max(id::text) FROM tenure.tenants"),
+    "values": lambda c: c.execute("SELECT %s::text, lower(%s)", ("a", "b")),
+    "a composed one": lambda c: c.execute(
+        sql.SQL("SELECT {} FROM tenure.tenants").format(sql.Identifier("slug"))
+    ),
+    "a limit for the transaction": lambda c: c.execute("SET LOCAL lock_timeout = 7; SELECT 1"),
+    "a function of ours": lambda c: c.execute("SELECT tenure.delete_expired(1)"),
+    "named columns": lambda c: c.execute(
+        "INSERT INTO tenure.leases AS l (name, holder, fence, lease_until)"
+        " VALUES ('x', 'y', 1, now()) ON CONFLICT (name) DO NOTHING"
+    ),
+    "a mistake": lambda c: c.execute("SELECT 1 / 0"),
+}
+LEAVES: dict[str, Callable[[Cursor], object]] = {
+    "a setting": lambda c: c.execute("SET tenure.other = 'x'"),
+    "a setting by function": lambda c: c.execute("SELECT set_config('tenure.x', 'y', false)"),
+    "one behind a limit": lambda c: c.execute(
+        "SET LOCAL lock_timeout = 7; SELECT set_config('tenure.x', 'y', false)"
+    ),
+    "one behind another statement": lambda c: c.execute("SELECT 1; SET tenure.other = 'x'"),
+    "LISTEN": lambda c: c.execute("LISTEN news"),
+    "a prepared statement": lambda c: c.execute("PREPARE kept AS SELECT 1"),
+    "a cursor": lambda c: c.execute("DECLARE kept CURSOR WITH HOLD FOR SELECT 1"),
+    "a lock": lambda c: c.execute("SELECT pg_advisory_lock(1)"),
+    "what is called like the system's": lambda c: c.execute("SELECT shop.lower('x')"),
+    "a table of rows": lambda c: c.execute("SELECT 1 AS n INTO TEMP kept"),
+    "bytes": lambda c: c.execute(b"SELECT 1"),
+    "many": lambda c: c.executemany("SELECT set_config('tenure.x', %s, false)", [("y",)]),
+    "a call": lambda c: c.callproc("pg_advisory_lock", (1,)),
+    "a copy": lambda c: c.copy_expert("COPY (SELECT pg_advisory_lock(1)) TO STDOUT", StringIO()),
+}
+
+
+@pytest.mark.parametrize("work", LEAVES_NOTHING)
+def test_a_transaction_that_leaves_nothing_costs_no_round_trip_more(
+    installation: Installation, work: str
+) -> None:
+    assert _marked(installation.retention, LEAVES_NOTHING[work])
+
+
+@pytest.mark.parametrize("work", LEAVES)
+def test_what_a_transaction_leaves_goes_as_its_connection_comes_back(
+    installation: Installation, work: str
+) -> None:
+    assert not _marked(installation.retention, LEAVES[work])
+
+
+def test_jobs_have_longer_for_a_statement_than_who_serves(installation: Installation) -> None:
+    changed = installation.settings.model_copy(
+        update={"statement_timeout_ms": 2_000, "job_statement_timeout_ms": 4_000}
+    )
+    limits: dict[Role, str] = {
+        "tenure_app": "2s",
+        "tenure_auditor": "2s",
+        "tenure_retention": "4s",
+        "tenure_verifier": "4s",
+    }
+    for role, limit in limits.items():
+        connections = connections_of(changed, role, size=1)
+        with connections.transaction(None) as cursor:
+            cursor.execute("SHOW statement_timeout")
+            assert cursor.fetchone() == (limit,)
+        connections.pool.close()
 
 
 def test_a_connection_that_rested_too_long_is_closed(installation: Installation) -> None:

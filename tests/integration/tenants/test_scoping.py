@@ -26,25 +26,19 @@ from tenants.errors import (
     UnscopableError,
 )
 from tenants.models import database, new_id
+from tenants.seal import MESSAGE_BEGINS
 
 from .conftest import Pair, scope_of
 
 Rows = list[tuple[Any, ...]]
 
 
-class _OwnersContext:
-    """The owner has no policy to obey, and may not set a tenant: nothing rides along."""
-
-    @staticmethod
-    def statement(_connection: Any, _tenant_id: Any) -> str:
-        return "SELECT 1"
-
-
 @pytest.fixture
 def unprotected(installation: Installation, pair: Pair) -> Iterator[Pair]:
     """The models on a connection that row-level security does not bind."""
     owner = connections_of(installation.settings, "tenure_owner")
-    owner.context_statement = _OwnersContext.statement  # type: ignore[method-assign]
+    # It may not set a tenant: nothing rides along on BEGIN.
+    owner.in_transaction = lambda *_: "SELECT 1"  # type: ignore[method-assign]
     database.initialize(TenantDatabase(owner, installation.catalog))
     yield pair
     owner.pool.close()
@@ -397,7 +391,7 @@ def test_one_message_carries_a_lone_statement(installation: Installation, pair: 
     with scope_of(pair.a):
         list(Customer.select())
     assert len(sent) == 1
-    assert sent[0].startswith("SELECT tenure.set_tenant('")
+    assert sent[0].startswith(MESSAGE_BEGINS)
 
 
 def test_rows_of_every_model_can_be_written_and_read(

@@ -15,6 +15,7 @@ from api.wiring import Installation
 from tenants.context import scope_or_none, tenant_scope
 from tenants.errors import TransactionError, UnscopableError
 from tenants.models import database
+from tenants.seal import MESSAGE_BEGINS
 from tenants.transactions import DatabaseProxy
 
 from .conftest import Pair, scope_of
@@ -221,7 +222,7 @@ def test_statements_carry_the_trace_at_their_end(installation: Installation, pai
     with scope_of(pair.a) as scope:
         assert len(list(Customer.select().where(Customer.name % "%:0"))) == 1
         assert scope.trace_id in sent[-1].rpartition("/*")[2]
-        assert sent[-1].startswith("SELECT tenure.set_tenant(")
+        assert sent[-1].startswith(MESSAGE_BEGINS)
         [(query,)] = Customer.select(peewee.fn.current_query()).limit(1).tuples()
     assert query.endswith(
         f"/*application='tenure',traceparent='00-{scope.trace_id}-{scope.trace_id[-16:]}-01'*/"
