@@ -33,7 +33,9 @@ def check(subject: Subject) -> Iterator[Problem]:
             bounded = policy.using and judged.of(policy, relation, role).at_most("keyed")
             right = policy.using if bounded else judged.usual(relation)
             added = relation.oid == subject.registry
-            severity: Severity = "error" if alone.kind == "open" else "warning"
+            # Whoever signs up adds a tenant, and reaches no other one's row with that.
+            signing_up = added and policy.command == "INSERT"
+            severity: Severity = "error" if alone.kind == "open" and not signing_up else "warning"
             yield Problem(
                 label_of(policy, relation),
                 f"{role.name} may "

@@ -182,3 +182,36 @@ def test_a_key_with_a_generated_part_tells_little(
     bench.execute("GRANT SELECT, INSERT ON shop.things TO shop_app")
     severities = [f.severity for f in bench.findings("uniq-global") if "things" in f.object]
     assert severities == expected
+
+
+def test_adding_tenants_is_weighed_less_than_changing_them(bench: Bench) -> None:
+    bench.execute(
+        "GRANT INSERT, UPDATE ON shop.tenants TO shop_app;"
+        "CREATE POLICY sign_up ON shop.tenants FOR INSERT TO shop_app WITH CHECK (true)"
+    )
+    assert found(bench, "policy-check") == [("warning", "policy sign_up on shop.tenants")]
+    bench.execute(
+        "CREATE POLICY move ON shop.tenants FOR UPDATE TO shop_app USING (id ="
+        " shop.current_tenant()) WITH CHECK (true)"
+    )
+    assert ("error", "policy move on shop.tenants") in found(bench, "policy-check")
+
+
+TRIGGER = """
+CREATE TABLE shop.messages (tenant_id uuid NOT NULL, id uuid PRIMARY KEY, state text, topic text);
+ALTER TABLE shop.messages OWNER TO shop_owner;
+GRANT SELECT, INSERT ON shop.messages TO shop_app;
+CREATE FUNCTION shop.sent() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN UPDATE shop.messages SET state = 'sent' WHERE {where}; RETURN NULL; END $$;
+ALTER FUNCTION shop.sent() OWNER TO shop_owner;
+CREATE TRIGGER sent AFTER INSERT ON shop.messages FOR EACH ROW EXECUTE FUNCTION shop.sent();
+"""
+
+
+@pytest.mark.parametrize(("where", "reaches"), [("id = new.id", 0), ("topic = new.topic", 1)])
+def test_a_trigger_that_changes_its_own_row_reaches_no_other(
+    bench: Bench, where: str, reaches: int
+) -> None:
+    bench.execute(TRIGGER.format(where=where))
+    assert len(found(bench, "trigger-secdef")) == reaches
