@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -52,20 +51,8 @@ def read_database(url: str) -> Facts:
 
     Raises ConnectError, without the password, where it cannot be reached or read.
     """
-    with transaction(url) as cursor, _uncollected():
+    with transaction(url) as cursor:
         return read_facts(cursor)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Look for no garbage: all that is read is kept, and the search took half of the time."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 @contextmanager
