@@ -140,6 +140,7 @@ class _BackrefAccessor(peewee.BackrefAccessor):
 class ForeignKeyField(peewee.ForeignKeyField):
     """A reference within the tenant; in the database `(tenant_id, x_id) -> (tenant_id, id)`."""
 
+    tenure_guards = True
     accessor_class = _ForeignKeyAccessor
     backref_accessor_class = _BackrefAccessor
 
@@ -165,6 +166,7 @@ class ManyToManyField(peewee.ManyToManyField):
     """Rows of another model, by way of a model of your own, which is given as `through_model`
     (a DeferredThroughModel where it is declared later); raises CatalogError without one."""
 
+    tenure_guards = True
     accessor_class = _ManyToManyAccessor
     # Of peewee's own, but not in its stubs.
     _is_backref: bool
