@@ -172,8 +172,6 @@ def table_of(model: type[peewee.Model]) -> Table:
     exemption = getattr(meta, "exemption", None)
     if kind == "global" and not exemption:
         raise CatalogError(f"global model {model.__name__} gives no reason (Meta.exemption)")
-    if kind == "tenant":
-        _require_guards(model)
     columns = tuple(
         Column(f.column_name, sql_type(f), bool(f.null), f.name) for f in meta.sorted_fields
     )
@@ -197,19 +195,6 @@ def table_of(model: type[peewee.Model]) -> Table:
         checks=checks,
         exemption=exemption,
     )
-
-
-def _require_guards(model: type[peewee.Model]) -> None:
-    """Relations of peewee's own would be followed for whoever holds the object."""
-    meta: Any = model._meta
-    for name, f in {**meta.fields, **meta.manytomany}.items():
-        relation = isinstance(f, peewee.ForeignKeyField | peewee.ManyToManyField)
-        if relation and not getattr(f, "tenure_guards", False):
-            kind = type(f).__name__
-            raise CatalogError(
-                f"{model.__name__}.{name} is peewee's {kind}: tenants.models has one that keeps "
-                "an object's relations to its tenant"
-            )
 
 
 def _foreign_key(name: TableName, kind: Kind, f: peewee.ForeignKeyField) -> ForeignKey:

@@ -16,7 +16,6 @@ from peewee import SCOPE_SOURCE
 from psycopg2 import extensions
 
 from tenants import (
-    catalog,
     context,
     database,
     kept_rows,
@@ -324,8 +323,14 @@ def _a_foreign_key_is_followed_by_anybody() -> None:
 
 
 @weakening(HELPERS)
-def _relations_of_peewees_own_will_do() -> None:
-    catalog._require_guards = _nothing
+def _relations_of_peewees_own_are_not_guarded() -> None:
+    add = models._Metadata.add_field
+
+    def only_ours(meta: Any, name: Any, field: Any, set_attribute: bool = True) -> None:
+        ours = type(field).__module__ == "tenants.models"
+        (add if ours else peewee.Metadata.add_field)(meta, name, field, set_attribute)
+
+    models._Metadata.add_field = only_ours  # type: ignore[method-assign]
 
 
 @weakening(REFUSALS)

@@ -12,9 +12,8 @@ import pytest
 from peewee import CTE, Case, Select, Table, Tuple, Window, fn
 from playhouse.shortcuts import dict_to_model, model_to_dict, update_model_from_dict
 
-from tenants.catalog import catalog_of
-from tenants.errors import CatalogError, TenantError
-from tenants.models import ForeignKeyField, TenantModel, TextField, database
+from tenants.errors import TenantError
+from tenants.models import TenantModel, TextField, database
 
 from .graph import TENANTS, Article, Passport, Person, Team, World, serving, using
 
@@ -148,53 +147,71 @@ def test_a_query_is_scoped_in_whatever_holds_it(where: str) -> None:
     assert str(B) not in values
 
 
-# -- fields that guard nothing ---------------------------------------------------------
+# -- fields of peewee's own ------------------------------------------------------------
 
 
-def test_a_foreign_key_of_peewees_own_is_refused() -> None:
-    class Plain(TenantModel):
-        person = peewee.ForeignKeyField(Person)
+class _Plain(TenantModel):
+    person = peewee.ForeignKeyField(Person, backref="+", null=True)
+    later = peewee.DeferredForeignKey("_Later", backref="earlier", null=True)
 
-        class Meta:
-            schema = "atlas"
-
-    with pytest.raises(CatalogError, match=r"Plain\.person"):
-        catalog_of([Person, Team, Plain])
+    class Meta:
+        schema = "atlas"
 
 
-def test_a_deferred_foreign_key_is_refused() -> None:
-    class Early(TenantModel):
-        later = peewee.DeferredForeignKey("Later")
+class _Later(TenantModel):
+    name = TextField()
 
-        class Meta:
-            schema = "atlas"
-
-    class Later(TenantModel):
-        name = TextField()
-
-        class Meta:
-            schema = "atlas"
-
-    with pytest.raises(CatalogError, match=r"Early\.later"):
-        catalog_of([Early, Later])
+    class Meta:
+        schema = "atlas"
 
 
-def test_a_many_to_many_of_peewees_own_is_refused() -> None:
-    through = peewee.DeferredThroughModel()
+_through = peewee.DeferredThroughModel()
 
-    class Many(TenantModel):
-        people = peewee.ManyToManyField(Person, through_model=through, backref="+")
 
-        class Meta:
-            schema = "atlas"
+class _Many(TenantModel):
+    later = peewee.ManyToManyField(_Later, through_model=_through, backref="many")
 
-    class Between(TenantModel):
-        many = ForeignKeyField(Many)
-        person = ForeignKeyField(Person, backref="+")
+    class Meta:
+        schema = "atlas"
 
-        class Meta:
-            schema = "atlas"
 
-    through.set_model(Between)
-    with pytest.raises(CatalogError, match=r"Many\.people"):
-        catalog_of([Person, Team, Many, Between])
+class _Between(TenantModel):
+    many = peewee.ForeignKeyField(_Many)
+    later = peewee.ForeignKeyField(_Later, backref="+")
+
+    class Meta:
+        schema = "atlas"
+
+
+_through.set_model(_Between)
+
+
+@pytest.mark.parametrize(
+    "follow",
+    [
+        lambda plain, later, many: plain.person,
+        lambda plain, later, many: plain.later,
+        lambda plain, later, many: list(later.earlier),
+        lambda plain, later, many: list(many.later),
+        lambda plain, later, many: list(later.many),
+    ],
+    ids=["a foreign key", "a deferred one", "its backref", "many", "many, from behind"],
+)
+def test_a_relation_of_peewees_own_kind_is_its_tenants_too(
+    follow: Callable[..., Any], sent: list[str]
+) -> None:
+    with serving(A):
+        later = _Later(name="x")
+        plain = _Plain(person=first(Person), later=later)
+        many = _Many()
+        sent.clear()
+    with serving(B), pytest.raises(TenantError):
+        follow(plain, later, many)
+    assert sent == []
+
+
+def test_an_object_of_another_is_not_assigned_to_a_field_of_peewees_own() -> None:
+    with serving(A):
+        later = _Later(name="x")
+    with serving(B), pytest.raises(TenantError):
+        _Plain(later=later)
