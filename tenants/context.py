@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import inspect
+import os
 import sys
 import threading
 import uuid
@@ -203,10 +204,24 @@ def _depth(generator: FrameType) -> int | None:
     return None
 
 
+def _forget() -> None:
+    """A forked process serves nobody until it is told whom: the block is its parent's."""
+    entry = _entry.get()
+    while entry is not None:
+        entry.is_open = False
+        entry = entry.below
+    _entry.set(None)
+
+
+# By name, so that `make mutants` can take it away.
+os.register_at_fork(after_in_child=lambda: _forget())  # noqa: PLW0108
+
+
 def propagate(function: Callable[P, R]) -> Callable[P, R]:
     """Carry the scope in force now over to wherever `function` is called later.
 
-    Threads and pools start without a scope; this is the one deliberate way to give them one.
+    Threads, pools and forked processes start without a scope; this is the one deliberate way to
+    give them one.
     """
     scope = current_scope()
 

@@ -140,9 +140,6 @@ class _BackrefAccessor(peewee.BackrefAccessor):
 class ForeignKeyField(peewee.ForeignKeyField):
     """A reference within the tenant; in the database `(tenant_id, x_id) -> (tenant_id, id)`."""
 
-    accessor_class = _ForeignKeyAccessor
-    backref_accessor_class = _BackrefAccessor
-
 
 class _ManyToManyAccessor(peewee.ManyToManyFieldAccessor):
     def get_query(self, instance: Any) -> Any:
@@ -165,7 +162,6 @@ class ManyToManyField(peewee.ManyToManyField):
     """Rows of another model, by way of a model of your own, which is given as `through_model`
     (a DeferredThroughModel where it is declared later); raises CatalogError without one."""
 
-    accessor_class = _ManyToManyAccessor
     # Of peewee's own, but not in its stubs.
     _is_backref: bool
     _through_model: Any
@@ -192,11 +188,26 @@ def _stamp() -> uuid.UUID | None:
     return scope.tenant_id if scope is not None else None
 
 
+class _Metadata(peewee.Metadata):
+    """Whatever kind of field declares a relation, a deferred one or peewee's own: it is followed
+    under its object's tenant alone.
+    """
+
+    def add_field(self, field_name: Any, field: Any, set_attribute: bool = True) -> None:
+        if isinstance(field, peewee.ForeignKeyField):
+            field.accessor_class = _ForeignKeyAccessor
+            field.backref_accessor_class = _BackrefAccessor
+        elif isinstance(field, peewee.ManyToManyField):
+            field.accessor_class = _ManyToManyAccessor
+        super().add_field(field_name, field, set_attribute)
+
+
 class _Model(peewee.Model):
     tenure_tenant: uuid.UUID | None = None
 
     class Meta:
         database = database
+        model_metadata_class = _Metadata
         legacy_table_names = False
 
     def require_own_tenant(self) -> None:

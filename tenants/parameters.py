@@ -15,7 +15,9 @@ from types import NoneType
 from typing import Any
 from uuid import UUID
 
-from psycopg2 import extensions, extras
+from psycopg2 import ProgrammingError, extensions, extras
+from psycopg2._range import RangeAdapter
+from psycopg2.extras import NumericRange
 
 from tenants.errors import UnprovenSqlError, UnscopableError
 
@@ -24,6 +26,7 @@ _PLAIN = frozenset(
 )
 # Of what can write itself, those that quote.
 _QUOTING = (extras.Json, extensions.Binary, extensions.QuotedString)
+_NUMBERS = frozenset((int, float, Decimal, NoneType))
 # Literals, quoted names, comments and dollar quotes, to their end or to the end of the text.
 _QUOTES = re.compile(
     r"(?<![\w$])[eE]'(?:[^'\\]|\\.|'')*(?:'|\Z)|'(?:[^']|'')*(?:'|\Z)|\"(?:[^\"]|\"\")*(?:\"|\Z)"
@@ -48,9 +51,25 @@ def _refuse(value: Any) -> None:
 
 def writes_itself(value: Any) -> bool:
     """Return whether the driver would ask the value for its SQL, and might get anything."""
-    if isinstance(value, _QUOTING):
-        return False
-    return hasattr(value, "getquoted") or hasattr(value, "__conform__")
+    for kind in _QUOTING:
+        if isinstance(value, kind):
+            return type(value).getquoted is not kind.getquoted
+    if hasattr(value, "getquoted") or hasattr(value, "__conform__"):
+        return True
+    try:
+        adapter = extensions.adapt(value)
+    except ProgrammingError:
+        return False  # the driver refuses it, too
+    if isinstance(value, NumericRange):
+        # Its bounds are taken for numbers, and not quoted again.
+        bounds = (value.lower, value.upper)
+        return any(bound.__class__ not in _NUMBERS for bound in bounds)
+    return adapter.__class__ not in _ADAPTERS and not isinstance(adapter, RangeAdapter)
+
+
+def _adapter_of(value: Any) -> type:
+    adapter: Any = extensions.adapt(value)
+    return type(adapter)
 
 
 def require_place(sql: str, params: Sequence[Any]) -> None:
@@ -72,3 +91,14 @@ def refuse_quoted_places(sql: str) -> None:
             raise UnprovenSqlError(
                 f"raw SQL is refused: a value's place stands, or may, inside of {text[:40]!r}"
             )
+
+
+# What the driver makes of values that quotes nothing of its own: an adapter that somebody has
+# registered for a class of theirs is not among them.
+_ADAPTERS = frozenset(
+    (
+        *(extensions.QuotedString, extensions.Binary, extensions.Int, extensions.Float),
+        *(extensions.Boolean, extras.Json, extras.HstoreAdapter, extras.UUID_adapter),
+        *(_adapter_of(value) for value in (None, Decimal(1), date(2000, 1, 1), time())),
+    )
+)

@@ -5,7 +5,8 @@ expression is put on a scale, from admitting no row to admitting every row:
 
 - `closed`: no row.
 - `bound`: rows whose tenant is the caller's, as the session has it.
-- `keyed`: rows that another column or a constant ties to the caller or to one value.
+- `keyed`: rows that another column ties to the caller.
+- `fixed`: rows of one tenant that the policy names; `shared`: those beside the caller's.
 - `unknown`: not judged; a function's body is not readable, a construct is not followed.
 - `partial`: some rows, chosen by what they are and not by who asks.
 - `switch`: every row, in sessions where a condition holds that no row has a part in.
@@ -29,7 +30,7 @@ from tenants.policy_sql.scale import (
     narrower,
     wider,
 )
-from tenants.policy_sql.trees import body_of, calls_of, function_name, parsed, tables_of
+from tenants.policy_sql.trees import body_of, calls_of, conjuncts, function_name, parsed, tables_of
 
 __all__ = [
     "NOTHING",
@@ -41,6 +42,7 @@ __all__ = [
     "Row",
     "body_of",
     "calls_of",
+    "conjuncts",
     "function_name",
     "judge",
     "narrower",

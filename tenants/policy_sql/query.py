@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sqlglot import exp
 
+from tenants.policy_sql.calls import carried
 from tenants.policy_sql.scale import Judgement, narrower
 from tenants.policy_sql.trees import bare, joined, label
 
@@ -38,7 +39,7 @@ class Query:
         inside = replace(reader, inner={**reader.inner, **names}, depth=reader.depth + 1)
         if value is not None and len(query.expressions) == 1:
             one = query.expressions[0].unalias().copy()
-            parts.append(exp.EQ(this=reader.carried(value), expression=one))
+            parts.append(exp.EQ(this=carried(reader, value), expression=one))
         ties = [_tie(inside, part) for part in parts]
         limit = narrower(
             inside.condition(part) for part, tie in zip(parts, ties, strict=True) if not tie

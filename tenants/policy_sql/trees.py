@@ -50,8 +50,11 @@ def function_name(call: exp.Anonymous) -> str:
     return call.name
 
 
+@lru_cache(maxsize=4096)
 def body_of(routine: Routine) -> exp.Expr | None:
-    """The one expression or query that a function in SQL returns; None if it is not so simple."""
+    """The one expression or query that a function in SQL returns, which callers must not change;
+    None if it is not so simple.
+    """
     if routine.language != "sql":
         return None
     text = routine.body.strip()
@@ -65,6 +68,21 @@ def body_of(routine: Routine) -> exp.Expr | None:
     except (SqlglotError, RecursionError):
         return None
     return statements[0] if len(statements) == 1 else None
+
+
+@lru_cache(maxsize=4096)
+def defaults_of(routine: Routine) -> tuple[exp.Expr, ...]:
+    """The values of the last arguments where a call leaves them out, not to be changed."""
+    tree = parsed(f"SELECT {routine.defaults}") if routine.defaults else None
+    return () if tree is None else tuple(tree.expressions)
+
+
+def conjuncts(expression: str) -> list[str]:
+    """The parts of an expression that all have to hold, as texts."""
+    tree = parsed(expression)
+    if tree is None:
+        return [expression]
+    return [part.sql(dialect="postgres") for part in _flattened([tree])]
 
 
 def bare(node: exp.Expr) -> exp.Expr:

@@ -7,29 +7,31 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from sqlglot import exp
 
 from tenants.policy_sql import Row, judge, parsed
 from tenants.posture.errors import AssumptionError
 from tenants.posture.facts import DML, WRITES, Facts
+from tenants.posture.grants import grantees_of
 from tenants.posture.records import PUBLIC, ObjectClass, Relation, Role
 from tenants.posture.subject import Subject, listed
 
-# In order of how surely the name is a tenant's. Names of the later tiers have other meanings,
-# too (in a shop that is not shared, a customer is no tenant): they need other evidence.
+# In order of how surely the name is a tenant's, without underscores and in lower case: one schema
+# may spell it tenant_id and "tenantId". Names of the later tiers have other meanings, too (in a
+# shop that is not shared, a customer is no tenant): they need other evidence.
 TIERS: tuple[tuple[str, ...], ...] = (
-    ("tenant_id", "tenant", "tenant_uuid", "tenantid", "tenant_key"),
-    ("org_id", "organization_id", "organisation_id", "orgid", "workspace_id"),
-    ("account_id", "company_id", "team_id", "business_id", "club_id", "school_id", "site_id"),
-    ("customer_id", "client_id", "shop_id", "store_id"),
+    ("tenantid", "tenant", "tenantuuid", "tenantkey", "tenantpk"),
+    ("orgid", "organizationid", "organisationid", "workspaceid"),
+    ("accountid", "companyid", "teamid", "businessid", "clubid", "schoolid", "siteid"),
+    ("customerid", "clientid", "shopid", "storeid"),
 )
 _ASKED = TIERS[:3]  # names for which a policy's question to a function is evidence
 _SURE = 2  # tiers whose name is enough, if two tables have it
 _SHARE = 0.5  # of all tables, for a name of the others
 # Columns that tie a row to a person: a border only where there is no other.
-_PERSON = re.compile(r"(.*_)?(user|owner|profile|author|created_by)(_id)?|id")
+_PERSON = re.compile(r".*(user|owner|profile|author|createdby)(id)?|id")
 
 _GRANTED: tuple[ObjectClass, ...] = ("relation", "column")
 
@@ -53,8 +55,8 @@ def discover(
         assumed["tenants_table"] = {"name": facts.relations[registry].label, "why": why}
     subject = Subject(facts, columns, tables, registry, key)
     roles, why = _given_roles(facts, app_roles), "given"
-    if not roles and tables:
-        roles, why = _apps(subject)
+    if not roles:
+        roles, why = _apps(subject) if tables else ((), "there is nothing to serve")
     assumed["app_roles"] = {"names": [facts.role_name(oid) for oid in roles], "why": why}
     return Subject(facts, columns, tables, registry, key, roles, assumed)
 
@@ -88,28 +90,54 @@ def _columns(facts: Facts) -> tuple[tuple[str, ...], str]:
     """The tenant columns, and why it is they: what policies compare, else names."""
     tables = _candidates(facts)
     counted = Counter(column.name for table in tables for column in table.columns)
-    compared = _compared(facts)
-    handed = _handed(facts)
-    found = [n for tier in TIERS for n in tier if compared[n] or (n in handed and tier in _ASKED)]
+    spelled: dict[str, list[str]] = {}
+    for name, _ in counted.most_common():
+        spelled.setdefault(_normal(name), []).append(name)
+    found, why = _names(len(tables), spelled, counted, _compared(facts), _handed(facts))
+    # However else the same name is spelled, on tables without a policy it may be.
+    same = [name for first in found for name in (first, *spelled.get(_normal(first), ()))]
+    return tuple(dict.fromkeys(same)), why
+
+
+def _normal(name: str) -> str:
+    return name.replace("_", "").lower()
+
+
+def _names(
+    tables: int,
+    spelled: Mapping[str, list[str]],
+    counted: Counter[str],
+    compared: Counter[str],
+    handed: frozenset[str],
+) -> tuple[list[str], str]:
+    found = [
+        name
+        for tier in TIERS
+        for normal in tier
+        for name in spelled.get(normal, ())
+        if compared[name] or (name in handed and tier in _ASKED)
+    ]
     if found:
-        return tuple(found), "policies compare it with the session, or ask a function about it"
-    for tier in TIERS[:_SURE]:
-        named = [name for name in tier if counted[name] >= (1 if tier is TIERS[0] else 2)]
+        return found, "policies compare it with the session, or ask a function about it"
+    total = {normal: sum(counted[name] for name in names) for normal, names in spelled.items()}
+    sure = [normal for normal in TIERS[0] if normal in spelled]
+    if sure:
+        sure.sort(key=lambda normal: -total[normal])
+        names = [name for normal in sure for name in spelled[normal]]
+        return names, f"by its name, in {_tables(sum(counted[name] for name in names))}"
+    for tier, least in ((TIERS[1], 2.0), *((t, max(2, _SHARE * (tables - 1))) for t in TIERS[2:])):
+        if tier is TIERS[_SURE]:
+            others = [n for n, _ in compared.most_common() if not _PERSON.fullmatch(_normal(n))]
+            if others:
+                return others[:1], "policies compare it with the session"
+        named = [normal for normal in tier if total.get(normal, 0) >= least]
         if named:
-            best = max(named, key=lambda name: counted[name])
-            return (best,), f"by its name, in {_tables(counted[best])}"
-    others = [name for name, _ in compared.most_common() if not _PERSON.fullmatch(name)]
-    if others:
-        return (others[0],), "policies compare it with the session"
-    for tier in TIERS[_SURE:]:
-        named = [n for n in tier if counted[n] >= max(2, _SHARE * (len(tables) - 1))]
-        if named:
-            best = max(named, key=lambda name: counted[name])
-            return (best,), f"by its name, in {counted[best]} of {len(tables)} tables"
+            best = max(named, key=lambda normal: total[normal])
+            return spelled[best], f"by its name, in {total[best]} of {tables} tables"
     persons = [name for name, _ in compared.most_common() if name != "id"]
     if persons:
-        return (persons[0],), "policies compare it, and no other column, with the session"
-    return (), "no table has a column that looks like a tenant's"
+        return persons[:1], "policies compare it, and no other column, with the session"
+    return [], "no table has a column that looks like a tenant's"
 
 
 def _handed(facts: Facts) -> frozenset[str]:
@@ -185,7 +213,7 @@ def _apps(subject: Subject) -> tuple[tuple[int, ...], str]:
     """The roles that serve, and why it is they."""
     facts, tables = subject.facts, subject.tenant_tables
     owners = {table.owner for table in tables}
-    writers = _grantees(facts, tables, WRITES)
+    writers = grantees_of(facts, tables, WRITES)
     served = [
         role
         for role in _connecting(facts)
@@ -200,7 +228,7 @@ def _apps(subject: Subject) -> tuple[tuple[int, ...], str]:
         if left:
             why += f"; {listed(left)} may, too, but is made to see all tenants"
         return tuple(role.oid for role in kept), why
-    readers = _grantees(facts, tables, DML)
+    readers = grantees_of(facts, tables, DML)
     groups = [
         role.oid
         for role in facts.roles.values()
@@ -263,22 +291,7 @@ def _operates(subject: Subject, role: Role) -> bool:
     return role.exempt or any(
         acting & set(policy.roles)
         and subject.policies_judged.of(policy, relation, role).kind == "open"
-        for policy, relation in subject.policies()
-    )
-
-
-def _grantees(
-    facts: Facts, tables: Iterable[Relation], privileges: frozenset[str]
-) -> frozenset[int]:
-    """Who holds any of these on any table by a grant of its own, PUBLIC included."""
-    return frozenset(
-        grant.grantee
-        for table in tables
-        for grant in (
-            *facts.grants_on("relation", table.oid),
-            *facts.grants_on("column", table.oid),
-        )
-        if grant.privileges & privileges
+        for policy, relation in subject.policies
     )
 
 

@@ -165,6 +165,16 @@ class Facts:
         A privilege on some columns counts as one on the relation. Without USAGE on the schema
         there is none.
         """
+        key = (role, relation.oid)
+        if key not in self._privileges:
+            self._privileges[key] = self._held(role, relation)
+        return self._privileges[key]
+
+    @cached_property
+    def _privileges(self) -> dict[tuple[int, int], frozenset[str]]:
+        return {}
+
+    def _held(self, role: int, relation: Relation) -> frozenset[str]:
         known = self.roles.get(role)
         if known is not None and known.superuser:
             return ALL_PRIVILEGES
@@ -236,12 +246,19 @@ class Facts:
 
     def policies_for(self, role: int, relation: Relation) -> list[Policy]:
         """The policies that apply to a role, permissive and restrictive."""
-        acting = self.acts_as(role)
-        return [
-            policy
-            for policy in self.policies_on(relation.oid)
-            if any(r == PUBLIC or r in acting for r in policy.roles)
-        ]
+        key = (role, relation.oid)
+        if key not in self._applying:
+            acting = self.acts_as(role)
+            self._applying[key] = [
+                policy
+                for policy in self.policies_on(relation.oid)
+                if any(r == PUBLIC or r in acting for r in policy.roles)
+            ]
+        return self._applying[key]
+
+    @cached_property
+    def _applying(self) -> dict[tuple[int, int], list[Policy]]:
+        return {}
 
 
 def _grouped(items: Iterable[_T], key: Callable[[_T], int]) -> dict[int, list[_T]]:

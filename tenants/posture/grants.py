@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from tenants.posture.facts import Facts
 from tenants.posture.records import PUBLIC, Grant, ObjectClass, Relation, Role, quote
@@ -19,6 +19,21 @@ def held_through(
         if (grant.grantee == PUBLIC or grant.grantee in acting)
         and grant.privileges & frozenset(privileges)
     ]
+
+
+def grantees_of(
+    facts: Facts, tables: Iterable[Relation], privileges: frozenset[str]
+) -> frozenset[int]:
+    """Who holds any of these on any table by a grant of its own, PUBLIC included."""
+    return frozenset(
+        grant.grantee
+        for table in tables
+        for grant in (
+            *facts.grants_on("relation", table.oid),
+            *facts.grants_on("column", table.oid),
+        )
+        if grant.privileges & privileges
+    )
 
 
 def granted(facts: Facts, role: Role, relation: Relation, privileges: Collection[str]) -> list[str]:

@@ -20,6 +20,7 @@ _SETS = re.compile(r"(ON DELETE SET (?:NULL|DEFAULT))(?! \()")
 _COLUMN_LISTS = 150000  # ON DELETE SET NULL (columns) came with 15
 _ACTIONS = {"c": "deletes", "n": "sets to NULL the keys of", "d": "sets to a default the keys of"}
 _INTEGERS = ("smallint", "integer", "bigint")
+_GENERATED = ("id", "uuid", "guid", "ulid", "cuid", "pk")  # of primary keys, whatever their type
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,8 @@ def is_opaque(subject: Subject, key: GlobalKey) -> bool:
     }
     primary = key.constraint is not None and key.constraint.kind == "primary"
     columns = {c.number: c for c in key.relation.columns}
-    return all(
+    # Of several columns one is enough: there is no conflict without it.
+    return any(
         number in columns
         and (
             columns[number].type == "uuid"
@@ -180,6 +182,7 @@ def is_opaque(subject: Subject, key: GlobalKey) -> bool:
                 columns[number].type in _INTEGERS
                 and (primary or columns[number].identity or number in linked)
             )
+            or (primary and columns[number].name.lower() in _GENERATED)
         )
         for number in key.index.columns
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -11,23 +11,27 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from tenants.policy_sql import (
+    NOTHING,
     Judgement,
     Knowledge,
     Routine,
     Row,
     body_of,
     calls_of,
+    conjuncts,
     judge,
     narrower,
     parsed,
     tables_of,
     wider,
 )
-from tenants.posture.records import Function, Policy, Relation, Role, quote
+from tenants.posture.records import Column, Function, Policy, Relation, Role, quote
 
 if TYPE_CHECKING:
     from tenants.posture.subject import Subject
 
+# Between these a cast changes nothing, and an index serves as before.
+_TEXTS = (exp.DataType.Type.TEXT, exp.DataType.Type.VARCHAR)
 _READING = ("SELECT", "UPDATE", "DELETE")
 _EXEMPT = Judgement("open", "the role is exempt from every policy")
 _OFF = Judgement("open", "row-level security is off")
@@ -41,6 +45,9 @@ class Policies:
     subject: Subject
     _judged: dict[tuple[object, ...], Judgement] = field(default_factory=dict)
     _known: dict[tuple[int, bool], Knowledge] = field(default_factory=dict)
+    _read: dict[tuple[str | None, ...], tuple[frozenset[str], tuple[Function, ...]]] = field(
+        default_factory=dict
+    )
 
     def admits(
         self, role: Role, relation: Relation, command: str, *, check: bool = False
@@ -77,7 +84,15 @@ class Policies:
         self, role: Role, relation: Relation, expression: str | None, informed: bool
     ) -> Judgement:
         if expression is None:
-            return judge(None, Row(frozenset()))
+            return NOTHING
+        key = (relation.oid, role.oid, expression, informed)
+        if key not in self._judged:
+            self._judged[key] = self._judge_alike(role, relation, expression, informed)
+        return self._judged[key]
+
+    def _judge_alike(
+        self, role: Role, relation: Relation, expression: str, informed: bool
+    ) -> Judgement:
         # Only what the expression can mention, so that like tables share a judgement.
         not_null = frozenset(
             c.name for c in relation.columns if c.not_null and c.name in expression
@@ -121,49 +136,57 @@ class Policies:
 
     @cached_property
     def _routines(self) -> dict[tuple[str, int], Routine]:
+        """What a call must mean. Which of several overloads it is, nobody here can tell."""
         return {
-            (f"{f.schema}.{f.name}", len(f.arguments)): _routine(f)
-            for f in self.subject.facts.functions.values()
+            key: _routine(named[0])
+            for key, named in self._functions.items()
+            if "." in key[0] and len(named) == 1
         }
 
     @cached_property
-    def _functions(self) -> dict[tuple[str, int], Function]:
-        found: dict[tuple[str, int], Function] = {}
+    def _functions(self) -> dict[tuple[str, int], list[Function]]:
+        """By name, with its schema and without as a body may write it, and number of arguments."""
+        found: dict[tuple[str, int], list[Function]] = {}
         for function in self.subject.facts.functions.values():
-            found[f"{function.schema}.{function.name}", len(function.arguments)] = function
-            # As a body may write it, with a search_path of its own.
-            found.setdefault((function.name, len(function.arguments)), function)
+            most = len(function.arguments)
+            for count in range(most - function.optional, most + 1):
+                for name in (f"{function.schema}.{function.name}", function.name):
+                    found.setdefault((name, count), []).append(function)
         return found
 
     def reads(self, policy: Policy) -> tuple[frozenset[str], tuple[Function, ...]]:
         """The tables and the functions of a policy, those that its functions read included."""
+        texts = (policy.using, policy.check)
+        if texts not in self._read:
+            self._read[texts] = self._reads(texts)
+        return self._read[texts]
+
+    def _reads(self, texts: tuple[str | None, ...]) -> tuple[frozenset[str], tuple[Function, ...]]:
         tables: set[str] = set()
         functions: dict[int, Function] = {}
-        trees = [parsed(text) for text in (policy.using, policy.check) if text is not None]
+        trees = [parsed(text) for text in texts if text is not None]
         while trees:
             tree = trees.pop()
             if tree is None:
                 continue
             tables |= tables_of(tree)
             for call in calls_of(tree):
-                function = self._functions.get(call)
-                if function is not None and function.oid not in functions:
-                    functions[function.oid] = function
-                    trees.append(
-                        body_of(self._routines[f"{function.schema}.{function.name}", call[1]])
-                    )
+                for function in self._functions.get(call, ()):
+                    if function.oid not in functions:
+                        functions[function.oid] = function
+                        trees.append(body(function))
         return frozenset(tables), tuple(functions.values())
 
     @cached_property
     def _usual(self) -> dict[tuple[str, str], str]:
         counted: dict[tuple[str, str], Counter[str]] = {}
-        for policy, relation in self.subject.policies():
+        for policy, relation in self.subject.policies:
             name = self.subject.tenant_column(relation)
             column = relation.column(name) if name else None
             if column is None or policy.using is None or not policy.permissive:
                 continue
             tree = parsed(policy.using)
-            if tree is None or tables_of(tree):
+            if tree is None or tables_of(tree) or casts_of(tree, column):
                 continue
             if any(self.of(policy, relation, r).kind == "bound" for r in self.subject.app_roles):
                 key = (column.name, column.type)
@@ -176,9 +199,29 @@ class Policies:
         column = relation.column(name) if name else None
         return None if column is None else self._usual.get((column.name, column.type))
 
+    def rests_on(
+        self, policy: Policy, relation: Relation, role: Role, tables: Collection[str]
+    ) -> bool:
+        """Whether a policy no longer keeps a role to what is its own without what reads these.
+
+        A condition that only narrows further what the others bound is not believed.
+        """
+        for check in (False, True):
+            text = expression_of(policy, check=check)
+            if text is None:
+                continue
+            left = [
+                self._judge(role, relation, part, True)
+                for part in conjuncts(text)
+                if not self._reads((part,))[0] & frozenset(tables)
+            ]
+            if not narrower(left).at_most("keyed"):
+                return True
+        return False
+
     def wide(self) -> Iterator[tuple[Policy, Relation, Role, Judgement]]:
         """Permissive policies by which a role of the app reads more than its tenant's rows."""
-        for policy, relation in self.subject.policies():
+        for policy, relation in self.subject.policies:
             if not policy.permissive or policy.command == "INSERT":
                 continue
             for role in self.subject.app_roles:
@@ -203,13 +246,20 @@ class Policies:
                 continue
             if len(commands) > 1 and "ALL" not in commands:
                 continue
-            if self.of(other, relation, role).kind in ("bound", "keyed"):
+            if self.of(other, relation, role).kind in ("bound", "keyed", "fixed", "shared"):
                 return other
         return None
 
 
 def _routine(function: Function) -> Routine:
-    return Routine(function.language, function.arguments, function.body, function.definer)
+    return Routine(
+        function.language,
+        function.arguments,
+        function.body,
+        function.definer,
+        function.name,
+        function.defaults,
+    )
 
 
 def body(function: Function) -> exp.Expr | None:
@@ -222,6 +272,18 @@ def expression_of(policy: Policy, *, check: bool) -> str | None:
     if not check:
         return policy.using
     return policy.check if policy.check is not None else policy.using
+
+
+def casts_of(tree: exp.Expr, column: Column) -> list[exp.Cast]:
+    """The casts of a column in an expression that hide it from its index."""
+    alike = _TEXTS if column.type.partition("(")[0] in ("text", "character varying") else ()
+    return [
+        cast
+        for cast in tree.find_all(exp.Cast)
+        if isinstance(inner := cast.this.unnest(), exp.Column)
+        and inner.name == column.name
+        and cast.to.this not in alike
+    ]
 
 
 def label_of(policy: Policy, relation: Relation) -> str:

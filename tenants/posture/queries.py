@@ -119,7 +119,8 @@ SELECT p.oid::bigint, n.nspname, p.proname, pg_get_function_identity_arguments(p
        p.proowner::bigint, l.lanname, p.prosecdef, p.proleakproof, p.provolatile::text,
        format_type(p.prorettype, NULL), p.pronargs, coalesce(p.proargnames, '{}'),
        coalesce(p.proargmodes::text[], '{}'), coalesce(p.proconfig, '{}'),
-       CASE WHEN p.prosqlbody IS NULL THEN p.prosrc ELSE pg_get_function_sqlbody(p.oid) END
+       CASE WHEN p.prosqlbody IS NULL THEN p.prosrc ELSE pg_get_function_sqlbody(p.oid) END,
+       p.pronargdefaults, coalesce(pg_get_expr(p.proargdefaults, 0), '')
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
 JOIN pg_language l ON l.oid = p.prolang
 WHERE <ours> AND p.oid NOT IN <extensions' functions> ORDER BY 2, 3, 4
@@ -146,9 +147,9 @@ JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND <ours> ORDER BY 1, 2
 """)
 
+# Many objects share a list of grants: each is taken apart once.
 GRANTS = _query("""
-SELECT class, object, number, grantee::bigint, array_agg(DISTINCT privilege_type), detail, owner
-FROM (
+WITH objects AS MATERIALIZED (
     SELECT 'relation' AS class, c.oid::bigint AS object, 0 AS number, '' AS detail,
            0::bigint AS owner,
            coalesce(c.relacl, acldefault((CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END)::"char",
@@ -177,8 +178,14 @@ FROM (
     SELECT 'default', f.defaclnamespace::bigint, 0, f.defaclobjtype::text, f.defaclrole::bigint,
            f.defaclacl
     FROM pg_default_acl f
-) AS objects, aclexplode(objects.acl)
-GROUP BY class, object, number, grantee, detail, owner
+), lists AS (
+    SELECT known.acl, listed.grantee, listed.privileges
+    FROM (SELECT DISTINCT acl FROM objects) AS known, LATERAL (
+        SELECT grantee::bigint, array_agg(DISTINCT privilege_type) AS privileges
+        FROM aclexplode(known.acl) GROUP BY 1) AS listed
+)
+SELECT class, object, number, grantee, privileges, detail, owner
+FROM objects JOIN lists USING (acl)
 """)
 
 PUBLICATIONS = """

@@ -144,12 +144,12 @@ def _rows(cursor: Cursor, query: str) -> list[Any]:
     return cursor.fetchall()
 
 
-def _with(row: Any, converters: Mapping[int, Callable[[Any], Any]]) -> Iterator[Any]:
+def _with(row: Any, converters: Mapping[int, Callable[[Any], Any]]) -> list[Any]:
     """A row whose columns at some places are converted."""
-    return (
-        converters[place](value) if place in converters else value
-        for place, value in enumerate(row)
-    )
+    values = list(row)
+    for place, convert in converters.items():
+        values[place] = convert(values[place])
+    return values
 
 
 def _server(rows: list[Any]) -> Server:
@@ -183,9 +183,9 @@ _INPUT = ("i", "b", "v")
 
 def _functions(rows: list[Any]) -> Iterator[Function]:
     for row in rows:
-        count, names, modes, settings, body = row[10:]
+        count, names, modes, settings, body, optional, defaults = row[10:]
         if modes:
             names = [n for n, mode in zip(names, modes, strict=False) if mode in _INPUT]
         names = [*names, *[""] * count][:count]
-        shown = [*row[:10], tuple(names), _options(settings), body]
+        shown = [*row[:10], tuple(names), _options(settings), body, optional, defaults]
         yield Function(*shown)

@@ -238,7 +238,8 @@ class Function:
     """A function, procedure or aggregate outside of the system's schemas and of extensions.
 
     `body` is prosrc, or the SQL-standard body as printed; `arguments` are the names of the
-    input parameters in order ("" without one), `settings` what SET clauses fix.
+    input parameters in order ("" without one), `settings` what SET clauses fix, `defaults` the
+    values of the last ones, of which a call may leave out `optional`, as printed.
     `volatility` is `i`, `s` or `v`.
     """
 
@@ -255,6 +256,8 @@ class Function:
     arguments: tuple[str, ...]
     settings: Mapping[str, str]
     body: str
+    optional: int = 0
+    defaults: str = ""
 
     @property
     def label(self) -> str:

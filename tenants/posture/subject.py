@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -89,12 +89,15 @@ class Subject:
             if self.facts.privileges(role.oid, relation) & set(privileges)
         )
 
-    def policies(self) -> Iterator[tuple[Policy, Relation]]:
+    @cached_property
+    def policies(self) -> tuple[tuple[Policy, Relation], ...]:
         """The policies on tenant tables, their parts and the registry."""
-        for policy in self.facts.policies:
-            relation = self.facts.relations.get(policy.relation)
-            if relation is not None and self.tenant_column(relation) is not None:
-                yield policy, relation
+        return tuple(
+            (policy, relation)
+            for policy in self.facts.policies
+            if (relation := self.facts.relations.get(policy.relation)) is not None
+            and self.tenant_column(relation) is not None
+        )
 
 
 def listed(names: list[str] | tuple[str, ...]) -> str:

@@ -21,6 +21,7 @@ from config.trace import new_trace_id
 from retention.holds import pass_gate, place
 from retention.jobs import run_once
 from retention.policy_records import set_state
+from tenants.crossing import cross_tenant
 from tenants.importing import generator_of
 from tenants.registry import create_login, ensure_tenant, slug_of
 
@@ -266,3 +267,33 @@ _CONTRAST = """() => {
   }
   return [...poor];
 }"""
+
+
+def test_a_read_across_tenants_is_shown_with_who_why_where_and_what(
+    visit: Visit, installed: Installation
+):
+    trace = new_trace_id()
+    with cross_tenant(
+        installed.verifier,
+        installed.retention,
+        reason="count for the bill of November",
+        actor="command:ada",
+        trace_id=trace,
+    ) as reader:
+        reader.read("SELECT count(*) FROM shop.customers WHERE name <> %s", ("a secret",))
+    page = visit.page
+    visit.log_in()
+    page.get_by_role("link", name="Cross-tenant reads").first.click()
+    page.wait_for_url("**/console/reads")
+    row = page.get_by_role("row").filter(has_text=trace[:12])
+    row.locator("summary").click()
+    shown = row.inner_text()
+    for part in (
+        "command:ada",
+        "count for the bill of November",
+        "test_console_browser.py:",
+        "SELECT count(*) FROM shop.customers WHERE name <> %s",
+    ):
+        assert part in shown
+    assert "a secret" not in page.content()
+    visit.looks_right()

@@ -13,6 +13,7 @@ from typing import Any
 
 import peewee
 from peewee import SCOPE_SOURCE
+from psycopg2 import extensions
 
 from tenants import (
     context,
@@ -33,6 +34,8 @@ TEXTS = "integration/tenants/test_text_in_nodes.py"
 RAW = "integration/tenants/test_raw_sql.py"
 CACHED = "integration/tenants/test_cached_rows.py"
 CONTEXT = "unit/tenants/test_context.py"
+HELPERS = "integration/tenants/test_helpers_of_peewee.py"
+PARAMETERS = "unit/tenants/test_parameters.py"
 
 Weakening = Callable[[], None]
 WEAKENED: dict[str, tuple[str, Weakening]] = {}
@@ -254,6 +257,16 @@ def _values_may_write_themselves() -> None:
     database.refuse_verbatim = parameters.refuse_verbatim = _nothing
 
 
+@weakening(PARAMETERS)
+def _an_adapter_may_write_anything() -> None:
+    parameters._ADAPTERS = frozenset((*parameters._ADAPTERS, extensions.AsIs))
+
+
+@weakening(PARAMETERS)
+def _the_bounds_of_a_range_may_be_text() -> None:
+    parameters._NUMBERS = frozenset((*parameters._NUMBERS, str))
+
+
 @weakening(REFUSALS)
 def _a_name_may_hold_a_place() -> None:
     database.require_place = _nothing
@@ -307,6 +320,17 @@ def _objects_forget_their_tenant() -> None:
 @weakening(OBJECTS)
 def _a_foreign_key_is_followed_by_anybody() -> None:
     del models._ForeignKeyAccessor.get_rel_instance
+
+
+@weakening(HELPERS)
+def _relations_of_peewees_own_are_not_guarded() -> None:
+    add = models._Metadata.add_field
+
+    def only_ours(meta: Any, name: Any, field: Any, set_attribute: bool = True) -> None:
+        ours = type(field).__module__ == "tenants.models"
+        (add if ours else peewee.Metadata.add_field)(meta, name, field, set_attribute)
+
+    models._Metadata.add_field = only_ours  # type: ignore[method-assign]
 
 
 @weakening(REFUSALS)
@@ -397,6 +421,11 @@ def _another_tenant_may_be_served_inside_a_transaction() -> None:
     context._transactions = type(  # type: ignore[assignment]
         "None_", (), {"tenants": property(lambda _self: [])}
     )()
+
+
+@weakening(CONTEXT)
+def _a_forked_process_keeps_the_scope() -> None:
+    context._forget = _nothing
 
 
 @weakening(CONTEXT)

@@ -18,7 +18,7 @@ _TEXTS = exp.DataType.TEXT_TYPES
 def check(subject: Subject) -> Iterator[Problem]:
     """Yield policies, and functions that they ask, that cast a setting which may be empty."""
     functions: dict[int, Problem] = {}
-    for policy, relation in subject.policies():
+    for policy, relation in subject.policies:
         for clause, text in (("USING", policy.using), ("WITH CHECK", policy.check)):
             tree = parsed(text) if text is not None else None
             if tree is not None and _casts(tree):

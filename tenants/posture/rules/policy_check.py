@@ -12,8 +12,9 @@ from tenants.posture.subject import Subject
 
 def check(subject: Subject) -> Iterator[Problem]:
     """Yield policies whose WITH CHECK lets the app write what is not its tenant's."""
+    yield from _shared(subject)
     judged = subject.policies_judged
-    for policy, relation in subject.policies():
+    for policy, relation in subject.policies:
         if not policy.permissive or policy.check is None:
             continue
         for role in subject.app_roles:
@@ -31,13 +32,46 @@ def check(subject: Subject) -> Iterator[Problem]:
                 continue
             bounded = policy.using and judged.of(policy, relation, role).at_most("keyed")
             right = policy.using if bounded else judged.usual(relation)
-            severity: Severity = "error" if alone.kind == "open" else "warning"
+            added = relation.oid == subject.registry
+            # Whoever signs up adds a tenant, and reaches no other one's row with that.
+            signing_up = added and policy.command == "INSERT"
+            severity: Severity = "error" if alone.kind == "open" and not signing_up else "warning"
             yield Problem(
                 label_of(policy, relation),
-                f"{role.name} may write rows of other tenants: {alone.reason}",
+                f"{role.name} may "
+                + ("add tenants, or change others" if added else "write rows of other tenants")
+                + f": {alone.reason}",
                 alter(policy, relation, f"WITH CHECK ({right})") if right else None,
                 severity,
             )
+
+
+def _shared(subject: Subject) -> Iterator[Problem]:
+    """Policies by which each tenant writes rows of one that all read."""
+    judged = subject.policies_judged
+    for policy, relation in subject.policies:
+        if not policy.permissive or policy.command in ("SELECT", "DELETE"):
+            continue
+        for role in subject.app_roles:
+            command = "INSERT" if policy.command in ("ALL", "INSERT") else policy.command
+            if (
+                subject.facts.bound_by(role.oid, relation)
+                and policy in subject.facts.policies_for(role.oid, relation)
+                and {"INSERT", "UPDATE"} & subject.facts.privileges(role.oid, relation)
+                and "shared"
+                in (
+                    judged.of(policy, relation, role, check=True).kind,
+                    subject.admits(role, relation, command, check=True).kind,
+                )
+                and judged.of(policy, relation, role, check=True).kind in ("fixed", "shared")
+            ):
+                usual = judged.usual(relation)
+                yield Problem(
+                    label_of(policy, relation),
+                    f"{role.name} may write, as any tenant, rows of the one that it names",
+                    alter(policy, relation, f"WITH CHECK ({usual})") if usual else None,
+                    "warning",
+                )
 
 
 RULE = Rule(
@@ -48,7 +82,8 @@ RULE = Rule(
     why=(
         "USING says which rows are seen, WITH CHECK which may be written. Where the second is "
         "weaker, a tenant inserts rows into another's data, or hands its own over. Left out, "
-        "WITH CHECK is what USING is."
+        "WITH CHECK is what USING is: a policy that shows everybody the rows of one tenant "
+        "(`tenant_id = 0 OR ..`) lets everybody write them, too (a warning)."
     ),
     sources=("https://www.postgresql.org/docs/current/sql-createpolicy.html",),
     bad="""\

@@ -18,7 +18,7 @@ _SESSION = re.compile(
 def check(subject: Subject) -> Iterator[Problem]:
     """Yield functions of policies that are IMMUTABLE and depend on the session or on tables."""
     found: dict[int, tuple[Function, str]] = {}
-    for policy, relation in subject.policies():
+    for policy, relation in subject.policies:
         _, functions = subject.policies_judged.reads(policy)
         changing = {f.name for f in functions if f.volatility != "i"}
         for function in functions:

@@ -17,7 +17,7 @@ _PATTERNS = (exp.Like, exp.ILike, exp.RegexpLike, exp.RegexpILike, exp.SimilarTo
 
 def check(subject: Subject) -> Iterator[Problem]:
     """Yield policies that compare the tenant with a pattern that is not constant."""
-    for policy, relation in subject.policies():
+    for policy, relation in subject.policies:
         clauses = [
             f"{clause} ({usual})"
             for clause, text in (("USING", policy.using), ("WITH CHECK", policy.check))

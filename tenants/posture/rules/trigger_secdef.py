@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from tenants.posture.bodies import without_comments
 from tenants.posture.facts import WRITES
+from tenants.posture.records import Relation
 from tenants.posture.rule import Problem, Rule
 from tenants.posture.subject import Subject, listed
 
@@ -20,8 +21,12 @@ def check(subject: Subject) -> Iterator[Problem]:
         if reach is None or relation is None or not trigger.enabled or reach.shows != "open":
             continue
         column = subject.tenant_column(relation)
-        carried = rf"\b(new|old)\s*\.\s*(\*|\"?{re.escape(column or '*')}\b)"
-        if column and re.search(carried, without_comments(reach.function.body), re.IGNORECASE):
+        body = without_comments(reach.function.body)
+        if column and _carries(body, column):
+            continue
+        # By its whole key a trigger of a table's own finds the row that set it off, and no other.
+        key = _primary_key(subject, relation)
+        if reach.tables == (relation,) and key and all(_carries(body, name) for name in key):
             continue
         if subject.apps_that(relation, *WRITES):
             tables = listed([table.label for table in reach.tables])
@@ -32,6 +37,24 @@ def check(subject: Subject) -> Iterator[Problem]:
                 f"{tables}, and does not ask for the row's tenant",
                 f"ALTER FUNCTION {reach.function.sql} SECURITY INVOKER;",
             )
+
+
+def _carries(body: str, column: str) -> bool:
+    """Whether a body names this column of the new or the old row, or the row as a whole."""
+    return bool(
+        re.search(rf"\b(new|old)\s*\.\s*(\*|\"?{re.escape(column)}\b)", body, re.IGNORECASE)
+    )
+
+
+def _primary_key(subject: Subject, relation: Relation) -> tuple[str, ...]:
+    return next(
+        (
+            relation.names(constraint.columns)
+            for constraint in subject.facts.constraints_on(relation.oid)
+            if constraint.kind == "primary"
+        ),
+        (),
+    )
 
 
 RULE = Rule(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tenants.posture.reach import INVOKER_VIEWS
+from tenants.posture.reach import INVOKER_VIEWS, ViewReach
+from tenants.posture.records import quote
 from tenants.posture.rule import Problem, Rule
 from tenants.posture.subject import Subject, listed
 
@@ -16,14 +17,27 @@ def check(subject: Subject) -> Iterator[Problem]:
             continue
         owner = subject.facts.role_name(reach.view.owner)
         read = listed([relation.label for relation in reach.relations])
-        newer = subject.facts.server.version_num >= INVOKER_VIEWS
         yield Problem(
             reach.view.label,
             f"it reads {read} as its owner {owner}, who sees every tenant's rows"
             + ("; whether its own condition limits them is not clear" * (reach.shows == "unknown")),
-            f"ALTER VIEW {reach.view.sql} SET (security_invoker = true);" if newer else None,
+            _mended(subject, reach),
             "warning" if reach.shows == "unknown" else None,
         )
+
+
+def _mended(subject: Subject, reach: ViewReach) -> str | None:
+    if subject.facts.server.version_num >= INVOKER_VIEWS:
+        return f"ALTER VIEW {reach.view.sql} SET (security_invoker = true);"
+    readers = subject.apps_that(reach.view, "SELECT")
+    for role in readers[:1] if len(readers) == 1 else ():
+        if all(
+            "SELECT" in subject.facts.privileges(role.oid, relation)
+            and subject.facts.bound_by(role.oid, relation)
+            for relation in reach.relations
+        ):
+            return f"ALTER VIEW {reach.view.sql} OWNER TO {quote(role.name)};"
+    return None
 
 
 RULE = Rule(

@@ -59,6 +59,11 @@ class Bench:
             if self.cursor.connection.info.transaction_status != INERROR:
                 self.cursor.execute("RESET ROLE")
 
+    @property
+    def version(self) -> int:
+        """The server's version, as 180004."""
+        return int(self.cursor.connection.info.server_version)
+
     def facts(self) -> Facts:
         """Read the catalogs as they are now."""
         return read_facts(self.cursor)
@@ -111,6 +116,12 @@ def empty(posture_database: str, extensions: Path) -> Iterator[Bench]:
     finally:
         connection.rollback()
         connection.close()
+
+
+def needs_15(bench: Bench, sql: str) -> None:
+    """Skip what an older server cannot even write down."""
+    if bench.version < 150000 and "security_invoker" in sql:
+        pytest.skip("security_invoker came with PostgreSQL 15")
 
 
 @pytest.fixture

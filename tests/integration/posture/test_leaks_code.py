@@ -17,7 +17,7 @@ from psycopg2 import sql
 from tenants.posture.rules import rule_named
 
 from ...conftest import Cluster
-from .conftest import Bench
+from .conftest import Bench, needs_15
 
 A = "00000000-0000-0000-0000-00000000000a"
 B = "00000000-0000-0000-0000-00000000000b"
@@ -191,6 +191,7 @@ def test_the_leak_is_real_and_the_good_schema_has_it_not(bench: Bench, name: str
     bench.execute(SEED)
     assert LEAKS[name](bench)
     bench.execute("ROLLBACK TO SAVEPOINT base")
+    needs_15(bench, rule.good)
     bench.execute(rule.good)
     bench.execute(SEED)
     assert not LEAKS[name](bench)
@@ -219,7 +220,12 @@ def test_the_fix_of_a_key_keeps_what_it_does_to_rows_that_refer(bench: Bench) ->
     (finding,) = bench.findings("fk-cascade")
     assert finding.fix_sql is not None
     bench.execute(finding.fix_sql)
-    assert attempt(bench, f"DELETE FROM shop.customers WHERE id = '{CUSTOMER_B}'", tenant=B) == []
+    deleted = attempt(bench, f"DELETE FROM shop.customers WHERE id = '{CUSTOMER_B}'", tenant=B)
+    if bench.version < 150000:
+        # SET NULL would take the tenant with it: refused rather than that.
+        assert isinstance(deleted, psycopg2.errors.ForeignKeyViolation)
+        return
+    assert deleted == []
     left = bench.execute("SELECT tenant_id::text, customer_id FROM shop.invoices")
     assert left == [(B, None)]
     ((definition,),) = bench.execute(

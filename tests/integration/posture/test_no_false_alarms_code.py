@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .conftest import Bench
+from .conftest import Bench, needs_15
 
 DEFINER = """
 CREATE FUNCTION {name} LANGUAGE {language} SECURITY DEFINER
@@ -211,6 +211,7 @@ def test_the_foreign_keys_of_partitions_are_their_parents(bench: Bench) -> None:
 def test_views_are_judged_by_whom_they_read_as(
     bench: Bench, statements: str, views: list[str]
 ) -> None:
+    needs_15(bench, statements)
     bench.execute(statements)
     found = [f.object for f in bench.findings() if f.rule in ("view-definer", "view-barrier")]
     assert found == views

@@ -15,7 +15,7 @@ from config.clock import utc_now
 from config.trace import new_trace_id
 from tenants.context import Scope, TenantId, tenant_scope
 
-from .graph import World, open_world
+from .graph import World, open_world, using
 
 
 @dataclass(frozen=True)
@@ -52,3 +52,10 @@ def world(cluster: Any, request: pytest.FixtureRequest) -> Iterator[World]:
     worker = getattr(request.config, "workerinput", {}).get("workerid", "main")
     with open_world(cluster, f"atlas_{worker}_{os.getpid()}") as opened:
         yield opened
+
+
+@pytest.fixture
+def sent(world: World) -> Iterator[list[str]]:
+    with using(world.crowd):
+        world.sent.clear()
+        yield world.sent

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import peewee
@@ -29,6 +29,7 @@ from peewee import (
 )
 from playhouse.postgres_ext import ServerSide, ServerSideQuery
 from psycopg2 import extensions
+from psycopg2.extras import NumericRange
 
 from tenants.errors import (
     NoTenantError,
@@ -209,6 +210,9 @@ UNPROVEN: dict[str, Callable[[], Any]] = {
     "a value's place in a name": lambda: Person.select(SQL('"%s"', ["x"])),
     "a value that writes itself": lambda: Person.select(fn.upper(_Itself())),
     "AsIs": lambda: Person.select(fn.upper(extensions.AsIs("now()"))),
+    "a range whose bounds are SQL": lambda: Person.select(
+        fn.lower(NumericRange(" || (SELECT max(name) FROM atlas.people) || ", None))
+    ),
     "a far-reaching function": lambda: Person.select(fn.query_to_xml("SELECT 1", True, True, "")),
 }
 
@@ -262,13 +266,6 @@ def foreign(world: World) -> Any:
     """Another tenant's person, whose key is also one of ours."""
     with using(world.crowd), serving(B):
         return Person.get_by_id(key(Person, 1))
-
-
-@pytest.fixture
-def sent(world: World) -> Iterator[list[str]]:
-    with using(world.crowd):
-        world.sent.clear()
-        yield world.sent
 
 
 def _run(what: Callable[[], Any]) -> None:

@@ -397,3 +397,18 @@ def test_a_statement_belongs_to_the_innermost_transaction() -> None:
             require_transaction_of(B)
     with open_transaction(None), pytest.raises(NestedTenantError, match="no tenant"):
         require_transaction_of(A)
+
+
+def test_a_forked_process_starts_without_a_scope_and_its_parent_keeps_its_own() -> None:
+    with of(A), of(B):
+        child = os.fork()
+        if child == 0:
+            # Not by raising: the child must not come back into pytest.
+            left = scope_or_none()
+            with of(A):
+                ours = scope_or_none()
+            os._exit(0 if left is None and ours is not None and scope_or_none() is None else 1)
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 0
+        assert current_scope().tenant_id == B
+    assert scope_or_none() is None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import enum
 import uuid
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -24,7 +25,35 @@ class Conforming:
         return Itself()
 
 
+class JsonOfOnesOwn(extras.Json):
+    def getquoted(self) -> bytes:
+        return b"(SELECT 1)"
+
+
+class Registered:
+    """Of a class for which somebody has registered an adapter that writes it as it is."""
+
+
+extensions.register_adapter(Registered, lambda _value: extensions.AsIs("(SELECT 1)"))
+
+
+class Number(enum.IntEnum):
+    ONE = 1
+
+
+class Text(str):
+    __slots__ = ()
+
+
+class Shortened(extras.Json):
+    def dumps(self, obj: Any) -> str:
+        return super().dumps(obj)[:10]
+
+
 PLAIN = (
+    *(Number.ONE, Text("x"), Shortened({"a": 1}), memoryview(b"x"), time(1)),
+    *(extras.NumericRange(Decimal(1), None), extras.NumericRange(empty=True)),
+    *(extras.DateRange(date(2026, 1, 1), None), extras.DateTimeTZRange(None, None)),
     *("x", b"x", 1, 1.5, True, None, Decimal("1.5"), uuid.uuid4(), date(2026, 1, 1)),
     *(datetime.now(UTC), timedelta(1), [1, "x"], (uuid.uuid4(),), {"a": 1}, {"a", "b"}),
     *(extras.Json({"a": 1}), Binary(b"x"), extras.NumericRange(1, 2)),
@@ -42,6 +71,9 @@ def test_values_pass() -> None:
     "value",
     [
         *(extensions.AsIs("x"), extensions.Int(1), extensions.Float(1.0), Itself(), Conforming()),
+        *(JsonOfOnesOwn({}), Registered(), [Registered()]),
+        # psycopg2 takes the bounds for numbers: '[' || (SELECT ..) || ',)'
+        *(extras.NumericRange(" || (SELECT 1) || ", None), extras.NumericRange(1, Text("x"))),
         *([extensions.AsIs("x")], ("x", [Itself()]), {"name": "x"} and [(Itself(),)]),
     ],
 )

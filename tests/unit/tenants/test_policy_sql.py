@@ -38,6 +38,17 @@ KNOWN = Knowledge(
             "BEGIN ATOMIC\n SELECT (EXISTS ( SELECT 1 FROM shop.memberships m"
             " WHERE ((m.tenant_id = is_member_atomic.t) AND (m.user_id = auth.uid())))) AS e;\nEND",
         ),
+        # As it is called without its second argument.
+        ("shop.has_role", 1): Routine(
+            "sql",
+            ("tenant_id", "role"),
+            "SELECT EXISTS (SELECT 1 FROM shop.memberships m WHERE m.user_id = auth.uid()"
+            " AND m.tenant_id = has_role.tenant_id"
+            " AND (m.role = has_role.role OR has_role.role IS NULL))",
+            definer=True,
+            name="has_role",
+            defaults="NULL::text",
+        ),
         ("shop.is_anyone", 1): Routine("sql", ("t",), "SELECT t IS NOT NULL"),
         ("shop.is_current", 1): Routine("sql", ("t",), "RETURN (t = shop.current_tenant())"),
         # The argument has the column's name, and the column goes first: x = x.
@@ -54,6 +65,9 @@ KNOWN = Knowledge(
 )
 
 BOUND = [
+    "shop.has_role(tenant_id)",
+    "(shop.has_role(tenant_id) = true)",
+    "(true = shop.is_member(tenant_id))",
     "(tenant_id = (NULLIF(current_setting('app.tenant'::text, true), ''::text))::uuid)",
     "(tenant_id = ( SELECT tenure.current_tenant() AS current_tenant))",
     "((tenant_id)::text = current_setting('app.tenant'::text))",
@@ -135,8 +149,11 @@ OTHERS = [
     ("closed", "(tenant_id IS NULL)"),
     ("keyed", "(user_id = auth.uid())"),
     ("keyed", "((tenant_id = shop.current_tenant()) OR (user_id = auth.uid()))"),
-    ("keyed", "(tenant_id = 7)"),
-    ("keyed", "(tenant_id = shop.constant())"),
+    ("fixed", "(tenant_id = 7)"),
+    ("fixed", "(tenant_id = shop.constant())"),
+    ("shared", "((tenant_id = 0) OR (tenant_id = shop.current_tenant()))"),
+    ("shared", "(tenant_id = ANY (ARRAY[0, shop.current_tenant()]))"),
+    ("open", "(NOT (tenant_id = 7))"),
     ("keyed", "(tenant_id ~~ concat(current_setting('app.tenant'::text), '%'::text))"),
     ("partial", "is_public"),
     ("partial", "((tenant_id = shop.current_tenant()) OR is_public)"),
@@ -166,7 +183,9 @@ OTHERS = [
     ("unknown", "(tenant_id = ANY (array_append(shop.my_tenants(), tenant_id)))"),
     ("unknown", "shop.opaque(tenant_id)"),
     ("unknown", "shop.not_there(tenant_id)"),
-    ("unknown", "((tenant_id = shop.current_tenant()) OR shop.opaque())"),
+    ("switch", "((tenant_id = shop.current_tenant()) OR shop.opaque())"),
+    ("switch", "shop.opaque()"),
+    ("partial", "((shop.opaque() = true) AND (archived = false))"),
     ("unknown", "SELECT ) broken"),
 ]
 
