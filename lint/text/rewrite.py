@@ -7,7 +7,6 @@ lead back to the text as written. Nothing is rewritten that changes which rows a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from lint.errors import CannotProve
 from lint.text.lexer import Token
@@ -36,28 +35,24 @@ def rewritten(tokens: Sequence[Token]) -> tuple[Token, ...]:
             at = close + 3
         elif token.word == "AT" and following[:1] == ("LOCAL",):
             local = tokens[at + 1]
-            found += [token, _word(local, "TIME"), _word(local, "ZONE")]
-            found.append(replace(local, kind="string", text="'local'", value="local"))
+            found += [token, local.other_word("TIME"), local.other_word("ZONE")]
+            found.append(local.other("string", "'local'", "local"))
             at += 2
         elif token.word == "CURRENT" and following[:1] == ("OF",):
             raise CannotProve("which row WHERE CURRENT OF means, the cursor's query decides")
         elif token.word == "RETURNING" and following[:1] == ("WITH",):
             raise CannotProve("RETURNING WITH gives other names to the old and new row")
         elif token.word == "SOME" and _text(tokens, at + 1) == "(":
-            found.append(_word(token, "ANY"))
+            found.append(token.other_word("ANY"))
             at += 1
         elif token.text == ":" and _text(tokens, at - 1) == "[" and token.kind == "punct":
             # A slice from the beginning: the parser would see a placeholder.
-            found += [replace(token, kind="number", text="1", value="1"), token]
+            found += [token.other("number", "1", "1"), token]
             at += 1
         else:
             found.append(token)
             at += 1
     return tuple(found)
-
-
-def _word(place: Token, text: str) -> Token:
-    return replace(place, kind="word", text=text, value=text)
 
 
 def _text(tokens: Sequence[Token], at: int) -> str:
