@@ -17,7 +17,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
 
 from lint.declared import Sources
 from lint.errors import CannotProve, CatalogError
@@ -143,16 +142,9 @@ class Prover:
     ) -> Verdict:
         try:
             prepared = prepare(tokens)
+            tree = parse(prepared)
         except CannotProve as reason:
             return Verdict(UNDECIDABLE, reason.kind, reason.reason)
-        try:
-            trees = parse(prepared.sql)
-        except (SqlglotError, RecursionError) as error:
-            line = str(error).splitlines()[0] if str(error) else type(error).__name__
-            return Verdict(UNDECIDABLE, "unparsed", f"the parser stops: {line}")
-        if len(trees) != 1 or trees[0] is None or isinstance(trees[0], exp.Command):
-            return Verdict(UNDECIDABLE, "unparsed", "the parser does not know this statement")
-        tree = trees[0]
         try:
             return self._proof(tree, prepared, arguments or {})
         except CannotProve as reason:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlglot import exp, parse_one
-from sqlglot.errors import SqlglotError
+from sqlglot import exp
 
 from lint.declared import Sources
 from lint.errors import CannotProve, ConfigError
 from lint.prover.facts import Const
 from lint.text.lexer import statements
+from lint.text.parser import parse
 from lint.text.prepare import Parameter, fold, prepare
 
 _FAMILIES = {
@@ -197,8 +197,8 @@ def canonical(node: exp.Expr) -> str:
 def _source_form(text: str) -> tuple[str, type[exp.Expr]]:
     try:
         raw = next(statements(text, psql=False))
-        tree = parse_one(prepare(raw.tokens).sql, read="postgres")
-    except (StopIteration, CannotProve, SqlglotError) as error:
+        tree = parse(prepare(raw.tokens))
+    except (StopIteration, CannotProve) as error:
         raise ConfigError(f"tenant source {text!r} is not an SQL expression") from error
     node = _bare(tree)
     while isinstance(node, exp.Cast):

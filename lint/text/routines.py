@@ -133,9 +133,7 @@ def _atomic(tokens: Sequence[Token]) -> tuple[tuple[Token, ...], ...]:
         else:
             found[-1].append(token)
     return tuple(
-        (part[0].other_word("SELECT"), *part[1:])
-        if part[0].word == "RETURN"
-        else tuple(part)
+        (part[0].other_word("SELECT"), *part[1:]) if part[0].word == "RETURN" else tuple(part)
         for part in found
         if part
     )
