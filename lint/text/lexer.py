@@ -168,7 +168,9 @@ class _Cutter:
         self.brackets = 0
         self.atomic = 0
 
-    def run(self) -> Iterator[RawStatement]:  # noqa: PLR0912 - one branch per kind of token
+    def run(  # noqa: PLR0912, PLR0915 - one branch per kind of token, and calls cost
+        self,
+    ) -> Iterator[RawStatement]:
         position, text = 0, self.text
         scan = (_SERVER_TOKEN if self.ran else _TOKEN).match
         end = len(text)

@@ -114,11 +114,13 @@ def test_a_token_is_to_the_parser_what_its_own_lexer_makes_of_it(case: Case) -> 
     for raw in statements(case.sql):
         tokens = payload(raw.tokens).tokens
         named = any(t.kind == "param" and t.text[0] != "$" for t in tokens)
-        if payload(raw.tokens).kind != "query" or named or rewritten(tokens) != tokens:
+        if payload(raw.tokens).kind != "query" or named:
             continue
         try:
-            parsed = prepare(tokens).parsed
+            parsed = prepare(tokens).parsed if rewritten(tokens) == tokens else None
         except CannotProve:
+            continue
+        if parsed is None:
             continue
         theirs = Postgres().tokenize(" ".join(_spaced(token) for token in tokens))
         assert [(t.token_type, t.text) for t in parsed] == [(t.token_type, t.text) for t in theirs]
