@@ -178,6 +178,8 @@ def _around(reader: Reader, env: Env, beside: Relation | None) -> Env:
 
 
 def _renamed(columns: Sequence[Col], names: Sequence[str]) -> tuple[Col, ...]:
+    if not names:
+        return tuple(columns)
     if len(names) > len(columns):
         raise CannotProve("a column list does not fit the columns")
     return tuple(
