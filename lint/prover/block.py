@@ -125,9 +125,7 @@ class Block:
 
     # -- names -------------------------------------------------------------------------------
 
-    def resolve(  # noqa: PLR0911 - one return per place it may be of
-        self, column: exp.Column
-    ) -> Col | None:
+    def resolve(self, column: exp.Column) -> Col | None:
         """The column meant, innermost level first; None if it is one whose value says nothing.
 
         Raises CannotProve for an unknown or ambiguous name.
@@ -143,13 +141,11 @@ class Block:
         if known is not None and known[0] is entries and known[1] is visible:
             return known[2]
         name = name_of(args["this"])
-        found, hit = self.local(name, column)
-        if found:
-            self._resolved[id(column)] = entries, visible, hit
-            return hit
-        for level in reversed(self.env.outers):
+        for level in (self, *reversed(self.env.outers)):
             found, hit = level.local(name, column)
             if found:
+                if level is self:
+                    self._resolved[id(column)] = entries, visible, hit
                 return hit
         if not column.table:
             if name in _KEYWORD_VALUES and not column.this.args.get("quoted"):
@@ -234,7 +230,7 @@ class Block:
         """Check every node of an expression and read its subqueries, each once."""
         if self.statics.values.read(node, self.statics.parameters) is not None:
             return
-        kind = _kind(type(node))
+        kind = _kind(type(node))  # type: ignore[arg-type]  # a class has a hash
         if kind is exp.Column:
             self.resolve(node)  # type: ignore[arg-type]  # its kind says that it is one
         elif kind is exp.Query:

@@ -217,7 +217,7 @@ def translate(facts: Facts, copies: dict[int, list[int]], keep: Iterable[int]) -
 def _contradicts(group: frozenset[Term]) -> bool:
     """Whether two whole numbers that differ are in one class."""
     numbers = [
-        term.key[7:] for term in group if type(term) is not int and term.key[:7] == "number:"
+        term.key[7:] for term in group if isinstance(term, Const) and term.key[:7] == "number:"
     ]
     return len(numbers) > 1 and len({int(n) for n in numbers if n.isdecimal()}) > 1
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from sqlglot.dialects.postgres import Postgres
-from sqlglot.tokens import Token as Parsed
-from sqlglot.tokens import TokenType
+from sqlglot.tokenizer_core import Token as Parsed
+from sqlglot.tokenizer_core import TokenType
 
 from lint.errors import CannotProve
 from lint.prover.functions import GRAMMAR, SAFE, SYNTAX
