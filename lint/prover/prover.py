@@ -104,9 +104,10 @@ class Prover:
             except CatalogError as error:
                 return Verdict(UNDECIDABLE, "unsupported", str(error))
             verdict, kind, reason = UNSCOPED, "open", part.reason
+            shown = ".".join(parts) if found is None else str(found.name)
             if found is None:
                 verdict, kind = UNDECIDABLE, "unsupported"
-                reason = f"table {'.'.join(parts)} is not in the schema"
+                reason = f"table {shown} is not in the schema"
             elif isinstance(found, View):
                 verdict, kind, reason = UNDECIDABLE, "unsupported", f"{found.name} is a view"
             elif found.exempt is not None:
@@ -115,7 +116,7 @@ class Prover:
                 verdict, kind = UNDECIDABLE, "opaque"
             occurrences.append(
                 Occurrence(
-                    ".".join(parts), parts[-1], verdict, kind, reason, words[0].start, words[-1].end
+                    shown, parts[-1], verdict, kind, reason, words[0].start, words[-1].end
                 )
             )
         return worst(tuple(occurrences))

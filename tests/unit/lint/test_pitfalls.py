@@ -68,6 +68,13 @@ def test_what_the_parser_calls_a_command_is_read_again(sql: str) -> None:
     assert sql[occurrence.start : occurrence.end] == "t"
 
 
+@pytest.mark.parametrize("sql", ["TRUNCATE t", "COPY t TO STDOUT", "COPY public.t FROM STDIN"])
+def test_a_table_taken_whole_has_the_name_it_has_elsewhere(sql: str) -> None:
+    (whole,) = prover().prove_text(sql).occurrences
+    (read,) = prover().prove_text("SELECT * FROM t").occurrences
+    assert whole.table == read.table
+
+
 @pytest.mark.parametrize(
     "sql",
     ["DO $$ BEGIN DELETE FROM t; END $$", "CALL wipe()", "EXECUTE q(1)", "LOAD 'x'"],
