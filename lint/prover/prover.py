@@ -115,9 +115,7 @@ class Prover:
             elif part.kind == "loaded":
                 verdict, kind = UNDECIDABLE, "opaque"
             occurrences.append(
-                Occurrence(
-                    shown, parts[-1], verdict, kind, reason, words[0].start, words[-1].end
-                )
+                Occurrence(shown, parts[-1], verdict, kind, reason, words[0].start, words[-1].end)
             )
         return worst(tuple(occurrences))
 
