@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 
 from lint.inputs.python_names import Names
 
+_SQLALCHEMY = ("sqlalchemy", "sqlmodel")
 _QUERY_BUILDERS = frozenset(("select", "insert", "update", "delete", "func", "union", "union_all"))
 
 
@@ -16,7 +18,7 @@ def makes_text(names: Names, node: ast.Call) -> bool:
         return True
     if name.endswith(".SQL") or name == "SQL":
         return name.startswith(("psycopg", "peewee.", "playhouse.")) or name == "SQL"
-    return name.startswith("sqlalchemy") and name.endswith(".text")
+    return name.startswith(_SQLALCHEMY) and name.endswith(".text")
 
 
 def is_template(names: Names, node: ast.expr) -> bool:
@@ -58,20 +60,33 @@ def is_mogrified(names: Names, node: ast.expr) -> bool:
     return False
 
 
-def builds_query(names: Names, node: ast.expr) -> bool:
-    """Whether SQLAlchemy's query builder makes it, as in `select(User).where(..)`."""
+def builds_query(names: Names, node: ast.expr, taken: Mapping[str, bool] | None = None) -> bool:
+    """Whether SQLAlchemy's query builder makes it, as in `select(User).where(..)`.
+
+    A name may be given several queries, and ones made of itself: `q = q.where(..)`. `taken` says
+    what to take a name for that is being followed.
+    """
+    taken = taken or {}
     while True:
         if isinstance(node, ast.Call):
             name = names.full_name(node.func)
-            if name.startswith("sqlalchemy") and name.split(".")[-1] in _QUERY_BUILDERS:
+            if name.startswith(_SQLALCHEMY) and name.split(".")[-1] in _QUERY_BUILDERS:
+                return True
+            if name.endswith("session.query"):
                 return True
             node = node.func
         elif isinstance(node, ast.Attribute):
             node = node.value
+        elif isinstance(node, ast.Name) and node.id in taken:
+            return taken[node.id]
         elif isinstance(node, ast.Name):
-            value = names.value(node)
-            if value is None or not isinstance(value, ast.Call):
-                return False
-            node = value
+            found = names.values(node)
+            made = [value for value in found if isinstance(value, ast.Call)]
+            one, every = ({**taken, node.id: so} for so in (False, True))
+            return (
+                len(made) == len(found)
+                and any(builds_query(names, value, one) for value in made)
+                and all(builds_query(names, value, every) for value in made)
+            )
         else:
             return False

@@ -257,6 +257,8 @@ def test_what_is_found(text: str, expected: list[str] | None) -> None:
 
 def test_a_dump_may_switch_row_security_off() -> None:
     assert codes("--\n-- PostgreSQL database dump\n--\nSET row_security = off;") == []
+    rails = "SELECT pg_catalog.set_config('search_path', '', false);\nSET row_security = off;"
+    assert "TS026" not in codes(rails)
 
 
 def test_a_finding_of_the_schema_stands_at_its_statement_and_can_be_allowed() -> None:

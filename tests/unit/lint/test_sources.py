@@ -44,6 +44,7 @@ def test_lines_and_columns_count_from_one() -> None:
         'extras.execute_values(cursor, "SELECT a FROM t", rows)',
         'connection.execute(statement="SELECT a FROM t")',
         "import peewee\nT.raw('SELECT a FROM t')",
+        "from sqlmodel import text\nsession.execute(text('SELECT a FROM t'))",
         "from sqlalchemy import text\nsession.execute(text('SELECT a FROM t'))",
         "from sqlalchemy import text\nquery = text('SELECT a FROM t')",
         "from psycopg2 import sql\ncursor.execute(sql.SQL('SELECT a FROM t'))",
@@ -92,6 +93,7 @@ def test_a_text_is_followed_to_its_sink(code: str) -> None:
     "code",
     [
         "cursor.execute(query)",
+        "q = q.where(a)\nsession.execute(q)",
         "cursor.execute(make())",
         "cursor.execute(f'SELECT * FROM t WHERE {condition}')",
         "cursor.execute('SELECT * FROM %s' % table)",
@@ -140,6 +142,9 @@ def test_what_cannot_be_known_is_opaque_and_never_passed_over(code: str) -> None
         "from sqlalchemy import select\nsession.execute(select(User).where(User.id == 1))",
         "from sqlalchemy import select\nq = select(User)\nsession.execute(q)",
         "from psycopg2.sql import SQL\nQ = SQL('{} = {}').format(a, b)",
+        "import sqlalchemy as sa\nq = sa.select(User)\nif x:\n    q = q.where(a)\ns.execute(q)",
+        "from sqlmodel import select\nq = select(A)\nif x:\n    q = select(B)\ns.execute(q)",
+        "q = self.session.query(User)\nq = q.filter(a)\nsession.execute(q)",
         "print('SELECT * FROM t')",
         "response.raw(body)",
         "fetch('https://example.com')",
@@ -150,6 +155,13 @@ def test_what_cannot_be_known_is_opaque_and_never_passed_over(code: str) -> None
 )
 def test_what_is_no_statement_is_no_finding(code: str) -> None:
     assert python(code).statements == ()
+
+
+def test_a_name_that_need_not_be_a_built_query_is_opaque() -> None:
+    code = "from sqlalchemy import select\nq = select(A)\nif x:\n    q = make()\nsession.execute(q)"
+    found = python(code).statements
+    assert found
+    assert all(statement.opaque for statement in found)
 
 
 def test_each_text_that_a_name_may_stand_for_is_judged() -> None:
