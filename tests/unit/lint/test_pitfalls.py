@@ -68,6 +68,28 @@ def test_what_the_parser_calls_a_command_is_read_again(sql: str) -> None:
     assert sql[occurrence.start : occurrence.end] == "t"
 
 
+@pytest.mark.parametrize(
+    ("joins", "expected"),
+    [
+        ("((t LEFT JOIN s ON (s.org = t.org)) JOIN gt ON (gt.org = t.org))", "scoped"),
+        ("(((t JOIN s USING (org)) JOIN gt USING (org)) LEFT JOIN g USING (org))", "scoped"),
+        ("(( SELECT s.org, s.x FROM s) t LEFT JOIN gt ON (gt.org = t.org))", "scoped"),
+        ("((VALUES (1)) v (org) JOIN t ON (t.org = v.org))", "scoped"),
+        ("((t LEFT JOIN s ON (s.org = t.org)) JOIN gt ON (gt.id = t.id))", "unscoped"),
+        ("((t LEFT JOIN s ON (s.id = t.id)) JOIN gt ON (gt.org = t.org))", "unscoped"),
+        ("((((t))))", "scoped"),
+        ("(((t JOIN s USING (org))))", "scoped"),
+        ("((SELECT * FROM t)) t", "scoped"),
+        ("((SELECT * FROM t) LIMIT 1) t", "unscoped"),
+        ("((SELECT * FROM t) UNION ALL (SELECT * FROM t)) t", "scoped"),
+    ],
+)
+def test_joins_in_the_parentheses_that_postgresql_shows_are_read(joins: str, expected: str) -> None:
+    org = "org" if "USING" in joins else "t.org"
+    found = prover().prove_text(f"SELECT 1 FROM {joins} WHERE {org} = 1")
+    assert found.verdict == expected, found.reason
+
+
 @pytest.mark.parametrize("sql", ["TRUNCATE t", "COPY t TO STDOUT", "COPY public.t FROM STDIN"])
 def test_a_table_taken_whole_has_the_name_it_has_elsewhere(sql: str) -> None:
     (whole,) = prover().prove_text(sql).occurrences
