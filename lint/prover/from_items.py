@@ -160,8 +160,11 @@ def _is_item(node: exp.Expr) -> bool:
     parentheses in which PostgreSQL shows a view's joins."""
     if isinstance(node, exp.Table):
         return True
-    joined = bool(node.args.get("alias") or node.args.get("joins"))
-    return joined or (isinstance(node, exp.Subquery) and _is_item(node.this))
+    if not isinstance(node, exp.Subquery | exp.Values | exp.Lateral | exp.Unnest):
+        return False
+    if node.args.get("alias") or node.args.get("joins"):
+        return True
+    return isinstance(node, exp.Subquery) and _is_item(node.this)
 
 
 def _alias(node: exp.Expr) -> tuple[str | None, list[str]]:

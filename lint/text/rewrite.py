@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from lint.errors import CannotProve
 from lint.text.lexer import Token
 
-_TOUCHED = frozenset(("OVERRIDING", "ONLY", "USING", "LOCAL", "CURRENT", "SOME", "RETURNING", "["))
+_TOUCHED = frozenset(
+    ("OVERRIDING", "ONLY", "USING", "LOCAL", "CURRENT", "SOME", "RETURNING", "MERGE", "[")
+)
 
 
 def rewritten(tokens: Sequence[Token]) -> tuple[Token, ...]:
@@ -19,6 +21,7 @@ def rewritten(tokens: Sequence[Token]) -> tuple[Token, ...]:
     tokens = tuple(tokens)
     if _TOUCHED.isdisjoint(token.word or token.text for token in tokens):
         return tokens
+    tokens = _with_closed_source(tokens)
     found: list[Token] = []
     at = 0
     while at < len(tokens):
@@ -53,6 +56,34 @@ def rewritten(tokens: Sequence[Token]) -> tuple[Token, ...]:
             found.append(token)
             at += 1
     return tuple(found)
+
+
+def _with_closed_source(tokens: tuple[Token, ...]) -> tuple[Token, ...]:
+    """`MERGE .. USING a JOIN b ON .. ON ..` with the join in parentheses."""
+    depth = 0
+    merge = using = last = -1
+    joined = False
+    for at, token in enumerate(tokens):
+        if token.kind == "punct":
+            depth += {"(": 1, ")": -1}.get(token.text, 0)
+        elif depth or (merge < 0 and token.word != "MERGE"):
+            continue
+        elif token.word == "MERGE":
+            merge = at
+        elif token.word == "USING" and using < 0:
+            using = at
+        elif token.word == "WHEN":
+            break
+        elif token.word == "JOIN":
+            joined = True
+        elif token.word == "ON":
+            last = at
+    if not joined or using < 0 or last < using:
+        return tokens
+    opening, closing = (
+        tokens[at].other("punct", mark, mark) for at, mark in ((using, "("), (last, ")"))
+    )
+    return (*tokens[: using + 1], opening, *tokens[using + 1 : last], closing, *tokens[last:])
 
 
 def _text(tokens: Sequence[Token], at: int) -> str:

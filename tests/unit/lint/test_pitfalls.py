@@ -38,6 +38,23 @@ def test_one_bad_statement_fails_no_other() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("source", "on", "expected"),
+    [
+        ("s JOIN g ON g.org = s.org", "t.org = s.org AND s.org = 1 AND t.id = s.id", "scoped"),
+        ("s JOIN g USING (org)", "t.org = s.org AND s.org = 1 AND t.id = s.id", "scoped"),
+        ("s JOIN g ON g.id = s.id", "t.org = s.org AND s.org = 1 AND t.id = s.id", "unscoped"),
+        ("s JOIN g ON g.org = s.org", "t.id = s.id", "unscoped"),
+    ],
+)
+def test_a_join_is_a_source_of_merge_without_parentheses(
+    source: str, on: str, expected: str
+) -> None:
+    bare = f"MERGE INTO t USING {source} ON {on} WHEN MATCHED THEN DELETE"
+    closed = f"MERGE INTO t USING ({source}) ON {on} WHEN MATCHED THEN DELETE"
+    assert [verdict(bare), verdict(closed)] == [expected, expected]
+
+
 def test_a_percent_sign_is_doubled_for_the_driver() -> None:
     assert verdict("SELECT x %% 2 FROM t WHERE org=1 AND x %% 2 = 0") == "scoped"
     assert verdict("SELECT * FROM t WHERE org %% 10 = 1") == "unscoped"
