@@ -209,6 +209,24 @@ OWN = "tenant_id = tenure.current_tenant()"
             "ALTER TABLE invoice DROP CONSTRAINT a",
             [],
         ),
+        # .. dropped by the names that PostgreSQL gives what has none
+        *(
+            (f"ALTER TABLE invoice ADD {made};{dropped}", [])
+            for made, dropped in (
+                ("UNIQUE (number)", "ALTER TABLE invoice DROP CONSTRAINT invoice_number_key"),
+                ("code text UNIQUE", "ALTER TABLE invoice DROP CONSTRAINT invoice_code_key"),
+                (
+                    "other uuid CONSTRAINT a UNIQUE REFERENCES customer (id)",
+                    "ALTER TABLE invoice DROP CONSTRAINT a;"
+                    "ALTER TABLE invoice DROP CONSTRAINT invoice_other_fkey",
+                ),
+                (
+                    "EXCLUDE USING gist (number WITH =)",
+                    "ALTER TABLE invoice DROP CONSTRAINT invoice_number_excl",
+                ),
+            )
+        ),
+        ("CREATE INDEX ON invoice (status, number); DROP INDEX invoice_status_number_idx", []),
         ("ALTER TABLE invoice ADD COLUMN other uuid REFERENCES customer (id)", ["TS048"]),
         ("ALTER TABLE invoice ADD COLUMN other uuid REFERENCES elsewhere (id)", []),
         ("ALTER TABLE invoice ALTER tenant_id DROP NOT NULL", ["TS049"]),
