@@ -131,7 +131,8 @@ def write_log(file: Path, size: int) -> int:
             record = (
                 f"2026-11-30 10:00:{number % 60:02}.{number % 1000:03} UTC,"
                 f'"app","shop",{1000 + number % 40},"10.0.0.7:5{number % 1000:03}",'
-                f'656a.{records:x},{records},"SELECT",2026-11-30 09:00:00 UTC,4/{number},0,LOG,00000,'
+                f'656a.{records:x},{records},"SELECT",2026-11-30 09:00:00 UTC,4/{number},'
+                "0,LOG,00000,"
                 f'"duration: 0.{number % 1000:03} ms  {said}",{bound},,,,,,,,"app",'
                 '"client backend",,0\n'
             )

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
@@ -25,13 +26,15 @@ from benchmarks.world import World
 from lint.gate import Gate
 from lint.inputs.sources import sql_source
 from lint.prover.prover import Prover
+from lint.run import collect_rarely
 from lint.schema.catalog import Tenancy
 from lint.schema.script import load_schema
 
 FILES = 2000
 STATEMENTS = 400
 LOG_BYTES = 100_000_000
-# What holds today on a busy machine of two cores. The aim is 1.5.
+# What holds today on a busy machine of two cores. The aim is 1.5: the proof is Python and takes
+# twice the time of the parser, which is compiled.
 RATIO = 6.0
 
 
@@ -66,6 +69,9 @@ def _statements() -> Iterator[Figure]:
     def parse(text: str) -> None:
         sqlglot.parse(text, read="postgres")
 
+    # As the command does it, for both.
+    before = gc.get_threshold()
+    collect_rarely()
     medians = interleaved(
         {
             "gate": each(judge, texts),
@@ -76,6 +82,8 @@ def _statements() -> Iterator[Figure]:
         rounds=9,
         warmup=2,
     )
+    gc.set_threshold(*before)
+    gc.unfreeze()
     yield Figure("statements judged", STATEMENTS / medians["gate"], "/s")
     for what, name in (("statement by statement", ""), (f"{STATEMENTS} in a file", ", file")):
         ratio = medians[f"gate{name}"] / medians[f"parse{name}"]
