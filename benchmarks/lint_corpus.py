@@ -110,6 +110,37 @@ def write(folder: Path, files: int) -> None:
         file.write_text(text)
 
 
+def write_log(file: Path, size: int) -> int:
+    """Write a csvlog of about so many bytes and return how many records it has.
+
+    Some hundred forms, as an application has; half of them prepared, with values bound.
+    """
+    dice = random.Random(3)
+    forms = [query(dice) for _ in range(300)]
+    records = written = 0
+    with file.open("w", encoding="utf-8", newline="") as out:
+        while written < size:
+            form = dice.choice(forms).replace('"', '""')
+            number = dice.randrange(10**6)
+            if records % 2:
+                said = f"execute <unnamed>: {form}"
+                bound = f"\"parameters: $1 = '{number:032x}', $2 = '{number}', $3 = NULL\""
+            else:
+                said = f"statement: {form}".replace("$", str(number))
+                bound = ""
+            record = (
+                f"2026-11-30 10:00:{number % 60:02}.{number % 1000:03} UTC,"
+                f'"app","shop",{1000 + number % 40},"10.0.0.7:5{number % 1000:03}",'
+                f'656a.{records:x},{records},"SELECT",2026-11-30 09:00:00 UTC,4/{number},'
+                "0,LOG,00000,"
+                f'"duration: 0.{number % 1000:03} ms  {said}",{bound},,,,,,,,"app",'
+                '"client backend",,0\n'
+            )
+            written += out.write(record)
+            records += 1
+    return records
+
+
 def _files(number: int) -> Iterator[tuple[str, str]]:
     dice = random.Random(2)
     for n in range(number):

@@ -99,7 +99,8 @@ def _with_reasons(judged: Sequence[Judged], findings: Sequence[Finding]) -> Iter
 def _unused(allowances: Allowances, file: Path | None) -> Iterator[Finding]:
     lines = file.read_text(encoding="utf-8").splitlines() if file is not None else []
     for entry, code in allowances.unused():
-        line = next((n for n, text in enumerate(lines, 1) if f'"{entry.path}"' in text), 1)
+        quoted = (f'"{entry.path}"', f"'{entry.path}'")
+        line = next((n for n, text in enumerate(lines, 1) if any(q in text for q in quoted)), 1)
         shown = lines[line - 1] if lines else ""
         yield Finding(
             str(file),

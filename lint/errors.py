@@ -22,8 +22,8 @@ class SourceError(LintError):
 class CannotProve(LintError):
     """A construct stands between the statement and a proof. Never leaves the prover.
 
-    `kind` is `opaque` (the text is not known) or `unsupported` (it is known, the prover
-    does not understand it).
+    `kind` is `opaque` (the text is not known), `unparsed` (the parser cannot read it) or
+    `unsupported` (the prover does not understand it).
     """
 
     def __init__(self, reason: str, *, kind: str = "unsupported") -> None:

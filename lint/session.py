@@ -71,7 +71,7 @@ def run(request: Request) -> Report:
     view = View(
         config.allowances,
         config.folder,
-        config.file,
+        _from_here(config.file),
         complete=request.since is None and _covers(request.paths, config.folder),
         changes=changed,
         baseline=baseline,
@@ -140,6 +140,12 @@ def _all_over(config: Config, changed: Changes) -> bool:
         if was != lint_table(file.read_text(encoding="utf-8"), file.name):
             return True  # and not only another part of pyproject.toml
     return any(s is not None and changed.has(s) for s in (config.schema, config.catalog))
+
+
+def _from_here(file: Path | None) -> Path | None:
+    """The configuration's file as a finding names it: like the files that were judged."""
+    here = Path.cwd()
+    return file.relative_to(here) if file is not None and file.is_relative_to(here) else file
 
 
 def _covers(paths: Sequence[Path], folder: Path) -> bool:

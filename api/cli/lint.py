@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,7 +18,7 @@ from lint.errors import ConfigError, LintError
 from lint.formats.text import as_statistics, as_text
 from lint.inputs.logs import Log, Ran
 from lint.report import Report
-from lint.run import cores
+from lint.run import collect_rarely, cores
 from lint.session import BASELINE, Request, Text, run, write_baseline
 
 _EPILOG = """\b
@@ -167,10 +166,7 @@ def command(
             schema=live,
             ran=_ran(logs, counted) if logs or counted is not None else None,
         )
-        # Syntax trees are many objects that all go soon, and few that go in circles: looking for
-        # those at the usual pace is a tenth of the time. A fork inherits this.
-        gc.freeze()
-        gc.set_threshold(20_000, 20, 100)
+        collect_rarely()
         report = run(request)
         if write_baseline and ledger is not None:
             _write(report, ledger, settings)

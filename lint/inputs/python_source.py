@@ -15,7 +15,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lint.errors import SourceError
-from lint.inputs.python_text import FORMAT_FIELD, Composer, Names, Text
+from lint.inputs.python_libraries import (
+    builds_query,
+    composes,
+    is_mogrified,
+    is_psycopg,
+    makes_text,
+)
+from lint.inputs.python_names import Names
+from lint.inputs.python_text import FORMAT_FIELD, Composer, Text
 from lint.inputs.sinks import Sinks
 from lint.inputs.sources import MENTIONS, Note, Source, Statement
 from lint.text.lexer import HOLE, VALUE_HOLE, RawStatement, statements
@@ -89,7 +97,7 @@ class _Finder:
         for node in calls:
             if id(node) in self.consumed:
                 continue
-            if self.names.composes(node) or (self.names.makes_text(node) and node.args):
+            if composes(self.names, node) or (makes_text(self.names, node) and node.args):
                 yield from self._fragment(node)
 
     def _sink(self, node: ast.Call) -> _Call | None:
@@ -114,7 +122,7 @@ class _Finder:
     def _no_text(self, argument: ast.expr) -> bool:
         if isinstance(argument, ast.Name) and argument.id in _CONNECTIONS:
             return True
-        return self.names.builds_query(argument) or self.names.is_mogrified(argument)
+        return builds_query(self.names, argument) or is_mogrified(self.names, argument)
 
     def _is_piece(self, argument: ast.expr) -> bool:
         """Whether it is a piece of a statement, as `(%s, %s)`: it is put in elsewhere."""
@@ -197,9 +205,9 @@ class _Finder:
         if not found or not found[0].tokens:
             return
         begins = found[0].tokens[0].word in _BEGINS
-        if self.names.is_psycopg(node) and not begins:
+        if is_psycopg(self.names, node) and not begins:
             return  # it runs nowhere but in a sink, and what the sink is given is judged there
-        if not self.names.composes(node) and FORMAT_FIELD.search(text.value):
+        if not composes(self.names, node) and FORMAT_FIELD.search(text.value):
             yield self._opaque(self._span(node), "a template; what is put in is not known here")
         elif begins:
             yield from self._cut(node, text, bound=False)

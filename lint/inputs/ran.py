@@ -124,10 +124,10 @@ class Judge:
             before = tokens[-1].word if tokens else ""
             if token.kind == "param" and token.text in tenants:
                 literal = self._literals[values[int(token.text[1:])] or ""]
-                tokens.append(replace(literal, start=token.start, end=token.end))
+                tokens.append(literal.moved(token.start, token.end))
             elif token.kind == "param" and before in _TYPED:
                 # A constant that pg_stat_statements took out; no parser reads INTERVAL $1.
-                tokens.append(replace(token, kind="string", value="0"))
+                tokens.append(token.other("string", token.text, "0"))
             else:
                 tokens.append(token)
         return tuple(tokens)

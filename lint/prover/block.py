@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 from sqlglot import exp
 
@@ -73,6 +74,24 @@ _LEAVES = (
 _REFUSED = (exp.Operator, exp.PropertyEQ, exp.Lambda, exp.MatchAgainst, exp.Table)
 
 
+# The first that a class belongs to is what it is read as.
+_KINDS: tuple[tuple[type[exp.Expr], tuple[type[exp.Expr], ...]], ...] = (
+    (exp.Column, (exp.Column,)),
+    (exp.Query, QUERIES),
+    (exp.Dot, (exp.Dot,)),
+    (exp.Collate, (exp.Collate,)),
+    (exp.Table, _REFUSED),
+    (exp.Literal, _LEAVES),
+    (exp.Func, _PLAIN_NODES),
+)
+
+
+@cache
+def _kind(node: type[exp.Expr]) -> type[exp.Expr] | None:
+    """What the nodes of a class are read as: one class stands for each of `_KINDS`."""
+    return next((kind for kind, classes in _KINDS if issubclass(node, classes)), None)
+
+
 @dataclass(frozen=True, slots=True)
 class Statics:
     """What a proof is given, and what all its levels share."""
@@ -99,6 +118,10 @@ class Block:
     pending: dict[int, Standing] = field(default_factory=dict)
     # Whether more would be known if some column were known not to be null.
     doubted: bool = False
+    # Names of this level that were resolved: by the node's id, for what they were resolved in.
+    _resolved: dict[int, tuple[tuple[Entry, ...], tuple[Col, ...], Col | None]] = field(
+        default_factory=dict
+    )
 
     # -- names -------------------------------------------------------------------------------
 
@@ -107,15 +130,22 @@ class Block:
 
         Raises CannotProve for an unknown or ambiguous name.
         """
-        if column.args.get("catalog") or column.args.get("join_mark"):
+        args = column.args
+        if args.get("catalog") or args.get("join_mark"):
             raise CannotProve(f"cannot read the name {column.sql(dialect='postgres')}")
-        if isinstance(column.this, exp.Star):
+        if isinstance(args["this"], exp.Star):
             self.entry(column)
             return None
-        name = name_of(column.this)
+        entries, visible = self.relation.entries, self.relation.visible
+        known = self._resolved.get(id(column))
+        if known is not None and known[0] is entries and known[1] is visible:
+            return known[2]
+        name = name_of(args["this"])
         for level in (self, *reversed(self.env.outers)):
             found, hit = level.local(name, column)
             if found:
+                if level is self:
+                    self._resolved[id(column)] = entries, visible, hit
                 return hit
         if not column.table:
             if name in _KEYWORD_VALUES and not column.this.args.get("quoted"):
@@ -131,7 +161,7 @@ class Block:
     def local(self, name: str, column: exp.Column) -> tuple[bool, Col | None]:
         """Whether this level has the column, and which it is (None: it cannot be told)."""
         relation = self.relation
-        if not column.table:
+        if column.args.get("table") is None:
             hits = [col for col in relation.visible if col.name == name]
             if len(hits) > 1:
                 raise CannotProve(f"column {name} is ambiguous")
@@ -200,19 +230,20 @@ class Block:
         """Check every node of an expression and read its subqueries, each once."""
         if self.statics.values.read(node, self.statics.parameters) is not None:
             return
-        if isinstance(node, exp.Column):
-            self.resolve(node)
-        elif isinstance(node, QUERIES):
+        kind = _kind(type(node))  # type: ignore[arg-type]  # a class has a hash
+        if kind is exp.Column:
+            self.resolve(node)  # type: ignore[arg-type]  # its kind says that it is one
+        elif kind is exp.Query:
             self.subquery(node)
-        elif isinstance(node, exp.Dot):
-            self._dot(node)
-        elif isinstance(node, exp.Collate):
+        elif kind is exp.Dot:
+            self._dot(node)  # type: ignore[arg-type]  # as above
+        elif kind is exp.Collate:
             self.visit(node.this)
-        elif isinstance(node, _REFUSED):
+        elif kind is exp.Table:
             raise CannotProve(f"{type(node).__name__} is not supported here")
-        elif isinstance(node, _LEAVES):
+        elif kind is exp.Literal:
             return
-        elif isinstance(node, _PLAIN_NODES):
+        elif kind is exp.Func:
             # `<> ALL (array)` comes as a call; unquoted it is the keyword.
             if isinstance(node, exp.Anonymous) and str(node.args["this"]).upper() != "ALL":
                 self._called(function_name(node))

@@ -39,10 +39,10 @@ class Env:
 
     def inside(self, block: Level) -> Env:
         """For a subquery that sees the names of `block`."""
-        return replace(self, outers=(*self.outers, block), depth=self.depth + 1, top=False)
+        return Env(self.tables, (*self.outers, block), self.path, self.depth + 1)
 
     def nested(self) -> Env:
-        return replace(self, depth=self.depth + 1, top=False)
+        return Env(self.tables, self.outers, self.path, self.depth + 1)
 
     def with_table(self, table: CommonTable) -> Env:
         return replace(self, tables={**self.tables, table.name: table})

@@ -65,19 +65,23 @@ class Facts:
 
     def both(self, *others: Facts) -> Facts:
         """What holds where all of them hold."""
-        every = (self, *others)
-        if any(facts.impossible for facts in every):
-            return IMPOSSIBLE
-        informative = [facts for facts in every if facts != NOTHING]
+        informative: list[Facts] = []
+        for facts in (self, *others):
+            if facts.impossible:
+                return IMPOSSIBLE
+            if facts.classes or facts.not_null or facts.guarded:
+                informative.append(facts)
         if len(informative) < 2:
             return informative[0] if informative else NOTHING
-        classes = _merge([group for facts in informative for group in facts.classes])
-        if any(_contradicts(group) for group in classes):
-            return IMPOSSIBLE
+        groups = [group for facts in informative for group in facts.classes]
+        classes = _merge(groups) if len(groups) > 1 else tuple(groups)
+        for group in classes:
+            if _contradicts(group):
+                return IMPOSSIBLE
         return Facts(
             classes,
-            frozenset().union(*(facts.not_null for facts in informative)),
-            tuple(dict.fromkeys(g for facts in informative for g in facts.guarded)),
+            frozenset().union(*[facts.not_null for facts in informative]),
+            tuple(dict.fromkeys([g for facts in informative for g in facts.guarded])),
         )
 
     def either(self, other: Facts) -> Facts:
@@ -149,10 +153,16 @@ class Facts:
         return frozenset((term,))
 
     def values(self, term: Term) -> frozenset[Const]:
-        return frozenset(other for other in self.group(term) if isinstance(other, Const))
+        for group in self.classes:
+            if term in group:
+                return frozenset([other for other in group if isinstance(other, Const)])
+        return frozenset((term,)) if isinstance(term, Const) else frozenset()
 
     def columns(self, term: Term) -> frozenset[int]:
-        return frozenset(other for other in self.group(term) if isinstance(other, int))
+        for group in self.classes:
+            if term in group:
+                return frozenset([other for other in group if isinstance(other, int)])
+        return frozenset((term,)) if isinstance(term, int) else frozenset()
 
 
 # Bounds an occurrence none of whose rows is left, by whatever tenant.
@@ -206,12 +216,10 @@ def translate(facts: Facts, copies: dict[int, list[int]], keep: Iterable[int]) -
 
 def _contradicts(group: frozenset[Term]) -> bool:
     """Whether two whole numbers that differ are in one class."""
-    numbers = {
-        int(term.key[7:])
-        for term in group
-        if isinstance(term, Const) and term.key[:7] == "number:" and term.key[7:].isdecimal()
-    }
-    return len(numbers) > 1
+    numbers = [
+        term.key[7:] for term in group if isinstance(term, Const) and term.key[:7] == "number:"
+    ]
+    return len(numbers) > 1 and len({int(n) for n in numbers if n.isdecimal()}) > 1
 
 
 def _merge(groups: list[frozenset[Term]]) -> tuple[frozenset[Term], ...]:

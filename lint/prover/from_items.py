@@ -147,12 +147,24 @@ def _single(  # noqa: PLR0911 - one return per kind of item
             return _derived(reader.query(node.this, around), alias, names, low)
         return _function(reader, node.this, alias, names, around=around, low=low)
     if isinstance(node, exp.Subquery):
-        if isinstance(node.this, exp.Table):
+        if _is_item(node.this):
             if any(node.args.get(key) for key in ("with_", "order", "limit", "offset")):
                 raise CannotProve("cannot read a parenthesis in FROM")
             return _covered(item(reader, node.this, env, beside), alias, names)
         return _derived(reader.parenthesis(node, env.nested()), alias, names, low)
     raise CannotProve(f"{type(node).__name__} in FROM is not supported")
+
+
+def _is_item(node: exp.Expr) -> bool:
+    """Whether what stands in parentheses is no query but a table or a join, as in the nested
+    parentheses in which PostgreSQL shows a view's joins."""
+    if isinstance(node, exp.Table):
+        return True
+    if not isinstance(node, exp.Subquery | exp.Values | exp.Lateral | exp.Unnest):
+        return False
+    if node.args.get("alias") or node.args.get("joins"):
+        return True
+    return isinstance(node, exp.Subquery) and _is_item(node.this)
 
 
 def _alias(node: exp.Expr) -> tuple[str | None, list[str]]:
@@ -178,6 +190,8 @@ def _around(reader: Reader, env: Env, beside: Relation | None) -> Env:
 
 
 def _renamed(columns: Sequence[Col], names: Sequence[str]) -> tuple[Col, ...]:
+    if not names:
+        return tuple(columns)
     if len(names) > len(columns):
         raise CannotProve("a column list does not fit the columns")
     return tuple(

@@ -106,7 +106,7 @@ def windows(block: Block, node: exp.Select) -> None:
     named = {name_of(w.this): w for w in node.args.get("windows") or ()}
     order = node.args.get("order")
     for part in (*node.expressions, *((order,) if order else ())):
-        for window in local_nodes(part):
+        for window in local_nodes(part) if part.find(exp.Window) is not None else ():
             if not isinstance(window, exp.Window):
                 continue
             keys = {_term(block, key) for key in _partition(window, named, depth=0)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache, lru_cache
 
 from sqlglot import exp
 
@@ -17,11 +18,16 @@ QUERIES = (exp.Select, exp.SetOperation, exp.Values, exp.Subquery)
 def name_of(identifier: exp.Expr | str | None) -> str:
     """An identifier as the server folds and clips it."""
     if isinstance(identifier, exp.Identifier):
-        text = str(identifier.this)
-        return clip(text if identifier.args.get("quoted") else fold(text))
+        args = identifier.args
+        return _name(args["this"], bool(args.get("quoted")))
     if isinstance(identifier, str):
-        return clip(fold(identifier))
+        return _name(identifier, False)
     raise CannotProve("a name is expected where something else stands")
+
+
+@lru_cache(maxsize=8192)
+def _name(text: str, quoted: bool) -> str:
+    return clip(text if quoted else fold(text))
 
 
 def is_query(node: exp.Expr) -> bool:
@@ -33,9 +39,12 @@ def is_aggregate(node: exp.Expr) -> bool:
         return True
     if isinstance(node, exp.Anonymous):
         return function_name(node) in AGGREGATES
-    if isinstance(node, exp.Func):
-        return any(name.lower() in AGGREGATES for name in node.sql_names())
-    return False
+    return isinstance(node, exp.Func) and _is_aggregate(type(node))  # type: ignore[arg-type]  # a class has a hash
+
+
+@cache
+def _is_aggregate(function: type[exp.Func]) -> bool:
+    return any(name.lower() in AGGREGATES for name in function.sql_names())
 
 
 def local_nodes(node: exp.Expr) -> Iterator[exp.Expr]:
@@ -47,7 +56,7 @@ def local_nodes(node: exp.Expr) -> Iterator[exp.Expr]:
 
 def has_aggregate(node: exp.Expr) -> bool:
     """Whether an aggregate of this level is called, other than as a window function."""
-    if isinstance(node, QUERIES):
+    if isinstance(node, (exp.Column, *QUERIES)):
         return False
     if isinstance(node, exp.Window):
         called = node.this

@@ -163,13 +163,12 @@ def _compare(block: Block, left: exp.Expr, right: exp.Expr) -> Facts:
             for mine, theirs in zip(left_parts, right_parts, strict=True):
                 facts = facts.both(_compare(block, mine, theirs))
         return facts
-    facts = not_null(strict_columns(block, left) | strict_columns(block, right))
-    for side in (left, right):
-        facts = facts.both(_of_scalar(block, side))
+    known = [not_null(strict_columns(block, left) | strict_columns(block, right))]
+    known += [_of_scalar(block, left), _of_scalar(block, right)]
     one, other = block.typed(left), block.typed(right)
-    if one is None or other is None or not _same(one, other):
-        return facts
-    return facts.both(_equate(block, one[0], other[0]))
+    if one is not None and other is not None and _same(one, other):
+        known.append(_equate(block, one[0], other[0]))
+    return NOTHING.both(*known)
 
 
 def _equate(block: Block, left: Term, right: Term) -> Facts:

@@ -14,10 +14,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
 
 from lint.declared import Sources
 from lint.errors import CannotProve, CatalogError
@@ -106,9 +104,10 @@ class Prover:
             except CatalogError as error:
                 return Verdict(UNDECIDABLE, "unsupported", str(error))
             verdict, kind, reason = UNSCOPED, "open", part.reason
+            shown = ".".join(parts) if found is None else str(found.name)
             if found is None:
                 verdict, kind = UNDECIDABLE, "unsupported"
-                reason = f"table {'.'.join(parts)} is not in the schema"
+                reason = f"table {shown} is not in the schema"
             elif isinstance(found, View):
                 verdict, kind, reason = UNDECIDABLE, "unsupported", f"{found.name} is a view"
             elif found.exempt is not None:
@@ -116,9 +115,7 @@ class Prover:
             elif part.kind == "loaded":
                 verdict, kind = UNDECIDABLE, "opaque"
             occurrences.append(
-                Occurrence(
-                    ".".join(parts), parts[-1], verdict, kind, reason, words[0].start, words[-1].end
-                )
+                Occurrence(shown, parts[-1], verdict, kind, reason, words[0].start, words[-1].end)
             )
         return worst(tuple(occurrences))
 
@@ -143,16 +140,9 @@ class Prover:
     ) -> Verdict:
         try:
             prepared = prepare(tokens)
+            tree = parse(prepared)
         except CannotProve as reason:
             return Verdict(UNDECIDABLE, reason.kind, reason.reason)
-        try:
-            trees = parse(prepared.sql)
-        except (SqlglotError, RecursionError) as error:
-            line = str(error).splitlines()[0] if str(error) else type(error).__name__
-            return Verdict(UNDECIDABLE, "unparsed", f"the parser stops: {line}")
-        if len(trees) != 1 or trees[0] is None or isinstance(trees[0], exp.Command):
-            return Verdict(UNDECIDABLE, "unparsed", "the parser does not know this statement")
-        tree = trees[0]
         try:
             return self._proof(tree, prepared, arguments or {})
         except CannotProve as reason:
@@ -161,7 +151,7 @@ class Prover:
             return self._unproven(tree, prepared, "nested too deeply", "unsupported")
 
     def _proof(self, tree: exp.Expr, prepared: Prepared, arguments: Mapping[str, Const]) -> Verdict:
-        check_tree(tree)
+        tables = check_tree(tree)
         ledger = Ledger()
         statics = Statics(self._values, prepared.parameters, self._functions, ledger, arguments)
         reader = StatementReader(statics, self._views, write)
@@ -172,11 +162,11 @@ class Prover:
             output = reader.query(tree, env)
         ledger.settle_for_good(output.standings)
         reader.read_unused()
-        _check_complete(tree, reader)
-        return worst(self._occurrences(tree, prepared, ledger))
+        _check_complete(tables, reader)
+        return worst(self._occurrences(tables, prepared, ledger))
 
     def _occurrences(
-        self, tree: exp.Expr, prepared: Prepared, ledger: Ledger
+        self, tables: Sequence[exp.Table], prepared: Prepared, ledger: Ledger
     ) -> tuple[Occurrence, ...]:
         owned = {
             number: standing
@@ -184,15 +174,14 @@ class Prover:
             if number in ledger.instances and ledger.instances[number].table.exempt is None
         }
         tenant = _one_tenant(owned.values())
-        nodes = {id(node): node for node in tree.find_all(exp.Table)}
+        nodes = {id(node): node for node in tables}
         found: dict[tuple[int, ...], Occurrence] = {}
         for number, standing in ledger.final.items():
             instance = ledger.instances.get(number)
             if instance is None:
                 continue
-            occurrence = _judge(ledger, instance, standing, tenant)
-            start, end = _place(nodes.get(instance.key[0]), prepared)
-            occurrence = replace(occurrence, start=start, end=end)
+            place = _place(nodes.get(instance.key[0]), prepared)
+            occurrence = _judge(ledger, instance, standing, tenant=tenant, place=place)
             known = found.get(instance.key)
             found[instance.key] = occurrence if known is None else worse(known, occurrence)
         return tuple(sorted(found.values(), key=lambda occurrence: occurrence.start))
@@ -224,8 +213,8 @@ def prove(statement: str, catalog: Catalog, sources: Sources | None = None) -> V
     return Prover(catalog, sources).prove_text(statement)
 
 
-def _check_complete(tree: exp.Expr, reader: StatementReader) -> None:
-    for node in tree.find_all(exp.Table):
+def _check_complete(tables: Sequence[exp.Table], reader: StatementReader) -> None:
+    for node in tables:
         named = isinstance(node.this, exp.Identifier)
         if named and not isinstance(node.parent, exp.Lock) and id(node) not in reader.seen:
             raise CannotProve(f"table {name_of(node.this)} stands where it is not looked for")
@@ -247,12 +236,18 @@ def _one_tenant(standings: Iterable[Standing]) -> Const | None:
 
 
 def _judge(  # noqa: PLR0911 - one return per kind
-    ledger: Ledger, instance: Instance, standing: Standing, tenant: Const | None
+    ledger: Ledger,
+    instance: Instance,
+    standing: Standing,
+    *,
+    tenant: Const | None,
+    place: tuple[int, int],
 ) -> Occurrence:
     table = instance.table
 
-    def say(verdict: str, kind: str, reason: str) -> Occurrence:
-        return Occurrence(str(table.name), instance.alias, verdict, kind, reason)
+    def say(verdict: str, kind: str, reason: str, value: str = "") -> Occurrence:
+        name = str(table.name)
+        return Occurrence(name, instance.alias, verdict, kind, reason, *place, value)
 
     if table.exempt is not None:
         return say(SCOPED, "exempt", table.exempt)
@@ -264,8 +259,7 @@ def _judge(  # noqa: PLR0911 - one return per kind
     if tenant is not None and tenant in standing.values:
         steps = trace(ledger, instance, tenant)
         why = f" ({steps})" if steps else ""
-        known = say(SCOPED, tenant.kind, f"{subject} is {tenant.label}{why}")
-        return replace(known, value=tenant.key)
+        return say(SCOPED, tenant.kind, f"{subject} is {tenant.label}{why}", tenant.key)
     if NEVER in standing.values:
         kind = "source" if tenant is None else tenant.kind
         return say(SCOPED, kind, f"no row of {instance.alias} is left")

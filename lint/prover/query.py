@@ -150,14 +150,9 @@ class StatementReader:
         having, order = node.args.get("having"), node.args.get("order")
         if having is not None:
             block.visit(having.this)
-        # A plain name in ORDER BY means an output column before it means a table's.
-        names = {name_of(i.args["alias"]) for i in node.expressions if isinstance(i, exp.Alias)}
-        names |= {
-            name_of(i.this)
-            for i in node.expressions
-            if isinstance(i, exp.Column) and not isinstance(i.this, exp.Star)
-        }
+        names = _output_names(node) if order is not None else set()
         for ordered in order.expressions if order is not None else ():
+            # A plain name in ORDER BY means an output column before it means a table's.
             key = ordered.this if isinstance(ordered, exp.Ordered) else ordered
             plain = isinstance(key, exp.Column) and not key.table
             if not (plain and name_of(key.this) in names):
@@ -204,6 +199,15 @@ class StatementReader:
         if _no_rows(node.args.get("limit")):
             standings = settle(standings, IMPOSSIBLE)
         return replace(output, standings=standings)
+
+
+def _output_names(node: exp.Select) -> set[str]:
+    names = {name_of(i.args["alias"]) for i in node.expressions if isinstance(i, exp.Alias)}
+    return names | {
+        name_of(i.this)
+        for i in node.expressions
+        if isinstance(i, exp.Column) and not isinstance(i.this, exp.Star)
+    }
 
 
 def _no_rows(limit: exp.Expr | None) -> bool:

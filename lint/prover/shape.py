@@ -56,13 +56,19 @@ def check_shape(node: exp.Expr) -> None:
     allowed = _ALLOWED.get(type(node))
     if allowed is None:
         raise CannotProve(f"{type(node).__name__} is not supported")
+    if allowed.issuperset(node.args):
+        return
     for key, value in node.args.items():
         if value and key not in allowed:
             raise CannotProve(f"{key.strip('_').upper()} of {type(node).__name__} is not supported")
 
 
-def check_tree(tree: exp.Expr) -> None:
-    """Every structural node below, wherever it stands."""
+def check_tree(tree: exp.Expr) -> list[exp.Table]:
+    """Every structural node below, wherever it stands. Returns the tables among them."""
+    tables: list[exp.Table] = []
     for node in tree.walk():
         if type(node) in _ALLOWED:
             check_shape(node)
+            if isinstance(node, exp.Table):
+                tables.append(node)
+    return tables

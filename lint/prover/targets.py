@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sqlglot import exp, parse_one
-from sqlglot.errors import SqlglotError
+from sqlglot import exp
 
 from lint.errors import CannotProve
 from lint.prover.block import Block
@@ -22,6 +21,7 @@ from lint.prover.relation import Col, Entry, Output, Relation, Standing, settle
 from lint.prover.shape import check_shape
 from lint.schema.catalog import Column, Table, View
 from lint.text.lexer import statements
+from lint.text.parser import parse
 from lint.text.prepare import prepare
 
 Values = frozenset[Const]
@@ -144,8 +144,8 @@ def default_of(block: Block, column: Column | None) -> Values:
         return frozenset()
     try:
         raw = next(statements(column.default, psql=False))
-        tree = parse_one(prepare(raw.tokens).sql, read="postgres")
-    except (StopIteration, SqlglotError, CannotProve):
+        tree = parse(prepare(raw.tokens))
+    except (StopIteration, CannotProve):
         return frozenset()
     value = block.statics.values.read(tree, {})
     return frozenset((value,)) if value is not None and value.kind == "source" else frozenset()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
-from sqlglot import exp, parse_one
-from sqlglot.errors import SqlglotError
+from sqlglot import exp
 
 from lint.declared import Sources
 from lint.errors import CannotProve, ConfigError
 from lint.prover.facts import Const
 from lint.text.lexer import statements
+from lint.text.parser import parse
 from lint.text.prepare import Parameter, fold, prepare
 
 _FAMILIES = {
@@ -33,6 +34,7 @@ _INJECTIVE = {("integer", "integer"), ("integer", "text"), ("uuid", "text"), ("u
 _INEXACT = ("real", "float", "double precision", "money")
 
 
+@lru_cache(maxsize=1024)
 def family(type_name: str) -> str | None:
     """A name for types whose `=` agrees on what is equal. None: comparing proves nothing."""
     plain = type_name.partition("(")[0].strip().removeprefix("pg_catalog.")
@@ -65,6 +67,11 @@ def source_forms(sources: Sources) -> dict[str, type[exp.Expr]]:
     return dict(_source_form(text) for text in sources.expressions)
 
 
+# What a value may be written as, or stand in, beside the declared sources.
+_FORMS = (exp.Literal, exp.Neg, exp.Parameter, exp.Anonymous)
+_VALUES = frozenset(
+    (*_FORMS, exp.Paren, exp.Subquery, exp.Select, exp.Nullif, exp.Cast, exp.TryCast)
+)
 # Without a context it may be null: then `IS NOT DISTINCT FROM` it proves nothing.
 SOURCE = Const("source", "source", "the current tenant")
 
@@ -75,12 +82,15 @@ class Values:
     def __init__(self, forms: Mapping[str, type[exp.Expr]], names: Sequence[str]) -> None:
         self._forms = frozenset(forms)
         self._classes = frozenset(forms.values())
+        self._may_be = self._classes | _VALUES
         self._names = frozenset(names)
 
     def read(  # noqa: PLR0911 - one return per kind of value
         self, node: exp.Expr, parameters: Mapping[int, Parameter]
     ) -> Const | None:
         """The value `node` is, or None if it is not fixed or not known to be so."""
+        if type(node) not in self._may_be:
+            return None
         node = _bare(node)
         if type(node) in self._classes and canonical(node) in self._forms:
             return SOURCE
@@ -197,8 +207,8 @@ def canonical(node: exp.Expr) -> str:
 def _source_form(text: str) -> tuple[str, type[exp.Expr]]:
     try:
         raw = next(statements(text, psql=False))
-        tree = parse_one(prepare(raw.tokens).sql, read="postgres")
-    except (StopIteration, CannotProve, SqlglotError) as error:
+        tree = parse(prepare(raw.tokens))
+    except (StopIteration, CannotProve) as error:
         raise ConfigError(f"tenant source {text!r} is not an SQL expression") from error
     node = _bare(tree)
     while isinstance(node, exp.Cast):

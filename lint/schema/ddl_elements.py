@@ -24,6 +24,7 @@ _COLUMN_WORDS = words(
     "NOT NULL DEFAULT PRIMARY UNIQUE REFERENCES CHECK CONSTRAINT GENERATED COLLATE STORAGE "
     "COMPRESSION DEFERRABLE INITIALLY OPTIONS"
 )
+_KEY_ENDINGS = {"PRIMARY": "pkey", "UNIQUE": "key"}
 TABLE_WORDS = words("PRIMARY UNIQUE FOREIGN CHECK CONSTRAINT EXCLUDE LIKE")
 _SERIAL = words("serial bigserial smallserial serial4 serial8 serial2")
 _MAKES_VALUES = ("uuid", "ulid", "nextval", "cuid", "nanoid", "random", "token")
@@ -85,12 +86,25 @@ def column(table: MadeTable, at: Cursor, places: Places) -> None:
             label = rest[index + 1].value
         elif word in ("PRIMARY", "UNIQUE"):
             made.nullable &= word != "PRIMARY"
-            kind_of = word.lower()
-            table.keys.append(MadeKey(kind_of, label, (name,), places(start)))
+            own = _own_name(table.name, (name,), _KEY_ENDINGS[word])
+            table.keys.append(MadeKey(word.lower(), label or own, (name,), places(start)))
+            label = None
         elif word == "REFERENCES":
             target, _ = table_name(Cursor(rest[index + 1 :]))
             place = places(start, token)
-            table.foreign_keys.append(MadeForeignKey(label, (name,), target, place))
+            own = _own_name(table.name, (name,), "fkey")
+            table.foreign_keys.append(MadeForeignKey(label or own, (name,), target, place))
+            label = None
+
+
+def _own_name(table: Name, columns: Sequence[str | None], ending: str) -> str | None:
+    """The name that PostgreSQL gives a key or an index without one.
+
+    None where it shortens it, or an expression gives a part of it.
+    """
+    named = [column for column in columns if column is not None]
+    found = "_".join((table.name, *(() if ending == "pkey" else named), ending))
+    return found if len(named) == len(columns) and len(found.encode()) <= 63 else None
 
 
 def constraint(table: MadeTable, at: Cursor, places: Places) -> None:
@@ -108,7 +122,9 @@ def constraint(table: MadeTable, at: Cursor, places: Places) -> None:
         start = at.at
         columns = at.columns()
         place = places(*at.tokens[start : at.at])
-        table.keys.append(MadeKey("primary" if primary else "unique", name, columns, place))
+        kind = "PRIMARY" if primary else "UNIQUE"
+        name = name or _own_name(table.name, columns, _KEY_ENDINGS[kind])
+        table.keys.append(MadeKey(kind.lower(), name, columns, place))
         for one in columns:
             if primary and one in table.columns:
                 table.columns[one].nullable = False
@@ -117,6 +133,7 @@ def constraint(table: MadeTable, at: Cursor, places: Places) -> None:
         method = at.identifier() if at.skip("USING") else "gist"
         compared = _excluded(at.group())
         place = places(*at.tokens[start : at.at])
+        name = name or _own_name(table.name, compared, "excl")
         table.keys.append(MadeKey("exclude", name, compared, place, method))
     elif at.skip("FOREIGN", "KEY"):
         start = at.at
@@ -125,6 +142,7 @@ def constraint(table: MadeTable, at: Cursor, places: Places) -> None:
             return
         target, _ = table_name(at)
         place = places(*at.tokens[start : at.at])
+        name = name or _own_name(table.name, own, "fkey")
         table.foreign_keys.append(MadeForeignKey(name, own, target, place))
 
 
@@ -146,6 +164,7 @@ def index(at: Cursor, kind: str, places: Places) -> tuple[Name, Token, MadeKey] 
         for part in split_parts(at.group())
     )
     place = places(*at.tokens[start : at.at])
+    name = name or _own_name(on, columns, "idx")
     return on, token, MadeKey(kind, name, columns, place, method)
 
 

@@ -153,21 +153,29 @@ class _Script:
     def _alter(self, raw: RawStatement) -> None:
         at = Cursor(raw.tokens)
         at.skip("ALTER")
-        if at.skip("VIEW") or at.skip("MATERIALIZED", "VIEW") or at.skip("INDEX"):
+        if at.skip("INDEX"):
+            at.skip("IF", "EXISTS")
+            index = at.name().name
+            if at.skip("RENAME", "TO"):
+                self.drafts.rename_key(index, at.identifier())
+            return
+        if at.skip("VIEW") or at.skip("MATERIALIZED", "VIEW"):
             if "RENAME" in [token.word for token in at.rest()] or at.word(2) == "SCHEMA":
-                raise CatalogError("renaming is not supported")
+                raise CatalogError("renaming a view is not supported")
             return
         at.skip("FOREIGN")
         if not at.skip("TABLE"):
             if at.word() not in _HARMLESS_OBJECTS:
                 raise CatalogError("it is not known what this alters")
             return
-        at.skip("IF", "EXISTS")
+        may_be_missing = at.skip("IF", "EXISTS")
         at.skip("ONLY")
         name = self.drafts.name(at)
-        if name in self.views:
+        if name in self.views or (may_be_missing and name not in self.drafts.tables):
             return
         at.symbol("*")
+        if at.word() == "RENAME" and at.word(1) != "CONSTRAINT" and self.views:
+            raise CatalogError("renaming what a view may read is not supported")
         for part in split_parts(at.rest()):
             self.drafts.alter(self.drafts.named(name), Cursor(part))
 

@@ -223,10 +223,60 @@ class Drafts:
             or (at.word() in ("SET", "RESET") and at.word(1) != "SCHEMA")
         ):
             return
+        elif at.skip("RENAME"):
+            self._rename(draft, at)
         elif at.skip("INHERIT"):
             self.named(self.name(at)).inherited = True
         else:
             raise CatalogError(f"ALTER TABLE .. {at.word()} is not supported")
+
+    def _rename(self, draft: Draft, at: Cursor) -> None:
+        if at.skip("TO"):
+            old, draft.name = draft.name, Name(draft.name.schema, at.identifier())
+            if draft.name in self.tables:
+                raise CatalogError(f"{draft.name} is defined twice")
+            self.tables = {held.name: held for held in self.tables.values()}
+            for held in self.tables.values():
+                held.foreign_keys = [
+                    (columns, draft.name if parent == old else parent, references)
+                    for columns, parent, references in held.foreign_keys
+                ]
+            return
+        constraint = at.skip("CONSTRAINT")
+        at.skip("COLUMN")
+        before = at.identifier()
+        if not at.skip("TO"):
+            raise CatalogError("RENAME without TO")
+        after = at.identifier()
+        if constraint:
+            draft.keys = [replace(k, name=after) if k.name == before else k for k in draft.keys]
+        else:
+            self._rename_column(draft, before, after)
+
+    def _rename_column(self, draft: Draft, before: str, after: str) -> None:
+        def new(columns: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(after if column == before else column for column in columns)
+
+        draft.columns = [
+            replace(column, name=after) if column.name == before else column
+            for column in draft.columns
+        ]
+        draft.keys = [replace(key, columns=new(key.columns)) for key in draft.keys]
+        draft.primary = new(draft.primary)
+        for held in self.tables.values():
+            held.foreign_keys = [
+                (
+                    new(columns) if held is draft else columns,
+                    parent,
+                    new(references) if references and parent == draft.name else references,
+                )
+                for columns, parent, references in held.foreign_keys
+            ]
+
+    def rename_key(self, before: str, after: str) -> None:
+        """A unique index has another name."""
+        for draft in self.tables.values():
+            draft.keys = [replace(k, name=after) if k.name == before else k for k in draft.keys]
 
     def _alter_column(self, draft: Draft, column: str, at: Cursor) -> None:
         if at.skip("SET", "NOT", "NULL"):

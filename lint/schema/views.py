@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sqlglot import exp, parse_one
-from sqlglot.errors import SqlglotError
+from sqlglot import exp
 
 from lint.errors import CannotProve
 from lint.prover.shape import check_tree
 from lint.schema.catalog import Catalog, Name, View
 from lint.text.lexer import statements
+from lint.text.parser import parse
 from lint.text.prepare import prepare
 
 
@@ -33,8 +33,8 @@ class Views:
         if prepared.parameters:
             raise CannotProve(f"view {view.name} has parameters")
         try:
-            tree = parse_one(prepared.sql, read="postgres")
-        except (SqlglotError, RecursionError) as error:
+            tree = parse(prepared)
+        except CannotProve as error:
             raise CannotProve(f"view {view.name} cannot be parsed") from error
         if not isinstance(tree, exp.Query):
             raise CannotProve(f"view {view.name} is not a query")

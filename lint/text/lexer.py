@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import NamedTuple
 
 from lint.errors import SourceError
 from lint.text.words import words
@@ -23,12 +24,12 @@ HOLE = "\ue000"
 VALUE_HOLE = "\ue001"
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """One token: `text` as written, `value` decoded, offsets in characters of the input.
 
     kind is one of word, quoted, string, number, param, params (a list of them), op, punct, hole,
-    bad.
+    bad. `word` is the text in upper case if it is an unquoted word, else the empty string. A
+    tuple, for a text has one for each five or six characters.
     """
 
     kind: str
@@ -36,11 +37,18 @@ class Token:
     value: str
     start: int
     end: int
+    word: str = ""
 
-    @property
-    def word(self) -> str:
-        """The token in upper case if it is an unquoted word, else the empty string."""
-        return self.text.upper() if self.kind == "word" else ""
+    def other_word(self, text: str) -> Token:
+        """An unquoted word that stands where this token stood."""
+        return Token("word", text, text, self.start, self.end, text.upper())
+
+    def other(self, kind: str, text: str, value: str) -> Token:
+        """A token that is no word and stands where this one stood."""
+        return Token(kind, text, value, self.start, self.end)
+
+    def moved(self, start: int, end: int) -> Token:
+        return self._replace(start=start, end=end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +95,10 @@ _PLACEHOLDERS = r"""
 
 def _pattern(placeholders: str) -> re.Pattern[str]:
     stop = "%s(?!\\w)|%\\(\\w[\\w.]*\\)s|%%" if placeholders else "(?!)"
+    # What is commonest comes first.
     text = rf"""
-  (?P<space>[ \t\r\n\f\v]+)
+  (?P<word>(?![eEbBxXnN]'|[uU]&['"]|sqlc\.)[^\W\d][\w$]*)
+| (?P<space>[ \t\r\n\f\v]+)
 | (?P<line>--[^\r\n]*)
 | (?P<block>/\*)
 | (?P<estring>[eE]'(?:[^'\\]|''|\\.)*')
@@ -101,7 +111,7 @@ def _pattern(placeholders: str) -> re.Pattern[str]:
 | (?P<cast>::)
 | (?P<assign>:=)
 {placeholders}
-| (?P<word>[^\W\d][\w$]*)
+| (?P<name>[^\W\d][\w$]*)
 | (?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?(?!\w))
 | (?P<op>(?:(?!--|/\*|{stop})[{_OP_CHARS}])+)
 | (?P<punct>[()\[\],;.:])
@@ -126,6 +136,8 @@ OPERATORS = words(
     "!~ ~* !~* << >> && -|- &< &> <<= >>= #- ^@ <-> |/ ||/ => <<| |>> &<| |&> @@@ <% %> <#>"
 )
 _STICKY = set("~!@#%^&|`?")
+# Those that are what they are, whatever stands around them.
+_SURE = frozenset(op for op in OPERATORS if op in ("+", "-") or op[-1] not in "+-?")
 # After one of these a `?` starts an operand, so it is a placeholder and not jsonb's operator.
 _BEFORE_OPERAND = words(
     "SELECT WHERE AND OR NOT ON HAVING IN VALUES LIMIT OFFSET WHEN THEN ELSE LIKE ILIKE BETWEEN "
@@ -156,7 +168,9 @@ class _Cutter:
         self.brackets = 0
         self.atomic = 0
 
-    def run(self) -> Iterator[RawStatement]:  # noqa: PLR0912 - one branch per kind of token
+    def run(  # noqa: PLR0912, PLR0915 - one branch per kind of token, and calls cost
+        self,
+    ) -> Iterator[RawStatement]:
         position, text = 0, self.text
         scan = (_SERVER_TOKEN if self.ran else _TOKEN).match
         end = len(text)
@@ -167,18 +181,30 @@ class _Cutter:
             match = scan(text, position)
             if match is None:  # the last alternative takes any character
                 raise SourceError(f"cannot read the text at offset {position}")
-            kind = match.lastgroup or "bad"
-            start, position = position, match.end()
-            if kind == "word" and not self.atomic:
-                word = match.group()
-                if len(word) == 6 and word.upper() == "ATOMIC":
-                    self._count(kind, word)
-                self.tokens.append(Token(kind, word, word, start, position))
-                continue
+            kind = match.lastgroup
+            start, position = match.span()
             if kind == "space":
                 continue
+            said = text[start:position]
+            if not self.atomic:  # nearly every token is one of these
+                if kind == "word":
+                    word = said.upper()
+                    if word == "ATOMIC":
+                        self._count(kind, said)
+                    self.tokens.append(Token(kind, said, said, start, position, word))
+                    continue
+                if kind == "op" and said in _SURE:
+                    self.tokens.append(Token(kind, said, said, start, position))
+                    continue
+                if kind == "punct" and said in "(),.":
+                    if said == "(":
+                        self.parens += 1
+                    elif said == ")":
+                        self.parens -= 1
+                    self.tokens.append(Token(kind, said, said, start, position))
+                    continue
             if kind in ("line", "remark"):
-                self.comments.append(Comment(match.group(), start, position))
+                self.comments.append(Comment(said, start, position))
             elif kind == "block":
                 position = self._block_end(position)
                 self.comments.append(Comment(text[start:position], start, position))
@@ -188,13 +214,13 @@ class _Cutter:
                     continue
                 position = _line_end(text, position)
                 yield from self._meta(start, position)
-            elif kind == "punct" and match.group() == ";" and self._splits():
+            elif said == ";" and kind == "punct" and self._splits():
                 copies = _copies_in(self.tokens)
                 yield from self._flush()
                 if copies and self.psql:
                     position = _after_copy_data(text, position)
             else:
-                position = self._token(kind, match, start)
+                position = self._token(kind or "bad", said, start, position)
         yield from self._flush()
         if self.comments:
             yield RawStatement((), tuple(self.comments))
@@ -233,11 +259,9 @@ class _Cutter:
             yield from self._flush()
             inner = _Cutter(line[1:], psql=False)
             for raw in inner.run():
+                ahead = start + 1
                 yield RawStatement(
-                    tuple(
-                        Token(t.kind, t.text, t.value, t.start + start + 1, t.end + start + 1)
-                        for t in raw.tokens
-                    )
+                    tuple(t.moved(t.start + ahead, t.end + ahead) for t in raw.tokens)
                 )
         elif _SENDING.match(line):
             runs_result = line.startswith("\\gexec")
@@ -246,10 +270,10 @@ class _Cutter:
                 yield RawStatement((Token("hole", line, line, start, end),))
 
     def _token(  # noqa: PLR0911, PLR0912 - one branch per kind of token
-        self, kind: str, match: re.Match[str], start: int
+        self, kind: str, text: str, start: int, end: int
     ) -> int:
-        """Append the token that begins at `start`; the position after it."""
-        text, value, end = match.group(), match.group(), match.end()
+        """Append a token; the position after it."""
+        value = text
         if kind == "dollar":
             close = self.text.find(text, end)
             if close < 0:
@@ -288,6 +312,8 @@ class _Cutter:
             return self._operator(start, text)
         if kind in ("bad", "unicode"):
             return self._add("bad", start, end)
+        if kind == "name":
+            kind = "word"
         self._count(kind, text)
         return self._add(kind, start, end, value)
 
@@ -295,7 +321,8 @@ class _Cutter:
         text = self.text[start:end]
         if kind in ("string", "quoted") and self._filled(text):
             kind = "hole"
-        self.tokens.append(Token(kind, text, text if value is None else value, start, end))
+        word = text.upper() if kind == "word" else ""
+        self.tokens.append(Token(kind, text, text if value is None else value, start, end, word))
         return end
 
     def _filled(self, text: str) -> bool:
@@ -337,15 +364,12 @@ class _Cutter:
         what, _, inner = text.partition("(")
         name = inner.rstrip(")").strip().strip("'\"")
         if what == "sqlc.embed":
-            self.tokens.append(Token("word", name, name, start, end))
-            self.tokens.append(Token("punct", ".", ".", start, end))
-            return self._put(Token("op", "*", "*", start, end))
-        kind = "params" if what == "sqlc.slice" else "param"
-        return self._put(Token(kind, text, name, start, end))
-
-    def _put(self, token: Token) -> int:
-        self.tokens.append(token)
-        return token.end
+            word = Token("word", name, name, start, end, name.upper())
+            self.tokens += (word, word.other("punct", ".", "."), word.other("op", "*", "*"))
+        else:
+            kind = "params" if what == "sqlc.slice" else "param"
+            self.tokens.append(Token(kind, text, name, start, end))
+        return end
 
     def _operator(self, start: int, run: str) -> int:
         while len(run) > 1 and run[-1] in "+-" and not _STICKY & set(run):

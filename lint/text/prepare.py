@@ -1,18 +1,20 @@
-"""From a statement's tokens to text that the parser reads as PostgreSQL does.
+"""From a statement's tokens to the parser's, which it reads as PostgreSQL does.
 
-Comments vanish, literals are spelled one way, every placeholder becomes `$n`, and an offset
-table leads back to the text as written.
+The parser's own lexer sees no text: comments have vanished, a literal is what the server takes
+it for, every placeholder is `$n`. What the parser says of an offset leads back to a token.
 """
 
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from sqlglot.dialects.postgres import Postgres
+from sqlglot.tokenizer_core import Token as Parsed
+from sqlglot.tokenizer_core import TokenType
 
 from lint.errors import CannotProve
 from lint.prover.functions import GRAMMAR, SAFE, SYNTAX
@@ -30,6 +32,23 @@ _PARSER_FUNCTIONS = frozenset(
         *Postgres.Parser.NO_PAREN_FUNCTION_PARSERS,
     )
 )
+# Two words that are one to the parser: GROUP BY, ..
+_PAIRS = {
+    tuple(text.split(" ")): kind
+    for text, kind in Postgres.Tokenizer.KEYWORDS.items()
+    if " " in text
+}
+_SECOND_WORDS = frozenset(second for _, second in _PAIRS)
+_TOKENIZER = Postgres().tokenizer()
+_LOCK = threading.Lock()
+_LITERALS = {"string": TokenType.STRING, "quoted": TokenType.IDENTIFIER}
+# What a word, a number or a mark alone is to the parser: learned by asking, once for each.
+_KNOWN: dict[str, TokenType] = {}
+_MOST_KNOWN = 10_000
+_FIXED = frozenset(("word", "number", "op", "punct"))
+# The parser asks whether two tokens touch: those that one token becomes do, others never.
+_APART = 8
+_NO_TOKEN = Token("punct", "", "", 0, 0)
 
 
 @lru_cache(maxsize=8192)  # a project has few names, and says each of them often
@@ -57,17 +76,15 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Text for the parser. `starts[i]` is where token i begins in it."""
+    """`parsed` are the parser's tokens; what it met at an offset comes from one of `tokens`."""
 
-    sql: str
     tokens: tuple[Token, ...]
-    starts: tuple[int, ...]
+    parsed: list[Parsed]
     parameters: dict[int, Parameter]
 
     def span(self, offset: int) -> tuple[int, int]:
-        """The span in the text as written of the token at `offset` of `sql`."""
-        index = max(bisect_right(self.starts, offset) - 1, 0)
-        token = self.tokens[index]
+        """The span in the text as written of what the parser met at `offset`."""
+        token = self.tokens[offset // _APART]
         return token.start, token.end
 
 
@@ -75,27 +92,41 @@ def prepare(tokens: Sequence[Token]) -> Prepared:
     """Raises CannotProve where a part is unknown or where server and parser would disagree."""
     _refuse_unreadable(tokens)
     tokens = rewritten(tokens)
-    _refuse_lookalikes(tokens)
     numbers = _Numbers(tokens)
-    pieces: list[str] = []
-    starts: list[int] = []
-    at = 0
-    for token in tokens:
-        piece = numbers.piece(token) if token.kind in ("param", "params") else _spell(token)
-        starts.append(at)
-        pieces.append(piece)
-        at += len(piece) + 1
-    return Prepared(" ".join(pieces), tuple(tokens), tuple(starts), numbers.parameters)
+    parsed: list[Parsed] = []
+    before = last = _NO_TOKEN
+    for at, token in zip(range(0, len(tokens) * _APART, _APART), tokens, strict=True):
+        kind, text, value, _, _, word = token
+        if text == "(" and last.kind in ("word", "quoted"):
+            _refuse_lookalike(last, before)
+        # By its kind first: a placeholder may have a word's name.
+        meant = _KNOWN.get(value) if kind in _FIXED else _LITERALS.get(kind)
+        if word in _SECOND_WORDS and (last.word, word) in _PAIRS:
+            meant = _PAIRS[last.word, word]
+            parsed[-1] = Parsed(meant, f"{last.word} {word}", 1, at, at - _APART, at)
+        elif meant is not None:
+            parsed.append(Parsed(meant, value, 1, at, at, at))
+        else:
+            spelled = _alone(kind, value) if kind in _FIXED else numbers.spelled(token)
+            for place, (meant, said) in enumerate(spelled, at):
+                parsed.append(Parsed(meant, said, 1, at, place, place))
+        before, last = last, token
+    return Prepared(tuple(tokens), parsed, numbers.parameters)
 
 
-def _spell(token: Token) -> str:
-    if token.kind == "word":
-        folded = fold(token.text)
-        return token.text if _PLAIN_WORD.fullmatch(token.text) else f'"{folded}"'
-    if token.kind == "string":
-        # The parser is not asked what a backslash means.
-        return "'" + token.value.replace("'", "''").replace("\\", "⧵") + "'"
-    return token.value if token.kind == "op" else token.text
+def _alone(kind: str, text: str) -> tuple[tuple[TokenType, str], ...]:
+    """What the parser takes a word, a number or a mark for."""
+    if kind == "word" and _PLAIN_WORD.fullmatch(text):
+        found: tuple[tuple[TokenType, str], ...]
+        found = ((Postgres.Tokenizer.KEYWORDS.get(text.upper(), TokenType.VAR), text),)
+    elif kind == "word":
+        return ((TokenType.IDENTIFIER, fold(text)),)
+    else:
+        with _LOCK:
+            found = tuple((token.token_type, token.text) for token in _TOKENIZER.tokenize(text))
+    if len(found) == 1 and len(_KNOWN) < _MOST_KNOWN:
+        _KNOWN[text] = found[0][0]
+    return found
 
 
 class _Numbers:
@@ -103,18 +134,24 @@ class _Numbers:
 
     def __init__(self, tokens: Sequence[Token]) -> None:
         self.parameters: dict[int, Parameter] = {}
+        self._tokens = tokens
         self._named: dict[str, int] = {}
-        self._next = 1 + max(
-            (int(t.value[1:]) for t in tokens if t.kind == "param" and t.text[0] == "$"), default=0
-        )
+        self._last = 0
 
-    def piece(self, token: Token) -> str:
+    def spelled(self, token: Token) -> Iterator[tuple[TokenType, str]]:
+        """The parser's tokens for a placeholder."""
         if token.kind == "params":
             # As many as the caller likes: never one value.
-            pair = self._take(), self._take()
-            for number in pair:
+            for comma in (False, True):
+                number = self._take()
                 self.parameters[number] = Parameter(number, None, token.text)
-            return f"${pair[0]}, ${pair[1]}"
+                if comma:
+                    yield TokenType.COMMA, ","
+                yield from _parameter(number)
+        else:
+            yield from _parameter(self._number(token))
+
+    def _number(self, token: Token) -> int:
         if token.text[0] == "$":
             number = int(token.value[1:])
             self.parameters[number] = Parameter(number, None, token.text)
@@ -126,14 +163,27 @@ class _Numbers:
             number = self._take() if known is None else known
             self._named[token.value] = number
             self.parameters[number] = Parameter(number, token.value, token.text)
-        return f"${number}"
+        return number
 
     def _take(self) -> int:
-        self._next += 1
-        return self._next - 1
+        """A number that no placeholder has."""
+        if not self._last:
+            self._last = max(
+                (int(t.value[1:]) for t in self._tokens if t.kind == "param" and t.text[0] == "$"),
+                default=0,
+            )
+        self._last += 1
+        return self._last
+
+
+def _parameter(number: int) -> tuple[tuple[TokenType, str], ...]:
+    return (TokenType.PARAMETER, "$"), (TokenType.NUMBER, str(number))
 
 
 def _refuse_unreadable(tokens: Sequence[Token]) -> None:
+    kinds = {token.kind for token in tokens}
+    if kinds.isdisjoint(("hole", "bad", "param")):
+        return
     before = ""
     for token in tokens:
         if token.kind == "hole":
@@ -146,25 +196,28 @@ def _refuse_unreadable(tokens: Sequence[Token]) -> None:
             raise CannotProve(f"cannot read {token.text[:20]!r} as PostgreSQL does")
 
 
-def _refuse_lookalikes(tokens: Sequence[Token]) -> None:
+def _refuse_lookalike(token: Token, before: Token) -> None:
     """A name the parser takes for a function it knows must be PostgreSQL's own function.
 
     `nvl(a, b)` or `"COUNT"(x)` may be a function of the user's that reads tables; the parser
-    would turn both into built-ins.
+    would turn both into built-ins. `before` is what stands before the name.
     """
-    for index in range(len(tokens) - 1):
-        token, following = tokens[index], tokens[index + 1]
-        if following.text != "(" or token.kind not in ("word", "quoted"):
-            continue
-        exact = fold(token.text) if token.kind == "word" else token.value
-        lowered = fold(exact)
-        if token.kind == "word" and (exact in SAFE or exact in SYNTAX):
-            continue
-        if token.kind == "quoted" and exact in SAFE and exact not in GRAMMAR:
-            continue
-        if lowered == exact and lowered not in _PARSER_FUNCTIONS and lowered not in SAFE | GRAMMAR:
-            continue
-        before = tokens[index - 1] if index else None
-        if before is not None and before.word in ("INTO", "AS"):
-            continue
-        raise CannotProve(f"function {exact} is not one of PostgreSQL's own")
+    if before.word not in ("INTO", "AS") and _is_lookalike(token.kind, token.value):
+        raise CannotProve(
+            f"function {_exact(token.kind, token.value)} is not one of PostgreSQL's own"
+        )
+
+
+def _exact(kind: str, name: str) -> str:
+    return fold(name) if kind == "word" else name
+
+
+@lru_cache(maxsize=8192)
+def _is_lookalike(kind: str, name: str) -> bool:
+    exact = _exact(kind, name)
+    lowered = fold(exact)
+    if kind == "word" and (exact in SAFE or exact in SYNTAX):
+        return False
+    if kind == "quoted" and exact in SAFE and exact not in GRAMMAR:
+        return False
+    return lowered != exact or lowered in _PARSER_FUNCTIONS or lowered in SAFE | GRAMMAR

@@ -7,12 +7,13 @@ lead back to the text as written. Nothing is rewritten that changes which rows a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from lint.errors import CannotProve
 from lint.text.lexer import Token
 
-_TOUCHED = frozenset(("OVERRIDING", "ONLY", "USING", "LOCAL", "CURRENT", "SOME", "RETURNING", "["))
+_TOUCHED = frozenset(
+    ("OVERRIDING", "ONLY", "USING", "LOCAL", "CURRENT", "SOME", "RETURNING", "MERGE", "[")
+)
 
 
 def rewritten(tokens: Sequence[Token]) -> tuple[Token, ...]:
@@ -20,6 +21,7 @@ def rewritten(tokens: Sequence[Token]) -> tuple[Token, ...]:
     tokens = tuple(tokens)
     if _TOUCHED.isdisjoint(token.word or token.text for token in tokens):
         return tokens
+    tokens = _with_closed_source(tokens)
     found: list[Token] = []
     at = 0
     while at < len(tokens):
@@ -36,19 +38,19 @@ def rewritten(tokens: Sequence[Token]) -> tuple[Token, ...]:
             at = close + 3
         elif token.word == "AT" and following[:1] == ("LOCAL",):
             local = tokens[at + 1]
-            found += [token, _word(local, "TIME"), _word(local, "ZONE")]
-            found.append(replace(local, kind="string", text="'local'", value="local"))
+            found += [token, local.other_word("TIME"), local.other_word("ZONE")]
+            found.append(local.other("string", "'local'", "local"))
             at += 2
         elif token.word == "CURRENT" and following[:1] == ("OF",):
             raise CannotProve("which row WHERE CURRENT OF means, the cursor's query decides")
         elif token.word == "RETURNING" and following[:1] == ("WITH",):
             raise CannotProve("RETURNING WITH gives other names to the old and new row")
         elif token.word == "SOME" and _text(tokens, at + 1) == "(":
-            found.append(_word(token, "ANY"))
+            found.append(token.other_word("ANY"))
             at += 1
         elif token.text == ":" and _text(tokens, at - 1) == "[" and token.kind == "punct":
             # A slice from the beginning: the parser would see a placeholder.
-            found += [replace(token, kind="number", text="1", value="1"), token]
+            found += [token.other("number", "1", "1"), token]
             at += 1
         else:
             found.append(token)
@@ -56,8 +58,32 @@ def rewritten(tokens: Sequence[Token]) -> tuple[Token, ...]:
     return tuple(found)
 
 
-def _word(place: Token, text: str) -> Token:
-    return replace(place, kind="word", text=text, value=text)
+def _with_closed_source(tokens: tuple[Token, ...]) -> tuple[Token, ...]:
+    """`MERGE .. USING a JOIN b ON .. ON ..` with the join in parentheses."""
+    depth = 0
+    merge = using = last = -1
+    joined = False
+    for at, token in enumerate(tokens):
+        if token.kind == "punct":
+            depth += {"(": 1, ")": -1}.get(token.text, 0)
+        elif depth or (merge < 0 and token.word != "MERGE"):
+            continue
+        elif token.word == "MERGE":
+            merge = at
+        elif token.word == "USING" and using < 0:
+            using = at
+        elif token.word == "WHEN":
+            break
+        elif token.word == "JOIN":
+            joined = True
+        elif token.word == "ON":
+            last = at
+    if not joined or using < 0 or last < using:
+        return tokens
+    opening, closing = (
+        tokens[at].other("punct", mark, mark) for at, mark in ((using, "("), (last, ")"))
+    )
+    return (*tokens[: using + 1], opening, *tokens[using + 1 : last], closing, *tokens[last:])
 
 
 def _text(tokens: Sequence[Token], at: int) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from lint.schema.ddl import split_parts
 from lint.text.lexer import Token, statements
 from lint.text.prepare import clip, fold
 
+_SAID = ("WITH", "RECURSIVE", "AS", "SELECT", "FROM")
 _MODES = ("IN", "OUT", "INOUT", "VARIADIC")
 
 
@@ -48,13 +49,8 @@ def recursive_view(tokens: Sequence[Token], at: int) -> tuple[Token, ...] | None
     if close + 2 >= len(tokens) or tokens[close + 1].word != "AS":
         return None
     name = tokens[opening - 1]
-    said = {
-        text: replace(tokens[0], kind=kind, text=text, value=text)
-        for kind, text in (
-            *(("word", word) for word in ("WITH", "RECURSIVE", "AS", "SELECT", "FROM")),
-            *(("punct", mark) for mark in "()"),
-            ("op", "*"),
-        )
+    said = {word: tokens[0].other_word(word) for word in _SAID} | {
+        mark: tokens[0].other("op" if mark == "*" else "punct", mark, mark) for mark in "()*"
     }
     return (
         said["WITH"], said["RECURSIVE"], name, *tokens[opening : close + 1], said["AS"], said["("],
@@ -101,8 +97,7 @@ def _body(tokens: Sequence[Token], *, stated: bool) -> tuple[tuple[Token, ...], 
         if token.word == "AS" and following.kind == "string" and stated:
             return _inside(following)
         if token.word == "RETURN":
-            select = replace(token, kind="word", text="SELECT", value="SELECT")
-            return ((select, *tokens[index + 1 :]),)
+            return ((token.other_word("SELECT"), *tokens[index + 1 :]),)
         if token.word == "BEGIN" and following.word == "ATOMIC":
             return _atomic(tokens[index + 2 :])
     return None
@@ -117,9 +112,9 @@ def _inside(literal: Token) -> tuple[tuple[Token, ...], ...]:
         if raw.tokens:
             found.append(
                 tuple(
-                    replace(t, start=t.start + shift, end=t.end + shift)
+                    t.moved(t.start + shift, t.end + shift)
                     if exact
-                    else replace(t, start=literal.start, end=literal.end)
+                    else t.moved(literal.start, literal.end)
                     for t in raw.tokens
                 )
             )
@@ -138,9 +133,7 @@ def _atomic(tokens: Sequence[Token]) -> tuple[tuple[Token, ...], ...]:
         else:
             found[-1].append(token)
     return tuple(
-        (replace(part[0], text="SELECT", value="SELECT"), *part[1:])
-        if part[0].word == "RETURN"
-        else tuple(part)
+        (part[0].other_word("SELECT"), *part[1:]) if part[0].word == "RETURN" else tuple(part)
         for part in found
         if part
     )

@@ -252,6 +252,17 @@ def test_configuration_can_suppress_and_name_the_baseline(call, tmp_path: Path) 
     assert "0 findings, 1 suppressed, 1 in the baseline" in result.output
 
 
+def test_a_finding_about_the_configuration_names_it_as_other_files(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "a.sql").write_text("SELECT 1")
+    (tmp_path / "tenure.toml").write_text(
+        f"[lint]\nschema = '{SCHEMA}'\ntenant_columns = ['org']\n"
+        "[[lint.suppress]]\npath = 'gone.sql'\ncodes = ['TS001']\nreason = 'old'\n"
+    )
+    result = call("--format", "github", ".")
+    assert result.exit_code == 1
+    assert "file=tenure.toml,line=5," in result.output
+
+
 def test_files_without_sql_are_clean_and_it_is_said(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "bare.py").write_text("print(1)\n")
     result = call("--schema", SCHEMA, "bare.py")

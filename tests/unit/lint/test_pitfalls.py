@@ -38,6 +38,23 @@ def test_one_bad_statement_fails_no_other() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("source", "on", "expected"),
+    [
+        ("s JOIN g ON g.org = s.org", "t.org = s.org AND s.org = 1 AND t.id = s.id", "scoped"),
+        ("s JOIN g USING (org)", "t.org = s.org AND s.org = 1 AND t.id = s.id", "scoped"),
+        ("s JOIN g ON g.id = s.id", "t.org = s.org AND s.org = 1 AND t.id = s.id", "unscoped"),
+        ("s JOIN g ON g.org = s.org", "t.id = s.id", "unscoped"),
+    ],
+)
+def test_a_join_is_a_source_of_merge_without_parentheses(
+    source: str, on: str, expected: str
+) -> None:
+    bare = f"MERGE INTO t USING {source} ON {on} WHEN MATCHED THEN DELETE"
+    closed = f"MERGE INTO t USING ({source}) ON {on} WHEN MATCHED THEN DELETE"
+    assert [verdict(bare), verdict(closed)] == [expected, expected]
+
+
 def test_a_percent_sign_is_doubled_for_the_driver() -> None:
     assert verdict("SELECT x %% 2 FROM t WHERE org=1 AND x %% 2 = 0") == "scoped"
     assert verdict("SELECT * FROM t WHERE org %% 10 = 1") == "unscoped"
@@ -66,6 +83,35 @@ def test_what_the_parser_calls_a_command_is_read_again(sql: str) -> None:
     assert (found.verdict, found.kind) == ("unscoped", "open")
     (occurrence,) = found.occurrences
     assert sql[occurrence.start : occurrence.end] == "t"
+
+
+@pytest.mark.parametrize(
+    ("joins", "expected"),
+    [
+        ("((t LEFT JOIN s ON (s.org = t.org)) JOIN gt ON (gt.org = t.org))", "scoped"),
+        ("(((t JOIN s USING (org)) JOIN gt USING (org)) LEFT JOIN g USING (org))", "scoped"),
+        ("(( SELECT s.org, s.x FROM s) t LEFT JOIN gt ON (gt.org = t.org))", "scoped"),
+        ("((VALUES (1)) v (org) JOIN t ON (t.org = v.org))", "scoped"),
+        ("((t LEFT JOIN s ON (s.org = t.org)) JOIN gt ON (gt.id = t.id))", "unscoped"),
+        ("((t LEFT JOIN s ON (s.id = t.id)) JOIN gt ON (gt.org = t.org))", "unscoped"),
+        ("((((t))))", "scoped"),
+        ("(((t JOIN s USING (org))))", "scoped"),
+        ("((SELECT * FROM t)) t", "scoped"),
+        ("((SELECT * FROM t) LIMIT 1) t", "unscoped"),
+        ("((SELECT * FROM t) UNION ALL (SELECT * FROM t)) t", "scoped"),
+    ],
+)
+def test_joins_in_the_parentheses_that_postgresql_shows_are_read(joins: str, expected: str) -> None:
+    org = "org" if "USING" in joins else "t.org"
+    found = prover().prove_text(f"SELECT 1 FROM {joins} WHERE {org} = 1")
+    assert found.verdict == expected, found.reason
+
+
+@pytest.mark.parametrize("sql", ["TRUNCATE t", "COPY t TO STDOUT", "COPY public.t FROM STDIN"])
+def test_a_table_taken_whole_has_the_name_it_has_elsewhere(sql: str) -> None:
+    (whole,) = prover().prove_text(sql).occurrences
+    (read,) = prover().prove_text("SELECT * FROM t").occurrences
+    assert whole.table == read.table
 
 
 @pytest.mark.parametrize(

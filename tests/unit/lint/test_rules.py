@@ -209,6 +209,24 @@ OWN = "tenant_id = tenure.current_tenant()"
             "ALTER TABLE invoice DROP CONSTRAINT a",
             [],
         ),
+        # .. dropped by the names that PostgreSQL gives what has none
+        *(
+            (f"ALTER TABLE invoice ADD {made};{dropped}", [])
+            for made, dropped in (
+                ("UNIQUE (number)", "ALTER TABLE invoice DROP CONSTRAINT invoice_number_key"),
+                ("code text UNIQUE", "ALTER TABLE invoice DROP CONSTRAINT invoice_code_key"),
+                (
+                    "other uuid CONSTRAINT a UNIQUE REFERENCES customer (id)",
+                    "ALTER TABLE invoice DROP CONSTRAINT a;"
+                    "ALTER TABLE invoice DROP CONSTRAINT invoice_other_fkey",
+                ),
+                (
+                    "EXCLUDE USING gist (number WITH =)",
+                    "ALTER TABLE invoice DROP CONSTRAINT invoice_number_excl",
+                ),
+            )
+        ),
+        ("CREATE INDEX ON invoice (status, number); DROP INDEX invoice_status_number_idx", []),
         ("ALTER TABLE invoice ADD COLUMN other uuid REFERENCES customer (id)", ["TS048"]),
         ("ALTER TABLE invoice ADD COLUMN other uuid REFERENCES elsewhere (id)", []),
         ("ALTER TABLE invoice ALTER tenant_id DROP NOT NULL", ["TS049"]),
@@ -257,6 +275,8 @@ def test_what_is_found(text: str, expected: list[str] | None) -> None:
 
 def test_a_dump_may_switch_row_security_off() -> None:
     assert codes("--\n-- PostgreSQL database dump\n--\nSET row_security = off;") == []
+    rails = "SELECT pg_catalog.set_config('search_path', '', false);\nSET row_security = off;"
+    assert "TS026" not in codes(rails)
 
 
 def test_a_finding_of_the_schema_stands_at_its_statement_and_can_be_allowed() -> None:

@@ -44,6 +44,7 @@ def test_lines_and_columns_count_from_one() -> None:
         'extras.execute_values(cursor, "SELECT a FROM t", rows)',
         'connection.execute(statement="SELECT a FROM t")',
         "import peewee\nT.raw('SELECT a FROM t')",
+        "from sqlmodel import text\nsession.execute(text('SELECT a FROM t'))",
         "from sqlalchemy import text\nsession.execute(text('SELECT a FROM t'))",
         "from sqlalchemy import text\nquery = text('SELECT a FROM t')",
         "from psycopg2 import sql\ncursor.execute(sql.SQL('SELECT a FROM t'))",
@@ -70,6 +71,15 @@ def test_lines_and_columns_count_from_one() -> None:
         "c.execute(c.mogrify('SELECT a FROM t', x))",
         "q = c.mogrify('SELECT a FROM t', x)\nc.execute(q)",
         "q = c.mogrify('SELECT a FROM t', x).decode()\nc.execute(query=q)",
+        "q = 'SELECT a'\nq += ' FROM t'\nc.execute(q)",
+        "def f():\n  q = 'SELECT a'\n  with x:\n    q += ' FROM'\n  q += ' t'\n  c.execute(q)",
+        "q = 'SELECT a'\nq = q + ' FROM' + ' t'\nc.execute(q)",
+        "q = 'SELECT a'\nq = f'{q} FROM t'\nc.execute(q)",
+        "c.execute(' '.join(['SELECT a', 'FROM t']))",
+        "T = 't'\nc.execute('SELECT {} FROM {t}'.format('a', t=T))",
+        "T = 't'\nc.execute('SELECT a FROM %s' % T)",
+        "T = 't'\nc.execute('SELECT %s FROM %s' % ('a', T))",
+        "T = 't'\nc.execute('SELECT %(a)s FROM %(t)s' % {'a': 'a', 't': T})",
         "c.execute('SELECT a FROM t')\nvalues = [c.mogrify('(%s, %s)', row) for row in rows]",
     ],
 )
@@ -83,12 +93,20 @@ def test_a_text_is_followed_to_its_sink(code: str) -> None:
     "code",
     [
         "cursor.execute(query)",
+        "q = q.where(a)\nsession.execute(q)",
         "cursor.execute(make())",
         "cursor.execute(f'SELECT * FROM t WHERE {condition}')",
         "cursor.execute('SELECT * FROM %s' % table)",
         "cursor.execute('SELECT * FROM {}'.format(table))",
         "cursor.execute('SELECT * FROM t ' + rest)",
-        "q = 'SELECT 1'\nif x:\n    q += ' FROM t'\ncursor.execute(q)",
+        "q = 'SELECT 1'\nfor x in y:\n    q += ' FROM t'\ncursor.execute(q)",
+        "q = 'SELECT 1'\ndef f():\n    cursor.execute(q)\nq += ' FROM t'",
+        "q = 'SELECT 1'\nq += rest\ncursor.execute(q)",
+        "q = 'SELECT 1'\nq *= 2\ncursor.execute(q)",
+        "parts = ['SELECT a', 'FROM t']\ncursor.execute(' '.join(parts))",
+        "cursor.execute(' '.join(['SELECT a', *rest]))",
+        "T = 't'\ncursor.execute('SELECT a FROM {:>9}'.format(T))",
+        "T = 't'\ncursor.execute('SELECT a FROM %9s' % T)",
         "q = 'SELECT 1'\ndef f(q):\n    cursor.execute(q)",
         "from x import q\ncursor.execute(q)",
         "q = 'SELECT 1'\nfor q in found:\n    cursor.execute(q)",
@@ -124,6 +142,9 @@ def test_what_cannot_be_known_is_opaque_and_never_passed_over(code: str) -> None
         "from sqlalchemy import select\nsession.execute(select(User).where(User.id == 1))",
         "from sqlalchemy import select\nq = select(User)\nsession.execute(q)",
         "from psycopg2.sql import SQL\nQ = SQL('{} = {}').format(a, b)",
+        "import sqlalchemy as sa\nq = sa.select(User)\nif x:\n    q = q.where(a)\ns.execute(q)",
+        "from sqlmodel import select\nq = select(A)\nif x:\n    q = select(B)\ns.execute(q)",
+        "q = self.session.query(User)\nq = q.filter(a)\nsession.execute(q)",
         "print('SELECT * FROM t')",
         "response.raw(body)",
         "fetch('https://example.com')",
@@ -136,6 +157,13 @@ def test_what_is_no_statement_is_no_finding(code: str) -> None:
     assert python(code).statements == ()
 
 
+def test_a_name_that_need_not_be_a_built_query_is_opaque() -> None:
+    code = "from sqlalchemy import select\nq = select(A)\nif x:\n    q = make()\nsession.execute(q)"
+    found = python(code).statements
+    assert found
+    assert all(statement.opaque for statement in found)
+
+
 def test_each_text_that_a_name_may_stand_for_is_judged() -> None:
     code = (
         "def f(c):\n    q = 'SELECT a FROM t'\n    c.execute(q)\n    q = 'SELECT b FROM t'\n"
@@ -145,6 +173,38 @@ def test_each_text_that_a_name_may_stand_for_is_judged() -> None:
     assert found == {"SELECT a FROM t", "SELECT b FROM t"}
     half = python("q = 'SELECT 1'\nif x:\n    q = other\nc.execute(q)").statements
     assert [bool(statement.opaque) for statement in half] == [False, True]
+
+
+def test_what_may_be_added_to_a_text_is_judged_with_it_and_without() -> None:
+    code = (
+        "def f(c):\n    q = 'SELECT a FROM t'\n    if x:\n        q += ' WHERE b'\n"
+        "    if y:\n        q += ' LIMIT 1'\n    c.execute(q)\n    q += ' -- later'\n"
+    )
+    found = {sql_of(statement) for statement in python(code).statements}
+    start = "SELECT a FROM t"
+    assert found == {start, f"{start} WHERE b", f"{start} LIMIT 1", f"{start} WHERE b LIMIT 1"}
+
+
+def test_what_is_added_in_one_branch_is_not_added_in_the_other() -> None:
+    code = (
+        "def f(c):\n    if x:\n        q = 'SELECT a'\n    else:\n        q = 'SELECT b'\n"
+        "        q += ', c'\n    q += ' FROM t'\n    c.execute(q)\n"
+    )
+    found = {sql_of(statement) for statement in python(code).statements}
+    assert found == {"SELECT a FROM t", "SELECT b , c FROM t"}
+
+
+def test_a_text_that_is_assigned_anew_begins_anew() -> None:
+    code = "q = 'SELECT a'\nc.execute(q)\nq = 'SELECT b'\nq += ' FROM t'\nc.execute(q)\n"
+    found = [sql_of(statement) for statement in python(code).statements]
+    assert "SELECT a FROM t" not in found
+    assert found[-1] == "SELECT b FROM t"
+
+
+def test_places_in_a_text_that_was_added_to_are_places_in_the_file() -> None:
+    statement = only(python("q = 'SELECT a'\nq += ' FROM invoice'\nc.execute(q)"))
+    token = next(token for token in statement.tokens if token.text == "invoice")
+    assert statement.place(token.start, token.end).line == 2
 
 
 def test_what_mogrify_is_given_is_judged_where_it_is_given() -> None:

@@ -65,5 +65,5 @@ UPDATE t SET x=1 WHERE org=1 RETURNING (SELECT count(*) FROM s WHERE s.org=old.s
 UPDATE t SET x=1 WHERE org=1 RETURNING WITH (OLD AS o) o.x;
 -- scoped: AT LOCAL
 SELECT now() AT LOCAL FROM t WHERE org=1;
--- undecidable unparsed: a join in MERGE's USING
+-- scoped parameter: a join in MERGE's USING
 MERGE INTO t USING s JOIN gt ON gt.org=s.org ON t.org=s.org AND t.org=1 WHEN MATCHED THEN DELETE;
