@@ -13,7 +13,7 @@ from lint_grammar import SOURCE, grow
 from lint_shrink import mutated, shrunk
 from lint_support import SOURCES, catalog, prover
 from lint_weakened import edits, watch, weaken
-from lint_world import Difference, World
+from lint_world import NOBODY, Difference, World
 
 from lint.prover.prover import Prover
 from lint.verdicts import SCOPED, Verdict
@@ -239,7 +239,9 @@ def precision(world: World, *, seed: str, statements: int, datasets: int = 150) 
         left = []
         for at in range(0, len(waiting), _BATCH):
             part = waiting[at : at + _BATCH]
-            told = world.ask([(sql, meant(sql)) for sql, _ in part])
+            # In one data set out of five there is no current tenant: a source is null.
+            absent = NOBODY if number % 5 == 4 else None
+            told = world.ask([(sql, meant(sql) or absent) for sql, _ in part])
             for (sql, verdict), answer in zip(part, told, strict=True):
                 if answer.telling:
                     telling.add(sql)

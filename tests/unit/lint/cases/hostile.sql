@@ -83,7 +83,7 @@ SELECT * FROM t WHERE false;
 -- scoped: no row by a contradiction
 SELECT * FROM t WHERE x=1 AND x=2;
 -- unscoped: no contradiction between spellings of one number
-SELECT * FROM t WHERE x=1 AND x=01;
+SELECT * FROM t WHERE x=1 AND x='01';
 -- scoped: LIMIT 0 asks for the columns
 SELECT * FROM t LIMIT 0;
 -- unscoped: OFFSET 0 is no limit
