@@ -28,12 +28,6 @@ def is_query(node: exp.Expr) -> bool:
     return isinstance(node, QUERIES)
 
 
-def is_bare(node: exp.Expr) -> bool:
-    """Whether it is `SELECT values`, or that in parentheses, and nothing else: one row."""
-    (only,) = ("expressions",) if isinstance(node, exp.Select) else ("this",)
-    return all(key == only or not value for key, value in node.args.items())
-
-
 def is_aggregate(node: exp.Expr) -> bool:
     if isinstance(node, exp.AggFunc | exp.WithinGroup | exp.Filter):
         return True

@@ -11,31 +11,25 @@ from collections.abc import Callable, Iterator, Sequence
 from sqlglot import exp
 
 from lint.prover.block import Block
-from lint.prover.facts import IMPOSSIBLE, NOTHING, Const, Facts, Term, equality, not_null
-from lint.prover.nodes import is_bare, is_query
-from lint.prover.relation import Output
-from lint.prover.values import comparable, function_name
-
-_COMPARISONS = exp.EQ | exp.NEQ | exp.LT | exp.LTE | exp.GT | exp.GTE
-_STRICT = (
-    exp.EQ,
-    exp.NEQ,
-    exp.LT,
-    exp.LTE,
-    exp.GT,
-    exp.GTE,
-    exp.Like,
-    exp.ILike,
-    exp.RegexpLike,
-    exp.RegexpILike,
-    exp.Add,
-    exp.Sub,
-    exp.Mul,
+from lint.prover.facts import IMPOSSIBLE, NOTHING, Facts, not_null
+from lint.prover.nodes import is_query
+from lint.prover.operands import (
+    alike,
+    bind,
+    decided,
+    equate,
+    is_condition,
+    is_null,
+    one_value,
+    opened,
+    parts_of_row,
+    quantified,
+    strict_columns,
 )
-_CONDITIONS = (
-    exp.Boolean, exp.Connector, exp.Not, exp.Is, exp.In, exp.Between, exp.Exists, exp.EQ, exp.NEQ,
-    exp.LT, exp.LTE, exp.GT, exp.GTE, exp.NullSafeEQ, exp.NullSafeNEQ, exp.Like, exp.ILike,
-)  # fmt: skip
+from lint.prover.relation import Output
+
+# Members of a list that are looked at; what more of them have in common is chance.
+_LONG_LIST = 8
 # Expressions whose value is one of their parts', or null.
 _CHOICES = (exp.Case, exp.Coalesce, exp.Nullif)
 
@@ -70,7 +64,7 @@ def when_true(  # noqa: PLR0911, PLR0912 - one case per form
             return when_false(block, node.this)
         case exp.Boolean():
             return NOTHING if node.this else IMPOSSIBLE
-        case exp.Null() | exp.Cast() if _is_null(node):
+        case exp.Null() | exp.Cast() if is_null(node):
             return IMPOSSIBLE
         case exp.Is():
             return _is(block, node, holds=True)
@@ -78,7 +72,7 @@ def when_true(  # noqa: PLR0911, PLR0912 - one case per form
             return _equal(block, node)
         case exp.NEQ():
             return _unequal(block, node)
-        case exp.LT() | exp.GT() if _one_value(block, node):
+        case exp.LT() | exp.GT() if one_value(block, node):
             return IMPOSSIBLE
         case exp.NullSafeEQ():
             return _not_distinct(block, node, holds=True)
@@ -112,9 +106,9 @@ def when_false(  # noqa: PLR0911, PLR0912 - one case per form
             return when_true(block, node.this)
         case exp.Boolean():
             return IMPOSSIBLE if node.this else NOTHING
-        case exp.Null() | exp.Cast() if _is_null(node):
+        case exp.Null() | exp.Cast() if is_null(node):
             return IMPOSSIBLE
-        case exp.NEQ() if not _quantified(node):
+        case exp.NEQ() if not quantified(node):
             return _same_value(block, node.this, node.expression)
         case exp.NullSafeEQ():
             return _not_distinct(block, node, holds=False)
@@ -122,9 +116,9 @@ def when_false(  # noqa: PLR0911, PLR0912 - one case per form
             return _not_distinct(block, node, holds=True)
         case exp.Is():
             return _is(block, node, holds=False)
-        case exp.EQ() if not _quantified(node):
+        case exp.EQ() if not quantified(node):
             return _other_value(block, node)
-        case exp.LTE() | exp.GTE() if _one_value(block, node):
+        case exp.LTE() | exp.GTE() if one_value(block, node):
             return IMPOSSIBLE
         case exp.LT() | exp.LTE() | exp.GT() | exp.GTE():
             return not_null(strict_columns(block, node))
@@ -134,42 +128,11 @@ def when_false(  # noqa: PLR0911, PLR0912 - one case per form
             return NOTHING
 
 
-def strict_columns(block: Block, node: exp.Expr) -> frozenset[int]:
-    """Columns that are not null if the value of `node` is not null."""
-    while isinstance(node, exp.Paren | exp.Cast | exp.Neg):
-        node = node.this
-    if isinstance(node, exp.Column):
-        col = block.resolve(node)
-        return frozenset() if col is None or isinstance(col.term, Const) else frozenset((col.term,))
-    if isinstance(node, _STRICT) and not _quantified(node):
-        return strict_columns(block, node.this) | strict_columns(block, node.expression)
-    return frozenset()
-
-
-def parts_of_row(node: exp.Expr) -> Sequence[exp.Expr] | None:
-    """The fields of a row constructor, or None."""
-    while isinstance(node, exp.Paren):
-        node = node.this
-    if isinstance(node, exp.Tuple):
-        return node.expressions
-    if isinstance(node, exp.Anonymous) and function_name(node) == "row":
-        return node.expressions
-    if isinstance(node, exp.Subquery) and isinstance(node.this, exp.Select):
-        shown = node.this.expressions
-        if len(shown) > 1 and is_bare(node) and is_bare(node.this):
-            return [item.this if isinstance(item, exp.Alias) else item for item in shown]
-    return None
-
-
 def _either(block: Block, left: Facts, right: Facts) -> Facts:
     """What holds where one of the two does, of rows of the relation."""
     block.doubted = True
     ledger, known = block.statics.ledger, block.relation.facts
     return ledger.close(known.both(left)).either(ledger.close(known.both(right)))
-
-
-def _quantified(node: exp.Expr) -> bool:
-    return isinstance(node.args.get("expression"), exp.Any | exp.All)
 
 
 def _compare(block: Block, left: exp.Expr, right: exp.Expr) -> Facts:
@@ -182,30 +145,17 @@ def _compare(block: Block, left: exp.Expr, right: exp.Expr) -> Facts:
                 facts = facts.both(_compare(block, mine, theirs))
         return facts
     for side, other in ((left, right), (right, left)):
-        if _is_null(side):
+        if is_null(side):
             return IMPOSSIBLE
-        if isinstance(_open(side), _CHOICES):
-            return _chosen(block, _open(side), lambda value: _compare(block, value, other))  # noqa: B023 - used at once
+        if isinstance(opened(side), _CHOICES):
+            return _chosen(block, opened(side), lambda value: _compare(block, value, other))  # noqa: B023 - used at once
     facts = not_null(strict_columns(block, left) | strict_columns(block, right))
     for side in (left, right):
         facts = facts.both(block.found(side))
     one, other_side = block.typed(left), block.typed(right)
-    if one is None or other_side is None or not _same(one, other_side):
+    if one is None or other_side is None or not alike(one, other_side):
         return facts
-    return facts.both(_equate(block, one[0], other_side[0]))
-
-
-def _equate(block: Block, left: Term, right: Term) -> Facts:
-    block.ledger.said.append((left, right))
-    return equality(left, right)
-
-
-def _same(one: tuple[int | Const, str | None], other: tuple[int | Const, str | None]) -> bool:
-    if one[1] is None or other[1] is None:
-        typed = [family for _, family in (one, other) if family is not None]
-        untyped = [term for term, family in (one, other) if family is None]
-        return bool(typed) and all(isinstance(term, Const) for term in untyped)
-    return comparable(one[1], other[1])
+    return facts.both(equate(block, one[0], other_side[0]))
 
 
 def _equal(block: Block, node: exp.EQ) -> Facts:
@@ -218,12 +168,12 @@ def _equal(block: Block, node: exp.EQ) -> Facts:
 
 
 def _unequal(block: Block, node: exp.NEQ) -> Facts:
-    return NOTHING if _quantified(node) else _other_value(block, node)
+    return NOTHING if quantified(node) else _other_value(block, node)
 
 
 def _same_value(block: Block, left: exp.Expr, right: exp.Expr) -> Facts:
     """`left = right` is TRUE. Two conditions are TRUE both, or FALSE both."""
-    if not (_is_condition(left) or _is_condition(right)):
+    if not (is_condition(left) or is_condition(right)):
         return _compare(block, left, right)
     return _either(
         block,
@@ -235,27 +185,15 @@ def _same_value(block: Block, left: exp.Expr, right: exp.Expr) -> Facts:
 def _other_value(block: Block, node: exp.Binary) -> Facts:
     """`left <> right` is TRUE: of two conditions one is TRUE, and the other FALSE."""
     left, right = node.this, node.expression
-    if _is_condition(left) or _is_condition(right):
+    if is_condition(left) or is_condition(right):
         return _either(
             block,
             when_true(block, left).both(when_false(block, right)),
             when_false(block, left).both(when_true(block, right)),
         )
-    if _one_value(block, node):
+    if one_value(block, node):
         return IMPOSSIBLE
     return not_null(strict_columns(block, left) | strict_columns(block, right))
-
-
-def _is_condition(node: exp.Expr) -> bool:
-    return isinstance(_open(node), _CONDITIONS)
-
-
-def _one_value(block: Block, node: exp.Expr) -> bool:
-    """Whether both sides are one and the same value, whatever it is."""
-    if _quantified(node):
-        return False
-    left, right = block.typed(node.this), block.typed(node.expression)
-    return left is not None and right is not None and left[0] == right[0]
 
 
 def _equal_any(block: Block, left: exp.Expr, right: exp.Any) -> Facts:
@@ -296,8 +234,8 @@ def _member(block: Block, left: exp.Expr, output: Output) -> Facts:
         return facts
     for part, column in zip(fields, output.columns, strict=True):
         one = block.typed(part)
-        if one is not None and _same(one, (column.term, column.family)):
-            facts = facts.both(_equate(block, one[0], column.term))
+        if one is not None and alike(one, (column.term, column.family)):
+            facts = facts.both(equate(block, one[0], column.term))
     return facts
 
 
@@ -317,22 +255,14 @@ def _in(block: Block, node: exp.In) -> Facts:
 
 def _one_of(block: Block, left: exp.Expr, members: Sequence[exp.Expr]) -> Facts:
     """`left` equals one of the members: what holds whichever it is."""
+    if len(members) > 1:
+        bind(block, left, members)
+    if len(members) > _LONG_LIST:
+        return NOTHING
     facts = IMPOSSIBLE
     for member in members:
         facts = _either(block, facts, _compare(block, left, member))
-        if not facts.classes and not facts.impossible:
-            break  # nothing more can be learned, and lists are long
-    if len(members) > 1:
-        _bind(block, left, members)
     return facts
-
-
-def _bind(block: Block, left: exp.Expr, members: Sequence[exp.Expr]) -> None:
-    one = block.typed(left)
-    values = [block.typed(member) for member in members]
-    fixed = all(value is not None and isinstance(value[0], Const) for value in values)
-    if fixed and one is not None and isinstance(one[0], int):
-        block.statics.ledger.bound.add(one[0])
 
 
 def _between(block: Block, node: exp.Between) -> Facts:
@@ -352,14 +282,14 @@ def _not_distinct(block: Block, node: exp.Binary, *, holds: bool) -> Facts:
     for side, tested in ((left, right), (right, left)):
         if isinstance(tested, exp.Boolean | exp.Null):
             return _tested(block, side, tested, holds=holds)
-    if _is_condition(left) or _is_condition(right):
-        if not (_decided(block, left) and _decided(block, right)):
+    if is_condition(left) or is_condition(right):
+        if not (decided(block, left) and decided(block, right)):
             return NOTHING
         return _same_value(block, left, right) if holds else _other_value(block, node)
     if not holds:
-        return IMPOSSIBLE if _one_value(block, node) else NOTHING
+        return IMPOSSIBLE if one_value(block, node) else NOTHING
     one, other = block.typed(left), block.typed(right)
-    if one is None or other is None or not _same(one, other):
+    if one is None or other is None or not alike(one, other):
         return NOTHING
     known = block.never_null(one[0]) or block.never_null(other[0])
     return _compare(block, left, right) if known else NOTHING
@@ -375,24 +305,12 @@ def _tested(block: Block, operand: exp.Expr, tested: exp.Expr, *, holds: bool) -
     if not holds:
         if isinstance(tested, exp.Null):
             return not_null(strict_columns(block, operand))
-        if isinstance(tested, exp.Boolean) and _decided(block, operand):
+        if isinstance(tested, exp.Boolean) and decided(block, operand):
             return when_false(block, operand) if tested.this else when_true(block, operand)
         return NOTHING
     if isinstance(tested, exp.Boolean):
         return when_true(block, operand) if tested.this else when_false(block, operand)
-    return IMPOSSIBLE if isinstance(tested, exp.Null) and _decided(block, operand) else NOTHING
-
-
-def _decided(block: Block, node: exp.Expr) -> bool:
-    """Whether an expression is never null: a column, a comparison of such, .."""
-    while isinstance(node, exp.Paren | exp.Not):
-        node = node.this
-    if isinstance(node, exp.Is | exp.NullSafeEQ | exp.NullSafeNEQ | exp.Exists):
-        return True
-    if isinstance(node, _COMPARISONS | exp.Connector) and not _quantified(node):
-        return _decided(block, node.this) and _decided(block, node.expression)
-    side = block.typed(node)
-    return side is not None and block.never_null(side[0])
+    return IMPOSSIBLE if isinstance(tested, exp.Null) and decided(block, operand) else NOTHING
 
 
 def _chosen(block: Block, node: exp.Expr, result: Callable[[exp.Expr], Facts]) -> Facts:
@@ -406,13 +324,13 @@ def _chosen(block: Block, node: exp.Expr, result: Callable[[exp.Expr], Facts]) -
 def _choices(block: Block, node: exp.Expr) -> Iterator[tuple[Facts, exp.Expr]]:
     """The values of a CASE, COALESCE or NULLIF other than null, with what holds where it is it."""
     if isinstance(node, exp.Nullif):
-        if not _one_value(block, node):
+        if not one_value(block, node):
             yield NOTHING, node.this
         return
     if isinstance(node, exp.Coalesce):
         for part in (node.this, *node.expressions):
             yield NOTHING, part
-            if _decided(block, part):
+            if decided(block, part):
                 return
         return
     passed = NOTHING
@@ -423,20 +341,7 @@ def _choices(block: Block, node: exp.Expr) -> Iterator[tuple[Facts, exp.Expr]]:
         else:
             guard = _compare(block, node.this, condition)
         yield passed.both(guard), branch.args["true"]
-        if node.this is None and _decided(block, condition):
+        if node.this is None and decided(block, condition):
             passed = passed.both(when_false(block, condition))
     if node.args.get("default") is not None:
         yield passed, node.args["default"]
-
-
-def _is_null(node: exp.Expr) -> bool:
-    while isinstance(node, exp.Paren | exp.Cast):
-        node = node.this
-    return isinstance(node, exp.Null)
-
-
-def _open(node: exp.Expr) -> exp.Expr:
-    """Without parentheses."""
-    while isinstance(node, exp.Paren):
-        node = node.this
-    return node

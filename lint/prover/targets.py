@@ -15,7 +15,7 @@ from lint.prover.facts import Const, Facts, Term
 from lint.prover.from_items import base_table, find_relation
 from lint.prover.ledger import Instance
 from lint.prover.nodes import name_of
-from lint.prover.predicates import parts_of_row
+from lint.prover.operands import parts_of_row
 from lint.prover.projection import project
 from lint.prover.reader import Reader
 from lint.prover.relation import Col, Entry, Output, Relation, Standing, settle

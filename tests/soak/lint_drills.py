@@ -49,5 +49,10 @@ def drilled(value: str, rng: random.Random, name: str | None = None) -> str:
         chosen[hole] = _HOLE.sub(fill, rng.choice(_WORDS[hole]))
         return chosen[hole]
 
-    text = _HOLE.sub(fill, rng.choice(_LINES if name is None else DRILLS[name]))
+    if name is None:
+        # By half their number, by half their lines: neither short drills nor long ones are rare.
+        lines = _LINES if rng.random() < 0.5 else DRILLS[rng.choice(tuple(DRILLS))]
+    else:
+        lines = DRILLS[name]
+    text = _HOLE.sub(fill, rng.choice(lines))
     return re.sub(r"\s+", " ", text).strip()

@@ -81,7 +81,7 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "conditions that may be null are told apart": (
         "predicates._not_distinct",
-        "if not (_decided(block, left) and _decided(block, right)):",
+        "if not (decided(block, left) and decided(block, right)):",
         "if False:",
     ),
     "IN of two as equality": (
@@ -126,7 +126,7 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "COALESCE of conditions is its first": (
         "predicates._choices",
-        "            if _decided(block, part):\n                return",
+        "            if decided(block, part):\n                return",
         "            return",
     ),
     "CASE without its ELSE": (
@@ -146,7 +146,7 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "a guard that is passed was FALSE": (
         "predicates._choices",
-        "if node.this is None and _decided(block, condition):",
+        "if node.this is None and decided(block, condition):",
         "if node.this is None:",
     ),
     "a CASE that is FALSE as one that is TRUE": (
@@ -155,7 +155,7 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
         "lambda value: when_true(block, value)",
     ),
     "IS NOT FALSE as IS TRUE": (
-        "predicates._decided",
+        "operands.decided",
         "return side is not None and block.never_null(side[0])",
         "return True",
     ),
@@ -181,7 +181,7 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "IS NULL leaves no row": (
         "predicates._tested",
-        "isinstance(tested, exp.Null) and _decided(block, operand)",
+        "isinstance(tested, exp.Null) and decided(block, operand)",
         "isinstance(tested, exp.Null)",
     ),
     "IS UNKNOWN as IS TRUE": (
@@ -200,7 +200,7 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
         "        return _same_value(block, left, right) or _either(",
     ),
     "two columns are one value": (
-        "predicates._one_value",
+        "operands.one_value",
         "left[0] == right[0]",
         "True",
     ),
@@ -210,18 +210,18 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
         "IMPOSSIBLE",
     ),
     "COALESCE null-rejects": (
-        "predicates.strict_columns",
+        "operands.strict_columns",
         "if isinstance(node, _STRICT)",
         "if isinstance(node, exp.Coalesce):\n        return strict_columns(block, node.this)\n"
         "    if isinstance(node, _STRICT)",
     ),
     "IS DISTINCT FROM null-rejects": (
-        "predicates.strict_columns",
+        "operands.strict_columns",
         "if isinstance(node, _STRICT)",
         "if isinstance(node, (*_STRICT, exp.NullSafeNEQ))",
     ),
     "IS NULL null-rejects": (
-        "predicates.strict_columns",
+        "operands.strict_columns",
         "exp.Paren | exp.Cast | exp.Neg",
         "exp.Paren | exp.Cast | exp.Neg | exp.Is",
     ),
@@ -289,8 +289,8 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "a negated ANY of a subquery as ANY": (
         "predicates._unequal",
-        "return NOTHING if _quantified(node) else",
-        "return _equal_any(block, node.this, node.expression) if _quantified(node) else",
+        "return NOTHING if quantified(node) else",
+        "return _equal_any(block, node.this, node.expression) if quantified(node) else",
     ),
     "a contradiction of any two values": (
         "facts._contradicts",

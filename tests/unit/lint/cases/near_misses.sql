@@ -171,3 +171,5 @@ UPDATE items SET gid=g.x FROM g WHERE g.id=items.gid AND g.org=1;
 MERGE INTO t USING (SELECT * FROM s WHERE org=1) q ON t.org=q.org AND t.id=q.id WHEN NOT MATCHED BY SOURCE THEN DO NOTHING;
 -- scoped: the source as a column of a joined row
 SELECT * FROM t LEFT JOIN (SELECT tenure.current_tenant() AS one, id FROM s WHERE org=tenure.current_tenant()) q ON q.id=t.id WHERE t.org=q.one;
+-- unscoped: what one member of a list says of nulls, another does not
+SELECT * FROM t LEFT JOIN s ON s.id=t.id AND s.org=t.org AND t.org=1 WHERE t.x IN (s.x+0, s.x+1, 3);
