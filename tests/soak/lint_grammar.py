@@ -29,9 +29,9 @@ class Grammar(Queries, Sources, Conditions, Writes):
 
     def statement(self) -> str:
         roll = self.rng.random()
-        if roll < 0.4:
+        if roll < 0.5:
             return drilled(self.value, self.rng)
-        return self.small() if roll < 0.62 else self.large()
+        return self.small() if roll < 0.7 else self.large()
 
     def small(self) -> str:
         """A table or two and one slip, if any: nothing else hides what it does."""
