@@ -10,16 +10,15 @@ arithmetic, no regular expressions; what is not listed here is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
 
 from lint.errors import CannotProve, CatalogError, SourceError
 from lint.prover.prover import Prover
 from lint.prover.values import function_name
 from lint.schema.catalog import Catalog, Table
-from lint.text.lexer import Token, statements
+from lint.text.lexer import statements
 from lint.text.parser import parse
 from lint.text.prepare import fold, prepare
 
@@ -67,13 +66,14 @@ def make_row_check(catalog: Catalog) -> Callable[[str, str, str], str | None]:
 
 
 def _require_expression(condition: str, table: Table) -> None:
-    tokens = _tokens(condition)
-    prepared = prepare(tokens)
+    _require_one(condition)
+    (query,) = statements(f"SELECT 1 WHERE {condition}", psql=False)
     try:
-        trees = parse(f"SELECT 1 WHERE {prepared.sql}")
-    except (SqlglotError, RecursionError) as error:
+        tree = parse(prepare(query.tokens))
+    except CannotProve as error:
+        if error.kind != "unparsed":
+            raise
         raise CannotProve("it cannot be read as a condition") from error
-    tree = trees[0] if len(trees) == 1 else None
     if not isinstance(tree, exp.Select) or {k for k, v in tree.args.items() if v} != {
         "expressions",
         "where",
@@ -88,7 +88,7 @@ def _require_expression(condition: str, table: Table) -> None:
                 raise CannotProve(f"{str(literal.this)!r} is another instant every day")
 
 
-def _tokens(condition: str) -> Sequence[Token]:
+def _require_one(condition: str) -> None:
     found = list(statements(condition, psql=False))
     if len(found) != 1 or not found[0].tokens:
         raise CannotProve("it is not one condition")
@@ -103,7 +103,6 @@ def _tokens(condition: str) -> Sequence[Token]:
         depth += (token.text == "(") - (token.text == ")")
         if depth < 0:
             raise CannotProve("it closes a parenthesis that it did not open")
-    return found[0].tokens
 
 
 def _is_dated(where: exp.Expr, table: Table) -> bool:

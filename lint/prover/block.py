@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from lint.errors import CannotProve
 from lint.prover.env import Env
-from lint.prover.facts import Const, Facts, Term
+from lint.prover.facts import NOTHING, Const, Facts, Term
 from lint.prover.functions import SAFE
 from lint.prover.ledger import Ledger
 from lint.prover.nodes import QUERIES, is_aggregate, name_of
@@ -114,9 +114,10 @@ class Block:
     query: Callable[[exp.Expr, Env], Output]
     relation: Relation = field(default_factory=Relation)
     outputs: dict[int, Output] = field(default_factory=dict)
+    scalars: dict[int, Col] = field(default_factory=dict)
     # Where the subqueries walked so far stand: taken and cleared by `take`.
     pending: dict[int, Standing] = field(default_factory=dict)
-    # Whether more would be known if some column were known not to be null.
+    # Whether more may be known once more is known of the rows: which columns are not null, ..
     doubted: bool = False
     # Names of this level that were resolved: by the node's id, for what they were resolved in.
     _resolved: dict[int, tuple[tuple[Entry, ...], tuple[Col, ...], Col | None]] = field(
@@ -218,11 +219,39 @@ class Block:
                 return None
             goal = cast_family(inner[1], node.to)
             return None if goal is None else (inner[0], goal)
-        if isinstance(node, exp.Subquery) and id(node) in self.outputs:
-            output = self.outputs[id(node)]
-            if len(output.columns) == 1 and not output.wide:
-                return output.columns[0].term, output.columns[0].family
-        return None
+        if isinstance(node, exp.Coalesce):
+            first = self.typed(node.this)
+            return first if first is not None and self.never_null(first[0]) else None
+        scalar = self._scalar(node)
+        return None if scalar is None else (scalar.term, scalar.family)
+
+    def _scalar(self, node: exp.Expr) -> Col | None:
+        """A scalar subquery's value: a column of its own, for without a row it is null."""
+        output = self.outputs.get(id(node)) if isinstance(node, exp.Subquery) else None
+        if output is None or output.wide or len(output.columns) != 1:
+            return None
+        if id(node) not in self.scalars:
+            self.scalars[id(node)] = output.columns[0].under(self.ledger.column())
+        return self.scalars[id(node)]
+
+    def found(self, node: exp.Expr) -> Facts:
+        """What holds where the value of a scalar subquery is not null: it has found a row."""
+        while isinstance(node, exp.Paren | exp.Cast):
+            node = node.this
+        scalar = self._scalar(node)
+        if scalar is None:
+            return NOTHING
+        output = self.outputs[id(node)]
+        return output.facts.both(Facts((frozenset((scalar.term, output.columns[0].term)),)))
+
+    def never_null(self, term: Term) -> bool:
+        if isinstance(term, Const):
+            return term.not_null
+        levels = (self, *self.env.outers)
+        if any(term in level.relation.facts.not_null for level in levels):
+            return True
+        self.doubted = True
+        return False
 
     # -- walking -----------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ class Const:
     """A value fixed for the whole statement: a tenant source, a parameter or a literal.
 
     `key` tells two apart; two of one key are the same value. `family` is the type where it is
-    known, `not_null` is true for literals.
+    known, `alone` the one it has where nothing else decides it; `not_null` is true for literals.
     """
 
     kind: str  # "source" or "parameter"; "never" for NEVER
@@ -23,6 +23,7 @@ class Const:
     label: str
     family: str | None = None
     not_null: bool = False
+    alone: str | None = None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Const) and self.key == other.key
@@ -45,10 +46,12 @@ class Guarded:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A dependency the schema guarantees: if all premises are equal, so are the conclusions."""
+    """A dependency the schema guarantees: if all premises are equal, so are the conclusions,
+    as far as the columns `filled` are not null."""
 
     premises: tuple[tuple[int, int], ...]
     conclusions: tuple[tuple[int, int], ...]
+    filled: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,8 @@ class Facts:
         where = {term: index for index, group in enumerate(self.classes) for term in group}
         found: list[frozenset[Term]] = []
         for rule in rules:
+            if not rule.filled <= self.not_null:
+                continue
             for left, right in rule.premises:
                 if left != right and (
                     (index := where.get(left)) is None or index != where.get(right)
@@ -175,6 +180,8 @@ def equality(left: Term, right: Term) -> Facts:
     """The comparison of the two is TRUE: equal, and neither is null."""
     columns = frozenset(term for term in (left, right) if isinstance(term, int))
     classes = () if left == right else (frozenset((left, right)),)
+    if any(_contradicts(group) for group in classes):
+        return IMPOSSIBLE
     return Facts(classes, columns)
 
 

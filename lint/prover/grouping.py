@@ -5,7 +5,7 @@ A tenant column survives only among the keys, for otherwise rows of several tena
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from sqlglot import exp
@@ -36,9 +36,10 @@ def group(block: Block, node: exp.Select) -> None:
         )
         block.relation = replace(relation, facts=NOTHING, standings=standings)
         return
-    terms = {_key(block, node, key, alias_first=False) for key in keys}
+    terms = [_key(block, node, key, alias_first=False) for key in keys]
     why = "its tenant column is not among the GROUP BY keys"
-    standings = block.ledger.narrow(relation.standings, lambda c: c < low or c in terms, why)
+    kept = _determined(block, terms)
+    standings = block.ledger.narrow(relation.standings, lambda c: c < low or c in kept, why)
     if not sets:
         block.relation = replace(relation, standings=standings)
         return
@@ -97,6 +98,12 @@ def _key(block: Block, node: exp.Select, key: exp.Expr, *, alias_first: bool) ->
     return _term(block, key)
 
 
+def _determined(block: Block, keys: Iterable[Term | None]) -> frozenset[int]:
+    """The columns that rows share which share the keys."""
+    known = [key for key in keys if key is not None]
+    return block.ledger.determined(known, block.relation.facts, block.low)
+
+
 def _term(block: Block, node: exp.Expr) -> Term | None:
     typed = block.typed(node)
     return None if typed is None else typed[0]
@@ -109,7 +116,9 @@ def windows(block: Block, node: exp.Select) -> None:
         for window in local_nodes(part) if part.find(exp.Window) is not None else ():
             if not isinstance(window, exp.Window):
                 continue
-            keys = {_term(block, key) for key in _partition(window, named, depth=0)}
+            keys = _determined(
+                block, [_term(block, key) for key in _partition(window, named, depth=0)]
+            )
             relation = block.relation
             standings = block.ledger.narrow(
                 relation.standings,
@@ -125,7 +134,7 @@ def distinct_on(block: Block, node: exp.Select) -> None:
     if on is None:
         return
     keys = on.expressions if isinstance(on, exp.Tuple) else [on]
-    terms = {_key(block, node, key, alias_first=True) for key in keys}
+    terms = _determined(block, [_key(block, node, key, alias_first=True) for key in keys])
     relation = block.relation
     standings = block.ledger.narrow(
         relation.standings,

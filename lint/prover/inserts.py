@@ -23,6 +23,7 @@ from lint.prover.targets import (
     default_of,
     is_default,
     kept_tenant,
+    parent_tenant,
     returning,
     target_of,
     values_of,
@@ -125,21 +126,7 @@ def _tenant_of_row(block: Block, table: Table, row: Row) -> Values:
             return default_of(block, table.column(table.tenant_column))
         term = row.terms[table.tenant_column]
         return frozenset() if term is None else values_of(term, row.facts)
-    if table.parent is None:
-        return frozenset()
-    # The parent must be a row that was read, and read of the current tenant.
-    for other in block.statics.ledger.instances.values():
-        if other.table.name != table.parent.table or other.tenant is None:
-            continue
-        pairs = zip(table.parent.columns, table.parent.references, strict=True)
-        same = all(
-            (term := row.terms.get(own)) is not None
-            and row.facts.equal(term, other.columns[theirs])
-            for own, theirs in pairs
-        )
-        if same:
-            return row.facts.values(other.tenant)
-    return frozenset()
+    return parent_tenant(block, table, row.terms, row.facts)
 
 
 def note_written(instance: Instance, table: Table, rows: Sequence[Row], values: Values) -> None:

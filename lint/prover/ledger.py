@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from lint.errors import CannotProve
-from lint.prover.facts import Facts, Rule, Term
+from lint.prover.facts import Const, Facts, Rule, Term
 from lint.prover.relation import Standing, Standings, keep
 from lint.schema.catalog import ForeignKey, Table
 
@@ -125,6 +125,23 @@ class Ledger:
                         return f"the tenant is looked up by {other.table.name}.{name}"
         return ""
 
+    def determined(self, keys: Iterable[Term], facts: Facts, low: int) -> frozenset[int]:
+        """The columns in which two rows are equal if they are equal in the keys.
+
+        Those that equal a key or, whatever the row, a value or an outer column (below `low`);
+        and all of a table's, where a unique key of it is among them.
+        """
+        fixed = (g for g in facts.classes if any(isinstance(t, Const) or t < low for t in g))
+        found = {term for group in fixed for term in group} | {
+            term for key in keys for term in facts.group(key)
+        }
+        ways = [way for instance in self.instances.values() for way in _ways(instance)]
+        while True:
+            more = {c for given, gives in ways if given <= found for c in gives} - found
+            if not more:
+                return frozenset(term for term in found if isinstance(term, int))
+            found |= {term for column in more for term in facts.group(column)}
+
     def narrow(self, before: Standings, kept: Callable[[int], bool], why: str) -> Standings:
         """Drop the carriers that do not survive an operation; note why, where it was the last."""
         after = keep(before, kept)
@@ -134,6 +151,23 @@ class Ledger:
             if instance is not None and stuck and before[number].carriers:
                 instance.lost = instance.lost or why
         return after
+
+
+def _ways(instance: Instance) -> Iterator[tuple[frozenset[int], frozenset[int]]]:
+    """What of a row determines what else of it."""
+    table, columns = instance.table, instance.columns
+    tenant = frozenset(() if instance.tenant is None else (instance.tenant,))
+    if not table.inherited:
+        # Several rows may hold the same key if there is a null in it.
+        filled = {column.name for column in table.columns if not column.nullable}
+        for key in table.keys:
+            if set(key.columns) <= filled:
+                yield (
+                    frozenset(columns[name] for name in key.columns),
+                    tenant | frozenset(columns.values()),
+                )
+    if table.parent is not None:
+        yield frozenset(columns[name] for name in table.parent.columns), tenant
 
 
 def _own_keys(table: Table) -> list[tuple[str, ...]]:
@@ -194,7 +228,8 @@ def _followed(child: Instance, parent: Instance, way: ForeignKey) -> list[Rule]:
     rules = []
     for premises in _premises(child, parent, way):
         compared = {mine for mine, _ in premises}
+        # With a null in it the key is not checked; what is compared is not null.
         others = [name for name in way.columns if child.columns[name] not in compared]
-        if all((c := child.table.column(name)) is not None and not c.nullable for name in others):
-            rules.append(Rule(premises, conclusions))
+        filled = frozenset(child.columns[name] for name in others)
+        rules.append(Rule(premises, conclusions, filled))
     return rules

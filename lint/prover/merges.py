@@ -89,6 +89,8 @@ def _clause(
     facts = reader.ledger.close(facts)
     kept = values
     if not clause.args.get("matched") and clause.args.get("source"):
+        if str(clause.args["then"].this).upper() == "DO NOTHING":
+            return values
         kept = frozenset() if instance.tenant is None else facts.values(instance.tenant)
         if not kept & values:
             instance.lost = "NOT MATCHED BY SOURCE reaches rows of other tenants"

@@ -6,32 +6,32 @@ Subqueries must have been read by the block before.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from sqlglot import exp
 
 from lint.prover.block import Block
-from lint.prover.facts import IMPOSSIBLE, NOTHING, Const, Facts, Term, equality, not_null
+from lint.prover.facts import IMPOSSIBLE, NOTHING, Facts, not_null
 from lint.prover.nodes import is_query
-from lint.prover.relation import Output
-from lint.prover.values import function_name
-
-_COMPARISONS = exp.EQ | exp.NEQ | exp.LT | exp.LTE | exp.GT | exp.GTE
-_STRICT = (
-    exp.EQ,
-    exp.NEQ,
-    exp.LT,
-    exp.LTE,
-    exp.GT,
-    exp.GTE,
-    exp.Like,
-    exp.ILike,
-    exp.RegexpLike,
-    exp.RegexpILike,
-    exp.Add,
-    exp.Sub,
-    exp.Mul,
+from lint.prover.operands import (
+    alike,
+    bind,
+    decided,
+    equate,
+    is_condition,
+    is_null,
+    one_value,
+    opened,
+    parts_of_row,
+    quantified,
+    strict_columns,
 )
+from lint.prover.relation import Output
+
+# Members of a list that are looked at; what more of them have in common is chance.
+_LONG_LIST = 8
+# Expressions whose value is one of their parts', or null.
+_CHOICES = (exp.Case, exp.Coalesce, exp.Nullif)
 
 
 def restrict(block: Block, where: exp.Where | None) -> None:
@@ -41,10 +41,11 @@ def restrict(block: Block, where: exp.Where | None) -> None:
         block.visit(where.this)
         facts = when_true(block, where.this)
     block.attach()
-    known = block.relation.facts.not_null
+    known = block.relation.facts
     block.assume(facts)
-    if where is not None and block.doubted and known != block.relation.facts.not_null:
-        # What one part of the condition says of nulls helps another.
+    open_ = any(not standing.values for standing in block.relation.standings.values())
+    if where is not None and block.doubted and open_ and known != block.relation.facts:
+        # What one part of the condition says helps another.
         block.assume(when_true(block, where.this))
 
 
@@ -63,7 +64,7 @@ def when_true(  # noqa: PLR0911, PLR0912 - one case per form
             return when_false(block, node.this)
         case exp.Boolean():
             return NOTHING if node.this else IMPOSSIBLE
-        case exp.Null():
+        case exp.Null() | exp.Cast() if is_null(node):
             return IMPOSSIBLE
         case exp.Is():
             return _is(block, node, holds=True)
@@ -71,8 +72,12 @@ def when_true(  # noqa: PLR0911, PLR0912 - one case per form
             return _equal(block, node)
         case exp.NEQ():
             return _unequal(block, node)
+        case exp.LT() | exp.GT() if one_value(block, node):
+            return IMPOSSIBLE
         case exp.NullSafeEQ():
-            return _not_distinct(block, node.this, node.expression)
+            return _not_distinct(block, node, holds=True)
+        case exp.NullSafeNEQ():
+            return _not_distinct(block, node, holds=False)
         case exp.In():
             return _in(block, node)
         case exp.Between():
@@ -80,18 +85,13 @@ def when_true(  # noqa: PLR0911, PLR0912 - one case per form
         case exp.Exists():
             output = block.outputs.get(id(node.this))
             return NOTHING if output is None else output.facts
-        case exp.Case():
-            return _case(block, node, truth=True)
-        case exp.Coalesce():
-            facts = IMPOSSIBLE
-            for part in (node.this, *node.expressions):
-                facts = _either(block, facts, when_true(block, part))
-            return facts
+        case exp.Case() | exp.Coalesce() | exp.Nullif():
+            return _chosen(block, node, lambda value: when_true(block, value))
         case _:
             return not_null(strict_columns(block, node))
 
 
-def when_false(  # noqa: PLR0911 - one case per form
+def when_false(  # noqa: PLR0911, PLR0912 - one case per form
     block: Block, node: exp.Expr
 ) -> Facts:
     """Facts of every row for which the condition is FALSE."""
@@ -106,52 +106,33 @@ def when_false(  # noqa: PLR0911 - one case per form
             return when_true(block, node.this)
         case exp.Boolean():
             return IMPOSSIBLE if node.this else NOTHING
-        case exp.Null():
+        case exp.Null() | exp.Cast() if is_null(node):
             return IMPOSSIBLE
-        case exp.NEQ() if not _quantified(node):
-            return _compare(block, node.this, node.expression)
+        case exp.NEQ() if not quantified(node):
+            return _same_value(block, node.this, node.expression)
+        case exp.NullSafeEQ():
+            return _not_distinct(block, node, holds=False)
         case exp.NullSafeNEQ():
-            return _not_distinct(block, node.this, node.expression)
+            return _not_distinct(block, node, holds=True)
         case exp.Is():
             return _is(block, node, holds=False)
-        case exp.EQ() | exp.LT() | exp.LTE() | exp.GT() | exp.GTE():
+        case exp.EQ() if not quantified(node):
+            return _other_value(block, node)
+        case exp.LTE() | exp.GTE() if one_value(block, node):
+            return IMPOSSIBLE
+        case exp.LT() | exp.LTE() | exp.GT() | exp.GTE():
             return not_null(strict_columns(block, node))
-        case exp.Case():
-            return _case(block, node, truth=False)
+        case exp.Case() | exp.Coalesce() | exp.Nullif():
+            return _chosen(block, node, lambda value: when_false(block, value))
         case _:
             return NOTHING
 
 
-def strict_columns(block: Block, node: exp.Expr) -> frozenset[int]:
-    """Columns that are not null if the value of `node` is not null."""
-    while isinstance(node, exp.Paren | exp.Cast | exp.Neg):
-        node = node.this
-    if isinstance(node, exp.Column):
-        col = block.resolve(node)
-        return frozenset() if col is None or isinstance(col.term, Const) else frozenset((col.term,))
-    if isinstance(node, _STRICT) and not _quantified(node):
-        return strict_columns(block, node.this) | strict_columns(block, node.expression)
-    return frozenset()
-
-
-def parts_of_row(node: exp.Expr) -> Sequence[exp.Expr] | None:
-    """The fields of a row constructor, or None."""
-    while isinstance(node, exp.Paren):
-        node = node.this
-    if isinstance(node, exp.Tuple):
-        return node.expressions
-    if isinstance(node, exp.Anonymous) and function_name(node) == "row":
-        return node.expressions
-    return None
-
-
 def _either(block: Block, left: Facts, right: Facts) -> Facts:
-    ledger = block.statics.ledger
-    return ledger.close(left).either(ledger.close(right))
-
-
-def _quantified(node: exp.Expr) -> bool:
-    return isinstance(node.args.get("expression"), exp.Any | exp.All)
+    """What holds where one of the two does, of rows of the relation."""
+    block.doubted = True
+    ledger, known = block.statics.ledger, block.relation.facts
+    return ledger.close(known.both(left)).either(ledger.close(known.both(right)))
 
 
 def _compare(block: Block, left: exp.Expr, right: exp.Expr) -> Facts:
@@ -163,33 +144,18 @@ def _compare(block: Block, left: exp.Expr, right: exp.Expr) -> Facts:
             for mine, theirs in zip(left_parts, right_parts, strict=True):
                 facts = facts.both(_compare(block, mine, theirs))
         return facts
-    known = [not_null(strict_columns(block, left) | strict_columns(block, right))]
-    known += [_of_scalar(block, left), _of_scalar(block, right)]
-    one, other = block.typed(left), block.typed(right)
-    if one is not None and other is not None and _same(one, other):
-        known.append(_equate(block, one[0], other[0]))
-    return NOTHING.both(*known)
-
-
-def _equate(block: Block, left: Term, right: Term) -> Facts:
-    block.ledger.said.append((left, right))
-    return equality(left, right)
-
-
-def _of_scalar(block: Block, node: exp.Expr) -> Facts:
-    """A scalar subquery whose value is not null has found a row."""
-    while isinstance(node, exp.Paren):
-        node = node.this
-    output = block.outputs.get(id(node)) if isinstance(node, exp.Subquery) else None
-    return NOTHING if output is None else output.facts
-
-
-def _same(one: tuple[int | Const, str | None], other: tuple[int | Const, str | None]) -> bool:
-    if one[1] is None or other[1] is None:
-        typed = [family for _, family in (one, other) if family is not None]
-        untyped = [term for term, family in (one, other) if family is None]
-        return bool(typed) and all(isinstance(term, Const) for term in untyped)
-    return one[1] == other[1]
+    for side, other in ((left, right), (right, left)):
+        if is_null(side):
+            return IMPOSSIBLE
+        if isinstance(opened(side), _CHOICES):
+            return _chosen(block, opened(side), lambda value: _compare(block, value, other))  # noqa: B023 - used at once
+    facts = not_null(strict_columns(block, left) | strict_columns(block, right))
+    for side in (left, right):
+        facts = facts.both(block.found(side))
+    one, other_side = block.typed(left), block.typed(right)
+    if one is None or other_side is None or not alike(one, other_side):
+        return facts
+    return facts.both(equate(block, one[0], other_side[0]))
 
 
 def _equal(block: Block, node: exp.EQ) -> Facts:
@@ -198,19 +164,35 @@ def _equal(block: Block, node: exp.EQ) -> Facts:
         return NOTHING
     if isinstance(right, exp.Any):
         return _equal_any(block, left, right)
-    for condition, value in ((left, right), (right, left)):
-        if isinstance(value, exp.Boolean):
-            return when_true(block, condition) if value.this else when_false(block, condition)
-    return _compare(block, left, right)
+    return _same_value(block, left, right)
 
 
 def _unequal(block: Block, node: exp.NEQ) -> Facts:
+    return NOTHING if quantified(node) else _other_value(block, node)
+
+
+def _same_value(block: Block, left: exp.Expr, right: exp.Expr) -> Facts:
+    """`left = right` is TRUE. Two conditions are TRUE both, or FALSE both."""
+    if not (is_condition(left) or is_condition(right)):
+        return _compare(block, left, right)
+    return _either(
+        block,
+        when_true(block, left).both(when_true(block, right)),
+        when_false(block, left).both(when_false(block, right)),
+    )
+
+
+def _other_value(block: Block, node: exp.Binary) -> Facts:
+    """`left <> right` is TRUE: of two conditions one is TRUE, and the other FALSE."""
     left, right = node.this, node.expression
-    if _quantified(node):
-        return NOTHING
-    for condition, value in ((left, right), (right, left)):
-        if isinstance(value, exp.Boolean):
-            return when_false(block, condition) if value.this else when_true(block, condition)
+    if is_condition(left) or is_condition(right):
+        return _either(
+            block,
+            when_true(block, left).both(when_false(block, right)),
+            when_false(block, left).both(when_true(block, right)),
+        )
+    if one_value(block, node):
+        return IMPOSSIBLE
     return not_null(strict_columns(block, left) | strict_columns(block, right))
 
 
@@ -225,10 +207,7 @@ def _equal_any(block: Block, left: exp.Expr, right: exp.Any) -> Facts:
     if isinstance(inner, exp.Array):
         if any(isinstance(part, exp.Query) for part in inner.expressions):
             return facts
-        if len(inner.expressions) == 1:
-            return facts.both(_compare(block, left, inner.expressions[0]))
-        _bind(block, left, inner.expressions)
-        return facts
+        return facts.both(_one_of(block, left, inner.expressions))
     one = block.typed(left)
     if one is not None and isinstance(one[0], int):
         ledger = block.statics.ledger
@@ -255,8 +234,8 @@ def _member(block: Block, left: exp.Expr, output: Output) -> Facts:
         return facts
     for part, column in zip(fields, output.columns, strict=True):
         one = block.typed(part)
-        if one is not None and _same(one, (column.term, column.family)):
-            facts = facts.both(_equate(block, one[0], column.term))
+        if one is not None and alike(one, (column.term, column.family)):
+            facts = facts.both(equate(block, one[0], column.term))
     return facts
 
 
@@ -271,18 +250,19 @@ def _in(block: Block, node: exp.In) -> Facts:
         return facts.both(_of_rows(block, node.this, query))
     if node.args.get("unnest") or node.args.get("field") is not None:
         return facts
-    if len(node.expressions) == 1:
-        return facts.both(_compare(block, node.this, node.expressions[0]))
-    _bind(block, node.this, node.expressions)
+    return facts.both(_one_of(block, node.this, node.expressions))
+
+
+def _one_of(block: Block, left: exp.Expr, members: Sequence[exp.Expr]) -> Facts:
+    """`left` equals one of the members: what holds whichever it is."""
+    if len(members) > 1:
+        bind(block, left, members)
+    if len(members) > _LONG_LIST:
+        return NOTHING
+    facts = IMPOSSIBLE
+    for member in members:
+        facts = _either(block, facts, _compare(block, left, member))
     return facts
-
-
-def _bind(block: Block, left: exp.Expr, members: Sequence[exp.Expr]) -> None:
-    one = block.typed(left)
-    values = [block.typed(member) for member in members]
-    fixed = all(value is not None and isinstance(value[0], Const) for value in values)
-    if fixed and one is not None and isinstance(one[0], int):
-        block.statics.ledger.bound.add(one[0])
 
 
 def _between(block: Block, node: exp.Between) -> Facts:
@@ -293,64 +273,75 @@ def _between(block: Block, node: exp.Between) -> Facts:
     return facts.both(_compare(block, node.this, node.args["low"]))
 
 
-def _not_distinct(block: Block, left: exp.Expr, right: exp.Expr) -> Facts:
-    """`IS NOT DISTINCT FROM` equates two nulls as well, so one side must be known not to be."""
+def _not_distinct(block: Block, node: exp.Binary, *, holds: bool) -> Facts:
+    """`IS NOT DISTINCT FROM`, which is never null, holds or does not.
+
+    It equates two nulls as well, so one side must be known not to be.
+    """
+    left, right = node.this, node.expression
+    for side, tested in ((left, right), (right, left)):
+        if isinstance(tested, exp.Boolean | exp.Null):
+            return _tested(block, side, tested, holds=holds)
+    if is_condition(left) or is_condition(right):
+        if not (decided(block, left) and decided(block, right)):
+            return NOTHING
+        return _same_value(block, left, right) if holds else _other_value(block, node)
+    if not holds:
+        return IMPOSSIBLE if one_value(block, node) else NOTHING
     one, other = block.typed(left), block.typed(right)
-    if one is None or other is None or not _same(one, other):
+    if one is None or other is None or not alike(one, other):
         return NOTHING
-    if _never_null(block, one[0]) or _never_null(block, other[0]):
-        return _equate(block, one[0], other[0])
-    return NOTHING
-
-
-def _never_null(block: Block, term: int | Const) -> bool:
-    if isinstance(term, Const):
-        return term.not_null
-    levels = (block, *block.env.outers)
-    if any(term in level.relation.facts.not_null for level in levels):
-        return True
-    block.doubted = True
-    return False
+    known = block.never_null(one[0]) or block.never_null(other[0])
+    return _compare(block, left, right) if known else NOTHING
 
 
 def _is(block: Block, node: exp.Is, *, holds: bool) -> Facts:
     """What `operand IS tested` (or IS NOT), which is never null, implies when it holds or not."""
-    tested = node.expression
-    if bool(node.args.get("negate")) == holds:
+    return _tested(block, node.this, node.expression, holds=bool(node.args.get("negate")) != holds)
+
+
+def _tested(block: Block, operand: exp.Expr, tested: exp.Expr, *, holds: bool) -> Facts:
+    """What it implies that `operand` is TRUE, FALSE or NULL, as `tested` says, or is not."""
+    if not holds:
         if isinstance(tested, exp.Null):
-            return not_null(strict_columns(block, node.this))
-        if isinstance(tested, exp.Boolean) and _decided(block, node.this):
-            return when_false(block, node.this) if tested.this else when_true(block, node.this)
+            return not_null(strict_columns(block, operand))
+        if isinstance(tested, exp.Boolean) and decided(block, operand):
+            return when_false(block, operand) if tested.this else when_true(block, operand)
         return NOTHING
     if isinstance(tested, exp.Boolean):
-        return when_true(block, node.this) if tested.this else when_false(block, node.this)
-    return IMPOSSIBLE if isinstance(tested, exp.Null) and _decided(block, node.this) else NOTHING
+        return when_true(block, operand) if tested.this else when_false(block, operand)
+    return IMPOSSIBLE if isinstance(tested, exp.Null) and decided(block, operand) else NOTHING
 
 
-def _decided(block: Block, node: exp.Expr) -> bool:
-    """Whether an expression is never null: a column, a comparison of such, .."""
-    while isinstance(node, exp.Paren | exp.Not):
-        node = node.this
-    if isinstance(node, exp.Is | exp.NullSafeEQ | exp.NullSafeNEQ | exp.Exists):
-        return True
-    if isinstance(node, _COMPARISONS | exp.Connector) and not _quantified(node):
-        return _decided(block, node.this) and _decided(block, node.expression)
-    side = block.typed(node)
-    return side is not None and _never_null(block, side[0])
-
-
-def _case(block: Block, node: exp.Case, *, truth: bool) -> Facts:
-    """The meet over the branches that can give the result."""
-    result = when_true if truth else when_false
+def _chosen(block: Block, node: exp.Expr, result: Callable[[exp.Expr], Facts]) -> Facts:
+    """The meet of `result` over the values that an expression may choose, if it is not null."""
     facts = IMPOSSIBLE
-    for branch in node.args["ifs"]:
-        if node.this is None:
-            guard = when_true(block, branch.this)
-        else:
-            guard = _compare(block, node.this, branch.this)
-        taken = guard.both(result(block, branch.args["true"]))
-        facts = _either(block, facts, taken)
-    default = node.args.get("default")
-    if default is not None:
-        facts = _either(block, facts, result(block, default))
+    for guard, value in _choices(block, node):
+        facts = _either(block, facts, guard.both(result(value)))
     return facts
+
+
+def _choices(block: Block, node: exp.Expr) -> Iterator[tuple[Facts, exp.Expr]]:
+    """The values of a CASE, COALESCE or NULLIF other than null, with what holds where it is it."""
+    if isinstance(node, exp.Nullif):
+        if not one_value(block, node):
+            yield NOTHING, node.this
+        return
+    if isinstance(node, exp.Coalesce):
+        for part in (node.this, *node.expressions):
+            yield NOTHING, part
+            if decided(block, part):
+                return
+        return
+    passed = NOTHING
+    for branch in node.args["ifs"]:
+        condition = branch.this
+        if node.this is None:
+            guard = when_true(block, condition)
+        else:
+            guard = _compare(block, node.this, condition)
+        yield passed.both(guard), branch.args["true"]
+        if node.this is None and decided(block, condition):
+            passed = passed.both(when_false(block, condition))
+    if node.args.get("default") is not None:
+        yield passed, node.args["default"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sqlglot import exp
 
 from lint.prover.block import Block
+from lint.prover.facts import NOTHING, guarded
 from lint.prover.nodes import name_of
 from lint.prover.relation import Col
 from lint.prover.shape import check_shape
@@ -49,4 +51,8 @@ def _output_column(block: Block, item: exp.Expr) -> Col:
     typed = block.typed(node)
     if typed is None:
         return Col(name, block.ledger.column(), None)
+    found = block.found(node)
+    if found != NOTHING and isinstance(typed[0], int):
+        facts = block.relation.facts.both(guarded([frozenset((typed[0],))], found))
+        block.relation = replace(block.relation, facts=facts)
     return Col(name, typed[0], typed[1])

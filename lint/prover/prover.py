@@ -144,16 +144,21 @@ class Prover:
         except CannotProve as reason:
             return Verdict(UNDECIDABLE, reason.kind, reason.reason)
         try:
-            return self._proof(tree, prepared, arguments or {})
+            return self.proof(tree, prepared, arguments)
         except CannotProve as reason:
             return self._unproven(tree, prepared, reason.reason, reason.kind)
         except RecursionError:
             return self._unproven(tree, prepared, "nested too deeply", "unsupported")
 
-    def _proof(self, tree: exp.Expr, prepared: Prepared, arguments: Mapping[str, Const]) -> Verdict:
+    def proof(
+        self, tree: exp.Expr, prepared: Prepared, arguments: Mapping[str, Const] | None = None
+    ) -> Verdict:
+        """The verdict of a statement that was parsed. Raises CannotProve, RecursionError."""
         tables = check_tree(tree)
         ledger = Ledger()
-        statics = Statics(self._values, prepared.parameters, self._functions, ledger, arguments)
+        statics = Statics(
+            self._values, prepared.parameters, self._functions, ledger, arguments or {}
+        )
         reader = StatementReader(statics, self._views, write)
         env = Env(top=True)
         if isinstance(tree, exp.Insert | exp.Update | exp.Delete | exp.Merge):

@@ -36,6 +36,11 @@ class Col:
     term: Term
     family: str | None
 
+    def under(self, term: Term) -> Col:
+        """The same column under another term; what was a value now is of a type."""
+        alone = self.term.alone if isinstance(self.term, Const) else None
+        return replace(self, term=term, family=self.family or alone)
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -141,7 +146,7 @@ def nullable(relation: Relation, new_column: Callable[[], int]) -> tuple[Relatio
         if col.term not in copies:
             copies[col.term] = new_column()
             ties = ties.both(Facts((frozenset((copies[col.term], col.term)),)))
-        return replace(col, term=copies[col.term])
+        return col.under(copies[col.term])
 
     owned = replace(
         relation,

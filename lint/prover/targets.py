@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from sqlglot import exp
@@ -14,7 +14,7 @@ from lint.prover.facts import Const, Facts, Term
 from lint.prover.from_items import base_table, find_relation
 from lint.prover.ledger import Instance
 from lint.prover.nodes import name_of
-from lint.prover.predicates import parts_of_row
+from lint.prover.operands import parts_of_row
 from lint.prover.projection import project
 from lint.prover.reader import Reader
 from lint.prover.relation import Col, Entry, Output, Relation, Standing, settle
@@ -158,5 +158,33 @@ def kept_tenant(block: Block, table: Table, written: Assignments) -> tuple[Value
         values = value_of(block, written[table.tenant_column], column)
         return values, "the tenant column is changed"
     if table.parent is not None and set(table.parent.columns) & set(written):
-        return frozenset(), "the column that names its parent is changed"
+        terms = {
+            name: None if value is None or is_default(value) else block.typed(value)
+            for name, value in written.items()
+        }
+        values = parent_tenant(
+            block,
+            table,
+            {name: None if typed is None else typed[0] for name, typed in terms.items()},
+            block.relation.facts,
+        )
+        return values, "the column that names its parent is changed"
     return None, ""
+
+
+def parent_tenant(
+    block: Block, table: Table, terms: Mapping[str, Term | None], facts: Facts
+) -> Values:
+    """The tenants of a row that is put under a parent, if that is a row that was read."""
+    if table.parent is None:
+        return frozenset()
+    for other in block.ledger.instances.values():
+        if other.table.name != table.parent.table or other.tenant is None:
+            continue
+        pairs = zip(table.parent.columns, table.parent.references, strict=True)
+        if all(
+            (term := terms.get(own)) is not None and facts.equal(term, other.columns[theirs])
+            for own, theirs in pairs
+        ):
+            return facts.values(other.tenant)
+    return frozenset()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from sqlglot import exp
@@ -31,6 +32,10 @@ _PARSED_FAMILIES = {
 # Casts under which two different values stay different.
 _INJECTIVE = {("integer", "integer"), ("integer", "text"), ("uuid", "text"), ("uuid", "uuid"),
               ("text", "text")}  # fmt: skip
+# The type of a declared source is not known; it is what the tenant is compared with.
+_ANY = "any"
+# Whole numbers of fewer digits are bigint at most.
+_DIGITS = 19
 _INEXACT = ("real", "float", "double precision", "money")
 
 
@@ -46,7 +51,8 @@ def family(type_name: str) -> str | None:
 
 
 def comparable(left: str | None, right: str | None) -> bool:
-    return left is not None and left == right
+    """Whether `=` of these two families tells that the values are the same."""
+    return left is not None and right is not None and (left == right or _ANY in (left, right))
 
 
 def cast_family(source: str | None, target: exp.DataType) -> str | None:
@@ -73,7 +79,7 @@ _VALUES = frozenset(
     (*_FORMS, exp.Paren, exp.Subquery, exp.Select, exp.Nullif, exp.Cast, exp.TryCast)
 )
 # Without a context it may be null: then `IS NOT DISTINCT FROM` it proves nothing.
-SOURCE = Const("source", "source", "the current tenant")
+SOURCE = Const("source", "source", "the current tenant", alone=_ANY)
 
 
 class Values:
@@ -102,13 +108,16 @@ class Values:
             goal = None if node.to.expressions else _PARSED_FAMILIES.get(node.to.this)
             if inner is None or goal is None or _rounds(inner):
                 return _setting(node)
-            return Const(inner.kind, inner.key, inner.label, inner.family or goal, inner.not_null)
+            return replace(inner, family=inner.family or goal)
         if isinstance(node, exp.Parameter):
             return self._parameter(node, parameters)
         if isinstance(node, exp.Literal):
             kind = "string" if node.is_string and not _is_integer(node.this) else "number"
+            text = str(int(node.this)) if kind == "number" and node.this.isdecimal() else node.this
             shown = f"'{node.this}'" if node.is_string else str(node.this)
-            return Const("parameter", f"{kind}:{node.this}", shown, None, True)
+            whole = not node.is_string and node.this.isdecimal() and len(node.this) < _DIGITS
+            alone = "integer" if whole else None
+            return Const("parameter", f"{kind}:{text}", shown, None, True, alone)
         if isinstance(node, exp.Neg) and isinstance(node.this, exp.Literal):
             return Const("parameter", f"number:-{node.this.this}", f"-{node.this.this}", None, True)
         return _setting(node)

@@ -18,6 +18,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent), str(ROOT / "tests" / "unit" / "lint")]
 
+from lint_faults import FAULTS  # noqa: E402 - after the path
+
 from retention.batch import STEPS  # noqa: E402 - after the path
 from tests.integration.retention.conftest import acme, globex, lab  # noqa: E402 - after the path
 
@@ -34,7 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--intruders", type=int, default=10, help="walks through the API")
     group.addoption("--statements", type=int, default=20_000, help="statements of the lint fuzz")
     group.addoption("--queries", type=int, default=3_000, help="random queries, scoped and alone")
-    group.addoption("--faults", type=int, default=12, help="of the prover's faults; 0 for all")
+    group.addoption("--faults", type=int, default=0, help="of the prover's faults; 0 for all")
     group.addoption("--soak-log", help="write the summary to this file")
 
 
@@ -45,6 +47,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(("part", "kills"), _parts(config.getoption("kills"), 25))
     if "statements" in metafunc.fixturenames:
         metafunc.parametrize(("part", "statements"), _statements(config))
+    if "faults" in metafunc.fixturenames:
+        metafunc.parametrize("faults", _faults(config), ids=str)
     if "queries" in metafunc.fixturenames:
         metafunc.parametrize(("part", "queries"), _parts(config.getoption("queries"), 250))
     if "intruder_part" in metafunc.fixturenames:
@@ -62,17 +66,16 @@ def _statements(config: pytest.Config) -> list[tuple[int, int]]:
     return _parts(total, max(1000, total // 100))
 
 
+def _faults(config: pytest.Config) -> list[range]:
+    """The numbers of the faults to try, in parts."""
+    total = config.getoption("faults") or len(FAULTS)
+    return [range(at, min(at + 25, total)) for at in range(0, total, 25)]
+
+
 @pytest.fixture
 def witness(pytestconfig: pytest.Config) -> float:
     """Of a great many statements a part will do, to see that enough of them leak."""
     return min(1.0, 20_000 / max(1, pytestconfig.getoption("statements")))
-
-
-@pytest.fixture
-def faults(pytestconfig: pytest.Config) -> int:
-    """How many of the seeded faults to try, 0 for all."""
-    wanted: int = pytestconfig.getoption("faults")
-    return wanted
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     # -- conditions --------------------------------------------------------------------------
     "OR as AND": (
         "predicates._either",
-        "ledger.close(left).either(ledger.close(right))",
-        "ledger.close(left).both(ledger.close(right))",
+        "ledger.close(known.both(left)).either(ledger.close(known.both(right)))",
+        "ledger.close(known.both(left)).both(ledger.close(known.both(right)))",
     ),
     "OR believes its left side": (
         "predicates._either",
-        "ledger.close(left).either(ledger.close(right))",
-        "ledger.close(left)",
+        "ledger.close(known.both(left)).either(ledger.close(known.both(right)))",
+        "ledger.close(known.both(left))",
     ),
     "a FALSE conjunction has two FALSE sides": (
         "predicates.when_false",
@@ -66,25 +66,38 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "a comparison that is FALSE as equality": (
         "predicates.when_false",
+        "return _other_value(block, node)",
+        "return _same_value(block, node.this, node.expression)",
+    ),
+    "an order that is FALSE as equality": (
+        "predicates.when_false",
         "return not_null(strict_columns(block, node))",
         "return _compare(block, node.this, node.expression)",
     ),
     "distinct as not distinct": (
         "predicates.when_true",
-        "case exp.In():",
-        "case exp.NullSafeNEQ():\n"
-        "            return _not_distinct(block, node.this, node.expression)\n"
-        "        case exp.In():",
+        "return _not_distinct(block, node, holds=False)",
+        "return _not_distinct(block, node, holds=True)",
+    ),
+    "conditions that may be null are told apart": (
+        "predicates._not_distinct",
+        "if not (decided(block, left) and decided(block, right)):",
+        "if False:",
     ),
     "IN of two as equality": (
         "predicates._in",
-        "if len(node.expressions) == 1:",
-        "if node.expressions:",
+        "_one_of(block, node.this, node.expressions)",
+        "_one_of(block, node.this, node.expressions[:1])",
     ),
     "ANY of two as equality": (
         "predicates._equal_any",
-        "if len(inner.expressions) == 1:",
-        "if inner.expressions:",
+        "_one_of(block, left, inner.expressions)",
+        "_one_of(block, left, inner.expressions[:1])",
+    ),
+    "one of several as the last": (
+        "predicates._one_of",
+        "facts = _either(block, facts, _compare(block, left, member))",
+        "facts = _compare(block, left, member)",
     ),
     "ALL as ANY": (
         "predicates._equal",
@@ -93,18 +106,18 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "NOT IN as IN": (
         "predicates.when_false",
-        "case exp.Case():",
-        "case exp.In():\n            return _in(block, node)\n        case exp.Case():",
+        "case exp.Not():",
+        "case exp.In():\n            return _in(block, node)\n        case exp.Not():",
     ),
     "NOT EXISTS as EXISTS": (
         "predicates.when_false",
-        "case exp.Case():",
-        "case exp.Exists():\n            return when_true(block, node)\n        case exp.Case():",
+        "case exp.Not():",
+        "case exp.Exists():\n            return when_true(block, node)\n        case exp.Not():",
     ),
     "NOT BETWEEN as BETWEEN": (
         "predicates.when_false",
-        "case exp.Case():",
-        "case exp.Between():\n            return when_true(block, node)\n        case exp.Case():",
+        "case exp.Not():",
+        "case exp.Between():\n            return when_true(block, node)\n        case exp.Not():",
     ),
     "BETWEEN whatever as equality": (
         "predicates._between",
@@ -112,94 +125,103 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
         "",
     ),
     "COALESCE of conditions is its first": (
-        "predicates.when_true",
-        "for part in (node.this, *node.expressions):",
-        "for part in (node.this,):",
+        "predicates._choices",
+        "            if decided(block, part):\n                return",
+        "            return",
     ),
     "CASE without its ELSE": (
-        "predicates._case",
-        "if default is not None:",
-        "if default is not None and truth and False:",
+        "predicates._choices",
+        'if node.args.get("default") is not None:',
+        "if False:",
     ),
     "CASE is its first branch": (
-        "predicates._case",
+        "predicates._choices",
         'for branch in node.args["ifs"]:',
         'for branch in node.args["ifs"][:1]:',
     ),
     "CASE believes all its guards": (
-        "predicates._case",
-        "default = node.args.get",
-        'for branch in node.args["ifs"]:\n'
-        "        facts = facts.both(when_true(block, branch.this))\n"
-        "    default = node.args.get",
+        "predicates._choices",
+        "passed = passed.both(when_false(block, condition))",
+        "passed = passed.both(when_true(block, condition))",
+    ),
+    "a guard that is passed was FALSE": (
+        "predicates._choices",
+        "if node.this is None and decided(block, condition):",
+        "if node.this is None:",
     ),
     "a CASE that is FALSE as one that is TRUE": (
-        "predicates._case",
-        "result = when_true if truth else when_false",
-        "result = when_true",
+        "predicates.when_false",
+        "lambda value: when_false(block, value)",
+        "lambda value: when_true(block, value)",
     ),
     "IS NOT FALSE as IS TRUE": (
-        "predicates._decided",
-        "return side is not None and _never_null(block, side[0])",
+        "operands.decided",
+        "return side is not None and block.never_null(side[0])",
         "return True",
     ),
     "the operand of IS is never null": (
-        "predicates._never_null",
-        "    block.doubted = True\n    return False",
+        "block.Block.never_null",
+        "    self.doubted = True\n    return False",
         "    return True",
     ),
     "IS FALSE as IS TRUE": (
-        "predicates._is",
-        "        return when_true(block, node.this) if tested.this "
-        "else when_false(block, node.this)",
-        "        return when_true(block, node.this)",
+        "predicates._tested",
+        "return when_true(block, operand) if tested.this else when_false(block, operand)",
+        "return when_true(block, operand)",
     ),
     "IS NOT TRUE as IS TRUE": (
-        "predicates._is",
-        "            return when_false(block, node.this) if tested.this "
-        "else when_true(block, node.this)",
-        "            return when_true(block, node.this)",
+        "predicates._tested",
+        "return when_false(block, operand) if tested.this else when_true(block, operand)",
+        "return when_true(block, operand)",
     ),
     "IS NULL as IS NOT NULL": (
-        "predicates._is",
-        'bool(node.args.get("negate")) == holds:\n        if isinstance(tested, exp.Null):',
-        'bool(node.args.get("negate")) == holds or isinstance(tested, exp.Null):\n'
-        "        if isinstance(tested, exp.Null):",
+        "predicates._tested",
+        "if not holds:\n        if isinstance(tested, exp.Null):",
+        "if not holds or isinstance(tested, exp.Null):\n        if isinstance(tested, exp.Null):",
     ),
     "IS NULL leaves no row": (
-        "predicates._is",
-        "isinstance(tested, exp.Null) and _decided(block, node.this)",
+        "predicates._tested",
+        "isinstance(tested, exp.Null) and decided(block, operand)",
         "isinstance(tested, exp.Null)",
     ),
     "IS UNKNOWN as IS TRUE": (
-        "predicates._is",
-        "return IMPOSSIBLE if isinstance(tested, exp.Null) and "
-        "_decided(block, node.this) else NOTHING",
-        "return when_true(block, node.this)",
+        "predicates._tested",
+        "return IMPOSSIBLE if isinstance(tested, exp.Null) and",
+        "return when_true(block, operand) if True or",
     ),
     "= false as = true": (
-        "predicates._equal",
-        "when_true(block, condition) if value.this else when_false(block, condition)",
-        "when_true(block, condition)",
+        "predicates._same_value",
+        "when_false(block, left).both(when_false(block, right))",
+        "IMPOSSIBLE",
     ),
     "<> true as = true": (
-        "predicates._unequal",
-        "when_false(block, condition) if value.this else when_true(block, condition)",
-        "when_true(block, condition)",
+        "predicates._other_value",
+        "        return _either(",
+        "        return _same_value(block, left, right) or _either(",
+    ),
+    "two columns are one value": (
+        "operands.one_value",
+        "left[0] == right[0]",
+        "True",
+    ),
+    "of two other conditions the first is TRUE": (
+        "predicates._other_value",
+        "when_false(block, left).both(when_true(block, right))",
+        "IMPOSSIBLE",
     ),
     "COALESCE null-rejects": (
-        "predicates.strict_columns",
+        "operands.strict_columns",
         "if isinstance(node, _STRICT)",
         "if isinstance(node, exp.Coalesce):\n        return strict_columns(block, node.this)\n"
         "    if isinstance(node, _STRICT)",
     ),
     "IS DISTINCT FROM null-rejects": (
-        "predicates.strict_columns",
+        "operands.strict_columns",
         "if isinstance(node, _STRICT)",
         "if isinstance(node, (*_STRICT, exp.NullSafeNEQ))",
     ),
     "IS NULL null-rejects": (
-        "predicates.strict_columns",
+        "operands.strict_columns",
         "exp.Paren | exp.Cast | exp.Neg",
         "exp.Paren | exp.Cast | exp.Neg | exp.Is",
     ),
@@ -211,9 +233,8 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "COALESCE is its first": (
         "block.Block.typed",
-        "if isinstance(node, exp.Cast)",
-        "if isinstance(node, exp.Coalesce):\n        return self.typed(node.this)\n"
-        "    if isinstance(node, exp.Cast)",
+        "return first if first is not None and self.never_null(first[0]) else None",
+        "return first",
     ),
     "arithmetic is its left side": (
         "block.Block.typed",
@@ -227,6 +248,16 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
         "if isinstance(node, exp.Case):\n"
         '        return self.typed(node.args["ifs"][0].args["true"])\n'
         "    if isinstance(node, exp.Cast)",
+    ),
+    "a scalar subquery always has a row": (
+        "block.Block._scalar",
+        "output.columns[0].under(self.ledger.column())",
+        "output.columns[0]",
+    ),
+    "what a scalar subquery finds holds without a row": (
+        "projection._output_column",
+        "guarded([frozenset((typed[0],))], found)",
+        "found",
     ),
     "a cast that cuts keeps values apart": (
         "values.cast_family",
@@ -258,8 +289,8 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "a negated ANY of a subquery as ANY": (
         "predicates._unequal",
-        "    if _quantified(node):\n        return NOTHING",
-        "    if isinstance(right, exp.Any):\n        return _equal_any(block, left, right)",
+        "return NOTHING if quantified(node) else",
+        "return _equal_any(block, node.this, node.expression) if quantified(node) else",
     ),
     "a contradiction of any two values": (
         "facts._contradicts",
@@ -304,13 +335,23 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "a foreign key with nulls": (
         "ledger._followed",
-        "not c.nullable",
-        "True",
+        "filled = frozenset(child.columns[name] for name in others)",
+        "filled: frozenset[int] = frozenset()",
     ),
     "a unique key of one column out of two": (
         "ledger._rules",
         "for c in key.columns)",
         "for c in key.columns[1:])",
+    ),
+    "a unique key with nulls determines a row": (
+        "ledger._ways",
+        "if set(key.columns) <= filled:",
+        "if True:",
+    ),
+    "a part of a unique key determines a row": (
+        "ledger.Ledger.determined",
+        "if given <= found",
+        "if given & found",
     ),
     "a child's tenant is any parent's": (
         "ledger._rules",
@@ -628,11 +669,6 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
         "left, why = kept_tenant(block, table, written)",
         "left, why = None, ''",
     ),
-    "a child may be put under another parent": (
-        "targets.kept_tenant",
-        "if table.parent is not None and set(table.parent.columns) & set(written):",
-        "if False:",
-    ),
     "RETURNING sees the old row": (
         "writes._rewritten",
         "if col.name in written:",
@@ -660,9 +696,14 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
         "        return frozenset((SOURCE,))\n    try",
     ),
     "any parent will do": (
-        "inserts._tenant_of_row",
-        "        if same:",
-        "        if True:",
+        "targets.parent_tenant",
+        "(term := terms.get(own)) is not None and facts.equal(term, other.columns[theirs])",
+        "True",
+    ),
+    "a child may be put under whatever it names": (
+        "targets.kept_tenant",
+        'return values, "the column that names its parent is changed"',
+        "return None, ''",
     ),
     "any arbiter will do": (
         "inserts._arbiter",
@@ -694,6 +735,11 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
         'if not clause.args.get("matched") and clause.args.get("source"):',
         "if False:",
     ),
+    "NOT MATCHED BY SOURCE deletes nothing": (
+        "merges._clause",
+        'if str(clause.args["then"].this).upper() == "DO NOTHING":',
+        'if not isinstance(clause.args["then"], exp.Update):',
+    ),
     "MERGE inserts what it likes": (
         "merges._clause",
         "        kept &= inserted",
@@ -720,12 +766,12 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "all numbers are one value": (
         "values.Values.read",
-        'return Const("parameter", f"{kind}:{node.this}", shown, None, True)',
-        'return Const("parameter", kind, shown, None, True)',
+        'return Const("parameter", f"{kind}:{text}", shown, None, True, alone)',
+        'return Const("parameter", kind, shown, None, True, alone)',
     ),
     "a literal is the source": (
         "values.Values.read",
-        'return Const("parameter", f"{kind}:{node.this}", shown, None, True)',
-        'return Const("source", "source", shown, None, True)',
+        'return Const("parameter", f"{kind}:{text}", shown, None, True, alone)',
+        'return Const("source", "source", shown, None, True, alone)',
     ),
 }

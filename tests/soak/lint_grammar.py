@@ -13,6 +13,7 @@ import random
 import re
 
 from lint_conditions import Conditions
+from lint_drills import drilled
 from lint_queries import Queries
 from lint_sources import Sources
 from lint_words import SOURCE, TABLES, Query, Source
@@ -27,13 +28,16 @@ class Grammar(Queries, Sources, Conditions, Writes):
     # -- statements --------------------------------------------------------------------------
 
     def statement(self) -> str:
-        return self.small() if self.chance(0.35) else self.large()
+        roll = self.rng.random()
+        if roll < 0.5:
+            return drilled(self.value, self.rng)
+        return self.small() if roll < 0.7 else self.large()
 
     def small(self) -> str:
         """A table or two and one slip, if any: nothing else hides what it does."""
         self.sloppy = 0.0
         self.single = self.rng.choice((1, 2, 2, 2, 2, 3, 3, 4))
-        if self.chance(0.25):
+        if self.chance(0.3):
             return self.outer_join()
         if self.chance(0.6):
             return self.block(2, ()).sql

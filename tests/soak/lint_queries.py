@@ -150,8 +150,9 @@ class Queries(Choices):
         keys = list(dict.fromkeys(keys))
         if not keys and self.chance(0.4):
             # HAVING or an aggregate in ORDER BY makes one row of all.
+            shown = ["1"] * (width - 1) + [self.aggregate(sources)]
             return Query(
-                f"SELECT {', '.join(['1'] * width)}{body}"
+                f"SELECT {', '.join(shown)}{body}"
                 + self.rng.choice((
                     " HAVING true", f" HAVING {self.aggregate(sources)} > 0",
                     f" ORDER BY {self.aggregate(sources)}", " GROUP BY ()",

@@ -26,6 +26,11 @@ ORACLE = Path(__file__).with_name("lint_oracle.sql")
 TABLES = ("orgs", "t", "s", "g", "gt", "n", "items", "c", "k")
 # The tenants beside 1, which statements name. 10 looks like it to a cast that cuts.
 _OTHERS = (0, 2, 2, 3, 4, 10, 10)
+_MANY = (0, 1, 1, 1, 2, 2, 3, 4, 10)
+
+
+# In its place no tenant is set: a source is null, and security shows nothing.
+NOBODY = -1
 
 
 def tenant_in(dataset: int) -> int:
@@ -127,7 +132,7 @@ class World:
         run(f'CREATE ROLE "{self._role}"')
         run("CREATE SCHEMA tenure")
         run("CREATE FUNCTION tenure.current_tenant() RETURNS int LANGUAGE sql STABLE"
-            " AS $$ SELECT current_setting('app.org')::int $$")  # fmt: skip
+            f" AS $$ SELECT nullif(current_setting('app.org')::int, {NOBODY}) $$")  # fmt: skip
         run(f'GRANT USAGE ON SCHEMA tenure TO "{self._role}"')
         run(ORACLE.read_text())
         # Planning is what takes the time: as little of it as can be.
@@ -369,35 +374,47 @@ def _rows(rng: random.Random, current: int, size: int) -> list[tuple[str, list[s
     found: list[tuple[str, list[str]]] = []
     tenants = list(dict.fromkeys((1, current, *rng.sample(_OTHERS, 3))))[:3]
     rng.shuffle(tenants)
+    # Few values meet often, many seldom; what a tenant has none of tells as well.
+    values = rng.choice((_MANY, _MANY, (0, 1, 2), (1, 2, 3), (1, 2), (1, current)))
+    nulls = rng.choice((0.25, 0.25, 0.05, 0.6))
+    ids = rng.choice((1.0, 1.0, 0.5))
+    lacking = {t for t in TABLES if rng.random() < 0.3} if rng.random() < 0.4 else {"c"}
 
-    def small(*, null: float = 0.25) -> str:
-        return "NULL" if rng.random() < null else str(rng.choice((0, 1, 1, 1, 2, 2, 3, 4, 10)))
+    def small() -> str:
+        return "NULL" if rng.random() < nulls else str(rng.choice(values))
 
     def some(below: int, counts: tuple[int, ...]) -> list[int]:
+        below = round(below * ids)
         return rng.sample(range(below), min(below, size * rng.choice(counts)))
 
-    def add(table: str, *values: object) -> None:
-        found.append((table, [str(value) for value in values]))
+    def has(table: str, tenant: object) -> bool:
+        return tenant != current or table not in lacking
+
+    def add(table: str, *row: object) -> None:
+        found.append((table, [str(value) for value in row]))
 
     parents: list[tuple[int, int]] = []
     for number, tenant in enumerate(tenants):
         add("orgs", tenant, f"'{'abc'[number]}'")
     for tenant in tenants:
-        for row in some(7, (0, 2, 3, 4)):
+        for row in some(7, (0, 2, 3, 4)) if has("t", tenant) else ():
             add("t", tenant, row, small(), small(), small())
-        for row in some(6, (0, 1, 2, 3)):
+        for row in some(6, (0, 1, 2, 3)) if has("s", tenant) else ():
             add("s", tenant, row, small(), rng.choice(("true", "false", "NULL")))
-        for row in some(6, (0, 1, 2)):
+        for row in some(6, (0, 1, 2)) if has("c", tenant) else ():
             add("c", tenant, row, small())
-    for row in some(8, (5,)):
-        parents.append((row, rng.choice(tenants)))
-        add("g", row, parents[-1][1], small())
+    for row in rng.sample(range(8), 4 + 2 * size):
+        owner = rng.choice([tenant for tenant in tenants if has("g", tenant)])
+        parents.append((row, owner))
+        add("g", row, owner, small())
     for tenant in tenants:
         own = [str(row) for row, of in parents if of == tenant]
-        for row in some(6, (0, 1, 2, 3)):
+        for row in some(6, (0, 1, 2, 3)) if has("gt", tenant) else ():
             add("gt", tenant, row, rng.choice([*own, *own, "NULL"]))
     for _ in range(size * rng.choice((5, 7))):
-        add("n", rng.choice((*tenants, 1, "NULL")), small(), small())
+        owner = rng.choice((*tenants, 1, "NULL"))
+        if has("n", owner):
+            add("n", owner, small(), small())
     for row in range(size * rng.choice((3, 5))):
         # A key with a null in it is not checked: the row may name any parent, or none.
         gid, of = rng.choice(parents)

@@ -59,21 +59,22 @@ def weak_world(cluster: Any, pytestconfig: pytest.Config) -> Iterator[World]:
         yield world
 
 
-def test_most_seeded_faults_are_noticed(
-    weak_world: World, corpus: Corpus, seed: str, faults: int, record_property: Record
+def test_seeded_faults_are_noticed(
+    weak_world: World, corpus: Corpus, seed: str, faults: range, record_property: Record
 ) -> None:
-    """The grammar does not yet reach all of them: docs/evidence says which, and how many."""
-    tried = random.Random(f"faults {seed}").sample(sorted(FAULTS), faults or len(FAULTS))
-    within = 5_000 if faults else 20_000
-    seen = 0
-    for fault in tried:
-        grown, find = noticed(weak_world, corpus, fault, within=within)
-        seen += find is not None
-        told = "until it was noticed" if find else "and not noticed"
-        record_property(f"lint: statements {told}: {fault}", grown)
-    record_property("lint: seeded faults tried", len(tried))
-    record_property("lint: of these noticed", seen)
-    assert seen >= len(tried) / 2
+    """Each rule of the prover, taken away or weakened, is found within 20,000 statements."""
+    order = random.Random(f"faults {seed}").sample(sorted(FAULTS), len(FAULTS))
+    missed = []
+    for fault in (order[number] for number in faults):
+        grown, find = noticed(weak_world, corpus, fault, within=20_000)
+        if find is None:
+            missed.append(fault)
+            record_property(f"lint: statements and not noticed: {fault}", grown)
+        else:
+            record_property(f"lint: statements until it was noticed: {fault}", grown)
+    record_property("lint: seeded faults tried", len(faults))
+    record_property("lint: of these noticed", len(faults) - len(missed))
+    assert not missed
 
 
 def test_what_no_data_set_refutes_is_called_scoped(
@@ -87,4 +88,4 @@ def test_what_no_data_set_refutes_is_called_scoped(
     record_property("lint: of the others called scoped", found.scoped)
     record_property("lint: of the others not called scoped", len(found.shy))
     told = "\n".join(f"{verdict.reason}: {sql}" for sql, verdict in found.shy)
-    assert found.share > 0.75, told
+    assert found.share > 0.85, told

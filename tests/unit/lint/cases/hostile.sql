@@ -83,7 +83,7 @@ SELECT * FROM t WHERE false;
 -- scoped: no row by a contradiction
 SELECT * FROM t WHERE x=1 AND x=2;
 -- unscoped: no contradiction between spellings of one number
-SELECT * FROM t WHERE x=1 AND x=01;
+SELECT * FROM t WHERE x=1 AND x='01';
 -- scoped: LIMIT 0 asks for the columns
 SELECT * FROM t LIMIT 0;
 -- unscoped: OFFSET 0 is no limit
@@ -481,3 +481,158 @@ SELECT * FROM t, evil.json_each('{}') e WHERE t.org=1;
 SELECT * FROM t, evil.generate_series(1, 2) g WHERE t.org=1;
 -- undecidable: beside nothing
 SELECT * FROM evil.regexp_matches('a', 'a');
+
+-- unscoped: a field of the row itself is not followed
+SELECT (t).org FROM t WHERE (t).org=1;
+-- unscoped: nor of its star
+SELECT t.org FROM t WHERE (t.*).org=1;
+-- unscoped: a whole row compared with a row
+SELECT * FROM t WHERE t = ROW(1, 2, 3, 4, 5);
+-- unscoped: a whole row among the rows of a subquery
+SELECT * FROM t WHERE t.* IN (SELECT s.* FROM s WHERE org=1);
+-- unscoped: a row of a star
+SELECT * FROM t WHERE ROW(t.*) = ROW(1, 2, 3, 4, 5);
+-- scoped: whole rows of restricted tables compared
+SELECT * FROM t, s WHERE t.org=1 AND s.org=1 AND t=s;
+-- scoped: an aggregate of distinct whole rows
+SELECT count(DISTINCT s) FROM t JOIN s USING (org) WHERE org=1;
+-- unscoped: an array of a subquery
+SELECT ARRAY(SELECT id FROM s) FROM t WHERE org=1;
+-- scoped: an array of a correlated subquery
+SELECT ARRAY(SELECT id FROM s WHERE s.org=t.org) FROM t WHERE org=1;
+-- unscoped: ANY of an array of a subquery
+SELECT * FROM t WHERE id = ANY(ARRAY(SELECT id FROM s)) AND org=1;
+-- undecidable opaque: ANY of an array in a string
+SELECT * FROM t WHERE org = ANY('{1,2}'::int[]);
+-- scoped: ANY of a row
+SELECT * FROM t WHERE (org, id) = ANY (SELECT 1, 2);
+-- undecidable: SEARCH
+WITH RECURSIVE r(org,id) AS (SELECT org,id FROM t WHERE org=1 UNION ALL SELECT t.org,t.id FROM t JOIN r ON t.org=r.org AND t.pid=r.id) SEARCH DEPTH FIRST BY id SET o SELECT * FROM r ORDER BY o;
+-- undecidable: CYCLE
+WITH RECURSIVE r(org,id) AS (SELECT org,id FROM t WHERE org=1 UNION ALL SELECT t.org,t.id FROM t JOIN r ON t.org=r.org AND t.pid=r.id) CYCLE id SET c USING p SELECT * FROM r;
+-- scoped: MERGE with RETURNING
+MERGE INTO t USING (SELECT * FROM s WHERE org=1) q ON t.org=q.org AND t.id=q.id WHEN MATCHED THEN UPDATE SET x=q.x RETURNING t.org, q.id;
+-- scoped: an alias for the target of an upsert
+INSERT INTO g AS z (org,id) VALUES (1,2) ON CONFLICT (id) DO UPDATE SET x=z.x WHERE z.org=1;
+-- scoped: an arbiter with a predicate
+INSERT INTO t (org,id) VALUES (1,2) ON CONFLICT (org,id) WHERE x>1 DO UPDATE SET x=1;
+-- scoped: values without a column list
+INSERT INTO t VALUES (1, 2, 3, 4, 5);
+-- unscoped: TABLE as what is inserted
+INSERT INTO t TABLE t;
+-- unscoped: a union of two tenants is inserted
+INSERT INTO t (org) SELECT 1 UNION SELECT 2;
+-- unscoped: DEFAULT VALUES of a table whose tenant has no default
+INSERT INTO t DEFAULT VALUES;
+-- scoped source: DEFAULT VALUES of one whose default is the source
+INSERT INTO c DEFAULT VALUES;
+-- undecidable: a write through a view, restricted
+UPDATE v_all SET x=1 WHERE org=1;
+-- scoped: the assigned row is of the same tenant
+UPDATE t SET (x, org) = ROW(1, 1) WHERE org=1;
+-- scoped: a star after the target's name
+UPDATE t * SET x=1 WHERE org=1;
+-- undecidable: a subquery in FROM that names its neighbour without LATERAL
+SELECT * FROM t z, (SELECT * FROM s WHERE s.org=z.org) q WHERE z.org=1;
+-- scoped: a join in parentheses under a name
+SELECT * FROM (t JOIN s USING (org)) j WHERE j.org=1;
+-- scoped: NATURAL twice
+SELECT * FROM t NATURAL JOIN gt NATURAL JOIN s WHERE org=1;
+-- undecidable: ROWS FROM of two functions
+SELECT * FROM ROWS FROM (generate_series(1,2), generate_series(1,3)) z(a,b), t WHERE t.org=1;
+-- unscoped: unnest of two with ordinality
+SELECT * FROM t, unnest(ARRAY[1,2]) WITH ORDINALITY u(org, o) WHERE t.org=u.org;
+-- unscoped: the ordinality under the tenant's name
+SELECT * FROM t, unnest(ARRAY[7]) WITH ORDINALITY u(x, org) WHERE t.org=u.org;
+-- unscoped: a window that is defined and not used
+SELECT * FROM t WINDOW w AS (PARTITION BY org);
+-- scoped: a window's frame with an exclusion
+SELECT sum(x) OVER (PARTITION BY org ORDER BY id ROWS BETWEEN 1 PRECEDING AND CURRENT ROW EXCLUDE TIES) FROM t WHERE org=1;
+-- unscoped: TABLE with LIMIT
+TABLE t LIMIT 3;
+-- unscoped: TABLE as the second arm
+SELECT * FROM t WHERE org=1 UNION TABLE t;
+-- scoped: COPY of a restricted query to a program
+COPY (SELECT * FROM t WHERE org=1) TO PROGRAM 'cat';
+-- unscoped: COPY of one column
+COPY t (id) TO '/tmp/x';
+-- unscoped: CREATE TABLE AS TABLE
+CREATE TABLE z AS TABLE t;
+-- undecidable opaque: CREATE TABLE AS EXECUTE
+CREATE TABLE z AS EXECUTE q(1);
+-- undecidable: JSON_TABLE
+SELECT * FROM json_table('[]', '$[*]' COLUMNS (org int PATH '$')) jt, t WHERE t.org=jt.org;
+-- undecidable: XMLTABLE
+SELECT * FROM xmltable('/a' PASSING '<a/>' COLUMNS org int PATH 'b') x, t WHERE t.org=1;
+-- unscoped: the second of two statements
+SELECT * FROM t WHERE org=1; SELECT * FROM s;
+-- undecidable: a large object
+SELECT lo_get(1) FROM t WHERE org=1;
+-- undecidable: a file
+SELECT pg_read_file('x');
+-- undecidable: another database
+SELECT * FROM dblink('x','select 1') AS z(org int);
+-- unscoped: IS binds after the comparison
+SELECT * FROM t WHERE org = 1 IS NOT TRUE;
+-- unscoped: NOTNULL binds after the comparison
+SELECT * FROM t WHERE org = 1 NOTNULL;
+-- unscoped: NOT binds after IS
+SELECT * FROM t WHERE NOT org = 1 IS TRUE;
+-- unscoped: IN binds before the comparison
+SELECT * FROM t WHERE org = id IN (1);
+-- unscoped: an operator binds before the comparison
+SELECT * FROM t WHERE org = 1 | x;
+-- unscoped: an operator of json binds before it, too
+SELECT * FROM t WHERE org = 1 -> x;
+-- unscoped: two comparisons side by side
+SELECT * FROM t WHERE x = 1 = (org = 1);
+-- unscoped: BETWEEN in any order
+SELECT * FROM t WHERE org BETWEEN SYMMETRIC 2 AND 1;
+-- undecidable: a name in Unicode escapes
+SELECT * FROM t WHERE U&"\006frg" = 1;
+-- undecidable: a number in hexadecimal
+SELECT * FROM t WHERE org = 0x1;
+-- undecidable: a number in groups
+SELECT * FROM t WHERE org = 1_0;
+-- undecidable: == is no operator
+SELECT * FROM t WHERE org == 1;
+-- undecidable: an operator with its schema
+SELECT * FROM t WHERE org OPERATOR(pg_catalog.=) 1;
+-- undecidable unparsed: XOR is another dialect's
+SELECT * FROM t WHERE org XOR 1;
+-- unscoped: nor is &&
+SELECT * FROM t WHERE org = 1 && true;
+-- unscoped: LIMIT ALL inside, taken for one
+SELECT * FROM (SELECT * FROM t LIMIT ALL) q WHERE org=1;
+-- unscoped: FETCH WITH TIES
+SELECT * FROM t ORDER BY org FETCH FIRST 1 ROWS WITH TIES;
+-- undecidable: a setting, by its view
+UPDATE pg_settings SET setting='2' WHERE name='app.tenant_id';
+-- undecidable opaque: a rule
+CREATE RULE r AS ON UPDATE TO t DO INSTEAD DELETE FROM s;
+-- undecidable opaque: EXPLAIN of EXECUTE
+EXPLAIN ANALYZE EXECUTE q(1);
+-- undecidable: GROUP BY ALL
+SELECT t.org FROM t WHERE t.org=1 GROUP BY ALL;
+-- undecidable: a semi join is another dialect's
+SELECT * FROM t LEFT SEMI JOIN s ON s.org=t.org WHERE t.org=1;
+-- undecidable: a table at a time is another dialect's
+SELECT * FROM t FOR SYSTEM_TIME AS OF '2020-01-01' WHERE org=1;
+-- undecidable: CONNECT BY is another dialect's
+SELECT * FROM t CONNECT BY PRIOR id = pid START WITH org=1;
+-- undecidable: LATERAL VIEW is another dialect's
+SELECT * FROM t LATERAL VIEW explode(x) q AS y WHERE org=1;
+-- undecidable: a star that replaces
+SELECT * REPLACE (1 AS org) FROM t WHERE org=1;
+-- unscoped: the tenant cut to one character
+SELECT * FROM t WHERE org::char = '1';
+-- unscoped: a cast to the type "char"
+SELECT * FROM t WHERE org::"char" = '1';
+-- unscoped: a cast to a type of a schema
+SELECT * FROM t WHERE org::other.text = '1';
+-- unscoped: a literal that is cut before it is compared
+SELECT * FROM t WHERE org = '12'::varchar(1)::int;
+-- unscoped: a constant of a set-returning function may have no row
+SELECT * FROM n WHERE org IS NOT DISTINCT FROM (SELECT generate_series(1, 0));
+-- unscoped: a row of a subquery that may be none
+UPDATE n SET (x, org) = (SELECT 7, 1 WHERE id > 3) WHERE org=1;

@@ -34,9 +34,9 @@ SELECT * FROM t WHERE (org=1) IS FALSE;
 -- unscoped: other than true
 SELECT * FROM t WHERE (org=1) <> true;
 -- unscoped: COALESCE rejects no null
-SELECT * FROM t LEFT JOIN s ON s.id=t.sid AND t.org=1 AND s.org=t.org WHERE COALESCE(s.x, 1)=1;
+SELECT * FROM t LEFT JOIN s ON s.id=t.sid AND t.org=1 AND s.org=t.org WHERE COALESCE(s.x, 1)>0;
 -- unscoped: IS DISTINCT FROM rejects no null
-SELECT * FROM t LEFT JOIN s ON s.id=t.sid AND t.org=1 AND s.org=t.org WHERE s.x IS DISTINCT FROM 5;
+SELECT * FROM t LEFT JOIN s ON s.id=t.sid AND t.org=1 AND s.org=t.org WHERE (s.x IS DISTINCT FROM 5)::int=1;
 -- unscoped: IS NULL rejects no null
 SELECT * FROM t LEFT JOIN s ON s.id=t.sid AND t.org=1 AND s.org=t.org WHERE (s.x IS NULL) > false;
 -- scoped: a comparison rejects nulls
@@ -105,3 +105,71 @@ INSERT INTO items (id, gid) SELECT 7, g.x FROM g WHERE g.org=1;
 INSERT INTO t (org, id) VALUES (1+1, 2);
 -- unscoped: what ON says of partners, inserted where there is none
 MERGE INTO t USING (SELECT org, id, x FROM s WHERE org=1) q ON t.org=q.org AND t.id=q.id AND q.x=1 WHEN NOT MATCHED THEN INSERT (org, id) VALUES (q.x, q.id);
+-- unscoped: two conditions that are both unknown
+SELECT * FROM n WHERE (org=1) IS NOT DISTINCT FROM (x=x);
+-- scoped: two conditions that are never unknown
+SELECT * FROM t WHERE (org=1) IS NOT DISTINCT FROM (id=id);
+-- unscoped: two conditions that may be false both
+SELECT * FROM t WHERE (org=1) = (x=1);
+-- scoped: a condition and one that is always true
+SELECT * FROM t WHERE (org=1) = (id=id);
+-- unscoped: a condition other than one that is false
+SELECT * FROM t WHERE (org=1) <> (x=1);
+-- unscoped: ELSE after a guard that is unknown
+SELECT * FROM n WHERE CASE WHEN org<>1 THEN false ELSE true END;
+-- scoped: ELSE after a guard that is false
+SELECT * FROM t WHERE CASE WHEN org<>1 THEN false ELSE true END;
+-- unscoped: a CASE that may be the column itself
+SELECT * FROM t WHERE org = CASE WHEN x=1 THEN 1 ELSE org END;
+-- scoped: a CASE that is the tenant whichever branch is taken
+SELECT * FROM t WHERE org = CASE WHEN org IS DISTINCT FROM 1 THEN 1 ELSE org END;
+-- scoped: what NULLIF leaves is its first
+SELECT * FROM t WHERE NULLIF(org, x)=1;
+-- unscoped: the second of COALESCE, put out
+SELECT * FROM (SELECT COALESCE(org, x) AS org FROM n) q WHERE org=1;
+-- scoped: the first of COALESCE, never null
+SELECT * FROM (SELECT COALESCE(org, x) AS org FROM t) q WHERE org=1;
+-- unscoped: the second branch of CASE, put out
+SELECT * FROM (SELECT CASE WHEN x=1 THEN org ELSE 1 END AS org FROM t) q WHERE org=1;
+-- unscoped: a scalar subquery of a constant may be null
+SELECT * FROM t WHERE ((SELECT 1 FROM s WHERE s.org=1 LIMIT 1) = org) IS NOT FALSE;
+-- unscoped: and be the same as a null
+SELECT * FROM n WHERE n.org IS NOT DISTINCT FROM (SELECT 1 FROM s WHERE s.org=1 AND s.id=99);
+-- unscoped: a scalar subquery of the outer tenant may be null
+SELECT * FROM n JOIN t ON t.org=1 AND n.org IS NOT DISTINCT FROM (SELECT t.org FROM s WHERE s.org=t.org AND s.id=99);
+-- unscoped: and null is written
+INSERT INTO n (org, id) SELECT (SELECT 1 FROM s WHERE s.org=1 AND s.id=99), 1;
+-- unscoped: rows of several tenants share the null of a scalar subquery
+SELECT * FROM (SELECT (SELECT t.org FROM s WHERE s.org=t.org AND s.id=1) AS org, count(*) AS n FROM t GROUP BY 1) q WHERE q.org IS NULL;
+-- scoped: a scalar subquery that has found a row
+SELECT * FROM t WHERE org = (SELECT 1 FROM s WHERE org=1 LIMIT 1);
+-- unscoped: a scalar subquery in the select list restricts nothing
+SELECT org, (SELECT s.x FROM s WHERE s.org=t.org AND t.org=1 AND s.id=1) FROM t;
+-- unscoped: a unique key with nulls in it
+SELECT * FROM (SELECT DISTINCT ON (id) org, id FROM k ORDER BY id, org) q WHERE org=1;
+-- scoped: by a unique key, a row each
+SELECT * FROM (SELECT DISTINCT ON (id) org, id FROM g ORDER BY id, org) q WHERE org=1;
+-- scoped: a window over the rows of one key
+SELECT * FROM (SELECT g.org, count(*) OVER (PARTITION BY g.id) AS n FROM g LEFT JOIN gt ON gt.org=g.org) q WHERE q.org=1;
+-- unscoped: a window over the rows of a part of a key
+SELECT * FROM (SELECT org, count(*) OVER (PARTITION BY id) AS n FROM t) q WHERE org=1;
+-- scoped: a composite foreign key without a null in it
+SELECT * FROM k JOIN g ON g.id=k.gid WHERE k.org=1;
+-- scoped: OR of two that come to the same
+SELECT * FROM t JOIN s ON s.org=t.org WHERE t.org=1 OR s.org=1;
+-- unscoped: OR of two that do not
+SELECT * FROM t JOIN s ON s.id=t.id WHERE t.org=1 OR s.org=1;
+-- scoped: rows of a list, of one tenant
+SELECT * FROM t WHERE (org, id) IN ((1, 2), (1, 3));
+-- unscoped: rows of a list, of two tenants
+SELECT * FROM t WHERE (org, id) IN ((1, 2), (2, 3));
+-- scoped: another parent, which was read
+UPDATE items SET gid=g.id FROM g WHERE g.id=items.gid AND g.org=1;
+-- unscoped: another parent, whose key is not the one that was read
+UPDATE items SET gid=g.x FROM g WHERE g.id=items.gid AND g.org=1;
+-- scoped: what is left over in a MERGE, and let be
+MERGE INTO t USING (SELECT * FROM s WHERE org=1) q ON t.org=q.org AND t.id=q.id WHEN NOT MATCHED BY SOURCE THEN DO NOTHING;
+-- scoped: the source as a column of a joined row
+SELECT * FROM t LEFT JOIN (SELECT tenure.current_tenant() AS one, id FROM s WHERE org=tenure.current_tenant()) q ON q.id=t.id WHERE t.org=q.one;
+-- unscoped: what one member of a list says of nulls, another does not
+SELECT * FROM t LEFT JOIN s ON s.id=t.id AND s.org=t.org AND t.org=1 WHERE t.x IN (s.x+0, s.x+1, 3);

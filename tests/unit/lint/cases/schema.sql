@@ -18,7 +18,7 @@ CREATE TABLE c (
     org int NOT NULL DEFAULT tenure.current_tenant(), id int NOT NULL, x int, PRIMARY KEY (org, id)
 );
 CREATE TABLE k (
-    org int, id int, gid int, FOREIGN KEY (org, gid) REFERENCES g (org, id)
+    org int, id int UNIQUE, gid int, FOREIGN KEY (org, gid) REFERENCES g (org, id)
 );
 CREATE SCHEMA other;
 CREATE TABLE other.twin (org int NOT NULL, id int NOT NULL);
