@@ -39,22 +39,23 @@ OPERATIONS = {
 }
 TIMES = 5
 
-# (aim, ceiling). The ceilings are what holds today on a slow machine of two cores, with room for
-# its noise: they fail the run when something gets worse.
+# (aim, ceiling). Where the aim is not reached, the ceiling is what holds with room for noise. What
+# is in the way: composite keys alone cost a row by id 1.13 (PostgreSQL plans over more indexes),
+# and a policy's subquery is planned with each statement. Bulk inserts pay 1.06 for the keys.
 BOUNDS: dict[tuple[str, str, str], tuple[float, float]] = {
-    ("page of 50", "statement/psycopg2", "plain"): (1.15, 1.3),
-    ("page of 50", "statement/psycopg2", "sealed"): (1.35, 1.55),
-    ("row by id", "statement/psycopg2", "plain"): (1.25, 1.55),
-    ("row by id", "statement/psycopg2", "sealed"): (1.6, 2.2),
-    ("bulk insert", "statement/psycopg2", "plain"): (1.1, 1.25),
-    ("bulk insert", "statement/psycopg2", "sealed"): (1.1, 1.25),
+    ("page of 50", "statement/psycopg2", "plain"): (1.15, 1.27),
+    ("page of 50", "statement/psycopg2", "sealed"): (1.35, 1.45),
+    ("row by id", "statement/psycopg2", "plain"): (1.25, 1.42),
+    ("row by id", "statement/psycopg2", "sealed"): (1.6, 1.6),
+    ("bulk insert", "statement/psycopg2", "plain"): (1.1, 1.2),
+    ("bulk insert", "statement/psycopg2", "sealed"): (1.1, 1.2),
     ("bulk insert", "model/peewee", "plain"): (1.1, 1.1),
     ("bulk insert", "model/peewee", "sealed"): (1.1, 1.1),
-    ("compile", "model/peewee", "plain"): (1.1, 1.25),
-    ("1 ms away: page of 50", "statement/psycopg2", "plain"): (1.05, 1.15),
-    ("1 ms away: page of 50", "statement/psycopg2", "sealed"): (1.05, 1.25),
-    ("1 ms away: row by id", "statement/psycopg2", "plain"): (1.05, 1.15),
-    ("1 ms away: row by id", "statement/psycopg2", "sealed"): (1.05, 1.35),
+    ("compile", "model/peewee", "plain"): (1.1, 1.1),
+    ("1 ms away: page of 50", "statement/psycopg2", "plain"): (1.05, 1.13),
+    ("1 ms away: page of 50", "statement/psycopg2", "sealed"): (1.05, 1.2),
+    ("1 ms away: row by id", "statement/psycopg2", "plain"): (1.05, 1.14),
+    ("1 ms away: row by id", "statement/psycopg2", "sealed"): (1.05, 1.2),
     **{
         (what, "model/SQLAlchemy", "plain"): (1.0, 1.0)
         for what in ("page of 50", "row by id", "insert", "update in a transaction", "bulk insert")
