@@ -462,6 +462,7 @@ def test_a_deleted_row_that_is_back_is_found(lab: Any, acme: TenantId, globex: T
     lab.add("cases", globex, id=cases[1], opened=lab.lately.date())  # another tenant's own row
     report = lab.verify()
     assert findings(report) == {("returned", "lab.cases"): 1}
+    assert [r.tenant for r in report.results if r.is_finding] == ["acme"]
     # As a restored backup brings it, it is past its period, too.
     lab.sql("UPDATE lab.cases SET opened = '2001-01-01' WHERE id = %s", (cases[0],))
     assert findings(lab.verify()) == {("returned", "lab.cases"): 1, ("overdue", "cases"): 1}
