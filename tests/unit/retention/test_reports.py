@@ -201,6 +201,7 @@ DOCUMENTED = {
     verification.Result: "results",
     registers.HoldsReport: "Holds",
     registers.HoldLine: "holds",
+    registers.HoldEventLine: "events",
     registers.ReadsReport: "Reads",
     registers.ReadLine: "reads",
     paging.Page: "page",
