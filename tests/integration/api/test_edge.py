@@ -72,7 +72,7 @@ def test_an_error_of_ours_tells_nothing_and_is_logged(stocked, capsys) -> None:
     assert app.test_client().get("/healthz").status_code == 200
 
 
-def _explode() -> None:
+def _explode(_write: object = None, /) -> None:
     raise RuntimeError("SELECT secret FROM internals")
 
 

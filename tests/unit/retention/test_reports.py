@@ -221,6 +221,7 @@ DOCUMENTED = {
     verification.Result: "results",
     registers.HoldsReport: "Holds",
     registers.HoldLine: "holds",
+    registers.HoldEventLine: "events",
     registers.ReadsReport: "Reads",
     registers.ReadLine: "reads",
     paging.Page: "page",
