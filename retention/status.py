@@ -6,17 +6,22 @@ Read as tenure_auditor: the evidence, and no tenant's data.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from retention.alerts import OpenAlert, open_alerts
 from retention.interventions import Stop, stopped
 from retention.progress import RunProgress, open_runs
+from retention.schedule import Gap, gaps, next_time
 from tenants.connections import Cursor, RoleConnections
+
+_GAPS_OF = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyStatus:
-    """A recorded policy. `overrides` maps a tenant's slug to its own state."""
+    """A recorded policy. `overrides` and `periods` map a tenant's slug to its own state and
+    period; `next_run` is by its schedule, None where every tick is."""
 
     policy: str
     version: int
@@ -27,6 +32,9 @@ class PolicyStatus:
     recorded_at: datetime
     recorded_by: str
     overrides: dict[str, str]
+    periods: dict[str, str]
+    schedule: str | None
+    next_run: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +75,8 @@ class VerificationStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """All of it. `stopped` says who stopped all retention, None where nobody did."""
+    """All of it. `stopped` says who stopped all retention, None where nobody did; `alerts` are
+    open, `gaps` of the last thirty days, in which nobody ticked."""
 
     stopped: Stop | None
     policies: tuple[PolicyStatus, ...]
@@ -75,6 +84,8 @@ class Status:
     leases: tuple[LeaseStatus, ...]
     runs: tuple[RunStatus, ...]
     verification: VerificationStatus | None
+    alerts: tuple[OpenAlert, ...]
+    gaps: tuple[Gap, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Return the status as JSON's values; instants remain datetimes."""
@@ -86,7 +97,10 @@ SELECT DISTINCT ON (v.policy) v.policy, v.version, v.definition->>'table',
        v.definition->>'starts', v.definition->>'period', v.definition->>'state',
        v.recorded_at, v.recorded_by,
        coalesce((SELECT jsonb_object_agg(t.slug, s.state) FROM tenure.policy_states s
-                 JOIN tenure.tenants t ON t.id = s.tenant_id WHERE s.policy = v.policy), '{}')
+                 JOIN tenure.tenants t ON t.id = s.tenant_id WHERE s.policy = v.policy), '{}'),
+       coalesce((SELECT jsonb_object_agg(t.slug, s.period) FROM tenure.policy_periods s
+                 JOIN tenure.tenants t ON t.id = s.tenant_id WHERE s.policy = v.policy), '{}'),
+       v.definition->>'schedule'
 FROM tenure.policy_versions v ORDER BY v.policy, v.version DESC
 """
 _RUNS = """
@@ -107,10 +121,12 @@ ORDER BY finished_at DESC, id DESC LIMIT 1
 """
 
 
-def read_status(auditor: RoleConnections, *, runs: int = 10) -> Status:
-    """Return how retention stands, with the last `runs` runs."""
+def read_status(
+    auditor: RoleConnections, *, now: datetime, tick: timedelta, runs: int = 10
+) -> Status:
+    """Return how retention stands, with the last `runs` runs; `tick` is how often it looks."""
     with auditor.transaction(None, isolation="REPEATABLE READ", read_only=True) as cursor:
-        policies = tuple(PolicyStatus(*row) for row in _rows(cursor, _POLICIES))
+        policies = tuple(_policy(row, now) for row in _rows(cursor, _POLICIES))
         leases = tuple(LeaseStatus(*row) for row in _rows(cursor, _LEASES))
         last = tuple(RunStatus(*row) for row in _rows(cursor, _RUNS, (runs,)))
         found = [VerificationStatus(*row) for row in _rows(cursor, _VERIFICATION)]
@@ -121,7 +137,15 @@ def read_status(auditor: RoleConnections, *, runs: int = 10) -> Status:
             leases=leases,
             runs=last,
             verification=found[0] if found else None,
+            alerts=tuple(open_alerts(cursor)),
+            gaps=tuple(gaps(cursor, now=now, interval=tick, since=now - _GAPS_OF)),
         )
+
+
+def _policy(row: tuple[Any, ...], now: datetime) -> PolicyStatus:
+    *_, schedule = row
+    next_run = next_time(schedule, now) if schedule else None
+    return PolicyStatus(*(*row, next_run))
 
 
 def _rows(cursor: Cursor, query: str, params: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

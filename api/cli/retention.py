@@ -6,7 +6,7 @@ import functools
 import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import IO, Any
 
 import click
@@ -162,7 +162,12 @@ def status(ctx: click.Context, *, runs: int, verbose: bool, output_format: str) 
     verification."""
     installation = installation_of(ctx)
     with failures():
-        found = read_status(installation.auditor, runs=runs)
+        found = read_status(
+            installation.auditor,
+            now=installation.clock.now(),
+            tick=timedelta(seconds=installation.settings.retention_tick_s),
+            runs=runs,
+        )
     if output_format == "json":
         echo_json(found.to_json())
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import click
 
@@ -16,12 +16,18 @@ _NAMED = 3
 
 
 def _differing(policy: PolicyStatus, *, verbose: bool) -> str:
-    """Return the tenants whose state is not the policy's: by name if few, else how many."""
-    own = {slug: state for slug, state in policy.overrides.items() if state != policy.state}
+    """Return the tenants whose state or period is not the policy's: by name if few, else how
+    many."""
+    own = [(slug, state) for slug, state in policy.overrides.items() if state != policy.state]
+    own += policy.periods.items()
     if verbose or len(own) <= _NAMED:
-        return ", ".join(f"{slug}: {state}" for slug, state in own.items())
-    counts = Counter(own.values())
+        return ", ".join(f"{slug}: {what}" for slug, what in own)
+    counts = Counter(what for _, what in own)
     return ", ".join(f"{count} {state}" for state, count in counts.items())
+
+
+def _instant(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")
 
 
 def echo_status(found: Status, *, verbose: bool) -> None:
@@ -30,7 +36,7 @@ def echo_status(found: Status, *, verbose: bool) -> None:
         since = found.stopped.taken_at.isoformat(timespec="seconds")
         click.echo(f"STOPPED by {found.stopped.actor} since {since}: {found.stopped.reason}\n")
     echo_rows(
-        ("policy", "version", "table", "period", "state", "tenants that differ"),
+        ("policy", "version", "table", "period", "state", "next run", "tenants that differ"),
         [
             (
                 p.policy,
@@ -38,12 +44,20 @@ def echo_status(found: Status, *, verbose: bool) -> None:
                 p.table,
                 f"{p.period} after {p.starts}",
                 p.state,
+                _instant(p.next_run) if p.next_run else "every tick",
                 _differing(p, verbose=verbose),
             )
             for p in found.policies
         ],
     )
     click.echo("")
+    for alert in found.alerts:
+        click.echo(
+            f"ALERT {alert.kind} {alert.subject} since {_instant(alert.raised_at)}: {alert.detail}"
+        )
+    for gap in found.gaps:
+        until = f"until {_instant(gap.until)}" if gap.until else "up to now"
+        click.echo(f"GAP: nobody ticked from {_instant(gap.since)} {until}")
     for lease in found.leases:
         until = lease.lease_until.isoformat(timespec="seconds")
         who = f"held by {lease.holder} until {until}" if lease.in_force else "free"
