@@ -38,6 +38,7 @@ _PREFIX = "TENURE_"
 _TEST_PREFIX = "TENURE_TEST_"  # the test suite's own switches
 _IGNORED_TABLES = {"lint", "posture"}
 _CONTEXT_KEY_BYTES = 32
+_CRON = re.compile(r"[0-9a-z*,/-]+( [0-9a-z*,/-]+){4}", re.IGNORECASE)
 _SCHEMES = ("postgresql://", "postgres://")
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s\[\]:/@]*)(:\d{1,5})?")
 _GRACE = re.compile(r"P(?:\d{1,5}D|T\d{1,5}H)")
@@ -92,6 +93,19 @@ def _split_url(url: str) -> tuple[str, str, str, str]:
     end = min((i for i in map(after.find, "/?") if i >= 0), default=len(after))
     user, _, hosts = after[:end].rpartition("@")
     return scheme, user, hosts, after[end:]
+
+
+def _cron(value: str) -> str:
+    # What the fields may say, who reads the schedule says.
+    if not _CRON.fullmatch(value):
+        raise ValueError("not five fields")
+    return value
+
+
+def _webhook(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().startswith(("https://", "http://")):
+        raise ValueError("not http")
+    return value
 
 
 def _module(value: str) -> str:
@@ -245,7 +259,7 @@ class Settings(BaseModel):
         ge=1,
         le=100_000,
     )
-    verify_schedule: str | None = _field(
+    verify_schedule: Annotated[str, AfterValidator(_cron)] | None = _field(
         None,
         "five fields of cron, in UTC, such as 0 6 * * *",
         "when the scheduler verifies; without it every hour, and after each run",
@@ -271,7 +285,7 @@ class Settings(BaseModel):
         ge=0,
         le=10_000,
     )
-    alert_webhook_url: SecretStr | None = _field(
+    alert_webhook_url: Annotated[SecretStr, AfterValidator(_webhook)] | None = _field(
         None,
         "an address that begins with https:// or http://",
         "where alerts are posted; needs alert_webhook_secret",
