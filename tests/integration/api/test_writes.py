@@ -219,7 +219,7 @@ def test_a_soft_delete_and_a_refused_one_are_no_removals(service, owner_sql) -> 
     refused = acme.call(
         "DELETE",
         "/v1/categories?name=in.(a,b)",
-        headers={"Prefer": "handling=strict, max-affected=1"},
+        Prefer="handling=strict, max-affected=1",
     )
     assert refused.status_code >= 400
     assert owner_sql("SELECT * FROM tenure.removals") == []
