@@ -343,9 +343,10 @@ class Busy:
                 self.undone += 1
                 raise _DiedError
 
-        # The next run finishes what this one leaves.
+        # The next run finishes what this one leaves, once its lease has run out.
+        options = Options(batch_size=2, on_step=die)
         with contextlib.suppress(_DiedError):
-            self.lab.run(self.lab.shop(options=Options(batch_size=2, on_step=die)))
+            self.lab.run(self.lab.shop(options=options, lease_ttl_s=0.05))
 
     def ids(self, table: str, tenant: TenantId) -> list[str]:
         rows = self.lab.sql(
