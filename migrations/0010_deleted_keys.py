@@ -13,6 +13,7 @@ from tenants.schema import execute
 # Hashes do not compress: EXTERNAL spares the attempt. The record of the batch comes after its
 # keys, in the same transaction: the reference is checked at its end.
 DELETED_KEYS = """
+CREATE UNIQUE INDEX batches_of_tenant ON tenure.batches (tenant_id, run_id, id);
 CREATE TABLE tenure.deleted_keys (
     tenant_id uuid NOT NULL REFERENCES tenure.tenants (id),
     run_id uuid NOT NULL,
@@ -20,11 +21,12 @@ CREATE TABLE tenure.deleted_keys (
     table_name text NOT NULL,
     hashes bytea NOT NULL CHECK (octet_length(hashes) > 0 AND octet_length(hashes) % 16 = 0),
     PRIMARY KEY (tenant_id, table_name, batch_id),
-    FOREIGN KEY (run_id, batch_id) REFERENCES tenure.batches (run_id, id)
+    FOREIGN KEY (tenant_id, run_id, batch_id) REFERENCES tenure.batches (tenant_id, run_id, id)
         DEFERRABLE INITIALLY DEFERRED
 );
 ALTER TABLE tenure.deleted_keys ALTER COLUMN hashes SET STORAGE EXTERNAL;
-CREATE INDEX deleted_keys_batch ON tenure.deleted_keys (run_id, batch_id);
+CREATE INDEX deleted_keys_batch ON tenure.deleted_keys (tenant_id, run_id, batch_id);
+CREATE INDEX deleted_keys_run ON tenure.deleted_keys (run_id, batch_id);
 COMMENT ON TABLE tenure.deleted_keys IS
     'Per batch and table "schema.name": the first 16 bytes of sha256(uuid_send(id)) of each '
     'deleted key, ascending, end to end.';
@@ -68,4 +70,6 @@ def down(migrator: Any, db: Any) -> None:
         raise RuntimeError(
             "tenure.deleted_keys says which keys were deleted; taking it down would destroy that"
         )
-    execute(db, "DROP TABLE tenure.deleted_keys", _WAS_COUNTS)
+    execute(
+        db, "DROP TABLE tenure.deleted_keys", "DROP INDEX tenure.batches_of_tenant", _WAS_COUNTS
+    )

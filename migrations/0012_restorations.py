@@ -19,9 +19,9 @@ CREATE TABLE tenure.restorations (
     kept_until timestamptz NOT NULL,
     PRIMARY KEY (tenant_id, id),
     UNIQUE (tenant_id, batch_id),
-    FOREIGN KEY (run_id, batch_id) REFERENCES tenure.batches (run_id, id)
+    FOREIGN KEY (tenant_id, run_id, batch_id) REFERENCES tenure.batches (tenant_id, run_id, id)
 );
-CREATE INDEX restorations_batch ON tenure.restorations (run_id, batch_id);
+CREATE INDEX restorations_batch ON tenure.restorations (tenant_id, run_id, batch_id);
 COMMENT ON TABLE tenure.restorations IS
     'Batches whose rows were brought back from the archive, all of them; per table how many.';
 

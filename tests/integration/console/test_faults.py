@@ -239,7 +239,7 @@ def test_held_rows_that_are_missing_are_seen_at_once(console: Console):
     assert overview.count('class="tile bad"') == 1
     assert console.pages.json("/console")["totals"]["adds_up"] is True
     page = console.pages.html(f"/console/verifications/{verification}")
-    assert "Held rows that are missing" in page
+    assert "Rows missing under hold" in page
     assert page.count('class="tile bad"') == 1
 
 

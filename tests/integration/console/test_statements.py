@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
@@ -200,16 +199,3 @@ def test_links_to_other_forms_and_pages_keep_the_period(books: Books):
     html = books.console.pages.html("/console/reconciliation?from=2001-01-01&size=1")
     assert "/console/reconciliation.csv?table=books&amp;from=2001-01-01&amp;size=1" in html
     assert "/console/reconciliation?from=2001-01-01&amp;page=2&amp;size=1" in html
-
-
-def test_the_query_for_a_sample_in_the_document_answers(books: Books):
-    note, other = books.note(books.umbrella, -1), books.note(books.umbrella, 100)
-    report = books.run(0)
-    (query,) = re.findall(r"^```sql\n(.*?)^```", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
-    query = query.replace("shop.invoices", "shop.notes")
-    example = re.search(r"uuid_send\('([0-9a-f-]+)'\)", query)
-    assert example
-    for asked, expected in ((note, [(report.trace_id, "old-notes", 1)]), (other, [])):
-        with books.console.installation.auditor.transaction(None, read_only=True) as cursor:
-            cursor.execute(query.replace(example[1], asked))
-            assert [row[1:] for row in cursor.fetchall()] == expected
