@@ -130,7 +130,7 @@ def test_a_row_that_takes_longer_than_the_statement_timeout_costs_itself_alone(
         "CREATE TRIGGER slow BEFORE DELETE ON lab.cases FOR EACH ROW"
         f" WHEN (OLD.id = '{cases[2]}') EXECUTE FUNCTION lab.slow()"
     )
-    settings = lab.installation.settings.model_copy(update={"statement_timeout_ms": 500})
+    settings = lab.installation.settings.model_copy(update={"job_statement_timeout_ms": 500})
     hurried = connections_of(settings, "tenure_retention", size=4)
     try:
         report = lab.run(replace(lab.shop(), retention=hurried))

@@ -118,7 +118,12 @@ class Stage:
         def repository(model: type[TenantModel]) -> Repository:
             resource = Resource(model, "rows")
             return Repository(
-                resource, self.app, visible=("id",), clock=self.lab.clock, guard=guard
+                resource,
+                self.app,
+                visible=("id",),
+                clock=self.lab.clock,
+                guard=guard,
+                removed=lambda _table, _ids: None,
             )
 
         written: list[int] = []
