@@ -294,8 +294,8 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "a contradiction of any two values": (
         "facts._contradicts",
-        "return len(numbers) > 1",
-        "return len(numbers) > 1 or sum(isinstance(term, Const) for term in group) > 1",
+        "return len(numbers) > 1 and len({int(n) for n in numbers if n.isdecimal()}) > 1",
+        "return sum(isinstance(term, Const) for term in group) > 1",
     ),
     "LIMIT of any number leaves no row": (
         "query._no_rows",

@@ -214,8 +214,10 @@ def _read(sql: str) -> tuple[exp.Expr, Prepared] | None:
     if len(sql) > _SHORT:
         return None
     prepared = prepare(next(statements(sql, psql=False)).tokens)
-    (tree,) = parse(prepared.sql)
-    return None if tree is None else (tree, prepared)
+    try:
+        return parse(prepared), prepared
+    except CannotProve:
+        return None
 
 
 def noticed(world: World, corpus: Corpus, fault: str, *, within: int) -> tuple[int, Find | None]:

@@ -36,7 +36,7 @@ def test_what_is_called_scoped_is(world: World) -> None:
 
 def test_every_construct_is_grown() -> None:
     rng = random.Random("constructs")
-    counted = Counter(name for _ in range(3000) for name in constructs(grow(rng)))
+    counted = Counter(name for _ in range(4000) for name in constructs(grow(rng)))
     assert not [name for name in NAMES if counted[name] < 3]
 
 
