@@ -459,3 +459,66 @@ def test_every_command_shows_an_example(tenure: Tenure) -> None:
         result = tenure(*path, "--help")
         assert result.exit_code == 0
         assert f"tenure {' '.join(path)}" in result.stdout.partition("Example:")[2], path
+
+
+def test_check_says_what_the_database_lacks_with_the_mend(
+    tenure: Tenure, owner_sql: Callable[..., Any]
+) -> None:
+    fine = tenure("retention", "check")
+    assert (fine.exit_code, fine.stdout) == (0, "3 policies fit the database.\n")
+    owner_sql("DROP INDEX shop.invoices_issued_at_idx")
+    found = tenure("retention", "check", "--format", "json")
+    assert found.exit_code == 1
+    ((problem),) = json.loads(found.stdout)["problems"]
+    assert "CREATE INDEX CONCURRENTLY ON shop.invoices (tenant_id, issued_at)" in problem
+    refused = tenure("retention", "run")
+    assert refused.exit_code == 2
+    assert "no valid index" in refused.output
+
+
+def test_a_row_is_explained_before_and_after_it_went(
+    tenure: Tenure, make_tenant: Callable[..., TenantId], owner_sql: Callable[..., Any]
+) -> None:
+    plant_invoices(owner_sql, make_tenant("acme"))
+    ((invoice,),) = owner_sql("SELECT id::text FROM shop.invoices ORDER BY id LIMIT 1")
+    before = tenure("retention", "explain", "shop.invoices", invoice)
+    assert before.exit_code == 0
+    assert "invoices-10-years decides; due since" in before.stdout
+    assert tenure("retention", "run").exit_code == 0
+    after = tenure("retention", "explain", "invoices", invoice, "--format", "json")
+    (row,) = json.loads(after.stdout)["rows"]
+    assert (row["there"], row["tenant"]) == (False, "acme")
+    assert row["deletions"][0]["policy"] == "invoices-10-years"
+    nobody = tenure("retention", "explain", "invoices", str(UUID(int=0)))
+    assert nobody.exit_code == 1
+    assert "no tenant has or had" in nobody.stdout
+    unknown = tenure("retention", "explain", "shop.bills", invoice)
+    assert unknown.exit_code == 2
+    assert "there is no table shop.bills" in unknown.output
+
+
+def test_a_tenants_period_keeps_to_the_policys_bounds(
+    tenure: Tenure, make_tenant: Callable[..., TenantId]
+) -> None:
+    make_tenant("acme")
+    asked = ("retention", "period", "invoices-10-years", "--tenant", "acme")
+    refused = tenure(*asked, "P9Y")
+    assert refused.exit_code == 2
+    assert "lies between P10Y and P10Y" in refused.output
+    assert tenure(*asked, "P10Y").exit_code == 0
+    assert "acme: P10Y" in tenure("retention", "status").stdout
+    assert tenure(*asked, "--reset").exit_code == 0
+    assert "acme: P10Y" not in tenure("retention", "status").stdout
+    assert tenure(*asked).exit_code == 2
+
+
+def test_a_run_that_archived_nothing_has_nothing_to_restore(
+    tenure: Tenure, make_tenant: Callable[..., TenantId], owner_sql: Callable[..., Any]
+) -> None:
+    plant_invoices(owner_sql, make_tenant("acme"))
+    assert tenure("retention", "run").exit_code == 0
+    ((trace,),) = owner_sql("SELECT trace_id FROM tenure.runs")
+    found = tenure("retention", "restore", trace, "--reason", "ticket")
+    assert found.exit_code == 2
+    assert "archived anything" in found.output
+    assert tenure("retention", "restore", trace, "--reason", "x", "--keep", "soon").exit_code == 2
