@@ -47,6 +47,7 @@ class Reference:
 class Explanation:
     """One row of one tenant, or one that is gone.
 
+    `held_by` are the matters of holds on it, whether it is due or not.
     `removal` and `change` are None for a row that is gone, `deletions` are oldest first: a row
     that was restored can be there and have gone before. `with_` are the rows it would go along
     with: (policy, table, id).
@@ -58,6 +59,7 @@ class Explanation:
     id: UUID
     removal: Decision | None = None
     change: Decision | None = None
+    held_by: tuple[str, ...] = ()
     kept_by: tuple[Reference, ...] = ()
     with_: tuple[tuple[str, TableName, UUID], ...] = ()
     deletions: tuple[Deletion, ...] = field(default=())
@@ -72,6 +74,7 @@ class Explanation:
             "there": self.removal is not None,
             "removal": _decision(self.removal),
             "change": _decision(self.change),
+            "held_by": list(self.held_by),
             "kept_by": [
                 {"table": str(r.table), "column": r.column, "rows": r.rows} for r in self.kept_by
             ],
@@ -186,6 +189,7 @@ class _Reader:
             id=self.question.id,
             removal=removal,
             change=change if change.outcome != "no rule" else None,
+            held_by=tuple(held),
             kept_by=tuple(self._references(tenant, decider)),
             with_=tuple(self._company(tenant)),
             deletions=gone,

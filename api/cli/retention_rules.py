@@ -167,6 +167,8 @@ def _lines(one: Explanation) -> Iterator[str]:
         yield f"  removal: {_said(one.removal)}"
     if one.change is not None:
         yield f"  change: {_said(one.change)}"
+    if one.held_by:
+        yield f"  under legal hold: {', '.join(one.held_by)}"
     for reference in one.kept_by:
         yield f"  {reference.rows} rows of {reference.table} refer to it ({reference.column})"
     for policy, table, parent in one.with_:
@@ -189,7 +191,7 @@ def _said(decision: Decision) -> str:
         "waiting": f"{policy} decides; due {when}"
         + (f", kept until then by the minimum of {decision.because}" if decision.because else ""),
         "due": f"{policy} decides; due since {when}",
-        "held": f"{policy} decides; due, and under legal hold: {decision.because}",
+        "held": f"{policy} decides; due, and kept by the hold",
         "kept": f"{policy} decides; due, and kept by {decision.because}"
         + (f" until {when}" if when else ""),
         "paused": f"{policy} decides; due since {when}, and the policy is paused",

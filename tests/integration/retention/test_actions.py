@@ -553,6 +553,8 @@ def test_a_row_is_explained_and_so_is_a_key_that_is_gone(desk: Lab, acme: Tenant
     assert told(desk, policies, gone).removal is None
     held = hold(desk, acme)
     assert told(desk, policies, kept).removal.because == "M-1"
+    assert told(desk, policies, new).removal.outcome == "waiting"
+    assert told(desk, policies, new).held_by == ("M-1",)
     assert held
 
 
