@@ -1,7 +1,7 @@
 """A domain: a team's own package of models, resources, policies and migrations.
 
 Found by name, from a setting: `<name>.models.MODELS`, `<name>.resources.RESOURCES`,
-`policies.toml` and `migrations/` beside them.
+`policies.toml` and `migrations/` beside them, and `subjects.toml` where it has any.
 """
 
 from __future__ import annotations
@@ -32,6 +32,11 @@ class Domain:
     resources: tuple[Resource, ...]
     policies: Path
     migrations: Path
+
+    @property
+    def subjects(self) -> Path:
+        """Where it says whose data people may ask for; a domain may have none."""
+        return self.policies.with_name("subjects.toml")
 
 
 def load_domain(name: str, path: Path | None = None) -> Domain:

@@ -192,7 +192,15 @@ def _stamp_tuples(
 
 
 def _with_arbiter(conflict: Any, table: Any, tenant: uuid.UUID) -> Any:
-    """Return the ON CONFLICT clause with the tenant among the arbiter's columns."""
+    """Return the ON CONFLICT clause with the tenant among the arbiter's columns.
+
+    Raises UnscopableError for an arbiter by the name of a constraint: its columns are not known.
+    """
+    if conflict._conflict_constraint:
+        raise UnscopableError(
+            f"ON CONFLICT ON CONSTRAINT {conflict._conflict_constraint}: name its columns "
+            "(conflict_target), so that the tenant is among them"
+        )
     conflict = conflict.clone()
     target = conflict._conflict_target
     # An expression of an index may stand here; only columns have names.

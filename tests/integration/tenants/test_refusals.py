@@ -118,6 +118,9 @@ class _Itself:
 
 
 UNSCOPABLE: dict[str, Callable[[], Any]] = {
+    "an arbiter that is a constraint's name": lambda: Person.insert(name="x", rank=1).on_conflict(
+        conflict_constraint="people_tenant_name", preserve=[Person.rank]
+    ),
     "a table in no catalog": lambda: Table("secrets", schema="atlas").bind(db()).select(),
     "a table without a schema": lambda: Table("people").bind(db()).select(),
     "an Entity without a schema": lambda: Select([Entity("people")], [SQL("*")]).bind(db()),

@@ -220,7 +220,7 @@ MAY_NOT: dict[str, tuple[str, ...]] = {
     ),
     "tenure_retention": (
         "INSERT INTO shop.customers SELECT * FROM shop.customers",
-        "UPDATE shop.customers SET name = 'x'",
+        "UPDATE shop.customers SET country = 'x'",
         "UPDATE tenure.batches SET rows_deleted = 0",
         "DELETE FROM tenure.runs",
         "SELECT * FROM tenure.movements",
