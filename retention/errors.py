@@ -62,3 +62,7 @@ class ScheduleError(RetentionError):
 
 class RestoreError(RetentionError):
     """What was archived cannot be brought back as asked; nothing of it was."""
+
+
+class LedgerError(RetentionError):
+    """The ledger cannot be put in order, signed, exported or proven from as asked."""
