@@ -34,8 +34,9 @@ from retention.alerts import (
 from retention.connectors.declarations import Connectors
 from retention.connectors.delivery import Courier, Result, deliver_due
 from retention.connectors.requests import requests
-from retention.errors import LedgerError
+from retention.errors import LedgerError, SubjectError
 from retention.executor import Options
+from retention.exports.making import Exporter
 from retention.interventions import intervene, stopped
 from retention.ledger.publishing import Ledger, Published
 from retention.leftovers import Leftovers, delete_expired
@@ -96,6 +97,21 @@ class Workshop:
     def courier(self) -> Courier:
         """What delivers requests to connectors, until told to stop."""
         return Courier(self.retention, self.verifier, self.connectors, self.options.stop)
+
+    @property
+    def exporter(self) -> Exporter:
+        """What writes copies of a person's or a tenant's data, until told to stop."""
+        return Exporter(
+            self.retention, self.catalog, self.policies, self.connectors, self.options.stop
+        )
+
+    def subject(self, name: str) -> Subject:
+        """Return the subject declared under this name; raises SubjectError listing those."""
+        for subject in self.subjects:
+            if subject.name == name:
+                return subject
+        known = ", ".join(s.name for s in self.subjects) or "none"
+        raise SubjectError(f"there is no subject {name!r}; declared are: {known}")
 
     def check(self) -> None:
         """Raise PolicyError unless the database can bear the policies as they are."""

@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "posture": ("posture", "Audit a PostgreSQL database's tenant isolation."),
     "retention": ("retention", "Plan and run retention deletes."),
     "serve": ("serve", "Serve the API and the auditors' pages."),
+    "subject": ("subject", "Give a person a copy of their data."),
     "tenants": ("tenants", "Create and list tenants."),
     "tokens": ("tokens", "Issue and revoke API tokens."),
     "users": ("users", "Create logins, make them members of tenants, and end both."),
