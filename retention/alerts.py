@@ -8,13 +8,14 @@ tried again at every tick; what lasts is said again after a day.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
 from config.logging import get_logger
+from retention.erasures.records import Erasure
 from retention.errors import DeliveryError
 from retention.run_report import RunReport
 from retention.schedule import Taken
@@ -22,7 +23,7 @@ from retention.verification import VerificationReport
 from tenants.connections import Cursor, RoleConnections
 from tenants.models import new_id
 
-Kind = Literal["run", "overdue", "orphans", "verification", "missed"]
+Kind = Literal["run", "overdue", "orphans", "verification", "missed", "erasure"]
 
 REMIND_AFTER = timedelta(days=1)
 MAX_ATTEMPTS = 100
@@ -65,6 +66,7 @@ class OpenAlert:
 
 RUN: tuple[Kind, ...] = ("run",)
 MISSED: tuple[Kind, ...] = ("missed",)
+ERASURES: tuple[Kind, ...] = ("erasure",)
 VERIFIED: tuple[Kind, ...] = ("overdue", "orphans", "verification")
 
 
@@ -85,7 +87,8 @@ def of_verification(report: VerificationReport) -> list[Alert]:
     """Return what is to be said of a verification: what it found, by kind and subject."""
     counts: dict[tuple[Kind, str], int] = {}
     for result in report.results:
-        if result.is_finding:
+        # Erasures are told of one by one.
+        if result.is_finding and result.kind != "erasures":
             kind: Kind = result.kind if result.kind in ("overdue", "orphans") else "verification"
             subject = (
                 result.subject if kind != "verification" else f"{result.kind} {result.subject}"
@@ -95,6 +98,22 @@ def of_verification(report: VerificationReport) -> list[Alert]:
         Alert(kind, subject, f"{rows} rows, as of {report.as_of.isoformat()}")
         for (kind, subject), rows in sorted(counts.items())
     ]
+
+
+def of_erasures(
+    open_ones: Collection[Erasure], troubles: Mapping[UUID, str], now: datetime
+) -> list[Alert]:
+    """Return what is to be said of erasures: those whose answer is overdue, and those that
+    cannot go on, with why."""
+    found = []
+    for erasure in open_ones:
+        said = [troubles[erasure.id]] if erasure.id in troubles else []
+        if erasure.is_overdue(now):
+            due = erasure.due_at.isoformat(timespec="seconds")
+            said.insert(0, f"{erasure.state}, and was due {due}")
+        if said:
+            found.append(Alert("erasure", str(erasure.id), f"{erasure.tenant}: {'; '.join(said)}"))
+    return found
 
 
 def of_gap(gap: timedelta, now: datetime) -> Alert:

@@ -9,12 +9,15 @@ from datetime import datetime, timedelta
 from math import inf
 from uuid import UUID
 
+import psycopg2
 from structlog.contextvars import bound_contextvars
 
 from config.clock import Clock
+from config.logging import get_logger
 from config.trace import TraceId, new_trace_id
 from retention import lease as leases
 from retention.alerts import (
+    ERASURES,
     MISSED,
     RUN,
     VERIFIED,
@@ -22,12 +25,16 @@ from retention.alerts import (
     Looked,
     Send,
     deliver,
+    of_erasures,
     of_gap,
     of_missed,
     of_run,
     of_verification,
     raise_alerts,
 )
+from retention.erasures.execution import Executor, Result
+from retention.erasures.records import ENDED, STATES, erasures
+from retention.errors import RetentionError
 from retention.executor import Options
 from retention.interventions import intervene, stopped
 from retention.leftovers import Leftovers, delete_expired
@@ -55,6 +62,8 @@ from tenants.connections import RoleConnections
 from tenants.context import TenantId
 
 VERIFY_EVERY = timedelta(hours=1)
+
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -144,6 +153,21 @@ class Workshop:
             self.run_ended,
         )
 
+    def erasures(self) -> Executor:
+        """Return what carries erasures out."""
+        return Executor(
+            retention=self.retention,
+            verifier=self.verifier,
+            catalog=self.catalog,
+            policies=self.policies,
+            subjects=self.subjects,
+            clock=self.clock,
+            actor=self.actor,
+            limit=self.options.batch_size,
+            lock_timeout_ms=self.options.lock_timeout_ms,
+            stop=self.options.stop,
+        )
+
     def verify(self, *, as_of: datetime | None = None, trace_id: TraceId) -> VerificationReport:
         """Verify; see `retention.verification.verify`."""
         return verify(
@@ -207,6 +231,7 @@ class Tick:
     plan: Plan | None = None
     run: RunReport | None = None
     slices: int = 0
+    erased: tuple[Result, ...] = ()
     verification: VerificationReport | None = None
     leftovers: Leftovers = field(default_factory=Leftovers)
 
@@ -218,8 +243,9 @@ def help_out(shop: Workshop, *, for_s: float = inf) -> int:
 
 
 def tick(shop: Workshop, *, verify_every: timedelta = VERIFY_EVERY, work_s: float = inf) -> Tick:
-    """Do what is due: open a run if something may go, work, verify when runs have ended, and
-    every so often (or on its schedule); delete sessions and tokens whose time is over; warn.
+    """Do what is due: open a run if something may go, work, go on with erasures that are
+    approved, verify when runs have ended, and every so often (or on its schedule); delete
+    sessions and tokens whose time is over; warn.
 
     Any number of processes may tick. The one with the lease plans and verifies; all work, for
     about `work_s` seconds, so that what comes due meanwhile is planned beside a long run. What
@@ -242,6 +268,7 @@ def tick(shop: Workshop, *, verify_every: timedelta = VERIFY_EVERY, work_s: floa
                 _, report = _open_and_work(shop, plan, trace_id, lease=lease, for_s=for_s)
                 done = replace(done, run=report)
             _mark(shop, agenda)
+        done = replace(done, erased=_erase(shop))
         done = replace(done, slices=help_out(shop, for_s=until - time.monotonic()))
         if not shop.options.stop() and _verification_is_due(shop, agenda, verify_every):
             # As of the plan: what has come due since then is not overdue, but next.
@@ -292,6 +319,26 @@ def _mark(shop: Workshop, agenda: _Agenda) -> None:
     with shop.retention.transaction(None) as cursor:
         for taken in agenda.taken:
             mark(cursor, taken, now)
+
+
+def _erase(shop: Workshop) -> tuple[Result, ...]:
+    """Carry out what people asked for and was approved; warn of what is overdue or stuck."""
+    executor = shop.erasures()
+    done, troubles = [], {}
+    for erasure in executor.at_work():
+        if shop.options.stop():
+            break
+        try:
+            done.append(executor.run(erasure.id))
+        except (RetentionError, psycopg2.Error) as error:
+            # One that cannot go on is no reason for the others to wait.
+            troubles[erasure.id] = str(error).strip().splitlines()[0]
+            _log.error("erasure_failed", erasure_id=str(erasure.id), error=troubles[erasure.id])
+    still_open = tuple(state for state in STATES if state not in ENDED)
+    with shop.verifier.transaction(None, read_only=True) as cursor:
+        left = erasures(cursor, states=still_open)
+    shop.warn(of_erasures(left, troubles, shop.clock.now()), Looked(ERASURES))
+    return tuple(done)
 
 
 def _verification_is_due(shop: Workshop, agenda: _Agenda, verify_every: timedelta) -> bool:
