@@ -10,6 +10,7 @@ from config.errors import ConfigError
 from config.settings import Settings, variable
 from lint.row_condition import make_row_check
 from retention.adaptive import SMALLEST, AdaptivePacer
+from retention.erasures.desk import Desk
 from retention.errors import DeliveryError
 from retention.executor import Options
 from retention.hold_scopes import Ground
@@ -21,6 +22,7 @@ from retention.pressure import Thresholds, pressure_on
 from retention.schedule import checked_schedule
 from retention.subject_file import load_subjects
 from retention.webhook import Webhook
+from tenants.context import TenantId
 
 
 def workshop_of(
@@ -49,6 +51,12 @@ def workshop_of(
         verify_schedule=settings.verify_schedule,
         subjects=load_subjects(installation.domain.subjects, installation.catalog),
     )
+
+
+def desk_of(installation: Installation, shop: Workshop, tenant_id: TenantId | None = None) -> Desk:
+    """Return the desk where erasures are handled: of all tenants, or of one alone."""
+    alone = installation.settings.erasure_approval == "single"
+    return Desk(shop.erasures(), alone=alone, tenant_id=tenant_id)
 
 
 def adaptive_pacers(installation: Installation) -> Callable[[Policy], Pacer]:

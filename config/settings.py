@@ -300,6 +300,11 @@ class Settings(BaseModel):
         "an ISO 8601 duration in days or hours, such as P14D, PT12H, or P0D for none",
         "how long a released legal hold stays in force, and can be taken back",
     )
+    erasure_approval: Annotated[Literal["four-eyes", "single"], BeforeValidator(_lower)] = _field(
+        "four-eyes",
+        "four-eyes or single",
+        "whether another person than who entered a request for erasure must approve it",
+    )
     trusted_proxies: _Int = _field(
         0,
         "a whole number from 0 to 10",

@@ -14,6 +14,7 @@ import click
 COMMANDS: dict[str, tuple[str, str]] = {
     "context": ("context", "Enter a tenant's context with psql, or exchange its key."),
     "demo": ("demo", "Run everything on this machine, with a shop full of data."),
+    "erasure": ("erasure", "Erase a person's data at their request."),
     "hold": ("hold", "Place, release and list legal holds."),
     "import": ("import_data", "Import a file into the domain's tables."),
     "lint": ("lint", "Prove that SQL is scoped to the tenant."),

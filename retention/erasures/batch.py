@@ -25,7 +25,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Literal, get_args
 from uuid import UUID
 
@@ -34,7 +33,7 @@ from psycopg2 import sql
 from config.clock import Clock
 from retention.erasures import statements
 from retention.erasures.judging import Case, Judgement, judge
-from retention.erasures.records import Erasure, add_event, lock_erasure, person_of
+from retention.erasures.records import Erasure, add_event, lock_erasure, person_of, remembered
 from retention.errors import ErasureError, InvariantError, OvertakenError
 from retention.graph import Edge
 from retention.hold_records import Standing, standing_holds
@@ -154,18 +153,15 @@ def pass_gate(cursor: Cursor, tenant_id: TenantId) -> None:
         raise InvariantError(f"tenant {tenant_id} has no gate that tenure_retention could lock")
 
 
-def look(
-    cursor: Cursor, work: Work, key: UUID, now: datetime, standing: Standing | None = None
-) -> Judgement:
-    """Judge the person's rows as they are now, what went before borne in mind."""
-    standing = standing or standing_holds(cursor, work.tenant_id)
-    cursor.execute(
-        statements.REMEMBERED, {"tenant": str(work.tenant_id), "erasure": str(work.erasure_id)}
-    )
-    seeds: dict[TableName, set[str]] = {}
-    for name, row in cursor.fetchall():
-        seeds.setdefault(TableName.parse(name), set()).add(row)
-    case = Case(work.tenant_id, work.subject, key, work.catalog, work.policies, now, seeds)
+def case_of(cursor: Cursor, work: Work, key: UUID) -> Case:
+    """Return what is judged: the person's rows, what went before borne in mind."""
+    seeds = remembered(cursor, work.tenant_id, work.erasure_id)
+    now = work.clock.now()
+    return Case(work.tenant_id, work.subject, key, work.catalog, work.policies, now, seeds)
+
+
+def look(cursor: Cursor, case: Case, standing: Standing) -> Judgement:
+    """Judge the person's rows as they are now."""
     return judge(cursor, case, standing.on_rows, tenant_held=bool(standing.matters))
 
 
@@ -222,7 +218,7 @@ class _Batch:
         if person is None:
             raise InvariantError(f"erasure {erasure.id} goes on, and nobody knows whom it is about")
         work.on_step("checked")
-        judged, portion = self._settle(person.key, work.clock.now())
+        judged, portion = self._settle(case_of(self.cursor, work, person.key))
         outcome = Outcome(erasure, judged, more=portion.more)
         if not portion.rows:
             return outcome
@@ -236,10 +232,10 @@ class _Batch:
             outcome.rows[name] = {action: entry["rows"] for action, entry in of.items()}
         return outcome
 
-    def _settle(self, key: UUID, now: datetime) -> tuple[Judgement, Portion]:
+    def _settle(self, case: Case) -> tuple[Judgement, Portion]:
         """Return what goes, locked, as judged after it was."""
         standing = standing_holds(self.cursor, self.work.tenant_id)
-        judged = look(self.cursor, self.work, key, now, standing)
+        judged = look(self.cursor, case, standing)
         self.work.on_step("judged")
         portion = choose(judged, self.reach, self.limit)
         locked: dict[TableName, set[str]] = {}
@@ -250,7 +246,7 @@ class _Batch:
                 return judged, portion
             for name, ids in self._lock(portion).items():
                 locked.setdefault(name, set()).update(ids)
-            judged = look(self.cursor, self.work, key, now, standing)
+            judged = look(self.cursor, case, standing)
             portion = choose(judged, self.reach, self.limit)
         raise OvertakenError(f"others write faster than erasure {self.work.erasure_id} looks")
 

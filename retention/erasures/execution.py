@@ -15,6 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 import psycopg2
@@ -27,6 +28,7 @@ from retention.erasures.batch import (
     Outcome,
     Step,
     Work,
+    case_of,
     is_stopped,
     look,
     pass_gate,
@@ -34,11 +36,12 @@ from retention.erasures.batch import (
     run_batch,
 )
 from retention.erasures.checking import Question, leftovers
-from retention.erasures.judging import Judgement
-from retention.erasures.planning import declared, waiting_in
+from retention.erasures.judging import Case, Judgement
+from retention.erasures.planning import declared, tables_of, waiting_in
 from retention.erasures.records import (
     AT_WORK,
     Erasure,
+    State,
     add_event,
     erased_counts,
     erasures,
@@ -48,6 +51,7 @@ from retention.erasures.records import (
 )
 from retention.erasures.requests import forget
 from retention.errors import ErasureError, InvariantError, OvertakenError
+from retention.hold_records import standing_holds
 from retention.holds import turn_gate
 from retention.policies import Policy
 from retention.subjects import Subject
@@ -247,29 +251,30 @@ class _Execution:
                 )
             if is_stopped(cursor):
                 return False
-            self._set(cursor, "state = 'running'")
+            self._set(cursor, "running")
             add_event(cursor, erasure, "started", executor.actor, {"trace_id": work.trace_id})
         executor.on_step("started")
         return True
 
-    def _look_again(self, cursor: Cursor) -> tuple[Erasure, Judgement]:
+    def _look_again(self, cursor: Cursor) -> tuple[Erasure, Case, Judgement]:
         pass_gate(cursor, self.work.tenant_id)
         erasure = lock_erasure(cursor, self.work.erasure_id, self.work.tenant_id)
         require_at_work(erasure, self.work.subject)
         person = person_of(cursor, erasure)
         if person is None:
             raise InvariantError(f"erasure {erasure.id} goes on, and nobody knows whom it is about")
-        return erasure, look(cursor, self.work, person.key, self.executor.clock.now())
+        case = case_of(cursor, self.work, person.key)
+        return erasure, case, look(cursor, case, standing_holds(cursor, self.work.tenant_id))
 
     def _defer(self) -> bool:
         """Say that it waits, if it still does and nothing can go."""
         with self.executor.retention.transaction(self.work.tenant_id) as cursor:
-            erasure, judged = self._look_again(cursor)
+            erasure, _, judged = self._look_again(cursor)
             if judged.rows or not judged.waits:
                 return False
             if erasure.state == "deferred" and erasure.waits_until == judged.waits_until:
                 return True
-            self._set(cursor, "state = 'deferred', waits_until = %(until)s", judged.waits_until)
+            self._set(cursor, "deferred", waits_until=judged.waits_until)
             facts = {
                 str(name): waiting
                 for name in self.work.subject.reach(self.work.catalog).tables
@@ -287,24 +292,29 @@ class _Execution:
         found = self._verify()
         self.executor.on_step("verified")
         with self.executor.retention.transaction(self.work.tenant_id) as cursor:
-            erasure, judged = self._look_again(cursor)
+            erasure, case, judged = self._look_again(cursor)
             if judged.rows or judged.waits or not self._settled(cursor):
                 return False
             if found:
                 said = "; ".join(f"{what}: {count}" for what, count in sorted(found.items()))
                 raise InvariantError(f"erasure {erasure.id} is not done, says the verifier: {said}")
+            kept = [
+                table.to_json()
+                for table in tables_of(cursor, case, judged)
+                if table.action == "keep" and table.rows
+            ]
+            counts = {"erased": erased_counts(cursor, erasure), "kept": kept}
             forget(cursor, erasure)
-            counts = {"erased": erased_counts(cursor, erasure)}
             add_event(cursor, erasure, "verified", "tenure_verifier", {"findings": 0})
             add_event(cursor, erasure, "completed", self.executor.actor, counts)
-            ended = "state = 'completed', waits_until = NULL, ended_at = %(until)s"
-            self._set(cursor, ended, self.executor.clock.now())
+            self._set(cursor, "completed", ended_at=self.executor.clock.now())
             self.executor.on_step("completing")
         self.executor.on_step("completed")
         return True
 
     def _settled(self, cursor: Cursor) -> bool:
         known = {"tenant": str(self.work.tenant_id), "id": str(self.work.erasure_id)}
+        # tenure: allow TS005 because pg_snapshot_xmin reads the snapshot, and no table
         cursor.execute(_SETTLED, known)
         ((settled,),) = cursor.fetchall()
         return bool(settled)
@@ -321,13 +331,22 @@ class _Execution:
             question = Question(erasure.tenant_id, erasure.id, person.key, erasure.definition)
             return leftovers(cursor, self.executor.catalog, question)
 
-    def _set(self, cursor: Cursor, what: str, until: object = None) -> None:
+    def _set(
+        self,
+        cursor: Cursor,
+        state: State,
+        *,
+        waits_until: datetime | None = None,
+        ended_at: datetime | None = None,
+    ) -> None:
         cursor.execute(
-            f"UPDATE tenure.erasures SET {what}"  # noqa: S608 - a constant of this module
-            " WHERE tenant_id = %(tenant)s::uuid AND id = %(id)s::uuid",
+            "UPDATE tenure.erasures SET state = %(state)s, waits_until = %(waits)s,"
+            " ended_at = %(ended)s WHERE tenant_id = %(tenant)s::uuid AND id = %(id)s::uuid",
             {
                 "tenant": str(self.work.tenant_id),
                 "id": str(self.work.erasure_id),
-                "until": until,
+                "state": state,
+                "waits": waits_until,
+                "ended": ended_at,
             },
         )

@@ -18,7 +18,7 @@ from uuid import UUID
 from psycopg2 import sql
 
 from retention.erasures.judging import Case, Judgement, judge
-from retention.erasures.records import Erasure, find_erasure, person_of
+from retention.erasures.records import Erasure, find_erasure, person_of, remembered
 from retention.errors import ErasureError
 from retention.hold_records import standing_holds
 from retention.policies import Period, Policy, digest_of, due_at
@@ -169,14 +169,7 @@ def make_plan(
         if person is None:
             raise ErasureError(f"erasure {erasure_id} is {erasure.state}: it has ended")
         subject = declared(subjects, erasure)
-        cursor.execute(
-            "SELECT table_name, row_id::text FROM tenure.erasure_rows"
-            " WHERE tenant_id = %s AND erasure_id = %s",
-            (str(erasure.tenant_id), str(erasure.id)),
-        )
-        seeds: dict[TableName, set[str]] = {}
-        for name, row in cursor.fetchall():
-            seeds.setdefault(TableName.parse(name), set()).add(row)
+        seeds = remembered(cursor, erasure.tenant_id, erasure.id)
         case = Case(erasure.tenant_id, subject, person.key, catalog, policies, now, seeds)
         standing = standing_holds(cursor, erasure.tenant_id)
         judged = judge(cursor, case, standing.on_rows, tenant_held=bool(standing.matters))
@@ -184,7 +177,7 @@ def make_plan(
             erasure.id,
             subject.definition(),
             now.astimezone(UTC),
-            tuple(_tables(cursor, case, judged)),
+            tuple(tables_of(cursor, case, judged)),
             tuple((reference(edge), len(rows)) for edge, rows in judged.cut.items() if rows),
         )
 
@@ -212,7 +205,9 @@ def kept_plan(cursor: Cursor, erasure: Erasure) -> ErasurePlan:
     return ErasurePlan.from_json(row[0])
 
 
-def _tables(cursor: Cursor, case: Case, judged: Judgement) -> Iterator[TablePlan]:
+def tables_of(cursor: Cursor, case: Case, judged: Judgement) -> Iterator[TablePlan]:
+    """Yield what becomes of each table, as it is judged now; as verifier, or retention in the
+    tenant's context."""
     for name in case.reach.tables:
         declared_of = case.of(name)
         rows = judged.there.get(name, set())

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from retention.errors import ErasureError
 from retention.subjects import Subject
+from tenants.catalog import TableName
 from tenants.connections import Cursor
 from tenants.context import TenantId
 from tenants.models import new_id
@@ -141,6 +142,10 @@ _EVENT = """
 INSERT INTO tenure.erasure_events (tenant_id, id, erasure_id, event, actor, facts)
 VALUES (%(tenant)s::uuid, %(event_id)s::uuid, %(id)s::uuid, %(event)s, %(actor)s, %(facts)s)
 """
+_REMEMBERED = """
+SELECT table_name, row_id::text FROM tenure.erasure_rows
+WHERE tenant_id = %(tenant)s::uuid AND erasure_id = %(id)s::uuid
+"""
 _COUNTS = """
 SELECT k.table_name, k.action, (sum(octet_length(k.hashes)) / 16)::bigint
 FROM tenure.erased_keys k
@@ -204,6 +209,15 @@ def person_of(cursor: Cursor, erasure: Erasure) -> Person | None:
     cursor.execute(_PERSON, {"tenant": str(erasure.tenant_id), "id": str(erasure.id)})
     row = cursor.fetchone()
     return None if row is None else Person(UUID(row[0]), *row[1:])
+
+
+def remembered(cursor: Cursor, tenant_id: TenantId, erasure_id: UUID) -> dict[TableName, set[str]]:
+    """Return rows that went and to which others may refer softly, as retention or verifier."""
+    cursor.execute(_REMEMBERED, {"tenant": str(tenant_id), "id": str(erasure_id)})
+    found: dict[TableName, set[str]] = {}
+    for name, row in cursor.fetchall():
+        found.setdefault(TableName.parse(name), set()).add(row)
+    return found
 
 
 def events_of(cursor: Cursor, erasure: Erasure) -> list[ErasureEvent]:

@@ -71,12 +71,6 @@ _ASKED = """
 INSERT INTO tenure.erasure_subjects (tenant_id, erasure_id, key, asked_by, requester)
 VALUES (%(tenant)s::uuid, %(id)s::uuid, %(key)s::uuid, %(asked_by)s, %(requester)s)
 """
-_FORGET = (
-    "DELETE FROM tenure.erasure_subjects WHERE tenant_id = %(tenant)s::uuid"
-    " AND erasure_id = %(id)s::uuid",
-    "DELETE FROM tenure.erasure_rows WHERE tenant_id = %(tenant)s::uuid"
-    " AND erasure_id = %(id)s::uuid",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,8 +264,17 @@ def withdraw(retention: RoleConnections, erasure: Erasure, *, actor: str, now: d
 
 def forget(cursor: Cursor, erasure: Erasure) -> None:
     """Take away what says whom an erasure is about; in the transaction that ends it."""
-    for statement in _FORGET:
-        cursor.execute(statement, {"tenant": str(erasure.tenant_id), "id": str(erasure.id)})
+    known = {"tenant": str(erasure.tenant_id), "id": str(erasure.id)}
+    cursor.execute(
+        "DELETE FROM tenure.erasure_subjects WHERE tenant_id = %(tenant)s::uuid"
+        " AND erasure_id = %(id)s::uuid",
+        known,
+    )
+    cursor.execute(
+        "DELETE FROM tenure.erasure_rows WHERE tenant_id = %(tenant)s::uuid"
+        " AND erasure_id = %(id)s::uuid",
+        known,
+    )
 
 
 def _end(

@@ -25,10 +25,6 @@ INSERT INTO tenure.erasure_rows (tenant_id, erasure_id, table_name, row_id)
 SELECT %(tenant)s::uuid, %(erasure)s::uuid, %(table)s, k FROM unnest(%(ids)s::uuid[]) k
 ON CONFLICT DO NOTHING
 """
-REMEMBERED = """
-SELECT table_name, row_id::text FROM tenure.erasure_rows
-WHERE tenant_id = %(tenant)s::uuid AND erasure_id = %(erasure)s::uuid
-"""
 
 
 def lock(name: TableName) -> sql.Composable:
