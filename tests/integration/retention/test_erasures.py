@@ -248,6 +248,24 @@ def test_a_row_that_comes_meanwhile_is_erased_with_the_others(
     assert result.rows["lab.remarks"]["delete"] == len(mine["remarks"]) + len(came)
 
 
+def test_a_row_that_was_moved_away_before_it_was_locked_stays(lab: Lab, acme: TenantId) -> None:
+    """Past the gate, as SQL of the owner's: what was looked at is looked at again, locked."""
+    case, mine = plant(lab, acme)
+    other = lab.case(acme, files=1)
+    page, file = min(mine["pages"]), min(lab.ids("files") - mine["files"])
+    erasure_id = approved(lab, acme, case)
+    moved = []
+
+    def move(step: str) -> None:
+        if step == "judged" and not moved:
+            lab.sql("UPDATE lab.pages SET file_id = %s WHERE id = %s", (file, page))
+            moved.append(page)
+
+    assert executor(lab, limit=100, on_step=move).run(erasure_id).erasure.state == "completed"
+    assert page in lab.ids("pages")
+    assert lab.ids("cases") == {other}
+
+
 def test_a_row_that_refers_softly_to_one_that_is_gone_is_waited_for_and_found(
     lab: Lab, acme: TenantId
 ) -> None:
