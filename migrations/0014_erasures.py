@@ -180,7 +180,7 @@ ALTER TABLE tenure.alerts DROP CONSTRAINT alerts_kind_check,
 _WERE_KINDS = (
     "'overdue', 'orphans', 'undated', 'returned', 'records', 'reconciliation', 'held_missing'"
 )
-_WERE_ALERTS = "'run', 'overdue', 'orphans', 'verification', 'missed'"
+_WERE_ALERTS = "'run', 'overdue', 'orphans', 'verification', 'missed', 'ledger'"
 
 TABLES = (
     "erasures",

@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from math import inf
 from uuid import UUID
 
-import psycopg2
 from structlog.contextvars import bound_contextvars
 
 from config.clock import Clock
@@ -17,7 +16,9 @@ from config.logging import get_logger
 from config.trace import TraceId, new_trace_id
 from retention import lease as leases
 from retention.alerts import (
+    CONNECTORS,
     ERASURES,
+    LEDGER,
     MISSED,
     RUN,
     VERIFIED,
@@ -25,18 +26,22 @@ from retention.alerts import (
     Looked,
     Send,
     deliver,
-    of_erasures,
     of_gap,
     of_missed,
+    of_requests,
     of_run,
     of_verification,
     raise_alerts,
 )
-from retention.erasures.execution import Executor, Result
-from retention.erasures.records import ENDED, STATES, erasures
-from retention.errors import RetentionError
+from retention.connectors.declarations import Connectors
+from retention.connectors.delivery import Courier, Result, deliver_due
+from retention.connectors.requests import requests
+from retention.erasures import execution
+from retention.erasures.rounds import make_round
+from retention.errors import LedgerError
 from retention.executor import Options
 from retention.interventions import intervene, stopped
+from retention.ledger.publishing import Ledger, Published
 from retention.leftovers import Leftovers, delete_expired
 from retention.live_check import check_live, check_subjects
 from retention.plan import Plan
@@ -72,7 +77,8 @@ class Workshop:
 
     `on_run_ended` hears the state of each run that this process brings to its end, `on_alert`
     of each alert it raises; `send` delivers alerts (see `retention.alerts`). `tick_s` is how
-    often (s) somebody ticks, `verify_schedule` when to verify, by cron.
+    often (s) somebody ticks, `verify_schedule` when to verify, by cron; `ledger` is where what was
+    done is put in order and signed.
     """
 
     retention: RoleConnections
@@ -89,6 +95,13 @@ class Workshop:
     tick_s: float = 60.0
     verify_schedule: str | None = None
     subjects: tuple[Subject, ...] = ()
+    ledger: Ledger | None = None
+    connectors: Connectors = field(default_factory=dict)
+
+    @property
+    def courier(self) -> Courier:
+        """What delivers requests to connectors, until told to stop."""
+        return Courier(self.retention, self.verifier, self.connectors, self.options.stop)
 
     def check(self) -> None:
         """Raise PolicyError unless the database can bear the policies as they are."""
@@ -104,6 +117,10 @@ class Workshop:
         """Raise alerts, and tell of those that are new."""
         for alert in raise_alerts(self.retention, alerts, looked):
             self.on_alert(alert)
+
+    def publish(self) -> Published | None:
+        """Publish the ledger, if there is one; see `publish`."""
+        return None if self.ledger is None else publish(self.ledger, self.on_alert)
 
     def run_ended(self, run_id: UUID, state: RunState) -> None:
         """Tell that a run has ended, and warn of what stalled or failed in it."""
@@ -153,9 +170,9 @@ class Workshop:
             self.run_ended,
         )
 
-    def erasures(self) -> Executor:
+    def erasures(self) -> execution.Executor:
         """Return what carries erasures out."""
-        return Executor(
+        return execution.Executor(
             retention=self.retention,
             verifier=self.verifier,
             catalog=self.catalog,
@@ -163,6 +180,7 @@ class Workshop:
             subjects=self.subjects,
             clock=self.clock,
             actor=self.actor,
+            connectors=self.connectors,
             limit=self.options.batch_size,
             lock_timeout_ms=self.options.lock_timeout_ms,
             stop=self.options.stop,
@@ -180,6 +198,26 @@ class Workshop:
             trace_id=trace_id,
             as_of=as_of,
         )
+
+
+def publish(
+    ledger: Ledger, on_alert: Callable[[Alert], None] = lambda _alert: None
+) -> Published | None:
+    """Put in order what entered the ledger, sign it, and give the checkpoint out.
+
+    What is in the way is warned of, and not raised: what was done has been done and entered, and
+    whoever publishes next makes up for it.
+    """
+    published, problem = None, None
+    try:
+        published = ledger.publish()
+        problem = published.not_shipped
+    except LedgerError as error:
+        problem = str(error)
+    alerts = [Alert("ledger", "checkpoints", problem)] if problem else []
+    for alert in raise_alerts(ledger.retention, alerts, Looked(LEDGER)):
+        on_alert(alert)
+    return published
 
 
 def run_once(
@@ -200,6 +238,7 @@ def run_once(
             report = report_of(
                 shop.verifier, run_id, round_trips=report.round_trips, seconds=report.seconds
             )
+        shop.publish()
         return report
 
 
@@ -231,7 +270,7 @@ class Tick:
     plan: Plan | None = None
     run: RunReport | None = None
     slices: int = 0
-    erased: tuple[Result, ...] = ()
+    erased: tuple[execution.Result, ...] = ()
     verification: VerificationReport | None = None
     leftovers: Leftovers = field(default_factory=Leftovers)
 
@@ -254,7 +293,9 @@ def tick(shop: Workshop, *, verify_every: timedelta = VERIFY_EVERY, work_s: floa
     until = time.monotonic() + work_s
     lease = leases.acquire(shop.retention, ttl_s=shop.lease_ttl_s)
     if lease is None:
-        return Tick(leads=False, slices=help_out(shop, for_s=work_s))
+        helped = help_out(shop, for_s=work_s)
+        shop.publish()
+        return Tick(leads=False, slices=helped)
     trace_id = new_trace_id()
     with leases.kept(shop.retention, lease), bound_contextvars(trace_id=trace_id):
         fail_outdated(shop.retention, shop.catalog)
@@ -268,16 +309,32 @@ def tick(shop: Workshop, *, verify_every: timedelta = VERIFY_EVERY, work_s: floa
                 _, report = _open_and_work(shop, plan, trace_id, lease=lease, for_s=for_s)
                 done = replace(done, run=report)
             _mark(shop, agenda)
-        done = replace(done, erased=_erase(shop))
-        done = replace(done, slices=help_out(shop, for_s=until - time.monotonic()))
+        erased = make_round(shop.erasures())
+        shop.warn(erased.alerts(shop.clock.now()), Looked(ERASURES))
+        slices = help_out(shop, for_s=until - time.monotonic())
+        done = replace(done, erased=erased.done, slices=slices)
+        ask_connectors(shop)
         if not shop.options.stop() and _verification_is_due(shop, agenda, verify_every):
             # As of the plan: what has come due since then is not overdue, but next.
             found = shop.verify(as_of=plan.as_of, trace_id=trace_id)
             done = replace(done, verification=found)
             shop.warn(of_verification(found), Looked(VERIFIED))
+        shop.publish()
         if shop.send is not None:
             deliver(shop.retention, shop.send)
         return done
+
+
+def ask_connectors(shop: Workshop, *, everything: bool = False) -> Mapping[Result, int]:
+    """Attempt the requests to connectors that are due, or all; warn of those that are late.
+
+    Returns how many attempts came to what.
+    """
+    results = deliver_due(shop.courier, everything=everything)
+    with shop.verifier.transaction(None, read_only=True) as cursor:
+        left = requests(cursor)
+    shop.warn(of_requests(left), Looked(CONNECTORS))
+    return results
 
 
 @dataclass(frozen=True)
@@ -319,26 +376,6 @@ def _mark(shop: Workshop, agenda: _Agenda) -> None:
     with shop.retention.transaction(None) as cursor:
         for taken in agenda.taken:
             mark(cursor, taken, now)
-
-
-def _erase(shop: Workshop) -> tuple[Result, ...]:
-    """Carry out what people asked for and was approved; warn of what is overdue or stuck."""
-    executor = shop.erasures()
-    done, troubles = [], {}
-    for erasure in executor.at_work():
-        if shop.options.stop():
-            break
-        try:
-            done.append(executor.run(erasure.id))
-        except (RetentionError, psycopg2.Error) as error:
-            # One that cannot go on is no reason for the others to wait.
-            troubles[erasure.id] = str(error).strip().splitlines()[0]
-            _log.error("erasure_failed", erasure_id=str(erasure.id), error=troubles[erasure.id])
-    still_open = tuple(state for state in STATES if state not in ENDED)
-    with shop.verifier.transaction(None, read_only=True) as cursor:
-        left = erasures(cursor, states=still_open)
-    shop.warn(of_erasures(left, troubles, shop.clock.now()), Looked(ERASURES))
-    return tuple(done)
 
 
 def _verification_is_due(shop: Workshop, agenda: _Agenda, verify_every: timedelta) -> bool:

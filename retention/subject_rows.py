@@ -61,6 +61,27 @@ def find_person(
     return UUID(found[0])
 
 
+def identifiers_of(
+    cursor: Cursor, subject: Subject, tenant_id: TenantId, key: UUID
+) -> dict[str, str]:
+    """Return by what else a person is known: the lookup columns of their row that are set."""
+    if not subject.lookup:
+        return {}
+    query = sql.SQL(
+        "SELECT {columns} FROM {table} r WHERE r.tenant_id = %(tenant)s::uuid"
+        " AND r.id = %(key)s::uuid"
+    ).format(
+        columns=sql.SQL(", ").join(
+            sql.SQL("{}::text").format(sql.Identifier("r", column)) for column in subject.lookup
+        ),
+        table=table(subject.table),
+    )
+    cursor.execute(query, {"tenant": str(tenant_id), "key": str(key)})
+    row = cursor.fetchone() or (None,) * len(subject.lookup)
+    found = zip(subject.lookup, row, strict=True)
+    return {column: value for column, value in found if value is not None}
+
+
 def rows_of(
     cursor: Cursor,
     reach: Reach,

@@ -24,6 +24,9 @@ from structlog.contextvars import bound_contextvars
 
 from config.clock import Clock
 from config.trace import TraceId, new_trace_id
+from retention.connectors.declarations import Connectors
+from retention.connectors.requests import Person, open_requests, request_erasure
+from retention.connectors.requests import requests as connector_requests
 from retention.erasures.batch import (
     Outcome,
     Step,
@@ -54,6 +57,7 @@ from retention.errors import ErasureError, InvariantError, OvertakenError
 from retention.hold_records import standing_holds
 from retention.holds import turn_gate
 from retention.policies import Policy
+from retention.subject_rows import identifiers_of
 from retention.subjects import Subject
 from tenants.catalog import Catalog
 from tenants.connections import Cursor, RoleConnections
@@ -102,6 +106,7 @@ class Executor:
     subjects: Sequence[Subject]
     clock: Clock
     actor: str
+    connectors: Connectors = field(default_factory=dict)
     limit: int = 1000
     lock_timeout_ms: int = 2000
     settle_s: float = 2.0
@@ -205,7 +210,9 @@ class _Execution:
             return _STOPPED
         if judged.waits:
             return "waits for holds or minimum periods" if self._defer() else None
-        return "" if self._complete() else None
+        if self._completed():
+            return ""
+        return "waits for connectors to acknowledge" if self._defer() else None
 
     def _next(self) -> Outcome | str:
         """Run a batch, a smaller one where others are in the way; return why none came through."""
@@ -252,9 +259,29 @@ class _Execution:
             if is_stopped(cursor):
                 return False
             self._set(cursor, "running")
+            self._ask_connectors(cursor, erasure)
             add_event(cursor, erasure, "started", executor.actor, {"trace_id": work.trace_id})
         executor.on_step("started")
         return True
+
+    def _ask_connectors(self, cursor: Cursor, erasure: Erasure) -> None:
+        """Write down what others are asked to erase, while it is known how they know the person."""
+        person = person_of(cursor, erasure)
+        if person is None:
+            raise InvariantError(f"erasure {erasure.id} starts, and nobody knows whom it is about")
+        subject = self.work.subject
+        request_erasure(
+            cursor,
+            erasure.id,
+            tenant_id=erasure.tenant_id,
+            person=Person(
+                subject.name,
+                person.key,
+                identifiers_of(cursor, subject, erasure.tenant_id, person.key),
+            ),
+            connectors=self.executor.connectors,
+            actor=self.executor.actor,
+        )
 
     def _look_again(self, cursor: Cursor) -> tuple[Erasure, Case, Judgement]:
         pass_gate(cursor, self.work.tenant_id)
@@ -267,24 +294,28 @@ class _Execution:
         return erasure, case, look(cursor, case, standing_holds(cursor, self.work.tenant_id))
 
     def _defer(self) -> bool:
-        """Say that it waits, if it still does and nothing can go."""
+        """Say that it waits, for what keeps rows or for connectors, if it still does and nothing
+        can go."""
         with self.executor.retention.transaction(self.work.tenant_id) as cursor:
             erasure, _, judged = self._look_again(cursor)
-            if judged.rows or not judged.waits:
+            asked = [request.connector for request in open_requests(cursor, erasure.id)]
+            if judged.rows or not (judged.waits or asked):
                 return False
-            if erasure.state == "deferred" and erasure.waits_until == judged.waits_until:
+            until = None if asked else judged.waits_until
+            if erasure.state == "deferred" and erasure.waits_until == until:
                 return True
-            self._set(cursor, "deferred", waits_until=judged.waits_until)
+            self._set(cursor, "deferred", waits_until=until)
             facts = {
                 str(name): waiting
                 for name in self.work.subject.reach(self.work.catalog).tables
                 if (waiting := [one.to_json() for one in waiting_in(judged, name)])
             }
-            add_event(cursor, erasure, "deferred", self.executor.actor, {"waiting": facts})
+            told = {"waiting": facts, "connectors": asked}
+            add_event(cursor, erasure, "deferred", self.executor.actor, told)
         self.executor.on_step("deferred")
         return True
 
-    def _complete(self) -> bool:
+    def _completed(self) -> bool:
         """Verify, and complete if nothing is left; False when it must be looked at again.
 
         Raises InvariantError where the verifier finds what no look finds.
@@ -295,6 +326,8 @@ class _Execution:
             erasure, case, judged = self._look_again(cursor)
             if judged.rows or judged.waits or not self._settled(cursor):
                 return False
+            if open_requests(cursor, erasure.id):
+                return False
             if found:
                 said = "; ".join(f"{what}: {count}" for what, count in sorted(found.items()))
                 raise InvariantError(f"erasure {erasure.id} is not done, says the verifier: {said}")
@@ -303,7 +336,13 @@ class _Execution:
                 for table in tables_of(cursor, case, judged)
                 if table.action == "keep" and table.rows
             ]
-            counts = {"erased": erased_counts(cursor, erasure), "kept": kept}
+            elsewhere = {
+                request.connector: request.state
+                for request in connector_requests(cursor, cause_id=erasure.id, ended=True)
+            }
+            counts = {
+                "erased": erased_counts(cursor, erasure), "kept": kept, "elsewhere": elsewhere,
+            }  # fmt: skip
             forget(cursor, erasure)
             add_event(cursor, erasure, "verified", "tenure_verifier", {"findings": 0})
             add_event(cursor, erasure, "completed", self.executor.actor, counts)

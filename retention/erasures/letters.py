@@ -173,6 +173,10 @@ def _completed(
             tuple((t["table"], str(t["rows"]), t["basis"], _until(t["ends"])) for t in kept),
         )
         yield _REMEDIES
+    others = [of for of in _facts(events, "completed", "elsewhere") if of]
+    if others:
+        said = ", ".join(f"{name}: {state}" for name, state in sorted(others[0].items()))
+        yield f"Others who hold data for us were asked to erase it, too, and answered: {said}."
     yield _BEYOND
 
 
@@ -180,8 +184,8 @@ def _deferred(
     erasure: Erasure, events: Sequence[ErasureEvent], erased: Mapping[str, Mapping[str, int]]
 ) -> Iterator[str | Table]:
     yield (
-        f"{_asked(erasure)}. Part of it has to be kept for a while; we use it for nothing else, "
-        "and erase it when that has ended, without your asking again."
+        f"{_asked(erasure)}. Part of it has to wait; we use it for nothing else, and erase it as "
+        "soon as that can be, without your asking again."
     )
     rows = []
     for tables in list(_facts(events, "deferred", "waiting"))[-1:]:
@@ -194,7 +198,12 @@ def _deferred(
                 )
                 until = _day(datetime.fromisoformat(one["until"])) if one["until"] else ""
                 rows.append((table, str(one["rows"]), why, until or "the ground has ended"))
-    yield Table(("Data", "Records", "Why", "Until"), tuple(rows))
+    if rows:
+        yield Table(("Data", "Records", "Why", "Until"), tuple(rows))
+    others = list(_facts(events, "deferred", "connectors"))[-1:]
+    if others and others[0]:
+        names = ", ".join(others[0])
+        yield f"We have asked others who hold data of yours for us, and wait for them: {names}."
     if erased:
         yield "Erased so far:"
         yield _erased(erased)

@@ -7,12 +7,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import psycopg2
 import pytest
 
 from config.clock import FixedClock
+from retention.connectors.declarations import parse_connectors
+from retention.connectors.delivery import Courier, deliver_due
 from retention.deletions import keys_digest
 from retention.erasures import requests
 from retention.erasures.planning import make_plan
@@ -222,6 +225,35 @@ def test_a_held_row_of_others_keeps_what_it_refers_to(lab: Lab, acme: TenantId) 
     lab.release(hold)
     assert executor(lab).run(erasure_id).erasure.state == "completed"
     assert lab.ids("nodes") == {friend}
+
+
+def test_what_others_hold_is_asked_for_and_waited_for(
+    lab: Lab, acme: TenantId, tmp_path: Path
+) -> None:
+    case, _ = plant(lab, acme)
+    folder = tmp_path / str(acme) / case
+    folder.mkdir(parents=True)
+    (folder / "passport.txt").write_text("S3ntinel")
+    (tmp_path / str(acme) / "other").mkdir()
+    connectors = parse_connectors(
+        f'[connectors.documents]\nkind = "files"\nroot = "{tmp_path}"\n'
+        'prefix = "{tenant}/{key}"\ndeadline = "P7D"'
+    )
+    erasure_id = approved(lab, acme, case)
+    result = executor(lab, connectors=connectors).run(erasure_id)
+    assert (result.erasure.state, result.why) == (
+        "deferred", "waits for connectors to acknowledge",
+    )  # fmt: skip
+    assert not any(everything(lab).values())
+    installation = lab.installation
+    deliver_due(Courier(installation.retention, installation.verifier, connectors))
+    assert not folder.exists()
+    result = executor(lab, connectors=connectors).run(erasure_id)
+    assert result.erasure.state == "completed"
+    with installation.verifier.transaction(None, read_only=True) as cursor:
+        done = events_of(cursor, result.erasure)[-1]
+    assert done.facts["elsewhere"] == {"documents": "acknowledged"}
+    assert lab.sql("SELECT told FROM tenure.connector_requests") == [(None,)]
 
 
 # -- what others do meanwhile ------------------------------------------------------------------
