@@ -16,9 +16,7 @@ from tenants.context import TenantId
 from tenants.models import new_id
 from tests.unit.retention.test_pdf import text_of
 
-from .test_cli import Tenure, tenure
-
-__all__ = ["tenure"]
+from .conftest import Tenure
 
 SENTINELS = ("S3ntinel-Name", "s3ntinel@example.org", "S3N-77", "S3ntinel-Note", "S3ntinel-Asker")
 
