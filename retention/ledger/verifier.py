@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -86,6 +86,18 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
+_STRIDE: Final = 256  # entries that are hashed together, a power of two
+
+
+def _top(hashes: Sequence[bytes]) -> bytes:
+    """Return the node over 2^n nodes."""
+    sha256 = hashlib.sha256
+    while len(hashes) > 1:
+        each = iter(hashes)
+        hashes = [sha256(b"\x01" + a + b).digest() for a, b in zip(each, each, strict=True)]
+    return hashes[0]
+
+
 class RootBuilder:
     """Hashes of entries in, in order; the root at any moment out. Keeps O(log n) hashes."""
 
@@ -95,11 +107,25 @@ class RootBuilder:
 
     def add(self, hashed: bytes) -> None:
         """Append an entry's hash."""
-        size, peaks = self.size, self._peaks
-        self.size = size + 1
-        while size & 1:
+        self._append(hashed, 0)
+
+    def extend(self, hashes: Sequence[bytes]) -> None:
+        """Append entries' hashes; the same as adding each, and faster."""
+        at = 0
+        while at < len(hashes):
+            if self.size % _STRIDE or len(hashes) - at < _STRIDE:
+                self._append(hashes[at], 0)
+                at += 1
+            else:
+                self._append(_top(hashes[at : at + _STRIDE]), _STRIDE.bit_length() - 1)
+                at += _STRIDE
+
+    def _append(self, hashed: bytes, level: int) -> None:
+        count, peaks = self.size >> level, self._peaks
+        self.size += 1 << level
+        while count & 1:
             hashed = hashlib.sha256(b"\x01" + peaks.pop() + hashed).digest()
-            size >>= 1
+            count >>= 1
         peaks.append(hashed)
 
     def root(self) -> bytes:
@@ -219,7 +245,7 @@ class VerifierKey:
         return hashlib.sha256(encoded).digest()[:4]
 
     def __str__(self) -> str:
-        material = base64.b64encode(bytes([self.kind]) + self.public).decode()
+        material = encode_base64(bytes([self.kind]) + self.public)
         return f"{self.name}+{self.key_id.hex()}+{material}"
 
     @classmethod
@@ -249,7 +275,7 @@ class NoteSignature:
     signature: bytes
 
     def __str__(self) -> str:
-        return f"— {self.name} {base64.b64encode(self.key_id + self.signature).decode()}\n"
+        return f"— {self.name} {encode_base64(self.key_id + self.signature)}\n"
 
 
 @dataclass(frozen=True)
@@ -346,6 +372,11 @@ def _is_key_name(name: str) -> bool:
     )
 
 
+def encode_base64(content: bytes) -> str:
+    """Return a content as base64 (RFC 4648, section 4)."""
+    return base64.b64encode(content).decode()
+
+
 def decode_base64(text: str) -> bytes:
     """Return what a base64 text (RFC 4648, section 4) holds.
 
@@ -356,7 +387,7 @@ def decode_base64(text: str) -> bytes:
         content = base64.b64decode(text, validate=True)
     except ValueError as error:
         raise NoteError(f"not base64: {text!r}") from error
-    if base64.b64encode(content).decode() != text:
+    if encode_base64(content) != text:
         raise NoteError(f"not the base64 of what it holds: {text!r}")
     return content
 
@@ -385,7 +416,7 @@ class Checkpoint:
     @property
     def text(self) -> str:
         """What is signed: three lines."""
-        return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
+        return f"{self.origin}\n{self.size}\n{encode_base64(self.root)}\n"
 
     @classmethod
     def parse(cls, text: str) -> Checkpoint:
@@ -461,8 +492,8 @@ class Proof:
     extra: bytes | None = None
 
     def __str__(self) -> str:
-        extra = [] if self.extra is None else [f"extra {base64.b64encode(self.extra).decode()}"]
-        path = [base64.b64encode(each).decode() for each in self.path]
+        extra = [] if self.extra is None else [f"extra {encode_base64(self.extra)}"]
+        path = [encode_base64(each) for each in self.path]
         lines = [PROOF_HEADER, *extra, f"index {self.index}", *path, "", self.checkpoint.decode()]
         return "\n".join(lines)
 
@@ -541,7 +572,15 @@ _ECDSA_WITH: Final = {
     _oid("1.2.840.10045.4.3.3"): "sha384",
     _oid("1.2.840.10045.4.3.4"): "sha512",
 }
-_ED25519: Final = _oid("1.3.101.112")
+# What reading hostile DER and certificates raises.
+_UNREADABLE: Final = (
+    ValueError,
+    IndexError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 _INTEGER, _OCTETS, _OID, _TIME, _SEQUENCE, _SET = 0x02, 0x04, 0x06, 0x18, 0x30, 0x31
 _GRANTED: Final = bytes.fromhex("3003020100")  # PKIStatusInfo with nothing but the status 0
 
@@ -567,7 +606,7 @@ class Timestamp:
         """
         try:
             return _timestamp(response, text.encode(), anchor)
-        except (ValueError, IndexError, x509.DuplicateExtension) as error:
+        except _UNREADABLE as error:
             raise TimestampError(f"not a timestamp: {error}") from error
 
 
@@ -791,8 +830,6 @@ def _check_key(
             isinstance(key, ec.EllipticCurvePublicKey) and _ECDSA_WITH.get(algorithm) == digest.name
         ):
             key.verify(signature, message, ec.ECDSA(digest))
-        elif isinstance(key, Ed25519PublicKey) and algorithm == _ED25519:
-            key.verify(signature, message)
         else:
             raise TimestampError(
                 f"signatures {algorithm.hex()} are not known here, or not this key's"
@@ -1018,11 +1055,12 @@ def _instant(seconds: int) -> datetime:
 # --- Exports
 
 EXPORT_FORMAT: Final = "tenure-ledger-export/v1"
-HASHED_LINE: Final = len(b'{"hash":""}\n') + 2 * HASH_SIZE
+_HASHED: Final = re.compile(rb'\{"hash":"([0-9a-f]{64})"\}')
 # Between what an entry says of its time and what others say of a checkpoint. An entry is
 # written before its transaction commits, and clocks differ.
 LATENESS: Final = timedelta(hours=1)
 CLOCKS: Final = timedelta(minutes=5)
+_UNBOUNDED: Final = (b"", b"~")  # seconds as text: before all, and after
 
 
 @dataclass(frozen=True)
@@ -1045,7 +1083,7 @@ def export_header(checkpoints: Iterable[tuple[bytes, Sequence[bytes]]]) -> bytes
     listed = [
         {
             "note": note.decode(),
-            "timestamps": [base64.b64encode(each).decode() for each in timestamps],
+            "timestamps": [encode_base64(each) for each in timestamps],
         }
         for note, timestamps in checkpoints
     ]
@@ -1121,8 +1159,8 @@ class _Times:
         without = [max(times) for size, times in self._seen if size <= index]
         with_it = [min(times) for size, times in self._seen if size > index]
         return (
-            _second(max(without), -LATENESS) if without else b"",
-            _second(min(with_it), CLOCKS) if with_it else b"~",
+            _second(max(without), -LATENESS) if without else _UNBOUNDED[0],
+            _second(min(with_it), CLOCKS) if with_it else _UNBOUNDED[1],
         )
 
 
@@ -1133,48 +1171,71 @@ def _second(time: datetime, by: timedelta) -> bytes:
 
 def _check_lines(stream: BinaryIO, known: list[Checkpoint], times: _Times) -> int:
     """Check the entries against the checkpoints; return how many are hashes only."""
-    builder, hashed, start = RootBuilder(), 0, 0
+    builder, blocks, lines, at, hashed = RootBuilder(), _blocks(stream), list[bytes](), 0, 0
     for checkpoint in sorted(known, key=lambda each: each.size):
-        hashed += _add_lines(stream, builder, checkpoint.size - start, times.bounds(start))
-        start = checkpoint.size
+        bounds = times.bounds(builder.size)
+        while builder.size < checkpoint.size:
+            part = lines[at : at + checkpoint.size - builder.size]
+            hashed += _add_lines(builder, part, bounds)
+            at += len(part)
+            if at == len(lines) and builder.size < checkpoint.size:
+                lines, at = next(blocks, []), 0
+                if not lines:
+                    raise ExportError(f"the file ends before entry {builder.size}")
         if builder.root() != checkpoint.root:
             raise ExportError(
-                f"the first {start} entries are not those of the checkpoint of {start}: "
-                f"their root is {builder.root().hex()}, not {checkpoint.root.hex()}"
+                f"the first {checkpoint.size} entries are not those of the checkpoint of "
+                f"{checkpoint.size}: their root is {builder.root().hex()}, not "
+                f"{checkpoint.root.hex()}"
             )
-    if stream.read(1):
-        raise ExportError(f"there is more after the {start} entries of the last checkpoint")
+    if at < len(lines) or next(blocks, []):
+        raise ExportError(f"there is more after the {builder.size} entries of the last checkpoint")
     return hashed
 
 
-def _add_lines(
-    stream: BinaryIO, builder: RootBuilder, count: int, bounds: tuple[bytes, bytes]
-) -> int:
-    sha256, add, hashed = hashlib.sha256, builder.add, 0
-    earliest, latest = bounds
-    for line in map(stream.readline, (MAX_LINE for _ in range(count))):
-        if line[-2:] != b"}\n" or line[:1] != b"{":
-            raise ExportError(f"entry {builder.size} is no line, or the file ends before it")
-        if len(line) == HASHED_LINE and line.startswith(b'{"hash":"'):
-            add(_hash_in(line))
+def _blocks(stream: BinaryIO) -> Iterator[list[bytes]]:
+    """Yield lines without their ends, some at a time and never none."""
+    rest = b""
+    while block := stream.read(2**20):
+        *lines, rest = (rest + block).split(b"\n")
+        if lines:
+            yield lines
+        if len(rest) > MAX_LINE:
+            raise ExportError(f"a line is longer than {MAX_LINE} bytes")
+    if rest:
+        raise ExportError("the last line does not end")
+
+
+def _add_lines(builder: RootBuilder, lines: Sequence[bytes], bounds: tuple[bytes, bytes]) -> int:
+    """Add entries to the tree; return how many are hashes only."""
+    sha256, hashed = hashlib.sha256, 0
+    hashes = [sha256(b"\x00" + line).digest() for line in lines]
+    # An entry begins with its time: the keys are sorted.
+    others = [n for n, line in enumerate(lines) if line[:7] != b'{"at":"' or line[-1:] != b"}"]
+    for n in others:
+        if lines[n][:8] == b'{"hash":':  # no entry begins so
+            hashes[n] = _hash_in(lines[n])
             hashed += 1
-            continue
-        # An entry begins with its time: the keys are sorted.
-        if line.startswith(b'{"at":"') and not earliest <= line[7:26] <= latest:
+        elif lines[n][:1] != b"{" or lines[n][-1:] != b"}":
+            raise ExportError(f"line {builder.size + n} of the entries is none")
+    earliest, latest = bounds
+    for n, line in enumerate(lines) if bounds != _UNBOUNDED else ():
+        said = line[7:26] if line[:7] == b'{"at":"' else earliest
+        if not earliest <= said <= latest:
             raise ExportError(
-                f"entry {builder.size} says that it is of {line[7:26].decode(errors='replace')}, "
-                f"but others saw the ledger {'without' if line[7:26] < earliest else 'with'} it "
-                f"at a time that contradicts this"
+                f"entry {builder.size + n} says that it is of {said.decode(errors='replace')}, but "
+                f"others saw the ledger {'without' if said < earliest else 'with'} it at a time "
+                "that contradicts this"
             )
-        add(sha256(b"\x00" + line[:-1]).digest())
+    builder.extend(hashes)
     return hashed
 
 
 def _hash_in(line: bytes) -> bytes:
-    text = line[9:-3]
-    if not re.fullmatch(rb"[0-9a-f]{64}", text):
-        raise ExportError(f"not a hash: {text!r}")
-    return bytes.fromhex(text.decode())
+    found = _HASHED.fullmatch(line)
+    if found is None:
+        raise ExportError(f"not the hash of an entry: {line!r}")
+    return bytes.fromhex(found[1].decode())
 
 
 # --- What is known once a file verifies, and what is not
