@@ -171,8 +171,7 @@ def test_what_was_cosigned_outlives_the_process_and_a_damaged_file_is_no_new_beg
         good[:-1],
         WHOLE.note(8),
         good.replace(b"\n8\n", b"\n3\n"),
-        WHOLE.note(3)
-        + str(others_own.cosignature(checkpoint_of(WHOLE.leaves, 3).text, 1)).encode(),
+        WHOLE.note(3) + by_another,
     ):
         path.write_bytes(damaged)
         with pytest.raises(WitnessError):
