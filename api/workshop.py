@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 
 from api.lint_catalog import lint_catalog
@@ -14,6 +15,8 @@ from retention.errors import DeliveryError
 from retention.executor import Options
 from retention.hold_scopes import Ground
 from retention.jobs import Workshop
+from retention.ledger.folder import Folder
+from retention.ledger.publishing import Ledger, Outside
 from retention.pacing import Pacer
 from retention.policies import Policy
 from retention.policy_file import load_policies
@@ -48,7 +51,27 @@ def workshop_of(
         tick_s=settings.retention_tick_s,
         verify_schedule=settings.verify_schedule,
         subjects=load_subjects(installation.domain.subjects, installation.catalog),
+        ledger=ledger_of(installation, actor=actor),
     )
+
+
+def ledger_of(installation: Installation, *, actor: str) -> Ledger:
+    """Return the installation's ledger; raises ConfigError where it is half configured."""
+    return Ledger(installation.retention, outside_of(installation.settings), actor)
+
+
+def outside_of(settings: Settings) -> Outside | None:
+    """Return what the ledger has outside of the database; None where nothing is configured, and
+    nothing is signed. Raises ConfigError for a half of it."""
+    origin, key_file = settings.ledger_origin, settings.ledger_key_file
+    folder = settings.ledger_dir
+    if origin is None and key_file is None and folder is None:
+        return None
+    if origin is None or key_file is None or folder is None:
+        names = ", ".join(map(variable, ("ledger_origin", "ledger_key_file", "ledger_dir")))
+        raise ConfigError(f"{names} belong together; set all of them, or none")
+    ship = tuple(shlex.split(settings.ledger_ship_command or ""))
+    return Outside(origin, key_file, Folder(folder), ship)
 
 
 def adaptive_pacers(installation: Installation) -> Callable[[Policy], Pacer]:

@@ -22,7 +22,7 @@ from retention.verification import VerificationReport
 from tenants.connections import Cursor, RoleConnections
 from tenants.models import new_id
 
-Kind = Literal["run", "overdue", "orphans", "verification", "missed"]
+Kind = Literal["run", "overdue", "orphans", "verification", "missed", "ledger"]
 
 REMIND_AFTER = timedelta(days=1)
 MAX_ATTEMPTS = 100
@@ -65,6 +65,7 @@ class OpenAlert:
 
 RUN: tuple[Kind, ...] = ("run",)
 MISSED: tuple[Kind, ...] = ("missed",)
+LEDGER: tuple[Kind, ...] = ("ledger",)
 VERIFIED: tuple[Kind, ...] = ("overdue", "orphans", "verification")
 
 
