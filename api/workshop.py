@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 from api.lint_catalog import lint_catalog
 from api.wiring import Installation
@@ -18,6 +19,7 @@ from retention.pacing import Pacer
 from retention.policies import Policy
 from retention.policy_file import load_policies
 from retention.pressure import Thresholds, pressure_on
+from retention.reports.scope import Ticking
 from retention.schedule import checked_schedule
 from retention.webhook import Webhook
 
@@ -46,6 +48,16 @@ def workshop_of(
         send=webhook_of(settings),
         tick_s=settings.retention_tick_s,
         verify_schedule=settings.verify_schedule,
+    )
+
+
+def ticking_of(installation: Installation) -> Ticking:
+    """Return how retention is woken here, as of now: for reports."""
+    settings = installation.settings
+    return Ticking(
+        installation.clock.now(),
+        timedelta(seconds=settings.retention_tick_s),
+        settings.verify_schedule,
     )
 
 

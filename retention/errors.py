@@ -58,3 +58,7 @@ class ScheduleError(RetentionError):
 
 class RestoreError(RetentionError):
     """What was archived cannot be brought back as asked; nothing of it was."""
+
+
+class InspectionError(RetentionError):
+    """A text that is no result of the lint gate or the posture audit."""

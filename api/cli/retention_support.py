@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 import signal
 import threading
 from collections.abc import Iterator
@@ -38,15 +36,6 @@ class Instant(click.ParamType[datetime]):
             return parse_instant(value)
         except InstantError as error:
             self.fail(str(error), param, ctx)
-
-
-def actor() -> str:
-    """Return who runs this command, for the records."""
-    try:
-        name = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        name = str(os.getuid())
-    return f"command:{name}"
 
 
 def read_plan(file: IO[bytes]) -> Plan:

@@ -14,7 +14,6 @@ from werkzeug.serving import make_server
 
 from api.app import create_app
 from api.auth.passwords import hash_password
-from api.console import console_blueprint
 from api.wiring import Installation, owner_of
 from api.workshop import workshop_of
 from config.trace import new_trace_id
@@ -54,8 +53,6 @@ class Site:
 def site(installed: Installation) -> Iterator[Site]:
     trace_id = _audit(installed)
     app = create_app(installed, write_guard=partial(pass_gate, installed.app))
-    if "console" not in app.blueprints:
-        app.register_blueprint(console_blueprint(installed.auditor, installed.clock))
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

@@ -184,7 +184,8 @@ def test_of_each_day_the_last_verification(books: Books):
     assert books.console.pages.client.get("/console/verifications?every=hour").status_code == 400
 
 
-@pytest.mark.parametrize("query", ["from=yesterday", "to=2026-13-01", "from=2026-01-01T00:00:00"])
+@pytest.mark.parametrize("query", ["from=yesterday", "until=2026-13-01", "to=2026-11-01",
+    "from=2026-02-01&until=2026-02-01", "from=2026-01-01T00:00:00"])
 def test_a_period_that_is_none_is_refused(console: Console, query: str):
     answer = console.pages.client.get(f"/console/reconciliation.json?{query}")
     assert answer.status_code == 400
