@@ -21,14 +21,15 @@ from retention.policy_file import load_policies
 from retention.pressure import Thresholds, pressure_on
 from retention.reports.scope import Ticking
 from retention.schedule import checked_schedule
+from retention.subject_file import load_subjects
 from retention.webhook import Webhook
 
 
 def workshop_of(
     installation: Installation, *, actor: str, options: Options | None = None
 ) -> Workshop:
-    """Return the installation's workshop; raises PolicyError when its policies are wrong, and
-    ConfigError for a webhook that is none.
+    """Return the installation's workshop; raises PolicyError when its policies are wrong,
+    SubjectError when its subjects are, and ConfigError for a webhook that is none.
 
     Without `options`, batches adapt.
     """
@@ -48,6 +49,7 @@ def workshop_of(
         send=webhook_of(settings),
         tick_s=settings.retention_tick_s,
         verify_schedule=settings.verify_schedule,
+        subjects=load_subjects(installation.domain.subjects, installation.catalog),
     )
 
 

@@ -11,6 +11,10 @@ class PolicyError(RetentionError):
     """A policy file does not say what it must; the message has a line per problem."""
 
 
+class SubjectError(RetentionError):
+    """A file of subjects does not say what it must (a line per problem), or nobody is found."""
+
+
 class FutureInstantError(RetentionError):
     """Asked to plan, run or verify as of an instant that has not come yet."""
 

@@ -148,7 +148,23 @@ def _under_subject(
     scope: Scope, catalog: Catalog, numbers: Mapping[TableName, int], tenant: sql.Composable
 ) -> sql.Composable:
     top = table_of(scope)
-    edges = edges_of(catalog)
+    first = sql.SQL("{select} AND r.id = {subject}::uuid").format(
+        select=_of_table(scope, numbers, tenant), subject=sql.Literal(str(scope.subject))
+    )
+    return rows_from(first, top, edges_of(catalog), numbers, tenant=tenant)
+
+
+def rows_from(
+    first: sql.Composable,
+    top: TableName,
+    edges: Iterable[Edge],
+    numbers: Mapping[TableName, int],
+    *,
+    tenant: sql.Composable,
+) -> sql.Composable:
+    """Return a query for (number of the table, id) of what `first` selects of `top`, and of all
+    that refers to it over these edges, each once."""
+    edges = tuple(edges)
     reached = below(edges, top)
     steps = [
         sql.SQL(
@@ -165,9 +181,6 @@ def _under_subject(
         for edge in edges
         if edge.parent in reached
     ]
-    first = sql.SQL("{select} AND r.id = {subject}::uuid").format(
-        select=_of_table(scope, numbers, tenant), subject=sql.Literal(str(scope.subject))
-    )
     if not steps:
         return first
     return sql.SQL(

@@ -31,7 +31,7 @@ from retention.alerts import (
 from retention.executor import Options
 from retention.interventions import intervene, stopped
 from retention.leftovers import Leftovers, delete_expired
-from retention.live_check import check_live
+from retention.live_check import check_live, check_subjects
 from retention.plan import Plan
 from retention.planner import plan as make_plan
 from retention.policies import Policy
@@ -46,6 +46,7 @@ from retention.schedule import (
     peek,
     policy_schedule,
 )
+from retention.subjects import Subject
 from retention.units import open_units
 from retention.verification import VerificationReport, last_finished, verify
 from retention.worker import Worker
@@ -78,11 +79,17 @@ class Workshop:
     send: Send | None = None
     tick_s: float = 60.0
     verify_schedule: str | None = None
+    subjects: tuple[Subject, ...] = ()
 
     def check(self) -> None:
         """Raise PolicyError unless the database can bear the policies as they are."""
         with self.verifier.transaction(None, read_only=True) as cursor:
             check_live(cursor, self.catalog, self.policies)
+
+    def check_subjects(self) -> None:
+        """Raise SubjectError unless the database can bear the subjects as they are."""
+        with self.verifier.transaction(None, read_only=True) as cursor:
+            check_subjects(cursor, self.catalog, self.subjects)
 
     def warn(self, alerts: Collection[Alert], looked: Looked) -> None:
         """Raise alerts, and tell of those that are new."""

@@ -1,9 +1,10 @@
-"""Policies against the database as it is: what the models promise, migrations may not have kept.
+"""Policies and subjects against the database as it is: what the models promise, migrations may
+not have kept.
 
-The policy file is checked against the models' catalog (`retention.policy_file`). This looks
-at PostgreSQL's own catalogs, as tenure_verifier: a table or column that is not there, an index
-that is missing or invalid, a foreign key that no model knows, one that cascades, a privilege
-that an action needs, a condition that does not run. Each problem names the mend.
+Their files are checked against the models' catalog (`retention.policy_file`, `subject_file`).
+This looks at PostgreSQL's own catalogs, as tenure_verifier: a table or column that is not there,
+an index that is missing or invalid, a foreign key that no model knows, one that cascades, a
+privilege that an action needs, a condition that does not run. Each problem names the mend.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from typing import Any
 import psycopg2
 from psycopg2 import sql
 
-from retention.errors import PolicyError
+from retention.errors import PolicyError, SubjectError
 from retention.graph import edges_of
 from retention.policies import Policy, starting_point
+from retention.subjects import Subject, archives_in
+from retention.treatments import Treatment
 from tenants.catalog import Catalog, TableName
 from tenants.connections import Cursor
 
@@ -54,6 +57,8 @@ WHERE NOT CASE WHEN t.col = '' THEN has_table_privilege('tenure_retention', t.na
           ELSE has_column_privilege('tenure_retention', t.name, t.col, t.privilege) END
 ORDER BY 1, 2
 """
+# A table, a privilege on it, and the column it is on ("": all of them).
+_Privilege = tuple[TableName, str, str]
 _VOLATILE = "SELECT DISTINCT proname FROM pg_proc WHERE provolatile = 'v' AND proname = ANY(%s)"
 _CALL = re.compile(r"([a-z_][a-z0-9_]*)\"?\s*\(", re.IGNORECASE)
 
@@ -63,6 +68,15 @@ def check_live(cursor: Cursor, catalog: Catalog, policies: Collection[Policy]) -
     problems = list(_Live(cursor, catalog).problems(policies))
     if problems:
         raise PolicyError("\n".join(dict.fromkeys(problems)))
+
+
+def check_subjects(cursor: Cursor, catalog: Catalog, subjects: Collection[Subject]) -> None:
+    """Raise SubjectError, with a line per problem, unless the database can bear the subjects:
+    so, too, where it knows a reference to a subject's rows that no model does."""
+    live = _Live(cursor, catalog)
+    problems = [problem for subject in subjects for problem in live.of_subject(subject)]
+    if problems:
+        raise SubjectError("\n".join(dict.fromkeys(problems)))
 
 
 class _Live:
@@ -94,11 +108,40 @@ class _Live:
             if not said and policy.condition is not None:
                 for problem in self._condition(policy, policy.condition):
                     yield f"policy {policy.name!r}, condition: {problem}"
-        yield from self._privileges([p for p in policies if p.table in self.types])
+        wanted: list[_Privilege] = []
+        for policy in policies:
+            wanted += _wanted(policy)
+        yield from self._privileges(wanted)
 
     def _of(self, policy: Policy) -> Iterator[str]:
         point = starting_point(self.catalog, policy.table, policy.starts)
         tables = (policy.table, *policy.along, point.table)
+        yield from self._missing(tables)
+        if not self._indexed(point.table, point.column.name):
+            yield (
+                f"{point.table} has no valid index led by (tenant_id, {point.column.name}); "
+                f"CREATE INDEX CONCURRENTLY ON {point.table} (tenant_id, {point.column.name})"
+            )
+        if policy.removes:
+            yield from self._references(tables[:-1])
+
+    def of_subject(self, subject: Subject) -> Iterator[str]:
+        reach = subject.reach(self.catalog)
+        label = f"subject {subject.name!r}: "
+        archives = {name for found in archives_in(self.catalog).values() for name in found}
+        for problem in (
+            *self._missing(reach.tables),
+            *self._references([name for name in reach.tables if name not in archives]),
+        ):
+            yield label + problem
+        wanted: list[_Privilege] = []
+        for one in subject.tables:
+            wanted += _changes(one.table, one.treatments)
+            wanted += [(one.table, "DELETE", "")] if one.action == "delete" else []
+        wanted += [(edge.child, "UPDATE", edge.column) for edge in reach.cut]
+        yield from (label + problem for problem in self._privileges(wanted))
+
+    def _missing(self, tables: Collection[TableName]) -> Iterator[str]:
         for name in dict.fromkeys(tables):
             there = self.types.get(name)
             if there is None:
@@ -111,13 +154,6 @@ class _Live:
                         f"{name}.{column.name} is {found} in the database, and {column.type} to "
                         "the models; run `tenure migrate up`, or write the migration"
                     )
-        if not self._indexed(point.table, point.column.name):
-            yield (
-                f"{point.table} has no valid index led by (tenant_id, {point.column.name}); "
-                f"CREATE INDEX CONCURRENTLY ON {point.table} (tenant_id, {point.column.name})"
-            )
-        if policy.removes:
-            yield from self._references(tables[:-1])
 
     def _indexed(self, table: TableName, column: str) -> bool:
         return any(
@@ -148,17 +184,7 @@ class _Live:
                     f"({', '.join(columns)})"
                 )
 
-    def _privileges(self, policies: Collection[Policy]) -> Iterator[str]:
-        wanted: list[tuple[TableName, str, str]] = []
-        for policy in policies:
-            wanted += [(policy.table, "UPDATE", t.column) for t in policy.treatments]
-            if policy.removes:
-                wanted += [(name, "DELETE", "") for name in (policy.table, *policy.along)]
-            if policy.archive is not None:
-                archives = (
-                    TableName(policy.archive, n.name) for n in (policy.table, *policy.along)
-                )
-                wanted += [(name, "INSERT", "") for name in archives]
+    def _privileges(self, wanted: Collection[_Privilege]) -> Iterator[str]:
         wanted = [one for one in wanted if one[0] in self.types]
         if not wanted:
             return
@@ -189,3 +215,16 @@ class _Live:
             yield str(error).strip().splitlines()[0]
         finally:
             self.cursor.execute("ROLLBACK TO SAVEPOINT condition")
+
+
+def _wanted(policy: Policy) -> Iterator[_Privilege]:
+    yield from _changes(policy.table, policy.treatments)
+    for name in (policy.table, *policy.along):
+        if policy.removes:
+            yield name, "DELETE", ""
+        if policy.archive is not None:
+            yield TableName(policy.archive, name.name), "INSERT", ""
+
+
+def _changes(table: TableName, treatments: Collection[Treatment]) -> list[_Privilege]:
+    return [(table, "UPDATE", treatment.column) for treatment in treatments]

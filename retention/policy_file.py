@@ -49,7 +49,8 @@ _KEYS = (
     "name", "table", "starts", "period", "with", "legal_basis", "class", "state", "action",
     "columns", "archive", "condition", "minimum", "maximum", "window", "rate", "batch", "schedule",
 )  # fmt: skip
-_NAME = re.compile(r"[a-z0-9]+([-_][a-z0-9]+)*")
+#: What policies and subjects may be called.
+SLUG = re.compile(r"[a-z0-9]+([-_][a-z0-9]+)*")
 _STARTS_TYPES = ("timestamp with time zone", "date")
 
 
@@ -121,7 +122,7 @@ class _Reader:
                 hint = f"did you mean {near[0]!r}?" if near else f"keys are {', '.join(_KEYS)}"
                 self.problem(key, f"unknown key; {hint}")
         name = self.text("name")
-        if name is not None and not _NAME.fullmatch(name):
+        if name is not None and not SLUG.fullmatch(name):
             self.problem("name", f"{name!r} must be lower-case letters, digits, - and _")
         table = self.table("table", self.text("table"))
         starts = self.starts(table)
@@ -197,7 +198,7 @@ class _Reader:
         if text is None:
             return None
         try:
-            table = self.catalog.table(self.qualified(text))
+            table = self.catalog.table(qualified(self.catalog, text))
         except CatalogError as error:
             self.problem(key, str(error))
             return None
@@ -205,17 +206,6 @@ class _Reader:
             self.problem(key, f"{table.name} is a global table; policies are on tenants' tables")
             return None
         return table
-
-    def qualified(self, text: str) -> TableName:
-        if "." in text:
-            return TableName.parse(text)
-        found = [t.name for t in self.catalog if t.name.name == text]
-        if len(found) > 1:
-            raise CatalogError(f"{text!r} is in several schemas: {', '.join(map(str, found))}")
-        if not found:
-            known = ", ".join(str(t.name) for t in self.catalog)
-            raise CatalogError(f"there is no table {text!r}; known are: {known}")
-        return found[0]
 
     def starts(self, table: Table | None) -> str | None:
         name = self.text("starts")
@@ -291,6 +281,20 @@ class _Reader:
                     f"{edge} is not indexed, and every batch looks rows up by it; {_index(edge)}",
                 )
         return found
+
+
+def qualified(catalog: Catalog, text: str) -> TableName:
+    """Return the name of a table that is written with its schema, or without where only one
+    has it; raises CatalogError."""
+    if "." in text:
+        return TableName.parse(text)
+    found = [t.name for t in catalog if t.name.name == text]
+    if len(found) > 1:
+        raise CatalogError(f"{text!r} is in several schemas: {', '.join(map(str, found))}")
+    if not found:
+        known = ", ".join(str(t.name) for t in catalog)
+        raise CatalogError(f"there is no table {text!r}; known are: {known}")
+    return found[0]
 
 
 def _index(edge: Edge) -> str:

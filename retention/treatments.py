@@ -4,6 +4,8 @@ A value that was treated can be told from one that was not, by looking at it: so
 due once, whoever looks, and a row that was written to again is due again. A keyed hash
 (`hash`) is pseudonymisation, not anonymisation: who has the tenant's key can find the value
 again (GDPR 4(5)). The key stands in the database, where the functions' owner alone reads it.
+A `random` value says nothing of what it stands for, and is another in each row: for what must
+not be empty, and be unique.
 """
 
 from __future__ import annotations
@@ -16,14 +18,15 @@ from psycopg2 import sql
 
 from tenants.catalog import Column, Table
 
-Kind = Literal["null", "constant", "generalise", "hash"]
+Kind = Literal["null", "constant", "generalise", "hash", "random"]
 Value = str | int | float | bool
 
 _INSTANT = "timestamp with time zone"
 _UNITS = ("year", "month", "day")
 _WHOLE = ("smallint", "integer", "bigint")
 _TEXT = ("text", "character varying")
-_HOW = '"null", "hash", { constant = .. } or { generalise = .. }'
+_TOKEN = 36
+_HOW = '"null", "hash", "random", { constant = .. } or { generalise = .. }'
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class Treatment:
 
     def definition(self) -> str | dict[str, Value]:
         """Return it as the policy file writes it."""
-        if self.kind in ("null", "hash") or self.value is None:
+        if self.kind in ("null", "hash", "random") or self.value is None:
             return self.kind
         return {self.kind: self.value}
 
@@ -47,6 +50,8 @@ class Treatment:
             return cls(column, "null")
         if written == "hash":
             return cls(column, "hash")
+        if written == "random":
+            return cls(column, "random")
         if isinstance(written, Mapping) and len(written) == 1:
             ((kind, value),) = written.items()
             if isinstance(value, str | int | float | bool):
@@ -65,11 +70,13 @@ class Treatment:
             return "is a foreign key, and can only become null"
         if self.kind == "null":
             return "" if column.nullable else "is NOT NULL; give a constant instead"
-        if self.kind == "hash":
-            return "" if _is_text(column) else f"is {column.type}; a hash is a text"
+        if self.kind in ("hash", "random"):
+            return _token_problem(self.kind, column)
         unique = any(i.unique and self.column in i.columns for i in table.indexes)
         if unique:
-            return "is unique, and several rows would come to have one value; use null or hash"
+            return (
+                "is unique, and several rows would come to have one value; use null, hash or random"
+            )
         return (
             _constant_problem(self.value, column)
             if self.kind == "constant"
@@ -83,6 +90,11 @@ class Treatment:
             return sql.SQL("NULL")
         if self.kind == "hash":
             return sql.SQL("tenure.pseudonym({})").format(name)
+        if self.kind == "random":
+            return sql.SQL(
+                "CASE WHEN {} IS NOT NULL"
+                " THEN 'an1_' || replace(gen_random_uuid()::text, '-', '') END"
+            ).format(name)
         if self.kind == "constant":
             return sql.SQL("{}::{}").format(sql.Literal(self.value), sql.SQL(column.type))
         return self._coarse(column, name)
@@ -107,11 +119,22 @@ class Treatment:
             return sql.SQL("{} IS NULL").format(name)
         if self.kind == "hash":
             return sql.SQL("({name} IS NULL OR {name} ~ '^pn1_[0-9a-f]{{32}}$')").format(name=name)
+        if self.kind == "random":
+            return sql.SQL("({name} IS NULL OR {name} ~ '^an1_[0-9a-f]{{32}}$')").format(name=name)
         return sql.SQL("{} IS NOT DISTINCT FROM {}").format(name, self.new_value(column, alias))
 
 
 def _is_text(column: Column) -> bool:
     return column.type.partition("(")[0] in _TEXT
+
+
+def _token_problem(kind: Kind, column: Column) -> str:
+    what = "a hash" if kind == "hash" else "a random value"
+    if not _is_text(column):
+        return f"is {column.type}; {what} is a text"
+    limit = column.type.partition("(")[2].rstrip(")")
+    fits = not limit or int(limit) >= _TOKEN
+    return "" if fits else f"is {column.type}; {what} has {_TOKEN} letters"
 
 
 def _is_number(column: Column) -> bool:

@@ -142,6 +142,8 @@ def _treated(treatment: Treatment, column: Column, alias: str) -> sql.Composable
     test: sql.Composable
     if treatment.kind == "hash":
         test = sql.SQL("starts_with({0}, 'pn1_') AND length({0}) = 36").format(name)
+    elif treatment.kind == "random":
+        test = sql.SQL("starts_with({0}, 'an1_') AND length({0}) = 36").format(name)
     else:
         test = _coarse(value, column, name)
     return sql.SQL("coalesce({}, true)").format(test)

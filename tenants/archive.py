@@ -36,6 +36,7 @@ def archive_of(model: type[TenantModel], *, schema: str) -> type[TenantModel]:
         "schema": schema,
         "table_name": meta.table_name,
         "indexes": ((("archived_at",), False), (("archived_batch",), False)),
+        "tenure_archive": True,
     }
     metaclass: Any = type(TenantModel)
     archive: type[TenantModel] = metaclass(
@@ -51,6 +52,11 @@ def archive_of(model: type[TenantModel], *, schema: str) -> type[TenantModel]:
         },
     )
     return archive
+
+
+def is_archive(model: type[peewee.Model]) -> bool:
+    """Whether `archive_of` made the model."""
+    return bool(getattr(model._meta, "tenure_archive", False))
 
 
 def _field(field: peewee.Field) -> peewee.Field:

@@ -1,7 +1,7 @@
 """A domain: a team's own package of models, resources, policies and migrations.
 
 Found by name, from a setting: `<name>.models.MODELS`, `<name>.resources.RESOURCES`,
-`policies.toml` and `migrations/` beside them.
+`policies.toml` and `migrations/` beside them, and `subjects.toml` where it has any.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 import peewee
 
+from tenants.archive import is_archive
 from tenants.catalog import Catalog, catalog_of
 from tenants.errors import DomainError
 from tenants.resource import Resource
@@ -23,7 +24,7 @@ from tenants.resource import Resource
 
 @dataclass(frozen=True)
 class Domain:
-    """A loaded domain. All its tables live in `schema`."""
+    """A loaded domain. All its tables live in `schema`, but for its archives."""
 
     name: str
     schema: str
@@ -32,6 +33,13 @@ class Domain:
     resources: tuple[Resource, ...]
     policies: Path
     migrations: Path
+    archives: tuple[str, ...] = ()
+    """The schemas of its archives."""
+
+    @property
+    def subjects(self) -> Path:
+        """Where it says whose data people may ask for; a domain may have none."""
+        return self.policies.with_name("subjects.toml")
 
 
 def load_domain(name: str, path: Path | None = None) -> Domain:
@@ -55,7 +63,13 @@ def load_domain(name: str, path: Path | None = None) -> Domain:
         if not needed.exists():
             raise DomainError(f"domain {name!r}: {needed} is missing")
     catalog = catalog_of(models)
-    schemas = {table.name.schema for table in catalog}
+    archives = {str(m._meta.schema) for m in models if is_archive(m)}
+    schemas = {str(m._meta.schema) for m in models if not is_archive(m)}
+    if archives & {*schemas, "tenure", "public"}:
+        raise DomainError(
+            f"domain {name!r}: its archives must live in schemas of their own, "
+            f"not in {', '.join(sorted(archives))}"
+        )
     if len(schemas) != 1 or schemas & {"tenure", "public"}:
         raise DomainError(
             f"domain {name!r}: its tables must live in one schema of their own, "
@@ -69,6 +83,7 @@ def load_domain(name: str, path: Path | None = None) -> Domain:
     return Domain(
         name=name,
         schema=schemas.pop(),
+        archives=tuple(sorted(archives)),
         models=models,
         catalog=catalog,
         resources=resources,

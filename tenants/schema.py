@@ -5,7 +5,9 @@ Called by migrations, which hold frozen copies of the models they create.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import peewee
@@ -83,6 +85,73 @@ def append_only_statement(table: str) -> str:
     return (
         f"CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON tenure.{table}"
         " FOR EACH STATEMENT EXECUTE FUNCTION tenure.refuse_change()"
+    )
+
+
+#: Of a child table: its name, its columns by the parent's that they equal, what is digested.
+Children = tuple[str, Mapping[str, str], tuple[str, ...]]
+_LEDGER_EVENTS = ("INSERT", "UPDATE", "DELETE")
+_LEDGER_NAME = re.compile(r"[a-z_][a-z0-9_]*")
+_LEDGER_KIND = re.compile(r"[a-z]+(-[a-z]+)*")
+
+
+def ledger_statement(
+    table: str,
+    kind: str,
+    *,
+    plain: Sequence[str],
+    committed: Sequence[str] = (),
+    digested: Sequence[str] = (),
+    children: Mapping[str, Children] | None = None,
+    on: str = "INSERT",
+    when: str | None = None,
+) -> str:
+    """Return what feeds the ledger from a table of `tenure`, by trigger, in the transaction that
+    writes; rows that are there already are entered at once.
+
+    `plain` are the columns whose values stand in the entry: ids of things, counts, instants,
+    states, digests; nothing about people. Of the `committed` ones (texts, ids of people) it has
+    salted commitments, and their text stands in `tenure.ledger_texts` until it is erased. Of the
+    `digested` ones (large values) it has `<column>_sha256`, over the value as text. The primary
+    key is among plain and committed. A `tenant_id` makes it the tenant's entry.
+
+    `children={"rows": ("hold_rows", {"tenant_id": "tenant_id", "hold_id": "id"}, ("row_id",))}`
+    adds `rows_count` and `rows_sha256` over rows of another table that come in the same
+    transaction: sha256 of their columns as a JSON array each, sorted, with line feeds between.
+
+    `on`: "INSERT", "INSERT OR UPDATE", "INSERT OR UPDATE OR DELETE", "DELETE". An UPDATE enters
+    `<kind>-changed` when a column named here changes, a DELETE `<kind>-deleted`. `when` is a
+    condition on NEW for rows that are inserted.
+
+    Raises CatalogError for what is no name, no event, or named twice.
+    """
+    events = on.split(" OR ")
+    columns = [*plain, *committed, *digested]
+    below = children or {}
+    names = [table, *columns, *below]
+    for child, by, of_child in below.values():
+        names += [child, *by, *by.values(), *of_child]
+    strange = [name for name in names if not _LEDGER_NAME.fullmatch(name)]
+    if strange or not _LEDGER_KIND.fullmatch(kind):
+        raise CatalogError(
+            f"{(strange or [kind])[0]!r} is not a name that the ledger can be fed by"
+        )
+    if set(events) - set(_LEDGER_EVENTS) or len(set(events)) < len(events):
+        raise CatalogError(f"{on!r}: the ledger is fed on INSERT, UPDATE and DELETE, with OR")
+    if len(set(columns)) < len(columns):
+        raise CatalogError(f"a column of tenure.{table} enters the ledger twice")
+    spec = {
+        label: {"table": child, "by": dict(by), "columns": list(of_child)}
+        for label, (child, by, of_child) in below.items()
+    }
+    arrays = ", ".join(
+        "ARRAY[" + ", ".join(f"'{name}'" for name in part) + "]::text[]"
+        for part in (events, plain, committed, digested)
+    )
+    condition = "NULL" if when is None else "'" + when.replace("'", "''") + "'"
+    return (
+        f"SELECT tenure.feed_ledger('{table}', '{kind}', {arrays}, '{json.dumps(spec)}',"
+        f" {condition})"
     )
 
 

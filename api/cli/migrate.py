@@ -185,7 +185,8 @@ def catalog(ctx: click.Context, output: Path | None, output_format: str) -> None
     """Print the migrated tables as a catalog for `tenure lint --catalog`."""
     settings = settings_of(ctx)
     with owner_cursor(ctx) as cursor:
-        found = database_catalog(cursor, ("tenure", domain_of(settings).schema))
+        domain = domain_of(settings)
+        found = database_catalog(cursor, ("tenure", domain.schema, *domain.archives))
     text = found.to_json() + "\n"
     if output is not None:
         output.write_text(text, encoding="utf-8")

@@ -12,7 +12,7 @@ from api.cli.retention_restore import command as restore
 from api.cli.retention_support import tenant_id_of
 from api.cli.support import Failure, actor, echo_json, failures, format_option, installation_of
 from api.workshop import workshop_of
-from retention.errors import PolicyError
+from retention.errors import PolicyError, SubjectError
 from retention.explain import Explanation, Question, explain
 from retention.graph import edges_of
 from retention.held_rows import held_by
@@ -29,7 +29,7 @@ Example:
 @format_option
 @click.pass_context
 def check(ctx: click.Context, output_format: str) -> None:
-    """Check the policies against the database: tables, indexes, foreign keys, privileges.
+    """Check policies and subjects against the database: tables, indexes, foreign keys, privileges.
 
     Each problem names its mend. Exit code 1 when there is one. Changes nothing.
     """
@@ -38,9 +38,14 @@ def check(ctx: click.Context, output_format: str) -> None:
     with failures():
         try:
             shop = workshop_of(installation, actor=actor())
-            shop.check()
-        except PolicyError as error:
+        except (PolicyError, SubjectError) as error:
             problems = str(error).splitlines()
+        else:
+            for look in (shop.check, shop.check_subjects):
+                try:
+                    look()
+                except (PolicyError, SubjectError) as error:
+                    problems += str(error).splitlines()
     if output_format == "json":
         echo_json({"problems": problems})
     else:
@@ -48,6 +53,7 @@ def check(ctx: click.Context, output_format: str) -> None:
             click.echo(problem)
         if not problems:
             click.echo(f"{len(shop.policies)} policies fit the database.")
+            click.echo(f"{len(shop.subjects)} subjects fit the database.")
     ctx.exit(1 if problems else 0)
 
 

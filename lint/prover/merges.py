@@ -29,7 +29,10 @@ def merge(reader: Reader, node: exp.Merge, env: Env, low: int) -> Output:
     clauses = node.args["whens"].expressions
     for clause in clauses:
         check_shape(clause)
-    keeps_source = any(not c.args.get("matched") and not c.args.get("source") for c in clauses)
+    keeps_source = any(
+        not c.args.get("matched") and not c.args.get("source") and not _does_nothing(c)
+        for c in clauses
+    )
     keeps_target = any(not c.args.get("matched") and c.args.get("source") for c in clauses)
 
     both = reader.block(env, low)
@@ -44,8 +47,12 @@ def merge(reader: Reader, node: exp.Merge, env: Env, low: int) -> Output:
     standings = dict(settle({**target.standings, **inside}, matched))
     standings.update(source.standings if keeps_source else settle(source.standings, matched))
     values = standings[instance.number].values
+    # Whether a source row has a partner depends on all target rows; where nothing is done to
+    # those without, it is enough that each WHEN keeps to the tenant's rows.
+    by_clause = not values and not keeps_source
     if not values:
         instance.lost = "ON does not restrict the target to the current tenant"
+    kept: list[Values] = []
     for clause in clauses:
         if clause.args.get("matched"):
             block, facts = both, matched
@@ -55,10 +62,19 @@ def merge(reader: Reader, node: exp.Merge, env: Env, low: int) -> Output:
         else:
             block, facts = reader.block(env, low), source.facts
             block.relation = source
-        values &= _clause(
-            reader, block, clause, table=table, instance=instance, facts=facts, values=values
+        clause_keeps = _clause(
+            reader,
+            block,
+            clause,
+            table=table,
+            instance=instance,
+            facts=facts,
+            values=None if by_clause else values,
         )
+        if not _does_nothing(clause):
+            kept.append(clause_keeps)
         standings.update(settle(block.take(), reader.ledger.close(facts)))
+    values = frozenset.intersection(*kept, *(() if by_clause and kept else (values,)))
     standings[instance.number] = Standing(values)
     if node.args.get("returning") is not None:
         parts = node.args["returning"].expressions
@@ -79,17 +95,20 @@ def _clause(
     table: Table,
     instance: Instance,
     facts: Facts,
-    values: Values,
+    values: Values | None,
 ) -> Values:
-    """The tenants that one WHEN is known to keep to."""
+    """The tenants that one WHEN is known to keep to; `values`: those of ON, None to go by the
+    WHEN's own condition."""
     condition = clause.args.get("condition")
     if condition is not None:
         block.visit(condition)
         facts = facts.both(when_true(block, condition))
     facts = reader.ledger.close(facts)
+    if values is None:
+        values = frozenset() if instance.tenant is None else facts.values(instance.tenant)
     kept = values
     if not clause.args.get("matched") and clause.args.get("source"):
-        if str(clause.args["then"].this).upper() == "DO NOTHING":
+        if _does_nothing(clause):
             return values
         kept = frozenset() if instance.tenant is None else facts.values(instance.tenant)
         if not kept & values:
@@ -109,9 +128,13 @@ def _clause(
         if kept & values and not kept & values & inserted:
             note_written(instance, table, [row], frozenset())
         kept &= inserted
-    elif str(then.this).upper() not in ("DELETE", "DO NOTHING"):
+    elif not _does_nothing(clause) and str(then.this).upper() != "DELETE":
         raise CannotProve("cannot read what a MERGE does")
     return kept
+
+
+def _does_nothing(clause: exp.When) -> bool:
+    return str(clause.args["then"].this).upper() == "DO NOTHING"
 
 
 def _row(block: Block, then: exp.Insert, table: Table) -> Row:

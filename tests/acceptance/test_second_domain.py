@@ -154,3 +154,67 @@ def test_the_gate_finds_unscoped_sql_in_it(environment: dict[str, str], tmp_path
     )
     found = tenure("lint", str(package), *schema, environment=environment, cwd=tmp_path, expect=1)
     assert "report.py:2" in found.stdout
+
+
+ARCHIVE = {
+    "models.py": FILES["models.py"].replace(
+        "MODELS = (Reminder,)",
+        """\
+from tenants.archive import archive_of
+
+MODELS = (Reminder, archive_of(Reminder, schema="reminders_archive"))
+""",
+    ),
+    "policies.toml": FILES["policies.toml"]
+    + """\
+action = "archive"
+archive = "reminders_archive"
+
+[[policy]]
+name = "archived-reminders"
+table = "reminders_archive.reminders"
+starts = "archived_at"
+period = "P5Y"
+legal_basis = "GDPR Art. 5(1)(e)"
+class = "reminders"
+state = "active"
+""",
+    "migrations/0002_archive.py": """\
+from reminders.models import MODELS, Reminder
+from tenants.archive import create_archives, restorable_statements
+from tenants.schema import execute
+
+
+def up(migrator, db):
+    create_archives(db, MODELS[1:])
+    execute(db, *restorable_statements([Reminder]))
+""",
+}
+
+
+def test_it_archives_into_a_schema_beside_its_own_and_restores(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    for name, content in ARCHIVE.items():
+        (tmp_path / "domains" / "reminders" / name).write_text(content)
+    tenure("migrate", "up", environment=environment)
+    acme = token_of(environment, "acme")
+    with serving(environment, tmp_path) as base_url:
+        url = f"{base_url}/v1/reminders"
+        body = {"text": "old", "due_at": "2001-02-03T04:05:06Z"}
+        assert httpx.post(url, json=body, headers=acme).status_code == 201
+        checked = tenure("retention", "check", environment=environment)
+        assert "2 policies fit the database" in checked.stdout
+        ran = tenure("retention", "run", "--format", "json", environment=environment)
+        trace = json.loads(ran.stdout)["trace_id"]
+        assert httpx.get(url, headers=acme).json() == []
+        with psycopg2.connect(environment["DATABASE_URL"]) as connection:
+            cursor = connection.cursor()
+            cursor.execute("SELECT text FROM reminders_archive.reminders")
+            assert cursor.fetchall() == [("old",)]
+        connection.close()
+        catalog = tenure("migrate", "catalog", environment=environment)
+        assert "reminders_archive" in catalog.stdout
+        tenure("verify", environment=environment)
+        tenure("retention", "restore", trace, "--reason", "asked for", environment=environment)
+        assert [row["text"] for row in httpx.get(url, headers=acme).json()] == ["old"]

@@ -737,7 +737,7 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "NOT MATCHED BY SOURCE deletes nothing": (
         "merges._clause",
-        'if str(clause.args["then"].this).upper() == "DO NOTHING":',
+        "if _does_nothing(clause):",
         'if not isinstance(clause.args["then"], exp.Update):',
     ),
     "MERGE inserts what it likes": (
@@ -752,6 +752,11 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
         '        when_true(both, c.args["condition"]) for c in clauses\n'
         '        if c.args.get("condition") is not None and c.args.get("matched")\n'
         "    ))",
+    ),
+    "one WHEN of several will do": (
+        "merges.merge",
+        "if not _does_nothing(clause):",
+        "if not _does_nothing(clause) and not kept:",
     ),
     "MERGE's insert knows ON": (
         "merges.merge",

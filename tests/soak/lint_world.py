@@ -375,7 +375,9 @@ def _rows(rng: random.Random, current: int, size: int) -> list[tuple[str, list[s
     tenants = list(dict.fromkeys((1, current, *rng.sample(_OTHERS, 3))))[:3]
     rng.shuffle(tenants)
     # Few values meet often, many seldom; what a tenant has none of tells as well.
-    values = rng.choice((_MANY, _MANY, (0, 1, 2), (1, 2, 3), (1, 2), (1, current)))
+    values = rng.choice((_MANY, _MANY, (0, 1, 2), (1, 2, 3), (1, 2), (1, current), (-3, -1, 1, 2)))
+    # A sum that only grows, and a row that has none before it, would hide what is among them.
+    low = rng.choice((0, 0, 0, -3))
     nulls = rng.choice((0.25, 0.25, 0.05, 0.6))
     ids = rng.choice((1.0, 1.0, 0.5))
     lacking = {t for t in TABLES if rng.random() < 0.3} if rng.random() < 0.4 else {"c"}
@@ -385,7 +387,7 @@ def _rows(rng: random.Random, current: int, size: int) -> list[tuple[str, list[s
 
     def some(below: int, counts: tuple[int, ...]) -> list[int]:
         below = round(below * ids)
-        return rng.sample(range(below), min(below, size * rng.choice(counts)))
+        return rng.sample(range(low, low + below), min(below, size * rng.choice(counts)))
 
     def has(table: str, tenant: object) -> bool:
         return tenant != current or table not in lacking

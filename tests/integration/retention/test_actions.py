@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -235,6 +236,19 @@ def test_a_hash_is_the_tenants_own_and_keyed(desk: Lab, acme: TenantId, globex: 
         )
         key = bytes(byte ^ 0x36 for byte in bytes(inner)).rstrip(b"\0")
         assert value == "pn1_" + hmac.new(key, b"a@x", hashlib.sha256).hexdigest()[:32]
+    assert run(desk, policies).rows == 0
+
+
+def test_a_random_value_is_another_in_each_row_and_says_nothing(desk: Lab, acme: TenantId) -> None:
+    policies = read(HEAD + 'action = "anonymise"\ncolumns = { email = "random", name = "random" }')
+    for email in ("a@x", "b@x", None):
+        person(desk, acme, name="Ann", email=email)
+    assert run(desk, policies).rows == 3
+    values = [value for row in everybody(desk, "name, email") for value in row]
+    assert values.count(None) == 1
+    told = [value for value in values if value]
+    assert len(set(told)) == 5
+    assert all(re.fullmatch("an1_[0-9a-f]{32}", value) for value in told)
     assert run(desk, policies).rows == 0
 
 

@@ -465,7 +465,8 @@ def test_check_says_what_the_database_lacks_with_the_mend(
     tenure: Tenure, owner_sql: Callable[..., Any]
 ) -> None:
     fine = tenure("retention", "check")
-    assert (fine.exit_code, fine.stdout) == (0, "3 policies fit the database.\n")
+    said = "3 policies fit the database.\n1 subjects fit the database.\n"
+    assert (fine.exit_code, fine.stdout) == (0, said)
     owner_sql("DROP INDEX shop.invoices_issued_at_idx")
     found = tenure("retention", "check", "--format", "json")
     assert found.exit_code == 1

@@ -72,6 +72,11 @@ EXEMPT = {
     "watches": "when somebody ticked",
     "scheduled": "when which schedule was taken up",
     "alerts": "what operators were warned of",
+    "ledger_nodes": "hashes over the entries of all tenants",
+    "ledger_checkpoints": "one tree over the entries of all tenants",
+    "ledger_attestations": "what others said of checkpoints",
+    "ledger_key_steps": "which key signs checkpoints",
+    "ledger_sources": "which tables feed the ledger",
 }
 
 
@@ -199,7 +204,7 @@ def test_privileged_functions_fix_their_search_path(owner_sql: Callable[..., Row
         " WHERE p.pronamespace = 'tenure'::regnamespace AND p.prosecdef"
     )
     assert len(rows) >= 8
-    assert all(config == ["search_path=pg_catalog, pg_temp"] for _, config in rows)
+    assert all(config[0] == "search_path=pg_catalog, pg_temp" for _, config in rows)
 
 
 MAY_NOT: dict[str, tuple[str, ...]] = {
@@ -217,7 +222,7 @@ MAY_NOT: dict[str, tuple[str, ...]] = {
     ),
     "tenure_retention": (
         "INSERT INTO shop.customers SELECT * FROM shop.customers",
-        "UPDATE shop.customers SET name = 'x'",
+        "UPDATE shop.customers SET country = 'x'",
         "UPDATE tenure.batches SET rows_deleted = 0",
         "DELETE FROM tenure.runs",
         "SELECT * FROM tenure.movements",

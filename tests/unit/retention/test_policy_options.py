@@ -27,7 +27,8 @@ class = "people"
 @pytest.fixture
 def people() -> Catalog:
     columns = (("born", "date"), ("email", "text"), ("nick", "text"), ("shoes", "integer"),
-               ("member", "boolean"), ("seen_at", AT), ("blob", "jsonb"))  # fmt: skip
+               ("member", "boolean"), ("seen_at", AT), ("blob", "jsonb"),
+               ("tag", "character varying(35)"))  # fmt: skip
     kept = table("people", *columns, ("archived_at", AT), ("archived_batch", "uuid"))
     tables = (
         table("people", *columns, parents=("firms",), indexed=(("born",),)),
@@ -125,6 +126,8 @@ def test_a_way_that_leads_nowhere_is_said(people: Catalog, starts: str, said: st
         ('action = "anonymise"\ncolumns = { email = "hash" }', "pseudonymisation, not anonym"),
         ('action = "pseudonymise"\ncolumns = { email = "null" }', 'this is action = "anonymise"'),
         ('action = "pseudonymise"\ncolumns = { shoes = "hash" }', "integer; a hash is a text"),
+        ('action = "anonymise"\ncolumns = { shoes = "random" }', "a random value is a text"),
+        ('action = "anonymise"\ncolumns = { tag = "random" }', "a random value has 36 letters"),
         ('action = "anonymise"\ncolumns = { nick = { constant = "x" } }', "nick is unique, and"),
         ('action = "anonymise"\ncolumns = { shoes = { constant = "x" } }', "integer, and 'x' is"),
         ('action = "anonymise"\ncolumns = { shoes = { constant = true } }', "and True is not"),

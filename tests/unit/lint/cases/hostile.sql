@@ -253,8 +253,12 @@ INSERT INTO g (org, id) VALUES (1, 2) ON CONFLICT ON CONSTRAINT g_pkey DO UPDATE
 INSERT INTO t (org, id) VALUES (1, 2) ON CONFLICT (org, id) DO UPDATE SET x=(SELECT max(x) FROM s);
 -- scoped: DO NOTHING
 INSERT INTO t (org, id) VALUES (1, 2) ON CONFLICT DO NOTHING;
--- unscoped: MERGE with the tenant only in WHEN
+-- scoped: MERGE with the tenant in WHEN, and nothing done to what has no partner
 MERGE INTO t USING (SELECT * FROM s WHERE org=1) q ON t.id=q.id WHEN MATCHED AND t.org=1 THEN DELETE WHEN NOT MATCHED THEN DO NOTHING;
+-- unscoped: MERGE with the tenant in WHEN, and an insert for what has no partner
+MERGE INTO t USING (SELECT * FROM s WHERE org=1) q ON t.id=q.id WHEN MATCHED AND t.org=1 THEN DELETE WHEN NOT MATCHED THEN INSERT (org, id) VALUES (1, q.id);
+-- unscoped: MERGE with the tenant in one WHEN of two
+MERGE INTO t USING (SELECT * FROM s WHERE org=1) q ON t.id=q.id WHEN MATCHED AND t.org=1 THEN DELETE WHEN MATCHED THEN UPDATE SET x=1;
 -- unscoped: MERGE NOT MATCHED BY SOURCE
 MERGE INTO t USING (SELECT * FROM s WHERE org=1) q ON t.org=q.org AND t.id=q.id WHEN NOT MATCHED BY SOURCE THEN DELETE;
 -- scoped: MERGE NOT MATCHED BY SOURCE with a condition of its own
