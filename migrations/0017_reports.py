@@ -9,7 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from tenants.schema import Access, access_statements, append_only_statement, execute
+from tenants.schema import (
+    Access,
+    access_statements,
+    append_only_statement,
+    execute,
+    ledger_statement,
+)
 
 TABLES_SQL = """
 CREATE TABLE tenure.access_changes (
@@ -152,6 +158,21 @@ ACCESS: tuple[Access, ...] = (
     ("inspections", "tenure_auditor", ("SELECT",), "true"),
 )
 
+FEEDS = (
+    ledger_statement(
+        "access_changes",
+        "access-change",
+        plain=("id", "tenant_id", "what", "before", "after", "changed_at"),
+        committed=("login_id", "actor"),
+    ),
+    ledger_statement(
+        "inspections",
+        "inspection",
+        plain=("id", "kind", "tool", "passed", "findings", "suppressed", "digest", "recorded_at"),
+        committed=("subject", "recorded_by"),
+    ),
+)
+
 
 def up(migrator: Any, db: Any) -> None:
     """Create the tables and triggers; runs as tenure_owner, in one transaction."""
@@ -162,6 +183,7 @@ def up(migrator: Any, db: Any) -> None:
         db,
         *(append_only_statement(table) for table in TABLES),
         *access_statements(TABLES, ACCESS),
+        *FEEDS,
     )
 
 

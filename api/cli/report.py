@@ -18,10 +18,9 @@ from retention.reports.export import to_csv, to_json
 from retention.reports.index import REPORTS
 from retention.reports.paging import PageRequest
 from retention.reports.paper import to_pdf
-from retention.reports.report import Report, Table
+from retention.reports.report import Report, Table, lines_of
 from retention.reports.scope import Scope
 from retention.reports.snapshot import snapshot
-from retention.reports.words import text_of
 from tenants.registry import find_tenant
 
 _NAMES = "\n".join(f"  {name:<16}{entry.about}" for name, entry in REPORTS.items())
@@ -132,7 +131,7 @@ def _text(report: Report) -> Iterator[str]:
         headings = table.headings
         yield columns_of(
             tuple(h.label for h in headings),
-            [tuple(text_of(getattr(row, h.name), h.kind) for h in headings) for row in table.rows],
+            [tuple(", ".join(lines_of(row, h)) for h in headings) for row in table.rows],
         )
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, request, url_for
 
 from api.console.formats import SUFFIX, split_suffix, there, wanted_page
 from api.errors import Problem, shorten
-from retention.reports import inspections, policies, run, trend, units, verification
+from retention.reports import inspections, policies, run, schedule, trend, units, verification
+from retention.reports import runs as run_list
 from retention.reports.report import Report, Table
 from tenants.connections import Cursor
 
@@ -73,6 +74,19 @@ def detail_views(views: Blueprint, read: Read, shown: Shown) -> None:
         )
         # As it was kept, to the byte: its digest can be checked with sha256sum.
         return Response(text, content_type="application/json")
+
+
+def link_of(row: Any) -> str | None:
+    """Return the address of the page that a line of a list is about, None where it has none."""
+    if isinstance(row, run_list.RunLine):
+        return url_for("console.one_run", trace_id=row.trace_id)
+    if isinstance(row, trend.VerificationLine):
+        return url_for("console.one_verification", verification_id=row.id)
+    if isinstance(row, inspections.InspectionLine):
+        return url_for("console.inspection_result", inspection_id=row.id)
+    if isinstance(row, schedule.ScheduleLine):
+        return url_for("console.policy", policy=row.policy)
+    return None
 
 
 _CHECKED = (

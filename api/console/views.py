@@ -16,7 +16,7 @@ from werkzeug.routing import BaseConverter
 
 from api.console import words
 from api.console.asked import wanted_query
-from api.console.details import detail_views
+from api.console.details import detail_views, link_of
 from api.console.formats import SUFFIX, answer, format_of_errors, wanted_format
 from api.errors import Problem
 from api.problems import problem_of, problem_response
@@ -162,6 +162,7 @@ def _install_words(views: Blueprint) -> None:
     views.app_template_filter("console_tone")(words.tone_of)
     views.app_template_filter("console_words")(words.words_of)
     views.app_template_filter("console_text")(text_of)
+    views.app_template_global("console_link")(link_of)
 
 
 def _install_guard(views: Blueprint) -> None:

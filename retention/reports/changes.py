@@ -61,6 +61,9 @@ WITH changes AS (
     SELECT taken_at, 'context key', key_id, NULL, step, NULL, NULL, actor, NULL, id::text
     FROM tenure.context_key_steps
     UNION ALL
+    SELECT taken_at, 'ledger key', vkey, NULL, step, previous_vkey, vkey, actor, NULL, id::text
+    FROM tenure.ledger_key_steps
+    UNION ALL
     SELECT i.taken_at, 'retention', coalesce(r.trace_id, 'all retention'), NULL, i.action, NULL,
            NULL, i.actor, i.reason, i.number::text
     FROM tenure.interventions i LEFT JOIN tenure.runs r ON r.id = i.run_id

@@ -7,7 +7,7 @@ from datetime import datetime
 from retention.reports.paging import Page
 from retention.reports.pdf import Column, Document
 from retention.reports.pdf_charts import LineChart
-from retention.reports.report import Heading, Report, Table
+from retention.reports.report import Heading, Report, Table, lines_of
 from retention.reports.words import text_of
 
 SUBJECT = "Evidence of retention, read as tenure_auditor; no tenant's data"
@@ -33,7 +33,7 @@ def to_pdf(report: Report, generated_at: datetime) -> bytes:
     for title, text in report.texts:
         document.heading(title, 2)
         document.code(text)
-    document.note("All times are UTC. What is not shown is no figure of this report.")
+    document.note("All times are UTC.")
     return document.build()
 
 
@@ -52,7 +52,7 @@ def _table(document: Document, table: Table) -> None:
     headings = table.headings
     document.table(
         [_column(heading) for heading in headings],
-        [[text_of(getattr(row, h.name), h.kind) for h in headings] for row in table.rows],
+        [["\n".join(lines_of(row, h)) for h in headings] for row in table.rows],
         empty=table.empty,
     )
 

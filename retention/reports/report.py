@@ -16,6 +16,7 @@ from uuid import UUID
 
 from retention.reports.paging import Page
 from retention.reports.pdf_charts import BarChart, LineChart
+from retention.reports.words import text_of
 
 Kind = Literal["text", "code", "state", "number", "span", "instant", "flag"]
 _CODES = frozenset(
@@ -26,19 +27,22 @@ _STATES = frozenset({"state", "outcome"})
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """A column of a table: the row's field, what stands above it, and how it is written."""
+    """A column of a table: the row's field, what stands above it, how it is written; and the
+    fields that stand below it in the same cell."""
 
     name: str
     label: str
     kind: Kind
+    below: tuple[Heading, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
     """One table of a report: rows of one dataclass.
 
-    CSV has all its fields; page and paper those in `show`, with spaces between (without it, all
-    of them), headed by their names or by `labels`.
+    CSV has all its fields; page and paper those in `show` (without it, all of them), headed by
+    their names or by `labels`: "policy period/starts" are two columns, with `starts` below the
+    period.
     """
 
     name: str
@@ -54,10 +58,13 @@ class Table:
     def headings(self) -> tuple[Heading, ...]:
         """What page and paper show; raises KeyError for what is no field."""
         kinds = _kinds(self.row_type)
-        return tuple(
-            Heading(name, self.labels.get(name, _label(name)), kinds[name])
-            for name in self.show.split() or kinds
-        )
+
+        def heading(names: str) -> Heading:
+            name, *below = names.split("/")
+            label = self.labels.get(name, _label(name))
+            return Heading(name, label, kinds[name], tuple(map(heading, below)))
+
+        return tuple(map(heading, self.show.split() or kinds))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +108,16 @@ def _kind(name: str, hint: Any) -> Kind:
     if hint is UUID or name in _CODES:
         return "code"
     return "state" if name in _STATES else "text"
+
+
+def lines_of(row: Any, heading: Heading) -> list[str]:
+    """Return a cell as lines of text: the field's own, then those below with their labels."""
+    values = [(below, getattr(row, below.name)) for below in heading.below]
+    return [
+        text_of(getattr(row, heading.name), heading.kind),
+        *(
+            f"{below.label.lower()} {text_of(value, below.kind)}"
+            for below, value in values
+            if value not in (None, "", ())
+        ),
+    ]

@@ -3,6 +3,7 @@ was there to run anything, what comes next, and who stopped it all."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -82,9 +83,11 @@ class StopLine:
 @dataclass(frozen=True, slots=True)
 class RunsReport:
     """A page of runs, newest first; and of the period, newest first: `gaps`, `missed` times,
-    `stops`. `next` is as of now, whatever the period."""
+    `stops`. `next` is as of now, whatever the period; `watched_since` is the first tick ever,
+    None while there was none: then there are no gaps to be seen."""
 
     runs: tuple[RunLine, ...]
+    watched_since: datetime | None
     gaps: tuple[GapLine, ...]
     missed: tuple[MissedLine, ...]
     stops: tuple[StopLine, ...]
@@ -174,8 +177,11 @@ def runs_report(
     missed = tuple(MissedLine(*row) for row in cursor.fetchall())
     cursor.execute(_STOPS, params)
     stops = tuple(StopLine(*row) for row in cursor.fetchall())
-    gaps = _gaps(cursor, ticking, scope)
-    return RunsReport(lines, gaps, missed, stops, _next(cursor, ticking), page)
+    cursor.execute(_WATCHES)
+    watches = cursor.fetchall()
+    since = watches[0][0] if watches else None
+    gaps = _gaps(watches, ticking, scope)
+    return RunsReport(lines, since, gaps, missed, stops, _next(cursor, ticking), page)
 
 
 def latest_runs(
@@ -196,9 +202,10 @@ def run_line(cursor: Cursor, trace_id: str) -> RunLine | None:
     return None if row is None else _line(row)
 
 
-def _gaps(cursor: Cursor, ticking: Ticking, scope: Scope) -> tuple[GapLine, ...]:
-    cursor.execute(_WATCHES)
-    found = gaps_of(cursor.fetchall(), ticking.now, ticking.tick)
+def _gaps(
+    watches: Iterable[tuple[Any, ...]], ticking: Ticking, scope: Scope
+) -> tuple[GapLine, ...]:
+    found = gaps_of(((began, last) for began, last in watches), ticking.now, ticking.tick)
     return tuple(
         GapLine(gap.since, gap.until, ((gap.until or ticking.now) - gap.since).total_seconds())
         for gap in reversed(list(found))

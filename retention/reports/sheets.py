@@ -8,7 +8,16 @@ from retention.reports import runs as run_list
 from retention.reports import schedule as schedules
 from retention.reports.asking import Asked
 from retention.reports.report import Report, Table
+from retention.reports.words import text_of
 from tenants.connections import Cursor
+
+_INSPECTED = {
+    "recorded_at": "Kept",
+    "recorded_by": "By",
+    "tool": "With",
+    "digest": "SHA-256",
+    "digest_matches": "Matches:",
+}
 
 
 def schedule(cursor: Cursor, asked: Asked) -> Report:
@@ -24,19 +33,22 @@ def schedule(cursor: Cursor, asked: Asked) -> Report:
                 schedules.ScheduleLine,
                 found.schedule,
                 title="Kept how long, from when, on what basis",
-                show="deletion_class policy table along starts period_words action legal_basis "
-                f"state {'own' if asked.scope.tenant else 'own_terms'} in_last_run version "
-                "recorded_at recorded_by",
+                show="deletion_class/policy table/along/condition period_words/starts "
+                "action/columns legal_basis "
+                f"state/{'own' if asked.scope.tenant else 'own_terms'}/in_last_run "
+                "version/recorded_at/recorded_by",
                 labels={
                     "deletion_class": "Category",
                     "along": "With",
+                    "condition": "Where",
                     "starts": "Counted from",
                     "period_words": "Kept for",
                     "action": "Then",
                     "recorded_at": "Since",
                     "recorded_by": "By",
-                    "own_terms": "Tenants that differ",
-                    "own": "Tenant's own",
+                    "own": "Own:",
+                    "own_terms": "Tenants that differ:",
+                    "in_last_run": "In the last run:",
                 },
                 empty="No policy was recorded up to then: nothing is deleted by policy.",
             ),
@@ -69,7 +81,7 @@ def runs(cursor: Cursor, asked: Asked) -> Report:
                 run_list.RunLine,
                 found.runs,
                 title="Runs",
-                show="trace_id state detail as_of started_at started_by seconds planned deleted "
+                show="trace_id state/detail as_of started_at/started_by seconds planned deleted "
                 "batches",
                 labels={
                     "trace_id": "Run",
@@ -85,7 +97,9 @@ def runs(cursor: Cursor, asked: Asked) -> Report:
                 found.gaps,
                 title="Gaps: nobody was there",
                 labels={"seconds": "Lasted"},
-                empty="None: in the period somebody ticked all the time, or nobody ever did.",
+                empty="None in the period."
+                if found.watched_since
+                else "Nobody has ticked yet: no scheduler was ever there.",
             ),
             Table(
                 "missed",
@@ -109,6 +123,7 @@ def runs(cursor: Cursor, asked: Asked) -> Report:
             ),
         ),
         page=found.page,
+        facts=(("First tick", text_of(found.watched_since)),),
         lead="Newest first. Each stands under its trace id, with its plan and its batches.",
     )
 
@@ -126,8 +141,9 @@ def alert_list(cursor: Cursor, asked: Asked) -> Report:
                 alerts.AlertLine,
                 found.alerts,
                 title="Alerts",
-                show="state kind subject detail raised_at lasted_s resolved_at delivered_at "
-                "problem",
+                show="state kind subject/detail raised_at/resolved_at lasted_s "
+                "delivered_at/problem",
+                labels={"resolved_at": "Resolved"},
                 empty="Nothing was warned of in the period.",
             ),
         ),
@@ -150,10 +166,19 @@ def holds(cursor: Cursor, asked: Asked) -> Report:
                 registers.HoldLine,
                 found.holds,
                 title="Legal holds",
-                show="tenant in_force scope table subject_id condition rows_then matter reason "
-                "placed_at placed_by in_force_s released_at released_by effective_at "
-                "ends_in_s",
-                labels={"in_force_s": "In force for", "ends_in_s": "Ends in", "scope": "On"},
+                show="tenant in_force scope/table/subject_id/condition/rows_then matter/reason "
+                "placed_at/placed_by in_force_s/ends_in_s released_at/released_by/effective_at",
+                labels={
+                    "in_force_s": "In force for",
+                    "ends_in_s": "Ends in",
+                    "scope": "On",
+                    "rows_then": "Rows then:",
+                    "placed_by": "By",
+                    "released_by": "By",
+                    "effective_at": "Effective",
+                    "condition": "Where",
+                    "subject_id": "Subject",
+                },
                 empty="No hold was in force in the period.",
             ),
             Table(
@@ -184,8 +209,8 @@ def changes(cursor: Cursor, asked: Asked) -> Report:
                 change_log.ChangeLine,
                 found.changes,
                 title="Changes",
-                show="at kind subject tenant what before after actor reason",
-                labels={"actor": "By"},
+                show="at/actor kind subject/tenant what/reason before after",
+                labels={"actor": "By", "tenant": "Of", "reason": "Because:"},
                 empty="Nothing was changed in the period.",
             ),
         ),
@@ -221,7 +246,7 @@ def inspection_list(cursor: Cursor, asked: Asked) -> Report:
     """Return kept results of the lint gate and the posture audit."""
     found = inspections.inspections_report(cursor, asked.page, asked.scope)
     shown = (
-        "recorded_at kind subject passed findings suppressed tool digest_matches digest recorded_by"
+        "recorded_at/recorded_by kind/tool subject passed findings suppressed digest/digest_matches"
     )
     return Report(
         "inspections",
@@ -234,6 +259,7 @@ def inspection_list(cursor: Cursor, asked: Asked) -> Report:
                 found.inspections,
                 title="Inspections of the period",
                 show=shown,
+                labels=_INSPECTED,
                 empty="None of the period is on this page.",
             ),
             Table(
@@ -242,6 +268,7 @@ def inspection_list(cursor: Cursor, asked: Asked) -> Report:
                 found.latest,
                 title="The last of each kind",
                 show=shown,
+                labels=_INSPECTED,
                 empty="No result was ever kept.",
             ),
         ),

@@ -225,7 +225,8 @@ def test_holds_in_force_and_released(console: Console):
     rows = console.pages.tables("/console/holds")["holds"]
     states = [row["State"].text for row in rows]
     assert states[0].startswith("in forcefor ")
-    assert states[1].startswith("in force, released") and "left, until 2999-01-01" in states[1]
+    assert states[1].startswith("in force, released")
+    assert "left, until 2999-01-01" in states[1]
     assert states[2].startswith("releasedwas in force for ")
     assert console.pages.json("/console/holds")["in_force"] == 2
 
