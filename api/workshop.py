@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -11,10 +12,13 @@ from config.errors import ConfigError
 from config.settings import Settings, variable
 from lint.row_condition import make_row_check
 from retention.adaptive import SMALLEST, AdaptivePacer
+from retention.connectors.declarations import Connectors, load_connectors
 from retention.errors import DeliveryError
 from retention.executor import Options
 from retention.hold_scopes import Ground
 from retention.jobs import Workshop
+from retention.ledger.folder import Folder
+from retention.ledger.publishing import Ledger, Outside
 from retention.pacing import Pacer
 from retention.policies import Policy
 from retention.policy_file import load_policies
@@ -29,7 +33,7 @@ def workshop_of(
     installation: Installation, *, actor: str, options: Options | None = None
 ) -> Workshop:
     """Return the installation's workshop; raises PolicyError when its policies are wrong,
-    SubjectError when its subjects are, and ConfigError for a webhook that is none.
+    SubjectError or ConnectorError when those are, and ConfigError for a webhook that is none.
 
     Without `options`, batches adapt.
     """
@@ -49,7 +53,9 @@ def workshop_of(
         send=webhook_of(settings),
         tick_s=settings.retention_tick_s,
         verify_schedule=settings.verify_schedule,
+        connectors=connectors_of(installation),
         subjects=load_subjects(installation.domain.subjects, installation.catalog),
+        ledger=ledger_of(installation, actor=actor),
     )
 
 
@@ -61,6 +67,31 @@ def ticking_of(installation: Installation) -> Ticking:
         timedelta(seconds=settings.retention_tick_s),
         settings.verify_schedule,
     )
+
+
+def connectors_of(installation: Installation) -> Connectors:
+    """Return who else is asked to erase; raises ConnectorError when one is declared wrongly."""
+    named = installation.settings.connectors_file
+    return load_connectors(installation.domain.connectors if named is None else named)
+
+
+def ledger_of(installation: Installation, *, actor: str) -> Ledger:
+    """Return the installation's ledger; raises ConfigError where it is half configured."""
+    return Ledger(installation.retention, outside_of(installation.settings), actor)
+
+
+def outside_of(settings: Settings) -> Outside | None:
+    """Return what the ledger has outside of the database; None where nothing is configured, and
+    nothing is signed. Raises ConfigError for a half of it."""
+    origin, key_file = settings.ledger_origin, settings.ledger_key_file
+    folder = settings.ledger_dir
+    if origin is None and key_file is None and folder is None:
+        return None
+    if origin is None or key_file is None or folder is None:
+        names = ", ".join(map(variable, ("ledger_origin", "ledger_key_file", "ledger_dir")))
+        raise ConfigError(f"{names} belong together; set all of them, or none")
+    ship = tuple(shlex.split(settings.ledger_ship_command or ""))
+    return Outside(origin, key_file, Folder(folder), ship)
 
 
 def adaptive_pacers(installation: Installation) -> Callable[[Policy], Pacer]:

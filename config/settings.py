@@ -9,6 +9,7 @@ empty variable counts as unset. A key `pool_size` of the file is the variable
 import difflib
 import os
 import re
+import shlex
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -36,12 +37,14 @@ ROLES: tuple[Role, ...] = get_args(Role)
 DEFAULT_FILE = Path("tenure.toml")
 _PREFIX = "TENURE_"
 _TEST_PREFIX = "TENURE_TEST_"  # the test suite's own switches
+_PATHS = ("domain_path", "connectors_file", "ledger_dir", "ledger_key_file")
 _IGNORED_TABLES = {"lint", "posture"}
 _CONTEXT_KEY_BYTES = 32
 _CRON = re.compile(r"[0-9a-z*,/-]+( [0-9a-z*,/-]+){4}", re.IGNORECASE)
 _SCHEMES = ("postgresql://", "postgres://")
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s\[\]:/@]*)(:\d{1,5})?")
 _GRACE = re.compile(r"P(?:\d{1,5}D|T\d{1,5}H)")
+_ORIGIN = re.compile(r"[!-*,-~]{1,200}")
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
@@ -114,9 +117,28 @@ def _module(value: str) -> str:
     return value
 
 
+def _file(value: Path) -> Path:
+    if not value.is_file():
+        raise ValueError("no such file")
+    return value
+
+
 def _grace(value: str) -> str:
     if not _GRACE.fullmatch(value):
         raise ValueError("not a duration")
+    return value
+
+
+def _origin(value: str) -> str:
+    if not _ORIGIN.fullmatch(value):
+        raise ValueError("not a name")
+    return value
+
+
+def _command(value: str) -> str:
+    # What it names is looked for when it is run.
+    if not shlex.split(value):
+        raise ValueError("empty")
     return value
 
 
@@ -300,6 +322,31 @@ class Settings(BaseModel):
         "an ISO 8601 duration in days or hours, such as P14D, PT12H, or P0D for none",
         "how long a released legal hold stays in force, and can be taken back",
     )
+    connectors_file: Annotated[Path, AfterValidator(_file)] | None = _field(
+        None,
+        "a file that exists",
+        "who else holds data to be erased; without it, connectors.toml beside the policies",
+    )
+    ledger_origin: Annotated[str, AfterValidator(_origin)] | None = _field(
+        None,
+        "a text without spaces and +, such as example.com/ledger",
+        "name of the ledger in its checkpoints, and of the key that signs them",
+    )
+    ledger_key_file: Path | None = _field(
+        None,
+        "the path of a file",
+        "the ledger's private key; `tenure ledger keys new` makes it",
+    )
+    ledger_dir: Annotated[Path, AfterValidator(_directory)] | None = _field(
+        None,
+        "a directory that exists",
+        "where checkpoints are exported to, beside the database",
+    )
+    ledger_ship_command: Annotated[str, AfterValidator(_command)] | None = _field(
+        None,
+        "a command and its arguments",
+        "run with the path of each new checkpoint, to take it elsewhere",
+    )
     trusted_proxies: _Int = _field(
         0,
         "a whole number from 0 to 10",
@@ -415,9 +462,8 @@ def _from_file(path: Path | None, problems: list[str]) -> dict[str, _Given]:
     given = {}
     for key, value in content.items():
         if key in Settings.model_fields:
-            meant = (
-                path.parent / value if key == "domain_path" and isinstance(value, str) else value
-            )
+            is_path = key in _PATHS and isinstance(value, str) and value
+            meant = path.parent / value if is_path else value
             given[key] = _Given(f"{key} in {path}", meant)
         elif key not in _IGNORED_TABLES:
             problems.append(f"{key} in {path} is no setting{_nearest(key, Settings.model_fields)}")

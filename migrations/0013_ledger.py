@@ -118,6 +118,16 @@ COMMENT ON TABLE tenure.ledger_sources IS
     'Which tables feed the ledger, with which columns, since when. The last one of a table holds.';
 """
 
+ALERTS = """
+ALTER TABLE tenure.alerts DROP CONSTRAINT alerts_kind_check, ADD CONSTRAINT alerts_kind_check
+    CHECK (kind IN ('run', 'overdue', 'orphans', 'verification', 'missed', 'ledger'))
+"""
+ALERTS_BEFORE = """
+DELETE FROM tenure.alerts WHERE kind = 'ledger';
+ALTER TABLE tenure.alerts DROP CONSTRAINT alerts_kind_check, ADD CONSTRAINT alerts_kind_check
+    CHECK (kind IN ('run', 'overdue', 'orphans', 'verification', 'missed'))
+"""
+
 # Once the position is there, nothing changes; until then nothing but the position and the leaf.
 # Whoever inserts from outside of a trigger is refused (where these are attached).
 GUARDS = """
@@ -565,7 +575,7 @@ END $$
 
 def up(migrator: Any, db: Any) -> None:
     """Create everything and enter what there is; runs as tenure_owner, in one transaction."""
-    execute(db, TABLES_SQL, GUARDS, ENTER)
+    execute(db, TABLES_SQL, ALERTS, GUARDS, ENTER)
     for signature in FUNCTIONS:
         execute(db, f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
     execute(
@@ -592,7 +602,7 @@ def down(migrator: Any, db: Any) -> None:
     )
     if ordered.fetchone()[0]:
         raise RuntimeError("the ledger has entries that others may hold proofs of")
-    execute(db, _DROP_TRIGGERS)
+    execute(db, _DROP_TRIGGERS, ALERTS_BEFORE)
     for table, _, commands, _ in ACCESS:
         if table not in TABLES:
             execute(

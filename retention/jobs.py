@@ -15,6 +15,8 @@ from config.clock import Clock
 from config.trace import TraceId, new_trace_id
 from retention import lease as leases
 from retention.alerts import (
+    CONNECTORS,
+    LEDGER,
     MISSED,
     RUN,
     VERIFIED,
@@ -24,12 +26,18 @@ from retention.alerts import (
     deliver,
     of_gap,
     of_missed,
+    of_requests,
     of_run,
     of_verification,
     raise_alerts,
 )
+from retention.connectors.declarations import Connectors
+from retention.connectors.delivery import Courier, Result, deliver_due
+from retention.connectors.requests import requests
+from retention.errors import LedgerError
 from retention.executor import Options
 from retention.interventions import intervene, stopped
+from retention.ledger.publishing import Ledger, Published
 from retention.leftovers import Leftovers, delete_expired
 from retention.live_check import check_live, check_subjects
 from retention.plan import Plan
@@ -63,7 +71,8 @@ class Workshop:
 
     `on_run_ended` hears the state of each run that this process brings to its end, `on_alert`
     of each alert it raises; `send` delivers alerts (see `retention.alerts`). `tick_s` is how
-    often (s) somebody ticks, `verify_schedule` when to verify, by cron.
+    often (s) somebody ticks, `verify_schedule` when to verify, by cron; `ledger` is where what was
+    done is put in order and signed.
     """
 
     retention: RoleConnections
@@ -80,6 +89,13 @@ class Workshop:
     tick_s: float = 60.0
     verify_schedule: str | None = None
     subjects: tuple[Subject, ...] = ()
+    ledger: Ledger | None = None
+    connectors: Connectors = field(default_factory=dict)
+
+    @property
+    def courier(self) -> Courier:
+        """What delivers requests to connectors, until told to stop."""
+        return Courier(self.retention, self.verifier, self.connectors, self.options.stop)
 
     def check(self) -> None:
         """Raise PolicyError unless the database can bear the policies as they are."""
@@ -95,6 +111,10 @@ class Workshop:
         """Raise alerts, and tell of those that are new."""
         for alert in raise_alerts(self.retention, alerts, looked):
             self.on_alert(alert)
+
+    def publish(self) -> Published | None:
+        """Publish the ledger, if there is one; see `publish`."""
+        return None if self.ledger is None else publish(self.ledger, self.on_alert)
 
     def run_ended(self, run_id: UUID, state: RunState) -> None:
         """Tell that a run has ended, and warn of what stalled or failed in it."""
@@ -158,6 +178,26 @@ class Workshop:
         )
 
 
+def publish(
+    ledger: Ledger, on_alert: Callable[[Alert], None] = lambda _alert: None
+) -> Published | None:
+    """Put in order what entered the ledger, sign it, and give the checkpoint out.
+
+    What is in the way is warned of, and not raised: what was done has been done and entered, and
+    whoever publishes next makes up for it.
+    """
+    published, problem = None, None
+    try:
+        published = ledger.publish()
+        problem = published.not_shipped
+    except LedgerError as error:
+        problem = str(error)
+    alerts = [Alert("ledger", "checkpoints", problem)] if problem else []
+    for alert in raise_alerts(ledger.retention, alerts, Looked(LEDGER)):
+        on_alert(alert)
+    return published
+
+
 def run_once(
     shop: Workshop, planned: Callable[[], Plan], *, trace_id: TraceId | None = None
 ) -> RunReport:
@@ -176,6 +216,7 @@ def run_once(
             report = report_of(
                 shop.verifier, run_id, round_trips=report.round_trips, seconds=report.seconds
             )
+        shop.publish()
         return report
 
 
@@ -228,7 +269,9 @@ def tick(shop: Workshop, *, verify_every: timedelta = VERIFY_EVERY, work_s: floa
     until = time.monotonic() + work_s
     lease = leases.acquire(shop.retention, ttl_s=shop.lease_ttl_s)
     if lease is None:
-        return Tick(leads=False, slices=help_out(shop, for_s=work_s))
+        helped = help_out(shop, for_s=work_s)
+        shop.publish()
+        return Tick(leads=False, slices=helped)
     trace_id = new_trace_id()
     with leases.kept(shop.retention, lease), bound_contextvars(trace_id=trace_id):
         fail_outdated(shop.retention, shop.catalog)
@@ -243,14 +286,28 @@ def tick(shop: Workshop, *, verify_every: timedelta = VERIFY_EVERY, work_s: floa
                 done = replace(done, run=report)
             _mark(shop, agenda)
         done = replace(done, slices=help_out(shop, for_s=until - time.monotonic()))
+        ask_connectors(shop)
         if not shop.options.stop() and _verification_is_due(shop, agenda, verify_every):
             # As of the plan: what has come due since then is not overdue, but next.
             found = shop.verify(as_of=plan.as_of, trace_id=trace_id)
             done = replace(done, verification=found)
             shop.warn(of_verification(found), Looked(VERIFIED))
+        shop.publish()
         if shop.send is not None:
             deliver(shop.retention, shop.send)
         return done
+
+
+def ask_connectors(shop: Workshop, *, everything: bool = False) -> Mapping[Result, int]:
+    """Attempt the requests to connectors that are due, or all; warn of those that are late.
+
+    Returns how many attempts came to what.
+    """
+    results = deliver_due(shop.courier, everything=everything)
+    with shop.verifier.transaction(None, read_only=True) as cursor:
+        left = requests(cursor)
+    shop.warn(of_requests(left), Looked(CONNECTORS))
+    return results
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,12 @@ import click
 
 # name -> (module, one line for the list); kept here so that --help imports nothing.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "connectors": ("connectors", "What others are asked to erase, and have not answered."),
     "context": ("context", "Enter a tenant's context with psql, or exchange its key."),
     "demo": ("demo", "Run everything on this machine, with a shop full of data."),
     "hold": ("hold", "Place, release and list legal holds."),
     "import": ("import_data", "Import a file into the domain's tables."),
+    "ledger": ("ledger", "Show, sign, verify and prove the ledger of what was done."),
     "lint": ("lint", "Prove that SQL is scoped to the tenant."),
     "migrate": ("migrate", "Bring the database's schema up, down, or show where it is."),
     "posture": ("posture", "Audit a PostgreSQL database's tenant isolation."),

@@ -10,7 +10,7 @@ import click
 
 from api.cli.retention_support import tenant_id_of
 from api.cli.support import actor, echo_json, echo_rows, failures, format_option, installation_of
-from api.workshop import ground_of, workshop_of
+from api.workshop import ground_of, ledger_of, workshop_of
 from retention import holds
 from retention.errors import HoldError
 from retention.hold_keys import count_rows
@@ -18,6 +18,7 @@ from retention.hold_preview import Preview, preview_release
 from retention.hold_records import Hold, events_of, find_hold
 from retention.hold_records import holds as list_holds
 from retention.hold_scopes import TENANT, Scope
+from retention.jobs import publish
 from tenants.catalog import TableName
 from tenants.errors import CatalogError
 
@@ -91,6 +92,7 @@ def place(
     installation = installation_of(ctx)
     with failures():
         scope = _scope(table, subject, condition, (*rows, *_ids_in(rows_file)))
+        ledger = ledger_of(installation, actor=actor())
         tenant_id = tenant_id_of(installation, tenant)
         ground = ground_of(installation)
         if dry_run:
@@ -109,10 +111,13 @@ def place(
             )
     if dry_run:
         _echo_counts(scope, counts, output_format)
-    elif output_format == "json":
+        return
+    if output_format == "json":
         echo_json(find_hold(installation.verifier, hold_id).to_json())
     else:
         click.echo(str(hold_id))
+    with failures():
+        publish(ledger)
 
 
 def _scope(
@@ -216,6 +221,7 @@ def release(
     """
     installation = installation_of(ctx)
     with failures():
+        ledger = ledger_of(installation, actor=actor())
         hold = holds.release(
             installation.retention,
             installation.verifier,
@@ -226,7 +232,13 @@ def release(
         )
     if output_format == "json":
         echo_json(hold.to_json())
-        return
+    else:
+        _echo_released(hold)
+    with failures():
+        publish(ledger)
+
+
+def _echo_released(hold: Hold) -> None:
     click.echo(f"released {hold.id} ({hold.matter}) on {hold.tenant}")
     if hold.in_force and hold.effective_at is not None:
         until = hold.effective_at.isoformat(timespec="seconds")
@@ -246,6 +258,7 @@ def take_back(ctx: click.Context, hold_id: UUID, *, reason: str | None, output_f
     """Take back the release of a hold that is still in force."""
     installation = installation_of(ctx)
     with failures():
+        ledger = ledger_of(installation, actor=actor())
         hold = holds.take_back(
             installation.retention, installation.verifier, hold_id, actor=actor(), reason=reason
         )
@@ -253,6 +266,8 @@ def take_back(ctx: click.Context, hold_id: UUID, *, reason: str | None, output_f
         echo_json(hold.to_json())
     else:
         click.echo(f"in force as before: {hold.id} ({hold.matter}) on {hold.tenant}")
+    with failures():
+        publish(ledger)
 
 
 @command.command(

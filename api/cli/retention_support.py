@@ -12,6 +12,7 @@ from typing import IO, Any
 
 import click
 
+from api.cli.support import actor
 from api.wiring import Installation
 from config.clock import parse_instant
 from config.errors import InstantError
@@ -19,6 +20,8 @@ from retention.errors import PlanError
 from retention.plan import Plan, plan_from_json
 from tenants.context import TenantId
 from tenants.registry import find_tenant
+
+__all__ = ["Instant", "actor", "read_plan", "stop_signals", "tenant_id_of"]
 
 
 class Instant(click.ParamType[datetime]):

@@ -37,6 +37,7 @@ def command(ctx: click.Context, as_of: datetime | None, output_format: str) -> N
     with failures():
         shop = workshop_of(installation, actor=actor())
         report = shop.verify(as_of=as_of, trace_id=new_trace_id())
+        shop.publish()
     if output_format == "json":
         echo_json(report.to_json())
     else:

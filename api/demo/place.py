@@ -26,8 +26,10 @@ from config.postgres import EmbeddedPostgres
 from config.postgres_home import lock, write_private
 from config.secrets import load_or_create_secrets
 from config.settings import Settings
+from retention.ledger.keys import create_key
 
 DATABASE = "tenure"
+LEDGER = "tenure.demo.example/ledger"
 _EXAMPLES = Path(migrations.__path__[0]).parent / "examples"
 
 
@@ -82,6 +84,8 @@ class Place:
             for name, value in secrets.items()
             if getattr(self._base, name) is None
         }
+        if self._base.ledger_origin is None:
+            update |= self._ledger()
         if self._base.domain is None:
             update |= {"domain": "shop", "domain_path": _EXAMPLES}
         settings = self._base.model_copy(
@@ -89,6 +93,14 @@ class Place:
         )
         self._write_toml(settings)
         return settings
+
+    def _ledger(self) -> dict[str, Any]:
+        """Return the settings of the demo's ledger; its key is made with the folder."""
+        key_file, folder = self.folder / "ledger.key", self.folder / "ledger"
+        folder.mkdir(exist_ok=True)
+        if not key_file.exists():
+            create_key(key_file, LEDGER)
+        return {"ledger_origin": LEDGER, "ledger_key_file": key_file, "ledger_dir": folder}
 
     def _write_toml(self, settings: Settings) -> None:
         lines = ["# Written by `tenure demo`; any tenure command run in this folder uses it."]

@@ -16,7 +16,7 @@ from lint_fuzz import Corpus, fuzz, leak, noticed
 from lint_grammar import grow
 from lint_support import SOURCES, Case, cases, catalog, prover
 from lint_weakened import edits, watch, weaken
-from lint_world import World, open_world
+from lint_world import World, any_order, open_world
 
 from lint.prover.prover import Prover
 
@@ -59,6 +59,22 @@ def _runs(case: Case) -> bool:
     return not any(
         word in case.sql for word in ("$", "%", ":t", "LIMIT", "FOR UPDATE", "PREPARE", "CREATE")
     )
+
+
+@pytest.mark.parametrize(
+    ("over", "any_will_do"),
+    [
+        ("OVER (PARTITION BY org)", True),
+        ("OVER (PARTITION BY org ORDER BY x)", False),
+        ("OVER w", False),
+        ("OVER v", True),
+        ("OVER (v ORDER BY x)", False),
+    ],
+)
+def test_a_window_without_an_order_has_several_answers(over: str, any_will_do: bool) -> None:
+    windows = "WINDOW v AS (PARTITION BY org), w AS (v ORDER BY x)"
+    assert any_order(f"SELECT first_value(id) {over} FROM t {windows}") == any_will_do
+    assert not any_order(f"SELECT sum(id) {over} FROM t {windows}")
 
 
 @pytest.mark.parametrize("fault", ["OR as AND", "NOT is not looked at", "UNION as INTERSECT"])

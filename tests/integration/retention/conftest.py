@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import peewee
 import psycopg2
 import pytest
+from click.testing import CliRunner, Result
 from psycopg2 import sql
 
+from api.cli import command
 from api.lint_catalog import lint_catalog
 from api.wiring import Installation
 from config.clock import FixedClock
@@ -39,6 +43,8 @@ from tenants.models import (
     new_id,
 )
 from tenants.schema import create_tables
+
+from .shop_rows import environment_of
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=4000)
@@ -298,3 +304,24 @@ def lease(lab: Lab) -> leases.Lease:
     taken = leases.acquire(lab.installation.retention, ttl_s=60)
     assert taken is not None
     return taken
+
+
+Tenure = Callable[..., Result]
+
+
+@pytest.fixture
+def tenure(installation: Installation, tmp_path: Path) -> Iterator[Tenure]:
+    """`tenure("verify", "--help")` runs a command on the installation, in a folder of its own;
+    `env` are further variables."""
+    settled = environment_of(installation) | {"TENURE_LOG_LEVEL": "critical"}
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+
+    def run(*arguments: str, env: Mapping[str, str] | None = None, **more: Any) -> Result:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(tmp_path)
+            runner = CliRunner(env=settled | dict(env or {}))
+            return runner.invoke(command, arguments, catch_exceptions=False, **more)
+
+    yield run
+    root.handlers[:], root.level = handlers, level

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
-from click.testing import CliRunner, Result
 
-from api.cli import command
 from api.wiring import Installation
 from api.workshop import workshop_of
 from config.trace import new_trace_id
@@ -20,27 +18,8 @@ from retention.executor import Options
 from retention.jobs import run_once
 from tenants.context import TenantId
 
-from .shop_rows import environment_of, plant_invoices
-
-Tenure = Callable[..., Result]
-
-
-@pytest.fixture
-def tenure(installation: Installation, tmp_path: Path) -> Iterator[Tenure]:
-    """`tenure("verify", "--help")` runs a command on the installation."""
-    import logging
-
-    env = environment_of(installation) | {"TENURE_LOG_LEVEL": "critical"}
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-
-    def run(*arguments: str, **more: Any) -> Result:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.chdir(tmp_path)
-            return CliRunner(env=env).invoke(command, arguments, catch_exceptions=False, **more)
-
-    yield run
-    root.handlers[:], root.level = handlers, level
+from .conftest import Tenure
+from .shop_rows import plant_invoices
 
 
 def test_plan_run_verify_from_the_command_line(

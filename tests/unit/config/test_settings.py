@@ -87,10 +87,14 @@ WRONG = {
     "TENURE_ALERT_WEBHOOK_URL": ["file:///etc/passwd", "example.org"],
     "TENURE_ALERT_WEBHOOK_SECRET": ["short"],
     "TENURE_HOLD_GRACE": ["14", "-P1D", "P1Y", "P", "PT", "P14D "],
+    "TENURE_CONNECTORS_FILE": ["/does/not/exist"],
+    "TENURE_LEDGER_ORIGIN": ["two words", "a+b", "x" * 201],
+    "TENURE_LEDGER_DIR": ["/does/not/exist"],
+    "TENURE_LEDGER_SHIP_COMMAND": ["aws 's3", " "],
     "TENURE_TRUSTED_PROXIES": ["-1", "11", "yes"],
     "TENURE_METRICS_TOKEN": ["\0"],
 }
-CANNOT_BE_WRONG = {"TENURE_HOST"}
+CANNOT_BE_WRONG = {"TENURE_HOST", "TENURE_LEDGER_KEY_FILE"}
 
 
 @pytest.mark.parametrize(
