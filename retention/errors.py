@@ -72,5 +72,9 @@ class RestoreError(RetentionError):
     """What was archived cannot be brought back as asked; nothing of it was."""
 
 
+class InspectionError(RetentionError):
+    """A text that is no result of the lint gate or the posture audit."""
+
+
 class LedgerError(RetentionError):
     """The ledger cannot be put in order, signed, exported or proven from as asked."""
