@@ -23,7 +23,7 @@ from api.resources import views_of
 from api.subjects import subjects_blueprint
 from api.v1 import resources_blueprint
 from api.wiring import Installation
-from api.workshop import workshop_of
+from api.workshop import ticking_of, workshop_of
 from config.metrics import Metrics, PoolState
 from retention.removals import record_removals
 from tenants.repository import Repository
@@ -92,5 +92,9 @@ def create_app(
             None if token is None else token.get_secret_value(),
         )
     )
-    app.register_blueprint(console_blueprint(installation.auditor, installation.clock))
+    app.register_blueprint(
+        console_blueprint(
+            installation.auditor, installation.clock, partial(ticking_of, installation)
+        )
+    )
     return app
