@@ -38,7 +38,7 @@ from retention.connectors.delivery import Courier, Result, deliver_due
 from retention.connectors.requests import requests
 from retention.erasures import execution
 from retention.erasures.rounds import make_round
-from retention.errors import LedgerError, SubjectError
+from retention.errors import LedgerError
 from retention.executor import Options
 from retention.exports.making import Exporter
 from retention.interventions import intervene, stopped
@@ -59,7 +59,7 @@ from retention.schedule import (
     peek,
     policy_schedule,
 )
-from retention.subjects import Subject
+from retention.subjects import Subject, named
 from retention.units import open_units
 from retention.verification import VerificationReport, last_finished, verify
 from retention.worker import Worker
@@ -113,11 +113,7 @@ class Workshop:
 
     def subject(self, name: str) -> Subject:
         """Return the subject declared under this name; raises SubjectError listing those."""
-        for subject in self.subjects:
-            if subject.name == name:
-                return subject
-        known = ", ".join(s.name for s in self.subjects) or "none"
-        raise SubjectError(f"there is no subject {name!r}; declared are: {known}")
+        return named(self.subjects, name)
 
     def check(self) -> None:
         """Raise PolicyError unless the database can bear the policies as they are."""
