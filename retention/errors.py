@@ -64,5 +64,13 @@ class RestoreError(RetentionError):
     """What was archived cannot be brought back as asked; nothing of it was."""
 
 
+class AttestationError(RetentionError):
+    """An authority or a witness has not attested a checkpoint, or not so that it verifies."""
+
+
+class WitnessError(RetentionError):
+    """A witness cannot do its work: what it has cosigned cannot be read or kept."""
+
 class LedgerError(RetentionError):
     """The ledger cannot be put in order, signed, exported or proven from as asked."""
+
