@@ -17,10 +17,12 @@ from api.constraints import Constraints
 from api.documents import documents_blueprint
 from api.edge import install_edge
 from api.health import health_blueprint
+from api.hooks import hooks_blueprint
 from api.problems import install_problems
 from api.resources import views_of
 from api.v1 import resources_blueprint
 from api.wiring import Installation
+from api.workshop import connectors_of
 from config.metrics import Metrics, PoolState
 from retention.removals import record_removals
 from tenants.repository import Repository
@@ -77,6 +79,9 @@ def create_app(
     token = settings.metrics_token
     app.register_blueprint(resources_blueprint(views, repositories, identity))
     app.register_blueprint(auth_blueprint(identity, limiter))
+    app.register_blueprint(
+        hooks_blueprint(installation.app_connections, connectors_of(installation))
+    )
     app.register_blueprint(documents_blueprint(views, version=version("tenure")))
     app.register_blueprint(
         health_blueprint(

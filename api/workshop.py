@@ -11,6 +11,7 @@ from config.errors import ConfigError
 from config.settings import Settings, variable
 from lint.row_condition import make_row_check
 from retention.adaptive import SMALLEST, AdaptivePacer
+from retention.connectors.declarations import Connectors, load_connectors
 from retention.errors import DeliveryError
 from retention.executor import Options
 from retention.hold_scopes import Ground
@@ -30,7 +31,7 @@ def workshop_of(
     installation: Installation, *, actor: str, options: Options | None = None
 ) -> Workshop:
     """Return the installation's workshop; raises PolicyError when its policies are wrong,
-    SubjectError when its subjects are, and ConfigError for a webhook that is none.
+    SubjectError or ConnectorError when those are, and ConfigError for a webhook that is none.
 
     Without `options`, batches adapt.
     """
@@ -50,9 +51,16 @@ def workshop_of(
         send=webhook_of(settings),
         tick_s=settings.retention_tick_s,
         verify_schedule=settings.verify_schedule,
+        connectors=connectors_of(installation),
         subjects=load_subjects(installation.domain.subjects, installation.catalog),
         ledger=ledger_of(installation, actor=actor),
     )
+
+
+def connectors_of(installation: Installation) -> Connectors:
+    """Return who else is asked to erase; raises ConnectorError when one is declared wrongly."""
+    named = installation.settings.connectors_file
+    return load_connectors(installation.domain.connectors if named is None else named)
 
 
 def ledger_of(installation: Installation, *, actor: str) -> Ledger:

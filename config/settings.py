@@ -37,7 +37,7 @@ ROLES: tuple[Role, ...] = get_args(Role)
 DEFAULT_FILE = Path("tenure.toml")
 _PREFIX = "TENURE_"
 _TEST_PREFIX = "TENURE_TEST_"  # the test suite's own switches
-_PATHS = ("domain_path", "ledger_dir", "ledger_key_file")
+_PATHS = ("domain_path", "connectors_file", "ledger_dir", "ledger_key_file")
 _IGNORED_TABLES = {"lint", "posture"}
 _CONTEXT_KEY_BYTES = 32
 _CRON = re.compile(r"[0-9a-z*,/-]+( [0-9a-z*,/-]+){4}", re.IGNORECASE)
@@ -114,6 +114,12 @@ def _webhook(value: SecretStr) -> SecretStr:
 def _module(value: str) -> str:
     if not _MODULE.fullmatch(value):
         raise ValueError("not a module name")
+    return value
+
+
+def _file(value: Path) -> Path:
+    if not value.is_file():
+        raise ValueError("no such file")
     return value
 
 
@@ -315,6 +321,11 @@ class Settings(BaseModel):
         "P14D",
         "an ISO 8601 duration in days or hours, such as P14D, PT12H, or P0D for none",
         "how long a released legal hold stays in force, and can be taken back",
+    )
+    connectors_file: Annotated[Path, AfterValidator(_file)] | None = _field(
+        None,
+        "a file that exists",
+        "who else holds data to be erased; without it, connectors.toml beside the policies",
     )
     ledger_origin: Annotated[str, AfterValidator(_origin)] | None = _field(
         None,

@@ -8,13 +8,14 @@ tried again at every tick; what lasts is said again after a day.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
 from config.logging import get_logger
+from retention.connectors.requests import Request
 from retention.errors import DeliveryError
 from retention.run_report import RunReport
 from retention.schedule import Taken
@@ -22,7 +23,7 @@ from retention.verification import VerificationReport
 from tenants.connections import Cursor, RoleConnections
 from tenants.models import new_id
 
-Kind = Literal["run", "overdue", "orphans", "verification", "missed", "ledger"]
+Kind = Literal["run", "overdue", "orphans", "verification", "missed", "ledger", "connector"]
 
 REMIND_AFTER = timedelta(days=1)
 MAX_ATTEMPTS = 100
@@ -65,6 +66,7 @@ class OpenAlert:
 
 RUN: tuple[Kind, ...] = ("run",)
 MISSED: tuple[Kind, ...] = ("missed",)
+CONNECTORS: tuple[Kind, ...] = ("connector",)
 LEDGER: tuple[Kind, ...] = ("ledger",)
 VERIFIED: tuple[Kind, ...] = ("overdue", "orphans", "verification")
 
@@ -102,6 +104,23 @@ def of_gap(gap: timedelta, now: datetime) -> Alert:
     """Return what is to be said of a time in which nobody ticked."""
     began = (now - gap).isoformat(timespec="seconds")
     return Alert("missed", "scheduler", f"nobody was there from {began} for {gap}")
+
+
+def of_requests(requests: Iterable[Request]) -> list[Alert]:
+    """Return what is to be said of open requests to connectors: which are late, by connector."""
+    late: dict[str, list[Request]] = {}
+    for request in requests:
+        if request.overdue:
+            late.setdefault(request.connector, []).append(request)
+    return [
+        Alert(
+            "connector",
+            connector,
+            f"{len(found)} requests were to be acknowledged by now, the oldest, {found[0].id}, by "
+            f"{min(request.due_at for request in found).isoformat(timespec='seconds')}",
+        )
+        for connector, found in sorted(late.items())
+    ]
 
 
 def of_missed(taken: Taken) -> Alert:

@@ -52,6 +52,14 @@ class DeliveryError(RetentionError):
     """A message to somebody outside could not be delivered."""
 
 
+class SignatureError(RetentionError):
+    """A message from outside is not signed by whom it says it is from, or too long ago."""
+
+
+class ConnectorError(RetentionError):
+    """A connector is declared wrongly, or cannot do what it was asked for."""
+
+
 class VerificationError(RetentionError):
     """A verification could not be made; nothing of it is kept."""
 

@@ -15,6 +15,7 @@ from config.clock import Clock
 from config.trace import TraceId, new_trace_id
 from retention import lease as leases
 from retention.alerts import (
+    CONNECTORS,
     LEDGER,
     MISSED,
     RUN,
@@ -25,10 +26,14 @@ from retention.alerts import (
     deliver,
     of_gap,
     of_missed,
+    of_requests,
     of_run,
     of_verification,
     raise_alerts,
 )
+from retention.connectors.declarations import Connectors
+from retention.connectors.delivery import Courier, Result, deliver_due
+from retention.connectors.requests import requests
 from retention.errors import LedgerError
 from retention.executor import Options
 from retention.interventions import intervene, stopped
@@ -85,6 +90,12 @@ class Workshop:
     verify_schedule: str | None = None
     subjects: tuple[Subject, ...] = ()
     ledger: Ledger | None = None
+    connectors: Connectors = field(default_factory=dict)
+
+    @property
+    def courier(self) -> Courier:
+        """What delivers requests to connectors, until told to stop."""
+        return Courier(self.retention, self.verifier, self.connectors, self.options.stop)
 
     def check(self) -> None:
         """Raise PolicyError unless the database can bear the policies as they are."""
@@ -275,6 +286,7 @@ def tick(shop: Workshop, *, verify_every: timedelta = VERIFY_EVERY, work_s: floa
                 done = replace(done, run=report)
             _mark(shop, agenda)
         done = replace(done, slices=help_out(shop, for_s=until - time.monotonic()))
+        ask_connectors(shop)
         if not shop.options.stop() and _verification_is_due(shop, agenda, verify_every):
             # As of the plan: what has come due since then is not overdue, but next.
             found = shop.verify(as_of=plan.as_of, trace_id=trace_id)
@@ -284,6 +296,18 @@ def tick(shop: Workshop, *, verify_every: timedelta = VERIFY_EVERY, work_s: floa
         if shop.send is not None:
             deliver(shop.retention, shop.send)
         return done
+
+
+def ask_connectors(shop: Workshop, *, everything: bool = False) -> Mapping[Result, int]:
+    """Attempt the requests to connectors that are due, or all; warn of those that are late.
+
+    Returns how many attempts came to what.
+    """
+    results = deliver_due(shop.courier, everything=everything)
+    with shop.verifier.transaction(None, read_only=True) as cursor:
+        left = requests(cursor)
+    shop.warn(of_requests(left), Looked(CONNECTORS))
+    return results
 
 
 @dataclass(frozen=True)

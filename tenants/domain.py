@@ -41,6 +41,11 @@ class Domain:
         """Where it says whose data people may ask for; a domain may have none."""
         return self.policies.with_name("subjects.toml")
 
+    @property
+    def connectors(self) -> Path:
+        """Where it says who else holds what there is of a person; it may be nobody."""
+        return self.policies.with_name("connectors.toml")
+
 
 def load_domain(name: str, path: Path | None = None) -> Domain:
     """Import the package `name`, from the folder `path` if given, else from where Python looks.

@@ -264,6 +264,7 @@ def test_a_role_is_denied_what_it_has_no_need_of(
         "movements",
         "accounted_batches",
         "removals",
+        "connector_events",
         "cross_tenant_reads",
     ],
 )

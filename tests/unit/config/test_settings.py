@@ -87,6 +87,7 @@ WRONG = {
     "TENURE_ALERT_WEBHOOK_URL": ["file:///etc/passwd", "example.org"],
     "TENURE_ALERT_WEBHOOK_SECRET": ["short"],
     "TENURE_HOLD_GRACE": ["14", "-P1D", "P1Y", "P", "PT", "P14D "],
+    "TENURE_CONNECTORS_FILE": ["/does/not/exist"],
     "TENURE_LEDGER_ORIGIN": ["two words", "a+b", "x" * 201],
     "TENURE_LEDGER_DIR": ["/does/not/exist"],
     "TENURE_LEDGER_SHIP_COMMAND": ["aws 's3", " "],
