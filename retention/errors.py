@@ -79,6 +79,6 @@ class AttestationError(RetentionError):
 class WitnessError(RetentionError):
     """A witness cannot do its work: what it has cosigned cannot be read or kept."""
 
+
 class LedgerError(RetentionError):
     """The ledger cannot be put in order, signed, exported or proven from as asked."""
-

@@ -189,7 +189,7 @@ def publish(
     published, problem = None, None
     try:
         published = ledger.publish()
-        problem = published.not_shipped
+        problem = "; ".join(published.problems) or None
     except LedgerError as error:
         problem = str(error)
     alerts = [Alert("ledger", "checkpoints", problem)] if problem else []

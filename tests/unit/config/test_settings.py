@@ -91,6 +91,10 @@ WRONG = {
     "TENURE_LEDGER_ORIGIN": ["two words", "a+b", "x" * 201],
     "TENURE_LEDGER_DIR": ["/does/not/exist"],
     "TENURE_LEDGER_SHIP_COMMAND": ["aws 's3", " "],
+    "TENURE_TIMESTAMP_URL": ["ftp://tsa.example", "tsa.example"],
+    "TENURE_TIMESTAMP_CERTIFICATE": ["/does/not/exist.pem", "/"],
+    "TENURE_WITNESS_URL": ["witness.example"],
+    "TENURE_WITNESS_KEY": ["witness.example", "witness.example+abc+AA=="],
     "TENURE_TRUSTED_PROXIES": ["-1", "11", "yes"],
     "TENURE_METRICS_TOKEN": ["\0"],
 }
