@@ -22,7 +22,7 @@ from api.problems import install_problems
 from api.resources import views_of
 from api.v1 import resources_blueprint
 from api.wiring import Installation
-from api.workshop import connectors_of
+from api.workshop import connectors_of, ticking_of
 from config.metrics import Metrics, PoolState
 from retention.removals import record_removals
 from tenants.repository import Repository
@@ -91,5 +91,9 @@ def create_app(
             None if token is None else token.get_secret_value(),
         )
     )
-    app.register_blueprint(console_blueprint(installation.auditor, installation.clock))
+    app.register_blueprint(
+        console_blueprint(
+            installation.auditor, installation.clock, partial(ticking_of, installation)
+        )
+    )
     return app

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 from cryptography import x509
@@ -30,6 +31,7 @@ from retention.pacing import Pacer
 from retention.policies import Policy
 from retention.policy_file import load_policies
 from retention.pressure import Thresholds, pressure_on
+from retention.reports.scope import Ticking
 from retention.schedule import checked_schedule
 from retention.subject_file import load_subjects
 from retention.webhook import Webhook
@@ -62,6 +64,16 @@ def workshop_of(
         connectors=connectors_of(installation),
         subjects=load_subjects(installation.domain.subjects, installation.catalog),
         ledger=ledger_of(installation, actor=actor),
+    )
+
+
+def ticking_of(installation: Installation) -> Ticking:
+    """Return how retention is woken here, as of now: for reports."""
+    settings = installation.settings
+    return Ticking(
+        installation.clock.now(),
+        timedelta(seconds=settings.retention_tick_s),
+        settings.verify_schedule,
     )
 
 

@@ -156,12 +156,6 @@ def _vkey(value: str) -> str:
     return value
 
 
-def _file(value: Path) -> Path:
-    if not value.is_file():
-        raise ValueError("no such file")
-    return value
-
-
 def _directory(value: Path) -> Path:
     if not value.is_dir():
         raise ValueError("no such directory")

@@ -80,5 +80,9 @@ class WitnessError(RetentionError):
     """A witness cannot do its work: what it has cosigned cannot be read or kept."""
 
 
+class InspectionError(RetentionError):
+    """A text that is no result of the lint gate or the posture audit."""
+
+
 class LedgerError(RetentionError):
     """The ledger cannot be put in order, signed, exported or proven from as asked."""

@@ -21,6 +21,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "lint": ("lint", "Prove that SQL is scoped to the tenant."),
     "migrate": ("migrate", "Bring the database's schema up, down, or show where it is."),
     "posture": ("posture", "Audit a PostgreSQL database's tenant isolation."),
+    "record": ("record", "Keep what the lint gate or the posture audit said."),
+    "report": ("report", "Print a report for auditors, as PDF, CSV, JSON or text."),
     "retention": ("retention", "Plan and run retention deletes."),
     "serve": ("serve", "Serve the API and the auditors' pages."),
     "tenants": ("tenants", "Create and list tenants."),

@@ -18,9 +18,9 @@ from typing import Any
 import click
 from psycopg2 import extensions
 
-from api.cli.retention_support import actor
 from api.cli.support import (
     Failure,
+    actor,
     echo_json,
     echo_rows,
     failures,

@@ -8,8 +8,8 @@ from uuid import UUID
 
 import click
 
-from api.cli.retention_support import actor, tenant_id_of
-from api.cli.support import echo_json, echo_rows, failures, format_option, installation_of
+from api.cli.retention_support import tenant_id_of
+from api.cli.support import actor, echo_json, echo_rows, failures, format_option, installation_of
 from api.workshop import ground_of, ledger_of, workshop_of
 from retention import holds
 from retention.errors import HoldError

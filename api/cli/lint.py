@@ -15,6 +15,7 @@ from config.terminal import colours
 from lint.cache import Cache
 from lint.config import Config, find_config, load_config
 from lint.errors import ConfigError, LintError
+from lint.formats.json import as_json
 from lint.formats.text import as_statistics, as_text
 from lint.inputs.logs import Log, Ran
 from lint.report import Report
@@ -100,6 +101,12 @@ _FORMATS = ("text", "json", "sarif", "github", "gitlab", "junit")
 )
 @click.option("--no-cache", is_flag=True, help="Judge everything afresh, and remember nothing.")
 @click.option("--cache-dir", metavar="FOLDER", help="Where to remember what was judged.")
+@click.option(
+    "--record",
+    "kept_as",
+    metavar="WHAT",
+    help="Keep the result as evidence, as of WHAT: a revision, a database.",
+)
 @click.option("--explain", "code", metavar="CODE", help="Explain a code and do nothing else.")
 def command(
     *,
@@ -125,6 +132,7 @@ def command(
     jobs: int | None,
     no_cache: bool,
     cache_dir: str | None,
+    kept_as: str | None,
     code: str | None,
 ) -> None:
     """Prove that the SQL in PATHs is restricted to one tenant.
@@ -183,6 +191,8 @@ def command(
     if not report.counts.statements and since is None:
         # Query builders leave nothing to judge. Said, since a wrong path looks the same.
         click.echo(f"no SQL in {len(report.paths)} files", err=True)
+    if kept_as is not None and not report.failures:
+        _keep(as_json(report), kept_as)
     if form:
         colour = form == "text" and colours(sys.stdout)
         click.echo(show(report, colour=colour), nl=False, color=colour)
@@ -191,6 +201,14 @@ def command(
 
 class _Failure(click.ClickException):
     exit_code = 2
+
+
+def _keep(text: str, subject: str) -> None:
+    try:
+        from api.cli.inspecting import keep  # the server's libraries, which need not be there
+    except ModuleNotFoundError as error:
+        raise _Failure(f"--record needs {error.name}: install tenure[server]") from error
+    keep(click.get_current_context(), text, subject)
 
 
 def _explain(code: str) -> None:

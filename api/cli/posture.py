@@ -69,6 +69,12 @@ Exit codes: 0 nothing as grave as --fail-on, 1 findings, 2 wrong usage or failur
     show_default=True,
     help="How to print the result.",
 )
+@click.option(
+    "--record",
+    "kept_as",
+    metavar="WHAT",
+    help="Keep the result as evidence, as of WHAT: a revision, a database.",
+)
 @click.option("--explain", "rule", metavar="RULE", help="Explain a rule and do nothing else.")
 def command(
     *,
@@ -78,6 +84,7 @@ def command(
     config: str | None,
     fail_on: Severity,
     form: str,
+    kept_as: str | None,
     rule: str | None,
 ) -> None:
     """Report what in a PostgreSQL database lets one tenant reach another.
@@ -98,6 +105,8 @@ def command(
             report = run(subject, rules, suppressions, today=datetime.now(UTC).date())
     except PostureError as error:
         raise _Failure(str(error)) from error
+    if kept_as is not None:
+        _keep(as_json(report), kept_as)
     if form == "json":
         click.echo(as_json(report), nl=False)
     elif form == "sarif":
@@ -122,6 +131,14 @@ def _uncollected() -> Iterator[None]:
 
 class _Failure(click.ClickException):
     exit_code = 2
+
+
+def _keep(text: str, subject: str) -> None:
+    try:
+        from api.cli.inspecting import keep  # the server's libraries, which need not be there
+    except ModuleNotFoundError as error:
+        raise _Failure(f"--record needs {error.name}: install tenure[server]") from error
+    keep(click.get_current_context(), text, subject)
 
 
 def _page(name: str) -> str:

@@ -14,14 +14,8 @@ import click
 from api.cli.retention_control import COMMANDS
 from api.cli.retention_rules import COMMANDS as RULES
 from api.cli.retention_status import echo_status
-from api.cli.retention_support import (
-    Instant,
-    actor,
-    read_plan,
-    stop_signals,
-    tenant_id_of,
-)
-from api.cli.support import echo_json, echo_rows, failures, format_option, installation_of
+from api.cli.retention_support import Instant, read_plan, stop_signals, tenant_id_of
+from api.cli.support import actor, echo_json, echo_rows, failures, format_option, installation_of
 from api.wiring import Installation
 from api.workshop import adaptive_pacers, workshop_of
 from retention.errors import PolicyError

@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-from api.cli.retention_support import actor
-from api.cli.support import echo_json, failures, format_option, installation_of
+from api.cli.support import actor, echo_json, failures, format_option, installation_of
 from retention import interventions
 from retention.interventions import PATIENCE_S, Action
 

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import click
 
-from api.cli.retention_support import actor, tenant_id_of
-from api.cli.support import Failure, echo_json, echo_rows, failures, format_option, installation_of
+from api.cli.retention_support import tenant_id_of
+from api.cli.support import (
+    Failure,
+    actor,
+    echo_json,
+    echo_rows,
+    failures,
+    format_option,
+    installation_of,
+)
 from retention.errors import RestoreError
 from retention.policies import Period, due_at
 from retention.restoring import Wish, archived_batches, restore

@@ -9,8 +9,8 @@ from uuid import UUID
 import click
 
 from api.cli.retention_restore import command as restore
-from api.cli.retention_support import actor, tenant_id_of
-from api.cli.support import Failure, echo_json, failures, format_option, installation_of
+from api.cli.retention_support import tenant_id_of
+from api.cli.support import Failure, actor, echo_json, failures, format_option, installation_of
 from api.workshop import workshop_of
 from retention.errors import PolicyError, SubjectError
 from retention.explain import Explanation, Question, explain

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 import signal
 import threading
 from collections.abc import Iterator
@@ -14,6 +12,7 @@ from typing import IO, Any
 
 import click
 
+from api.cli.support import actor
 from api.wiring import Installation
 from config.clock import parse_instant
 from config.errors import InstantError
@@ -21,6 +20,8 @@ from retention.errors import PlanError
 from retention.plan import Plan, plan_from_json
 from tenants.context import TenantId
 from tenants.registry import find_tenant
+
+__all__ = ["Instant", "actor", "read_plan", "stop_signals", "tenant_id_of"]
 
 
 class Instant(click.ParamType[datetime]):
@@ -38,15 +39,6 @@ class Instant(click.ParamType[datetime]):
             return parse_instant(value)
         except InstantError as error:
             self.fail(str(error), param, ctx)
-
-
-def actor() -> str:
-    """Return who runs this command, for the records."""
-    try:
-        name = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        name = str(os.getuid())
-    return f"command:{name}"
 
 
 def read_plan(file: IO[bytes]) -> Plan:

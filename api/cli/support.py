@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -71,10 +73,23 @@ def installation_of(ctx: click.Context) -> Installation:
     return installation
 
 
+def actor() -> str:
+    """Return who runs this command, for the records."""
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        name = str(os.getuid())
+    return f"command:{name}"
+
+
 @contextmanager
 def owner_cursor(ctx: click.Context) -> Iterator[Cursor]:
-    """Run the block in one transaction as tenure_owner, with failures as messages."""
+    """Run the block in one transaction as tenure_owner, with failures as messages.
+
+    Records of what it changes name who runs the command.
+    """
     with failures(), owner_of(settings_of(ctx)) as owner, owner.transaction(None) as cursor:
+        cursor.execute("SELECT pg_catalog.set_config('tenure.actor', %s, true)", (actor(),))
         yield cursor
 
 

@@ -7,8 +7,8 @@ from itertools import groupby
 
 import click
 
-from api.cli.retention_support import Instant, actor
-from api.cli.support import echo_json, echo_rows, failures, format_option, installation_of
+from api.cli.retention_support import Instant
+from api.cli.support import actor, echo_json, echo_rows, failures, format_option, installation_of
 from api.workshop import workshop_of
 from config.trace import new_trace_id
 from retention.reconciliation import Account

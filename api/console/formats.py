@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 from urllib.parse import quote, urlencode
 
 from flask import Response, render_template, request
@@ -16,46 +15,27 @@ from api.errors import Problem, shorten
 from config.clock import parse_instant
 from config.errors import InstantError
 from retention.reports.export import to_csv, to_json
-from retention.reports.paging import DEFAULT_SIZE, Page, PageRequest
+from retention.reports.paging import DEFAULT_SIZE, MAX_SIZE, Page, PageRequest
+from retention.reports.paper import to_pdf
+from retention.reports.report import Report
 
-Format = Literal["html", "json", "csv"]
+Format = Literal["html", "json", "csv", "pdf"]
 T = TypeVar("T")
 _MIMETYPES: dict[str, Format] = {
     "text/html": "html",
     "application/json": "json",
     "text/csv": "csv",
+    "application/pdf": "pdf",
 }
-_SUFFIXES: dict[str, Format] = {".json": "json", ".csv": "csv"}
+_SUFFIXES: dict[str, Format] = {".json": "json", ".csv": "csv", ".pdf": "pdf"}
 # What an address may end in, for its route.
-SUFFIX = "<any('.json', '.csv'):_suffix>"
+SUFFIX = "<any('.json', '.csv', '.pdf'):_suffix>"
+_PAGES = "console_report.html"
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """One table of a report, as CSV has it: rows of one dataclass."""
-
-    name: str
-    row_type: type
-    rows: Sequence[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """A report to be answered. The first of `tables` is its CSV unless another is named;
-    `page` belongs to those of its lists that are cut into pages, `query` is what was asked
-    beside the page, for the links to its other forms and pages."""
-
-    name: str
-    template: str
-    value: Any
-    tables: tuple[Table, ...]
-    page: Page | None = None
-    query: Mapping[str, str] = field(default_factory=dict)
-
-
 def split_suffix(path: str) -> tuple[str, Format | None]:
-    """Return a path without .json or .csv at its end, and that ending's format."""
+    """Return a path without .json, .csv or .pdf at its end, and that ending's format."""
     for suffix, wanted in _SUFFIXES.items():
         if path.endswith(suffix):
             return path.removesuffix(suffix), wanted
@@ -91,9 +71,13 @@ def _implied_format() -> Format:
 
 
 def wanted_page() -> PageRequest:
-    """Return the page that ?page= and ?size= ask for; raises Problem 400."""
+    """Return the page that ?page= and ?size= ask for; raises Problem 400.
+
+    On paper a page of a list is as long as may be, unless a size is asked for.
+    """
+    size = MAX_SIZE if wanted_format() == "pdf" else DEFAULT_SIZE
     try:
-        return PageRequest(_number("page", 1), _number("size", DEFAULT_SIZE))
+        return PageRequest(_number("page", 1), _number("size", size))
     except ValueError as error:
         raise _bad(str(error)) from None
 
@@ -145,30 +129,44 @@ def page_query(page: Page | None, number: int | None) -> dict[str, object]:
     return query
 
 
-def answer(report: Report, wanted: Format, generated_at: datetime) -> Response:
-    """Return the report in the form that is wanted; raises Problem 400 for no such table."""
+def answer(
+    report: Report,
+    wanted: Format,
+    generated_at: datetime,
+    *,
+    template: str = _PAGES,
+    query: Mapping[str, str] | None = None,
+) -> Response:
+    """Return the report in the form that is wanted; raises Problem 400 for no such table.
+
+    `query` is what was asked beside the page, for the links to its other forms and pages.
+    """
+    asked = query or {}
     if wanted == "json":
         response = Response(
             to_json(report.name, report.value, generated_at), content_type="application/json"
         )
     elif wanted == "csv":
         response = _csv(report)
+    elif wanted == "pdf":
+        response = Response(to_pdf(report, generated_at), content_type="application/pdf")
+        response.headers["Content-Disposition"] = f'inline; filename="tenure-{report.name}.pdf"'
     else:
         response = Response(
             render_template(
-                report.template,
+                template,
                 report=report.value,
+                sheet=report,
                 name=report.name,
                 page=report.page,
+                asked=asked,
                 generated_at=generated_at,
-                export=_Exports(report),
+                export=_Exports(report, asked),
             )
         )
     if report.page is not None and report.page.next is not None:
         table = {"table": request.args["table"]} if "table" in request.args else {}
-        following = here(
-            wanted, {**report.query, **table, **page_query(report.page, report.page.next)}
-        )
+        following = here(wanted, {**asked, **table, **page_query(report.page, report.page.next)})
         response.headers["Link"] = f'<{following}>; rel="next"'
     response.vary.add("Accept")
     response.vary.add("Cookie")
@@ -194,12 +192,17 @@ def _csv(report: Report) -> Response:
 class _Exports:
     """Addresses of the page's other forms, for its links: the same page of the same list."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, query: Mapping[str, str]) -> None:
         self.report = report
+        self.query = query
 
     def json(self) -> str:
         """Return the address of the report as JSON."""
         return here("json", self._query())
+
+    def pdf(self) -> str:
+        """Return the address of the report as PDF; all of its list, as far as it may be."""
+        return here("pdf", self.query)
 
     def csv(self, table: str) -> str:
         """Return the address of one table as CSV."""
@@ -209,18 +212,18 @@ class _Exports:
         """Return the address of the page before."""
         assert self.report.page is not None  # noqa: S101 - only lists ask
         before = page_query(self.report.page, self.report.page.number - 1)
-        return here("html", {**self.report.query, **before})
+        return here("html", {**self.query, **before})
 
     def older(self) -> str:
         """Return the address of the next page."""
         assert self.report.page is not None  # noqa: S101 - only lists ask
         following = page_query(self.report.page, self.report.page.next)
-        return here("html", {**self.report.query, **following})
+        return here("html", {**self.query, **following})
 
     def _query(self) -> dict[str, object]:
         page = self.report.page
         shown = page_query(page, None if page is None else page.number)
-        return {**self.report.query, **shown}
+        return {**self.query, **shown}
 
 
 def there(found: T | None, message: str) -> T:

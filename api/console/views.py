@@ -15,25 +15,20 @@ from werkzeug import Response as BaseResponse
 from werkzeug.routing import BaseConverter
 
 from api.console import words
-from api.console.formats import (
-    SUFFIX,
-    Report,
-    Table,
-    answer,
-    format_of_errors,
-    split_suffix,
-    there,
-    wanted_format,
-    wanted_page,
-)
-from api.console.verification_views import verification_views
-from api.errors import Problem, shorten
+from api.console.asked import wanted_query
+from api.console.details import detail_views, link_of
+from api.console.formats import SUFFIX, answer, format_of_errors, wanted_format
+from api.errors import Problem
 from api.problems import problem_of, problem_response
 from config.clock import Clock
 from config.logging import get_logger
 from retention.reports import overview as overviews
-from retention.reports import policies, registers, run, runs, trend, units, verification
+from retention.reports import policies, registers, runs, verification
+from retention.reports.index import REPORTS
+from retention.reports.report import Report, Table
+from retention.reports.scope import Ticking
 from retention.reports.snapshot import snapshot
+from retention.reports.words import text_of
 from tenants.connections import Cursor, RoleConnections
 
 # Stricter than other pages: nothing here is a script.
@@ -41,6 +36,12 @@ POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
 )
+
+# Of the reports that are lists; the others have one that shows whatever there is.
+_TEMPLATES = {
+    name: f"console_{name}.html"
+    for name in ("runs", "verifications", "reconciliation", "holds", "reads")
+}
 
 _log = get_logger(__name__)
 T = TypeVar("T")
@@ -52,8 +53,13 @@ class _TraceId(BaseConverter):
     regex = "[0-9a-f]{32}"
 
 
-def console_blueprint(auditor: RoleConnections, clock: Clock) -> Blueprint:
-    """Return the pages under /console, for auditors alone; all reads are tenure_auditor's."""
+def console_blueprint(
+    auditor: RoleConnections, clock: Clock, ticking: Callable[[], Ticking]
+) -> Blueprint:
+    """Return the pages under /console, for auditors alone; all reads are tenure_auditor's.
+
+    `ticking` says how retention is woken, as of now: for gaps, and for what comes next.
+    """
     views = Blueprint(
         "console",
         __name__,
@@ -74,98 +80,77 @@ def console_blueprint(auditor: RoleConnections, clock: Clock) -> Blueprint:
         with snapshot(auditor) as cursor:
             return question(cursor)
 
-    def shown(report: Report) -> Response:
-        return answer(report, wanted_format(), clock.now())
+    def shown(report: Report, template: str) -> Response:
+        return answer(report, wanted_format(), clock.now(), template=template)
 
     @views.get("/console", strict_slashes=False)
     @views.get(f"/console{SUFFIX}")
     def overview(_suffix: str = "") -> Response:
-        found = read(overviews.overview)
-        return shown(
-            Report(
-                "overview",
-                "console_overview.html",
-                found,
-                (
-                    Table("policies", policies.PolicyLine, found.policies),
-                    Table("runs", runs.RunLine, found.runs),
-                    Table("checks", verification.Check, found.checks),
-                    Table("holds", registers.HoldLine, found.holds),
-                    Table("reads", registers.ReadLine, found.reads),
-                ),
-            )
-        )
+        return shown(_overview(read(overviews.overview)), "console_overview.html")
 
-    @views.get("/console/runs")
-    @views.get(f"/console/runs{SUFFIX}")
-    def run_list(_suffix: str = "") -> Response:
-        wanted = wanted_page()
-        found = read(lambda cursor: runs.runs_report(cursor, wanted))
-        table = Table("runs", runs.RunLine, found.runs)
-        return shown(Report("runs", "console_runs.html", found, (table,), found.page))
+    def listed(name: str, _suffix: str = "") -> Response:
+        query = wanted_query(REPORTS[name])
+        found = read(lambda cursor: REPORTS[name].report(cursor, query.of(cursor, ticking())))
+        template = _TEMPLATES.get(name, "console_report.html")
+        return answer(found, wanted_format(), clock.now(), template=template, query=query.given)
 
-    @views.get("/console/runs/<trace_id:trace_id>")
-    @views.get(f"/console/runs/<trace_id:trace_id>{SUFFIX}")
-    def one_run(trace_id: str, _suffix: str = "") -> Response:
-        wanted = wanted_page()
-        found = there(
-            read(lambda cursor: run.run_report(cursor, trace_id, wanted)),
-            f"There is no run under the trace id {trace_id}",
-        )
-        tables = (
-            Table("batches", run.BatchLine, found.batches),
-            Table("batch_tables", run.BatchTableLine, found.batch_tables),
-            Table("units", units.UnitLine, found.units),
-            Table("tables", units.TableLine, found.tables),
-            Table("interventions", run.InterventionLine, found.interventions),
-        )
-        return shown(Report("run", "console_run.html", found, tables, found.page))
+    for name in REPORTS:
+        views.add_url_rule(f"/console/{name}", name, listed, defaults={"name": name})
+        views.add_url_rule(f"/console/{name}{SUFFIX}", name, listed, defaults={"name": name})
 
-    # A policy's name may hold anything, so its suffix is told apart by hand.
-    @views.get("/console/policies/<path:policy>")
-    def policy(policy: str) -> Response:
-        name = policy if "format" in request.args else split_suffix(policy)[0]
-        wanted = wanted_page()
-        if "\0" in name:
-            raise Problem(HTTPStatus.NOT_FOUND, "not_found", "No policy has such a name")
-        found = there(
-            read(lambda cursor: policies.policy_report(cursor, name, wanted)),
-            f"No policy {shorten(name)!r} was ever recorded",
-        )
-        tables = (
-            Table("versions", policies.PolicyVersion, found.versions),
-            Table("exceptions", policies.TenantException, found.exceptions),
-            Table("checks", verification.Check, found.checks),
-            Table("trend", trend.PolicyPoint, found.trend),
-        )
-        return shown(Report("policy", "console_policy.html", found, tables, found.page))
-
-    verification_views(views, read, shown)
-
-    @views.get("/console/holds")
-    @views.get(f"/console/holds{SUFFIX}")
-    def hold_list(_suffix: str = "") -> Response:
-        wanted = wanted_page()
-        found = read(lambda cursor: registers.holds_report(cursor, wanted))
-        tables = (
-            Table("holds", registers.HoldLine, found.holds),
-            Table("events", registers.HoldEventLine, found.events),
-        )
-        return shown(Report("holds", "console_holds.html", found, tables, found.page))
-
-    @views.get("/console/reads")
-    @views.get(f"/console/reads{SUFFIX}")
-    def read_list(_suffix: str = "") -> Response:
-        wanted = wanted_page()
-        found = read(lambda cursor: registers.reads_report(cursor, wanted))
-        table = Table("reads", registers.ReadLine, found.reads)
-        return shown(Report("reads", "console_reads.html", found, (table,), found.page))
+    detail_views(views, read, shown)
 
     @views.get("/console/<path:_rest>")
     def nothing(_rest: str) -> Response:
         raise Problem(HTTPStatus.NOT_FOUND, "not_found", "There is no such page")
 
     return views
+
+
+def _overview(found: overviews.Overview) -> Report:
+    return Report(
+        "overview",
+        "Overview",
+        found,
+        (
+            Table(
+                "policies",
+                policies.PolicyLine,
+                found.policies,
+                title="What is kept how long",
+                show="policy version table along starts period_words legal_basis state exceptions "
+                "in_last_run",
+            ),
+            Table(
+                "runs",
+                runs.RunLine,
+                found.runs,
+                title="Latest runs",
+                show="trace_id state as_of started_at seconds planned deleted batches",
+            ),
+            Table(
+                "checks",
+                verification.Check,
+                found.checks,
+                title="Last verification",
+                show="kind subject found tenants is_finding held undeletable paused oldest",
+            ),
+            Table(
+                "holds",
+                registers.HoldLine,
+                found.holds,
+                title="Legal holds in force",
+                show="tenant scope table matter reason placed_at placed_by",
+            ),
+            Table(
+                "reads",
+                registers.ReadLine,
+                found.reads,
+                title="Latest reads across tenants",
+                show="read_at actor reason place trace_id",
+            ),
+        ),
+    )
 
 
 def _install_words(views: Blueprint) -> None:
@@ -176,6 +161,8 @@ def _install_words(views: Blueprint) -> None:
     views.app_template_filter("console_plain")(words.plain)
     views.app_template_filter("console_tone")(words.tone_of)
     views.app_template_filter("console_words")(words.words_of)
+    views.app_template_filter("console_text")(text_of)
+    views.app_template_global("console_link")(link_of)
 
 
 def _install_guard(views: Blueprint) -> None:

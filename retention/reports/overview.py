@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from retention.reports.paging import PageRequest
 from retention.reports.policies import PolicyLine, policy_lines
 from retention.reports.registers import HoldLine, ReadLine, holds_report, reads_report
-from retention.reports.runs import RunLine, runs_report
+from retention.reports.runs import RunLine, latest_runs
 from retention.reports.verification import (
     Check,
     Totals,
@@ -44,7 +44,7 @@ def overview(cursor: Cursor) -> Overview:
     holds = holds_report(cursor, latest, released=False)
     return Overview(
         policies=policy_lines(cursor),
-        runs=runs_report(cursor, latest).runs,
+        runs=latest_runs(cursor, latest)[0],
         verification=verification,
         totals=None if verification is None else totals(verification, checks),
         checks=checks,

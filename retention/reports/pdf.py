@@ -26,6 +26,8 @@ from retention.reports.pdf_text import FONTS, Face, install_fonts, markup, one_l
 
 PRODUCT = "Tenure"
 _MARGIN = 42.0
+# A heading, and below it a table's head and a few lines, or a chart.
+_BEGINNING = 110.0
 _SUBSTITUTED = (
     "Where ⟨U+…⟩ stands, this document's fonts lack the character, or it would not show or "
     "is written from right to left; its Unicode code point is printed instead."
@@ -72,9 +74,13 @@ class Document:
         self._add(self._text(title, _style("title", "bold", 17, after=10)))
 
     def heading(self, text: str, level: int = 1) -> None:
-        """Add a heading; level 1 or 2. It stays with what follows, and stands in the outline."""
+        """Add a heading; level 1 or 2. It stays with the beginning of what follows, and stands in
+        the outline."""
+        from reportlab.platypus import CondPageBreak
+
         size = 12.5 if level == 1 else 10.5
-        style = _style(f"heading{level}", "bold", size, before=12, after=5, keep=True)
+        style = _style(f"heading{level}", "bold", size, before=12, after=5)
+        self._add(CondPageBreak(_BEGINNING))
         paragraph = self._text(text, style)
         self._headings += 1
         paragraph.outline = (one_line(text), f"h{self._headings}", min(level, 2) - 1)
@@ -286,7 +292,6 @@ def _style(
     colour: str = "#111111",
     back: str | None = None,
     align: str = "left",
-    keep: bool = False,
 ) -> Any:
     from reportlab.lib.colors import HexColor
     from reportlab.lib.enums import TA_LEFT, TA_RIGHT
@@ -294,7 +299,7 @@ def _style(
 
     return ParagraphStyle(
         name, fontName=FONTS[face], fontSize=size, leading=size * 1.3, spaceBefore=before,
-        spaceAfter=after, textColor=HexColor(colour), keepWithNext=keep,
+        spaceAfter=after, textColor=HexColor(colour),
         backColor=None if back is None else HexColor(back), borderPadding=4 if back else 0,
         alignment=TA_RIGHT if align == "right" else TA_LEFT,
     )  # fmt: skip

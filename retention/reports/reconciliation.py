@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from retention.reports.paging import Page, PageRequest
+from retention.reports.scope import EVERYTHING, Scope
 from tenants.connections import Cursor
 
 
@@ -43,18 +44,16 @@ class Period:
 
 
 @dataclass(frozen=True, slots=True)
-class Balance:
-    """A policy's rows over the period, all tenants together.
+class Figures:
+    """Rows of a policy over the period.
 
     opening + newly_due = deleted + deleted_along + removed + no_longer_due + held
     + undeletable + paused + still_due + difference. Of the difference, `vanished` rows were due
-    and are gone without a record. `uneven` books (one a tenant) do not come out, even where
-    their differences cancel each other.
+    and are gone without a record.
     """
 
     policy: str
     table: str
-    tenants: int
     opening: int
     newly_due: int
     deleted: int
@@ -67,29 +66,23 @@ class Balance:
     still_due: int
     vanished: int
     difference: int
+
+
+@dataclass(frozen=True, slots=True)
+class Balance(Figures):
+    """A policy's figures, all tenants together. `uneven` books (one a tenant) do not come out,
+    even where their differences cancel each other."""
+
+    tenants: int
     uneven: int
 
 
 @dataclass(frozen=True, slots=True)
-class BookLine:
-    """One tenant's book of a policy over the period; keys as in `Balance`."""
+class BookLine(Figures):
+    """One tenant's book of a policy."""
 
-    policy: str
-    table: str
     tenant: str
     tenant_name: str
-    opening: int
-    newly_due: int
-    deleted: int
-    deleted_along: int
-    removed: int
-    no_longer_due: int
-    held: int
-    undeletable: int
-    paused: int
-    still_due: int
-    vanished: int
-    difference: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,17 +133,20 @@ _BOOKS = """
 WITH opening AS (
     SELECT DISTINCT ON (policy, table_name, tenant_id) policy, table_name, tenant_id, closing
     FROM tenure.reconciliations WHERE account <= %(first)s
+      AND (%(tenant)s::uuid IS NULL OR tenant_id = %(tenant)s::uuid)
     ORDER BY policy, table_name, tenant_id, account DESC
 ), moved AS (
     SELECT policy, table_name, tenant_id, sum(newly_due) AS newly_due, sum(deleted) AS deleted,
            sum(deleted_along) AS deleted_along, sum(removed) AS removed,
            sum(no_longer_due) AS no_longer_due, sum(vanished) AS vanished
     FROM tenure.reconciliations WHERE account > %(first)s AND account <= %(last)s
+      AND (%(tenant)s::uuid IS NULL OR tenant_id = %(tenant)s::uuid)
     GROUP BY policy, table_name, tenant_id
 ), closing AS (
     SELECT DISTINCT ON (policy, table_name, tenant_id)
            policy, table_name, tenant_id, held, undeletable, paused, still_due
     FROM tenure.reconciliations WHERE account <= %(last)s
+      AND (%(tenant)s::uuid IS NULL OR tenant_id = %(tenant)s::uuid)
     ORDER BY policy, table_name, tenant_id, account DESC
 ), figures AS (
     SELECT c.policy, c.table_name, c.tenant_id, coalesce(o.closing, 0) AS opening,
@@ -170,11 +166,11 @@ WITH opening AS (
 _BALANCES = (
     _BOOKS
     + """
-SELECT policy, table_name, count(*), sum(opening)::bigint, sum(newly_due)::bigint,
+SELECT policy, table_name, sum(opening)::bigint, sum(newly_due)::bigint,
        sum(deleted)::bigint, sum(deleted_along)::bigint, sum(removed)::bigint,
        sum(no_longer_due)::bigint, sum(held)::bigint, sum(undeletable)::bigint,
        sum(paused)::bigint, sum(still_due)::bigint, sum(vanished)::bigint,
-       sum(difference)::bigint,
+       sum(difference)::bigint, count(*),
        count(*) FILTER (WHERE difference <> 0 OR vanished <> 0)
 FROM books GROUP BY policy, table_name ORDER BY policy, table_name
 """
@@ -183,9 +179,10 @@ FROM books GROUP BY policy, table_name ORDER BY policy, table_name
 _LINES = (
     _BOOKS
     + """
-SELECT b.policy, b.table_name, t.slug, t.name, b.opening, b.newly_due::bigint, b.deleted::bigint,
+SELECT b.policy, b.table_name, b.opening, b.newly_due::bigint, b.deleted::bigint,
        b.deleted_along::bigint, b.removed::bigint, b.no_longer_due::bigint, b.held,
-       b.undeletable, b.paused, b.still_due, b.vanished::bigint, b.difference::bigint
+       b.undeletable, b.paused, b.still_due, b.vanished::bigint, b.difference::bigint,
+       t.slug, t.name
 FROM books b JOIN tenure.tenants t ON t.id = b.tenant_id
 WHERE b.opening + b.newly_due + b.held + b.undeletable + b.paused + b.still_due > 0
    OR b.difference <> 0
@@ -201,18 +198,15 @@ WHERE verification_id = %s::uuid AND kind = 'reconciliation' ORDER BY subject, i
 
 
 def statement_report(
-    cursor: Cursor,
-    wanted: PageRequest,
-    *,
-    since: datetime | None = None,
-    until: datetime | None = None,
+    cursor: Cursor, wanted: PageRequest, scope: Scope = EVERYTHING
 ) -> StatementReport:
-    """Return the statement from the last account as of `since` (None: from nothing on) to the
-    last as of `until` (None: the latest); four queries."""
-    period = _period(cursor, since, until)
+    """Return the statement from the last account as of the scope's `since` (None: from nothing
+    on) to the last as of its `until` (None: the latest); four queries."""
+    period = _period(cursor, scope.since, scope.until)
     ends = {
         "first": period.opening.account if period.opening else 0,
         "last": period.closing.account if period.closing else 0,
+        "tenant": scope.params["tenant"],
     }
     cursor.execute(_BALANCES, ends)
     query = (cursor.query or b"").decode()

@@ -1,4 +1,4 @@
-"""How verifications went on: the figures of each, in all and for one policy."""
+"""Verifications one after the other: the figures of each, in all and for one policy."""
 
 from __future__ import annotations
 
@@ -7,25 +7,17 @@ from datetime import datetime
 from uuid import UUID
 
 from retention.reports.paging import Page, PageRequest
-from retention.reports.words import seconds_between
+from retention.reports.scope import EVERYTHING, Scope
+from retention.reports.verification import Verification, head_of
 from tenants.connections import Cursor
 
 POINTS = 60
 
 
 @dataclass(frozen=True, slots=True)
-class VerificationLine:
+class VerificationLine(Verification):
     """A verification and its sums. `age_p99_s` is of the policy and tenant worst off."""
 
-    id: UUID
-    trace_id: str
-    as_of: datetime
-    started_by: str
-    started_at: datetime
-    finished_at: datetime
-    seconds: float | None
-    findings: int
-    account: int | None
     overdue: int
     age_p99_s: int | None
     held: int
@@ -74,24 +66,30 @@ class PolicyPoint:
 _LINES = """
 WITH page AS (
     SELECT * FROM tenure.verifications v
-    WHERE NOT %(daily)s OR NOT EXISTS (
+    WHERE v.finished_at >= %(since)s::timestamptz AND v.finished_at < %(until)s::timestamptz
+      AND (NOT %(daily)s OR NOT EXISTS (
         SELECT FROM tenure.verifications w
         WHERE w.finished_at > v.finished_at
-          AND w.finished_at < date_trunc('day', v.finished_at, 'UTC') + interval '24 hours')
+          AND w.finished_at < date_trunc('day', v.finished_at, 'UTC') + interval '24 hours'))
     ORDER BY finished_at DESC, id DESC LIMIT %(limit)s OFFSET %(offset)s
 )
-SELECT p.id::text, p.trace_id, p.as_of, p.started_by, p.started_at, p.finished_at, p.findings,
-       p.account, f.*
+SELECT p.id::text, p.trace_id, p.as_of, p.started_by, p.started_at, p.finished_at,
+       CASE WHEN %(tenant)s::uuid IS NULL THEN p.findings ELSE f.findings END, p.account,
+       f.overdue, f.age_p99_s, f.held, f.undeletable, f.paused, f.orphans, f.returned,
+       f.unreconciled
 FROM page p
 CROSS JOIN LATERAL (
-    SELECT coalesce(sum(found) FILTER (WHERE kind = 'overdue'), 0)::bigint,
-           max(age_p99_s),
-           coalesce(sum(held), 0)::bigint, coalesce(sum(undeletable), 0)::bigint,
-           coalesce(sum(paused), 0)::bigint,
-           coalesce(sum(found) FILTER (WHERE kind = 'orphans'), 0)::bigint,
-           coalesce(sum(found) FILTER (WHERE kind = 'returned'), 0)::bigint,
-           coalesce(sum(found) FILTER (WHERE kind = 'reconciliation'), 0)::bigint
-    FROM tenure.verification_results WHERE verification_id = p.id
+    SELECT coalesce(sum(found) FILTER (WHERE kind = 'overdue'), 0)::bigint AS overdue,
+           max(age_p99_s) AS age_p99_s, coalesce(sum(held), 0)::bigint AS held,
+           coalesce(sum(undeletable), 0)::bigint AS undeletable,
+           coalesce(sum(paused), 0)::bigint AS paused,
+           coalesce(sum(found) FILTER (WHERE kind = 'orphans'), 0)::bigint AS orphans,
+           coalesce(sum(found) FILTER (WHERE kind = 'returned'), 0)::bigint AS returned,
+           coalesce(sum(found) FILTER (WHERE kind = 'reconciliation'), 0)::bigint AS unreconciled,
+           coalesce(sum(found) FILTER (WHERE kind <> 'undated'), 0)::bigint AS findings
+    FROM tenure.verification_results
+    WHERE verification_id = p.id
+      AND (%(tenant)s::uuid IS NULL OR tenant_id = %(tenant)s::uuid)
 ) f
 ORDER BY p.finished_at DESC, p.id DESC
 """
@@ -111,17 +109,11 @@ GROUP BY v.id, v.finished_at ORDER BY v.finished_at DESC, v.id DESC
 
 
 def verifications_report(
-    cursor: Cursor, wanted: PageRequest, *, daily: bool = False
+    cursor: Cursor, wanted: PageRequest, *, daily: bool = False, scope: Scope = EVERYTHING
 ) -> VerificationsReport:
-    """Return a page of verifications; one query."""
-    cursor.execute(_LINES, {"daily": daily, **wanted.window})
-    lines = [
-        VerificationLine(
-            UUID(key), trace_id, as_of, by, started, finished, seconds_between(started, finished),
-            *figures,
-        )
-        for key, trace_id, as_of, by, started, finished, *figures in cursor.fetchall()
-    ]  # fmt: skip
+    """Return a page of verifications; one query. Of one tenant, findings and sums are its own."""
+    cursor.execute(_LINES, {"daily": daily, **scope.params, **wanted.window})
+    lines = [VerificationLine(*head_of(row[:8]), *row[8:]) for row in cursor.fetchall()]
     shown, page = wanted.cut(lines)
     return VerificationsReport(daily, shown, page)
 

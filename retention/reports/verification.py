@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from retention.reports.paging import Page, PageRequest
+from retention.reports.scope import EVERYTHING, Scope
 from retention.reports.words import seconds_between
 from tenants.connections import Cursor
 
@@ -132,10 +133,12 @@ SELECT kind, subject, sum(found)::bigint, sum(held)::bigint, sum(undeletable)::b
             SELECT e.key AS reason, sum(e.value::bigint) AS rows
             FROM tenure.verification_results x, jsonb_each_text(x.reasons) e
             WHERE x.verification_id = %(id)s::uuid AND x.kind = r.kind AND x.subject = r.subject
+              AND (%(tenant)s::uuid IS NULL OR x.tenant_id = %(tenant)s::uuid)
             GROUP BY e.key) w),
        sum(found) > 0 AND kind <> 'undated'
 FROM tenure.verification_results r
 WHERE verification_id = %(id)s::uuid
+  AND (%(tenant)s::uuid IS NULL OR tenant_id = %(tenant)s::uuid)
   AND (%(policy)s::text IS NULL
        OR (kind IN ('overdue', 'undated', 'reconciliation') AND subject = %(policy)s))
 GROUP BY kind, subject
@@ -147,13 +150,14 @@ SELECT r.kind, r.subject, t.slug, t.name, r.found, r.held, r.undeletable, r.paus
        r.undeletable_oldest, r.age_p99_s, r.watermark, r.reasons, r.query
 FROM tenure.verification_results r LEFT JOIN tenure.tenants t ON t.id = r.tenant_id
 WHERE r.verification_id = %(id)s::uuid
+  AND (%(tenant)s::uuid IS NULL OR r.tenant_id = %(tenant)s::uuid)
 ORDER BY r.found = 0, array_position(%(kinds)s::text[], r.kind), r.subject, t.slug, r.id
 LIMIT %(limit)s OFFSET %(offset)s
 """
 
 
 def last_verification(
-    cursor: Cursor, policy: str | None = None
+    cursor: Cursor, policy: str | None = None, scope: Scope = EVERYTHING
 ) -> tuple[Verification | None, tuple[Check, ...]]:
     """Return the latest verification and its checks (or a policy's alone); two queries.
 
@@ -163,22 +167,29 @@ def last_verification(
     row = cursor.fetchone()
     if row is None:
         return None, ()
-    verification = _verification(row)
-    return verification, _checks(cursor, verification.id, policy)
+    verification = Verification(*head_of(row))
+    return verification, _checks(cursor, verification.id, policy, scope)
 
 
 def verification_report(
-    cursor: Cursor, verification_id: UUID, wanted: PageRequest
+    cursor: Cursor, verification_id: UUID, wanted: PageRequest, scope: Scope = EVERYTHING
 ) -> VerificationReport | None:
-    """Return a verification with its results, None where there is no such; three queries."""
+    """Return a verification with its results, None where there is no such; three queries.
+
+    Of one tenant, its findings are that tenant's.
+    """
     cursor.execute(_ONE, {"id": str(verification_id)})
     row = cursor.fetchone()
     if row is None:
         return None
-    verification = _verification(row)
-    checks = _checks(cursor, verification.id, None)
-    cursor.execute(_RESULTS, {"id": str(verification_id), "kinds": list(KINDS), **wanted.window})
+    verification = Verification(*head_of(row))
+    checks = _checks(cursor, verification.id, None, scope)
+    asked = {"id": str(verification_id), "kinds": list(KINDS), **scope.params, **wanted.window}
+    cursor.execute(_RESULTS, asked)
     results, page = wanted.cut([Result(*row) for row in cursor.fetchall()])
+    if scope.tenant is not None:
+        own = sum(check.found for check in checks if check.is_finding)
+        verification = replace(verification, findings=own)
     return VerificationReport(verification, totals(verification, checks), checks, results, page)
 
 
@@ -205,21 +216,17 @@ def totals(verification: Verification, checks: tuple[Check, ...]) -> Totals:
     )
 
 
-def _verification(row: tuple[Any, ...]) -> Verification:
-    verification_id, trace_id, as_of, by, started, finished, findings, account = row
-    return Verification(
-        id=UUID(verification_id),
-        trace_id=trace_id,
-        as_of=as_of,
-        started_by=by,
-        started_at=started,
-        finished_at=finished,
-        seconds=seconds_between(started, finished),
-        findings=findings,
-        account=account,
-    )
+def head_of(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the values of a `Verification` from id, trace_id, as_of, started_by, started_at,
+    finished_at, findings, account."""
+    key, trace_id, as_of, by, started, finished, findings, account = row
+    seconds = seconds_between(started, finished)
+    return (UUID(key), trace_id, as_of, by, started, finished, seconds, findings, account)
 
 
-def _checks(cursor: Cursor, verification_id: UUID, policy: str | None) -> tuple[Check, ...]:
-    cursor.execute(_CHECKS, {"id": str(verification_id), "policy": policy, "kinds": list(KINDS)})
+def _checks(
+    cursor: Cursor, verification_id: UUID, policy: str | None, scope: Scope
+) -> tuple[Check, ...]:
+    asked = {"id": str(verification_id), "policy": policy, "kinds": list(KINDS), **scope.params}
+    cursor.execute(_CHECKS, asked)
     return tuple(Check(*row) for row in cursor.fetchall())

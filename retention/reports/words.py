@@ -1,10 +1,16 @@
-"""Periods and spans of time in words."""
+"""Values in words: periods, spans of time, and whatever stands in a cell."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
 
 from retention.policies import Period
+from retention.reports.pdf_charts import amount
 
 
 def period_in_words(text: str) -> str:
@@ -56,3 +62,29 @@ def span_in_words(span: timedelta) -> str:
 def seconds_between(start: datetime, end: datetime | None) -> float | None:
     """Return the seconds from start to end, None while there is no end."""
     return None if end is None else round((end - start).total_seconds(), 3)
+
+
+def text_of(value: Any, kind: str = "text") -> str:
+    """Return a value as a cell's text: instants in UTC to the second, spans in words, nothing as
+    a dash, what is made of parts with a comma between them."""
+    if value is None or value == "":
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (int, float)):
+        is_span = kind == "span"
+        return span_in_words(timedelta(seconds=value)) if is_span else amount(value)
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+    return str(value) if isinstance(value, (str, UUID)) else _parts(value)
+
+
+def _parts(value: Any) -> str:
+    if is_dataclass(value) and not isinstance(value, type):
+        shown = [getattr(value, f.name) for f in fields(value)]
+        return " ".join(text_of(part) for part in shown if part not in (None, ""))
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {text_of(part)}" for key, part in value.items()) or "–"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(text_of(part) for part in value) or "–"
+    return json.dumps(value, ensure_ascii=False, default=str)

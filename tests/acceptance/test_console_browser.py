@@ -14,11 +14,12 @@ from werkzeug.serving import make_server
 
 from api.app import create_app
 from api.auth.passwords import hash_password
-from api.console import console_blueprint
 from api.wiring import Installation, owner_of
 from api.workshop import workshop_of
 from config.trace import new_trace_id
+from retention.alerts import VERIFIED, Looked, of_verification, raise_alerts
 from retention.holds import pass_gate, place
+from retention.inspections import keep_inspection, read_inspection
 from retention.jobs import run_once
 from retention.policy_records import set_state
 from tenants.crossing import cross_tenant
@@ -39,6 +40,8 @@ ARGUMENTS = (
     "--disable-sync",
     "--no-first-run",
 )
+LINTED = '{"statements": [], "findings": [], "summary": {"statements": 113}}'
+AUDITED = '{"findings": [{"severity": "error"}], "assumed": [], "checked": 51}'
 EMAIL, PASSWORD = "auditor@audit.example", "look, do not touch"
 
 
@@ -54,8 +57,6 @@ class Site:
 def site(installed: Installation) -> Iterator[Site]:
     trace_id = _audit(installed)
     app = create_app(installed, write_guard=partial(pass_gate, installed.app))
-    if "console" not in app.blueprints:
-        app.register_blueprint(console_blueprint(installed.auditor, installed.clock))
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -97,7 +98,13 @@ def _audit(installed: Installation) -> str:
     )
     changed = replace(workshop, policies=shorter)
     changed.record()
-    changed.verify(trace_id=new_trace_id())
+    found = changed.verify(trace_id=new_trace_id())
+    raise_alerts(installed.retention, of_verification(found), Looked(VERIFIED))
+    for text in (LINTED, AUDITED):
+        keep_inspection(
+            installed.retention, read_inspection(text), subject="revision 3f2a1b0c",
+            tool="tenure 0.1", actor="command:ci",
+        )  # fmt: skip
     return last.trace_id
 
 
@@ -198,8 +205,12 @@ def test_auditor_reads_from_overview_to_run_and_policy(visit: Visit, site: Site)
 def test_every_other_page_looks_right(visit: Visit, site: Site):
     page = visit.page
     visit.log_in()
-    for name in ("Runs", "Verifications", "Reconciliation", "Holds", "Cross-tenant reads"):
-        page.get_by_role("navigation", name="Pages").get_by_role("link", name=name).click()
+    for name in (
+        "Schedule", "Runs", "Verifications", "Reconciliation", "Alerts", "Holds", "Changes",
+        "Cross-tenant reads", "Inspections",
+    ):  # fmt: skip
+        menu = page.get_by_role("navigation", name="Pages")
+        menu.get_by_role("link", name=name, exact=True).click()
         assert page.locator("nav [aria-current=page]").inner_text() == name
         visit.looks_right()
     page.goto("/console/verifications")
@@ -212,7 +223,7 @@ def test_every_other_page_looks_right(visit: Visit, site: Site):
 def test_auditor_asks_for_the_statement_of_a_period(visit: Visit, site: Site):
     page = visit.page
     visit.log_in()
-    page.get_by_role("link", name="Reconciliation").click()
+    page.get_by_role("link", name="Reconciliation", exact=True).click()
     assert page.locator("h1").get_by_text("comes out even").is_visible()
     shown = page.locator("#balances tbody tr")
     assert shown.count() == 3
@@ -220,11 +231,27 @@ def test_auditor_asks_for_the_statement_of_a_period(visit: Visit, site: Site):
     assert page.get_by_text("FROM tenure.reconciliations").first.is_visible()
     visit.looks_right()
     page.get_by_label("From").fill("2001-01-01")
-    page.get_by_label("To").fill("2001-12-31")
+    page.get_by_label("Until").fill("2001-12-31")
     page.get_by_role("button", name="Show").click()
-    page.wait_for_url("**/console/reconciliation?from=2001-01-01&to=2001-12-31")
+    page.wait_for_url("**/console/reconciliation?from=2001-01-01&until=2001-12-31&tenant=")
     assert page.get_by_text("No account was made up to then").is_visible()
     visit.looks_right()
+
+
+def test_auditor_asks_for_a_tenants_schedule_and_takes_it_along_as_pdf(visit: Visit, site: Site):
+    page = visit.page
+    visit.log_in()
+    page.get_by_role("link", name="Schedule", exact=True).click()
+    page.get_by_role("textbox", name="Tenant").fill("alpine-bicycles")
+    page.get_by_role("button", name="Show").click()
+    page.wait_for_url("**/console/schedule?from=&until=&tenant=alpine-bicycles")
+    assert page.locator("#schedule").get_by_text("paused").is_visible()
+    visit.looks_right()
+    link = page.get_by_role("link", name="PDF", exact=True).get_attribute("href")
+    assert link == "/console/schedule.pdf?tenant=alpine-bicycles"
+    answer = page.request.get(f"{visit.base_url}{link}")
+    assert answer.headers["content-type"] == "application/pdf"
+    assert answer.body().startswith(b"%PDF-")
 
 
 def test_keyboard_reaches_the_content_first(visit: Visit, site: Site):

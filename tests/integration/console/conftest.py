@@ -20,7 +20,6 @@ from flask.testing import FlaskClient
 
 from api.app import create_app
 from api.auth.passwords import hash_password
-from api.console import console_blueprint
 from api.wiring import Installation, owner_of
 from config.trace import new_trace_id
 from retention.holds import pass_gate
@@ -39,10 +38,7 @@ NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 def console_app(installation: Installation) -> Flask:
     """Return the application, with the console."""
-    app = create_app(installation, write_guard=partial(pass_gate, installation.app))
-    if "console" not in app.blueprints:
-        app.register_blueprint(console_blueprint(installation.auditor, installation.clock))
-    return app
+    return create_app(installation, write_guard=partial(pass_gate, installation.app))
 
 
 @cache

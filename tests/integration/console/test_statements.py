@@ -64,7 +64,7 @@ class Books:
             f"{name}={(NOW + timedelta(days=day)).strftime('%Y-%m-%dT%H:%M:%SZ')}"
             for name, day in asked.items()
         )
-        return self.console.pages.json(f"/console/reconciliation?{ends.replace('until', 'to')}")
+        return self.console.pages.json(f"/console/reconciliation?{ends}")
 
 
 @pytest.fixture
@@ -184,7 +184,15 @@ def test_of_each_day_the_last_verification(books: Books):
     assert books.console.pages.client.get("/console/verifications?every=hour").status_code == 400
 
 
-@pytest.mark.parametrize("query", ["from=yesterday", "to=2026-13-01", "from=2026-01-01T00:00:00"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "from=yesterday",
+        "until=2026-13-01",
+        "from=2026-02-01&until=2026-02-01",
+        "from=2026-01-01T00:00:00",
+    ],
+)
 def test_a_period_that_is_none_is_refused(console: Console, query: str):
     answer = console.pages.client.get(f"/console/reconciliation.json?{query}")
     assert answer.status_code == 400

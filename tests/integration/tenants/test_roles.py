@@ -67,6 +67,8 @@ EXEMPT = {
     "leases": "who plans",
     "verifications": "a verification looks at all tenants; its results name theirs",
     "cross_tenant_reads": "who looked across tenants",
+    "access_changes": "who got and lost access, to a tenant or beside all of them",
+    "inspections": "what the lint gate and the posture audit said",
     "watches": "when somebody ticked",
     "scheduled": "when which schedule was taken up",
     "alerts": "what operators were warned of",
@@ -266,6 +268,8 @@ def test_a_role_is_denied_what_it_has_no_need_of(
         "removals",
         "connector_events",
         "cross_tenant_reads",
+        "access_changes",
+        "inspections",
     ],
 )
 @pytest.mark.parametrize(

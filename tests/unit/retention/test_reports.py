@@ -15,6 +15,8 @@ import pytest
 
 from retention.plan import Kept, Unit
 from retention.reports import (
+    alerts,
+    inspections,
     overview,
     paging,
     policies,
@@ -22,10 +24,12 @@ from retention.reports import (
     registers,
     run,
     runs,
+    schedule,
     trend,
     units,
     verification,
 )
+from retention.reports import changes as change_log
 from retention.reports.export import jsonable, to_csv, to_json
 from retention.reports.paging import MAX_SIZE, Page, PageRequest
 from retention.reports.policies import Change, changes
@@ -225,13 +229,26 @@ DOCUMENTED = {
     registers.ReadsReport: "Reads",
     registers.ReadLine: "reads",
     paging.Page: "page",
+    runs.GapLine: "gaps",
+    runs.MissedLine: "missed",
+    runs.NextLine: "next",
+    runs.StopLine: "stops",
+    schedule.ScheduleReport: "Schedule",
+    schedule.ScheduleLine: "schedule",
+    schedule.OwnTerm: "own_terms",
+    alerts.AlertsReport: "Alerts",
+    alerts.AlertLine: "alerts",
+    change_log.ChangesReport: "Changes",
+    change_log.ChangeLine: "changes",
+    inspections.InspectionsReport: "Inspections",
+    inspections.InspectionLine: "inspections, latest",
 }
 
 
 def test_every_report_has_its_place_in_the_document():
     modules = (
         overview, runs, run, units, policies, verification, trend, reconciliation, registers,
-        paging,
+        paging, schedule, alerts, change_log, inspections,
     )  # fmt: skip
     values = {
         value
@@ -242,7 +259,7 @@ def test_every_report_has_its_place_in_the_document():
         and hasattr(value, "__dataclass_fields__")
         and not name.startswith("_")
     }
-    assert values - {PageRequest, Done, units.Worked} == set(DOCUMENTED)
+    assert values - {PageRequest, Done, units.Worked, reconciliation.Figures} == set(DOCUMENTED)
 
 
 @pytest.mark.parametrize("value", DOCUMENTED, ids=lambda value: value.__name__)

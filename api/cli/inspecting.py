@@ -1,0 +1,28 @@
+"""Hands what the lint gate or the posture audit said to those who keep evidence."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from uuid import UUID
+
+import click
+
+from api.cli.support import actor, failures, installation_of
+from retention.inspections import Inspection, keep_inspection, read_inspection
+
+
+def keep(ctx: click.Context, text: str, subject: str) -> tuple[UUID, Inspection]:
+    """Keep a result, as looked at by this release, in the configured installation; return its id.
+
+    Raises what `failures` makes of a text that is no result, or of a missing subject.
+    """
+    with failures():
+        inspection = read_inspection(text)
+        kept = keep_inspection(
+            installation_of(ctx).retention,
+            inspection,
+            subject=subject,
+            tool=f"tenure {version('tenure')}",
+            actor=actor(),
+        )
+    return kept, inspection

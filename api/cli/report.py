@@ -1,0 +1,153 @@
+"""`tenure report`: what auditors read, as PDF, CSV, JSON or text, with the pages' figures."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from api.cli.retention_support import Instant
+from api.cli.support import Failure, failures, installation_of
+from api.workshop import ticking_of
+from retention.reports.asking import Asked
+from retention.reports.export import to_csv, to_json
+from retention.reports.index import REPORTS
+from retention.reports.paging import PageRequest
+from retention.reports.paper import to_pdf
+from retention.reports.report import Report, Table, lines_of
+from retention.reports.scope import Scope
+from retention.reports.snapshot import snapshot
+from tenants.registry import find_tenant
+
+_NAMES = "\n".join(f"  {name:<16}{entry.about}" for name, entry in REPORTS.items())
+_EPILOG = f"""\b
+Reports:
+{_NAMES}
+
+\b
+Example:
+  tenure report schedule
+  tenure report reconciliation --from 2026-07-01 --until 2026-10-01 --format pdf --output q3.pdf
+  tenure report holds --tenant acme --format csv --table events
+"""
+
+
+@click.command("report", epilog=_EPILOG)
+@click.argument("name", type=click.Choice(tuple(REPORTS)), metavar="NAME")
+@click.option("--from", "since", type=Instant(), help="From then on.  [default: all there is]")
+@click.option("--until", type=Instant(), help="Until before then.  [default: now]")
+@click.option("--tenant", metavar="SLUG", help="Of this tenant alone.  [default: all]")
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(("text", "json", "csv", "pdf")),
+    default="text",
+    show_default=True,
+    help="In which form.",
+)
+@click.option("--table", metavar="TABLE", help="Which table CSV is of.  [default: the first]")
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file."
+)
+@click.option("--daily", is_flag=True, help="Of verifications, the last one of each day.")
+@click.option("--page", type=click.IntRange(1), default=1, show_default=True, help="Of long lists.")
+@click.option(
+    "--size", type=click.IntRange(1, 1000), default=1000, show_default=True, help="Lines of a page."
+)
+@click.pass_context
+def command(
+    ctx: click.Context,
+    *,
+    name: str,
+    since: datetime | None,
+    until: datetime | None,
+    tenant: str | None,
+    output_format: str,
+    table: str | None,
+    output: Path | None,
+    daily: bool,
+    page: int,
+    size: int,
+) -> None:
+    """Print a report for auditors: the figures of the page /console/NAME.
+
+    A date means its midnight in UTC. Read as tenure_auditor, in one snapshot; no tenant's data.
+    """
+    if tenant is not None and not REPORTS[name].of_tenant:
+        raise click.UsageError(f"{name} are the whole installation's, not a tenant's")
+    if output_format == "pdf" and output is None and sys.stdout.isatty():
+        raise click.UsageError("a PDF is not for a screen: say --output FILE")
+    installation = installation_of(ctx)
+    with failures(), snapshot(installation.auditor) as cursor:
+        whose = None if tenant is None else find_tenant(cursor, tenant)
+        with _usage():
+            asked = Asked(
+                PageRequest(page, size), ticking_of(installation), Scope(since, until, whose), daily
+            )
+        report = REPORTS[name].report(cursor, asked)
+    now = installation.clock.now()
+    if output_format == "text":
+        _write(output, "".join(_text(report)).encode())
+    elif output_format == "json":
+        _write(output, to_json(report.name, report.value, now).encode())
+    elif output_format == "csv":
+        chosen = _table(report, table)
+        _write(output, to_csv(chosen.row_type, chosen.rows).encode())
+    else:
+        _write(output, to_pdf(report, now))
+    if report.page is not None and report.page.next is not None:
+        click.echo(f"there is more: --page {report.page.next}", err=True)
+
+
+@contextmanager
+def _usage() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _table(report: Report, name: str | None) -> Table:
+    for table in report.tables:
+        if name is None or table.name == name:
+            return table
+    names = ", ".join(table.name for table in report.tables)
+    raise click.UsageError(f"the report {report.name} has no table {name!r}; it has {names}")
+
+
+def _text(report: Report) -> Iterator[str]:
+    yield f"{report.title}\n"
+    for label, value in report.facts:
+        yield f"{label}: {value}\n"
+    for table in report.tables:
+        yield f"\n{table.title or table.name}\n"
+        if not table.rows:
+            yield f"{table.empty}\n"
+            continue
+        headings = table.headings
+        yield columns_of(
+            tuple(h.label for h in headings),
+            [tuple(", ".join(lines_of(row, h)) for h in headings) for row in table.rows],
+        )
+
+
+def columns_of(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Return rows as aligned columns."""
+    table = [header, *rows]
+    widths = [max(len(row[i]) for row in table) for i in range(len(header))]
+    lines = ("  ".join(v.ljust(w) for v, w in zip(row, widths, strict=True)) for row in table)
+    return "".join(f"{line.rstrip()}\n" for line in lines)
+
+
+def _write(output: Path | None, content: bytes) -> None:
+    if output is None:
+        sys.stdout.buffer.write(content)
+        return
+    try:
+        output.write_bytes(content)
+    except OSError as error:
+        raise Failure(f"{output}: {error.strerror or error}") from error

@@ -1,0 +1,227 @@
+"""The pages of one thing each: a run, a policy, a verification, an inspection's result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Protocol, TypeVar
+from uuid import UUID
+
+from flask import Blueprint, Response, request, url_for
+
+from api.console.formats import SUFFIX, split_suffix, there, wanted_page
+from api.errors import Problem, shorten
+from retention.reports import inspections, policies, run, schedule, trend, units, verification
+from retention.reports import runs as run_list
+from retention.reports.report import Report, Table
+from tenants.connections import Cursor
+
+T = TypeVar("T")
+
+
+class Read(Protocol):
+    """Answers a question from one snapshot of the evidence."""
+
+    def __call__(self, question: Callable[[Cursor], T]) -> T:
+        """Return the answer."""
+
+
+#: Answers with a report, in the page's own template.
+Shown = Callable[[Report, str], Response]
+
+
+def detail_views(views: Blueprint, read: Read, shown: Shown) -> None:
+    """Add the pages to the blueprint."""
+
+    @views.get("/console/runs/<trace_id:trace_id>")
+    @views.get(f"/console/runs/<trace_id:trace_id>{SUFFIX}")
+    def one_run(trace_id: str, _suffix: str = "") -> Response:
+        wanted = wanted_page()
+        found = there(
+            read(lambda cursor: run.run_report(cursor, trace_id, wanted)),
+            f"There is no run under the trace id {trace_id}",
+        )
+        return shown(_run(found), "console_run.html")
+
+    # A policy's name may hold anything, so its suffix is told apart by hand.
+    @views.get("/console/policies/<path:policy>")
+    def policy(policy: str) -> Response:
+        name = policy if "format" in request.args else split_suffix(policy)[0]
+        wanted = wanted_page()
+        if "\0" in name:
+            raise Problem(HTTPStatus.NOT_FOUND, "not_found", "No policy has such a name")
+        found = there(
+            read(lambda cursor: policies.policy_report(cursor, name, wanted)),
+            f"No policy {shorten(name)!r} was ever recorded",
+        )
+        return shown(_policy(found), "console_policy.html")
+
+    @views.get("/console/verifications/<uuid:verification_id>")
+    @views.get(f"/console/verifications/<uuid:verification_id>{SUFFIX}")
+    def one_verification(verification_id: UUID, _suffix: str = "") -> Response:
+        wanted = wanted_page()
+        found = there(
+            read(lambda cursor: verification.verification_report(cursor, verification_id, wanted)),
+            f"There is no verification {verification_id}",
+        )
+        return shown(_verification(found), "console_verification.html")
+
+    @views.get("/console/inspections/<uuid:inspection_id>.json")
+    def inspection_result(inspection_id: UUID) -> Response:
+        text = there(
+            read(lambda cursor: inspections.inspection_result(cursor, inspection_id)),
+            f"There is no inspection {inspection_id}",
+        )
+        # As it was kept, to the byte: its digest can be checked with sha256sum.
+        return Response(text, content_type="application/json")
+
+
+def link_of(row: Any) -> str | None:
+    """Return the address of the page that a line of a list is about, None where it has none."""
+    if isinstance(row, run_list.RunLine):
+        return url_for("console.one_run", trace_id=row.trace_id)
+    if isinstance(row, trend.VerificationLine):
+        return url_for("console.one_verification", verification_id=row.id)
+    if isinstance(row, inspections.InspectionLine):
+        return url_for("console.inspection_result", inspection_id=row.id)
+    if isinstance(row, schedule.ScheduleLine):
+        return url_for("console.policy", policy=row.policy)
+    return None
+
+
+_CHECKED = (
+    "kind subject found tenants is_finding held undeletable paused oldest age_p99_s watermark"
+)
+_CHECK_LABELS = {
+    "kind": "Looked for",
+    "subject": "In",
+    "is_finding": "Finding",
+    "age_p99_s": "Age, 99 %",
+}
+
+
+def _run(found: run.RunReport) -> Report:
+    line = found.run
+    return Report(
+        "run",
+        f"Retention run {line.trace_id}",
+        found,
+        (
+            Table(
+                "batches",
+                run.BatchLine,
+                found.batches,
+                title="Batches, as recorded",
+                show="recorded_at seconds tenant policy version cutoff rows counts",
+                labels={"counts": "Per table, with SHA-256 over the keys"},
+            ),
+            Table("batch_tables", run.BatchTableLine, found.batch_tables),
+            Table(
+                "units",
+                units.UnitLine,
+                found.units,
+                title="Per policy and tenant",
+                show="policy version tenant cutoff due due_deleted due_left kept planned deleted "
+                "outcome reasons",
+            ),
+            Table("tables", units.TableLine, found.tables, title="Per table"),
+            Table(
+                "interventions",
+                run.InterventionLine,
+                found.interventions,
+                title="Who interfered, and why",
+            ),
+        ),
+        found.page,
+        facts=(
+            ("State", line.state),
+            ("As of", f"{line.as_of:%Y-%m-%d %H:%M:%S} UTC"),
+            ("Started by", line.started_by),
+            ("Rows", f"{line.deleted} deleted of {line.planned}, in {line.batches} batches"),
+            ("Plan", "SHA-256 " + found.plan.digest if found.plan else str(found.plan_problem)),
+        ),
+    )
+
+
+def _policy(found: policies.PolicyReport) -> Report:
+    line = found.current
+    return Report(
+        "policy",
+        f"Policy {line.policy}",
+        found,
+        (
+            Table(
+                "versions",
+                policies.PolicyVersion,
+                found.versions,
+                title="Versions",
+                show="version recorded_at recorded_by changes digest digest_matches",
+            ),
+            Table(
+                "exceptions",
+                policies.TenantException,
+                found.exceptions,
+                title="Tenants with a state of their own",
+            ),
+            Table(
+                "checks",
+                verification.Check,
+                found.checks,
+                title="Last verification",
+                show=_CHECKED,
+                labels=_CHECK_LABELS,
+            ),
+            Table(
+                "trend",
+                trend.PolicyPoint,
+                found.trend,
+                title="Verifications before",
+                show="finished_at overdue age_p99_s watermark held undeletable paused unreconciled",
+            ),
+        ),
+        found.page,
+        facts=(
+            ("Table", line.table),
+            ("Kept for", f"{line.period_words} after {line.starts}"),
+            ("Legal basis", line.legal_basis),
+            ("State", line.state),
+        ),
+    )
+
+
+def _verification(found: verification.VerificationReport) -> Report:
+    head = found.verification
+    queries = {(result.kind, result.subject): result.query for result in found.results}
+    return Report(
+        "verification",
+        f"Verification {head.id}",
+        found,
+        (
+            Table(
+                "results",
+                verification.Result,
+                found.results,
+                title="Per tenant",
+                show="kind subject tenant found held undeletable paused oldest reasons",
+                labels=_CHECK_LABELS,
+            ),
+            Table(
+                "checks",
+                verification.Check,
+                found.checks,
+                title="Over all tenants",
+                show=_CHECKED,
+                labels=_CHECK_LABELS,
+            ),
+        ),
+        found.page,
+        facts=(
+            ("As of", f"{head.as_of:%Y-%m-%d %H:%M:%S} UTC"),
+            ("By", head.started_by),
+            ("Findings", str(head.findings)),
+        ),
+        texts=tuple(
+            (f"How {kind} was looked for in {subject}", query)
+            for (kind, subject), query in sorted(queries.items())
+        ),
+    )

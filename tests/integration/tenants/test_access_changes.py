@@ -1,0 +1,120 @@
+"""Who got and lost access is written by the database, whoever changes it and however."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import psycopg2
+import pytest
+from click.testing import CliRunner
+
+from api.cli import command
+from api.wiring import Installation, owner_of
+from tenants import membership, registry
+from tests.conftest import run_as_owner
+
+PASSWORD = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaA"
+
+
+def changes(installation: Installation) -> list[tuple[Any, ...]]:
+    """Return the changes without ids and times, in order."""
+    return run_as_owner(
+        installation.settings,
+        "SELECT what, before, after, actor FROM tenure.access_changes ORDER BY changed_at, id",
+    )
+
+
+def test_a_logins_whole_life_is_recorded(installation: Installation) -> None:
+    with owner_of(installation.settings) as owner, owner.transaction(None) as cursor:
+        cursor.execute("SELECT set_config('tenure.actor', 'command:ada', true)")
+        tenant = registry.create_tenant(cursor, slug="acme", name="Acme")
+        login = registry.create_login(cursor, email="m@acme.example", password_hash=PASSWORD)
+        registry.add_member(cursor, tenant_id=tenant, login_id=login, role="viewer")
+        registry.add_member(cursor, tenant_id=tenant, login_id=login, role="owner")
+        registry.add_member(cursor, tenant_id=tenant, login_id=login, role="owner")
+        registry.issue_token(cursor, tenant_id=tenant, login_id=login, name="ci")
+        membership.disable_login(cursor, login)
+        membership.enable_login(cursor, login)
+        membership.remove_member(cursor, tenant_id=tenant, login_id=login)
+    by = "command:ada"
+    assert changes(installation) == [
+        ("login", None, "enabled", by),
+        ("membership", None, "viewer", by),
+        ("membership", "viewer", "owner", by),
+        ("token", None, "in force until revoked", by),
+        ("login", "enabled", "disabled", by),
+        ("token", "in force until revoked", None, by),
+        ("login", "disabled", "enabled", by),
+        ("membership", "owner", None, by),
+    ]
+
+
+def test_who_goes_round_the_program_is_recorded_as_the_role(installation: Installation) -> None:
+    run_as_owner(
+        installation.settings,
+        "INSERT INTO tenure.logins (id, email, password_hash, is_auditor)"
+        " VALUES (gen_random_uuid(), 'x@y.example', 'h', true)",
+    )
+    run_as_owner(installation.settings, "UPDATE tenure.logins SET password_hash = 'mine'")
+    run_as_owner(installation.settings, "DELETE FROM tenure.logins")
+    by = "role:tenure_owner"
+    assert sorted(changes(installation), key=str) == sorted(
+        [
+            ("login", None, "enabled", by),
+            ("auditor", None, "auditor", by),
+            ("password", None, "changed", by),
+            ("login", "enabled", None, by),
+            ("auditor", "auditor", None, by),
+        ],
+        key=str,
+    )
+
+
+def test_a_token_that_ran_out_goes_without_a_word(installation: Installation) -> None:
+    with owner_of(installation.settings) as owner, owner.transaction(None) as cursor:
+        tenant = registry.create_tenant(cursor, slug="acme", name="Acme")
+        login = registry.create_login(cursor, email="m@acme.example", password_hash=PASSWORD)
+        registry.add_member(cursor, tenant_id=tenant, login_id=login, role="viewer")
+        lifetime = timedelta(microseconds=1)
+        registry.issue_token(
+            cursor, tenant_id=tenant, login_id=login, name="short", lifetime=lifetime
+        )
+    run_as_owner(installation.settings, "DELETE FROM tenure.api_tokens")
+    assert "token" not in {what for what, *_ in changes(installation)}
+
+
+def test_commands_say_who_ran_them(installation: Installation) -> None:
+    settings = installation.settings
+    environment = {
+        **{f"TENURE_{name.upper()}": value.get_secret_value() for name, value in settings
+           if hasattr(value, "get_secret_value")},
+        "DATABASE_URL": str(settings.database_url),
+        "TENURE_DOMAIN": str(settings.domain),
+        "TENURE_DOMAIN_PATH": str(settings.domain_path),
+    }  # fmt: skip
+    done = CliRunner().invoke(
+        command,
+        ["users", "create", "a@audit.example", "--auditor", "--password-stdin"],
+        input="a long enough password\n",
+        env=environment,
+    )
+    assert done.exit_code == 0, done.output
+    assert {actor.partition(":")[0] for *_, actor in changes(installation)} == {"command"}
+
+
+@pytest.mark.parametrize("role", ["tenure_app", "tenure_retention", "tenure_verifier"])
+def test_nobody_writes_or_reads_it_but_auditors(installation: Installation, role: Any) -> None:
+    connection = psycopg2.connect(installation.settings.role_url(role))
+    try:
+        for statement in (
+            "SELECT * FROM tenure.access_changes",
+            "INSERT INTO tenure.access_changes (login_id, what, actor)"
+            " VALUES (gen_random_uuid(), 'login', 'x')",
+            "SELECT tenure.note_access(NULL, gen_random_uuid(), 'login', NULL, 'enabled')",
+        ):
+            with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+                connection.cursor().execute(statement)
+            connection.rollback()
+    finally:
+        connection.close()
