@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from api.cli.ledger_keys import keys
 from api.cli.ledger_export import export
+from api.cli.ledger_keys import keys
 from api.cli.ledger_verify import verify
 from api.cli.ledger_witness import witness
 from api.cli.retention_support import actor

@@ -1,4 +1,4 @@
-"""`tenure ledger verify`: the ledger compared with itself, with what was given out, with the rows."""
+"""`tenure ledger verify`: the ledger against itself, against what was given out, and the rows."""
 
 from __future__ import annotations
 
