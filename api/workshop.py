@@ -17,6 +17,7 @@ from config.settings import Settings, variable
 from lint.row_condition import make_row_check
 from retention.adaptive import SMALLEST, AdaptivePacer
 from retention.connectors.declarations import Connectors, load_connectors
+from retention.erasures.desk import Desk
 from retention.errors import DeliveryError
 from retention.executor import Options
 from retention.hold_scopes import Ground
@@ -35,6 +36,7 @@ from retention.reports.scope import Ticking
 from retention.schedule import checked_schedule
 from retention.subject_file import load_subjects
 from retention.webhook import Webhook
+from tenants.context import TenantId
 
 
 def workshop_of(
@@ -65,6 +67,12 @@ def workshop_of(
         subjects=load_subjects(installation.domain.subjects, installation.catalog),
         ledger=ledger_of(installation, actor=actor),
     )
+
+
+def desk_of(installation: Installation, shop: Workshop, tenant_id: TenantId | None = None) -> Desk:
+    """Return the desk where erasures are handled: of all tenants, or of one alone."""
+    alone = installation.settings.erasure_approval == "single"
+    return Desk(shop.erasures(), alone=alone, tenant_id=tenant_id)
 
 
 def ticking_of(installation: Installation) -> Ticking:

@@ -336,6 +336,11 @@ class Settings(BaseModel):
         "an ISO 8601 duration in days or hours, such as P14D, PT12H, or P0D for none",
         "how long a released legal hold stays in force, and can be taken back",
     )
+    erasure_approval: Annotated[Literal["four-eyes", "single"], BeforeValidator(_lower)] = _field(
+        "four-eyes",
+        "four-eyes or single",
+        "whether another person than who entered a request for erasure must approve it",
+    )
     connectors_file: Annotated[Path, AfterValidator(_file)] | None = _field(
         None,
         "a file that exists",

@@ -86,6 +86,7 @@ WRONG = {
     "TENURE_MAX_BLOCKED_SESSIONS": ["-1", "few"],
     "TENURE_ALERT_WEBHOOK_URL": ["file:///etc/passwd", "example.org"],
     "TENURE_ALERT_WEBHOOK_SECRET": ["short"],
+    "TENURE_ERASURE_APPROVAL": ["double", "none"],
     "TENURE_HOLD_GRACE": ["14", "-P1D", "P1Y", "P", "PT", "P14D "],
     "TENURE_CONNECTORS_FILE": ["/does/not/exist"],
     "TENURE_LEDGER_ORIGIN": ["two words", "a+b", "x" * 201],
