@@ -26,6 +26,7 @@ from retention.ledger.publishing import Ledger, Outside
 from retention.ledger.verifier import Trust, VerifierError, verify_export
 from tenants.context import TenantId
 
+from .erasing import approved, executor
 from .test_ledger_feeding import people_do_everything
 from .test_ledger_publishing import ORIGIN, current_key, enter, ledger, outside_of, rewind
 
@@ -165,6 +166,18 @@ def test_what_is_as_entered_gives_no_finding(lab: Any, acme: TenantId, ledger: L
     assert compared["logins"].without == ("email",), "the verifier reads no addresses"
     assert {each.table for each in found.tables if each.without} == {"logins"}
     assert not any(each.erased or each.gone or each.apart for each in found.tables)
+
+
+def test_an_erasure_leaves_no_finding(lab: Any, acme: TenantId, ledger: Ledger) -> None:
+    erasure = approved(lab, acme, lab.case(acme, files=2))
+    ledger.publish()
+    assert executor(lab).run(erasure).erasure.state == "completed"
+    ledger.publish()
+    found = audit(lab, ledger)
+    assert found.findings == ()
+    compared = {each.table: each.same for each in found.tables}
+    assert compared["erasures"] == 1
+    assert compared["erasure_batches"] > 1
 
 
 def test_all_that_feeds_the_ledger_can_be_compared_and_its_guards_are_known(lab: Any) -> None:
