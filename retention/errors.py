@@ -94,3 +94,7 @@ class InspectionError(RetentionError):
 
 class LedgerError(RetentionError):
     """The ledger cannot be put in order, signed, exported or proven from as asked."""
+
+
+class UnsignedError(LedgerError):
+    """An entry is under no checkpoint yet."""
