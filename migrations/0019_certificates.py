@@ -91,7 +91,7 @@ RUNS_BEFORE = ledger_statement(
 )
 
 ACCESS: tuple[Access, ...] = (
-    ("certificates", "tenure_retention", ("SELECT", "INSERT"), "true"),
+    ("certificates", "tenure_retention", ("INSERT",), "true"),
     ("certificates", "tenure_verifier", ("SELECT",), "true"),
     ("certificates", "tenure_auditor", ("SELECT",), "true"),
 )

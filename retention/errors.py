@@ -98,3 +98,7 @@ class LedgerError(RetentionError):
 
 class UnsignedError(LedgerError):
     """An entry is under no checkpoint yet."""
+
+
+class ExportError(RetentionError):
+    """An export cannot be made as asked; what was written of it is nothing to hand out."""

@@ -29,7 +29,7 @@ _FIND = "SELECT id::text FROM tenure.certificates WHERE statement_sha256 = %s"
 _ISSUE = """
 INSERT INTO tenure.certificates
     (id, kind, subject_id, tenant_id, statement_sha256, backups_kept_days, release, issued_by)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (statement_sha256) DO NOTHING
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
 """
 
 

@@ -18,7 +18,7 @@ from retention.ledger import tree, verifier
 from retention.ledger.checkpoint import Checkpoint, Note, VerifierKey
 from retention.ledger.keys import key_steps, keys_of
 from retention.ledger.nodes import read_nodes
-from retention.ledger.verifier import SignedCheckpoint
+from retention.ledger.verifier import SignedCheckpoint, VerifierError
 from tenants.connections import Cursor
 
 _LAST = """
@@ -137,12 +137,20 @@ def note_of_size(cursor: Cursor, size: int) -> bytes:
 
 
 def attested_note(cursor: Cursor, note: bytes) -> tuple[bytes, list[bytes]]:
-    """Return a checkpoint with the cosignatures that it has by now, and its timestamps."""
-    size = Checkpoint.parse(Note.parse(note).text).size
-    cursor.execute(_ATTESTATIONS, (size,))
-    said = [(kind, bytes(content)) for kind, content in cursor.fetchall()]
-    lines = [content for kind, content in said if kind == "cosignature"]
-    return note + b"".join(lines), [content for kind, content in said if kind == "timestamp"]
+    """Return a checkpoint with the cosignatures that it has by now, and its timestamps.
+
+    Raises:
+        LedgerError: it cannot be read.
+    """
+    try:
+        size = Checkpoint.parse(Note.parse(note).text).size
+        cursor.execute(_ATTESTATIONS, (size,))
+        said = [(kind, bytes(content)) for kind, content in cursor.fetchall()]
+        lines = [content for kind, content in said if kind == "cosignature"]
+        attested = str(Note.parse(b"".join((note, *lines)))).encode()
+    except VerifierError as error:
+        raise LedgerError(f"a checkpoint cannot be read: {error}") from error
+    return attested, [content for kind, content in said if kind == "timestamp"]
 
 
 def verifier_keys(cursor: Cursor, origin: str) -> list[VerifierKey]:
