@@ -125,14 +125,15 @@ def gather(cursor: Cursor, subject: Subject) -> list[Gathered]:
             raise UnsignedError("an entry is under no checkpoint yet")
     found.sort(key=lambda pair: pair[1].index or 0)
     texts = _texts(cursor, [(source.texts, each.entry_id) for source, each in found])
-    last = {source.table: each.index for source, each in found}
+    # Rows of other tenants are among them.
+    last = {} if subject.tenant else {source.table: each.index for source, each in found}
     return [
         (
             each,
             Opened(
                 texts.get(each.entry_id, {}),
                 _values(cursor, source.table, each),
-                _rows(cursor, source.table, each) if each.index == last[source.table] else {},
+                _rows(cursor, source.table, each) if each.index == last.get(source.table) else {},
             ),
         )
         for source, each in found

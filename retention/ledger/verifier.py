@@ -1456,6 +1456,8 @@ def body_of(
     for each in evidence:
         if tenant is not None and each.tenant not in {None, tenant}:
             raise CertificateError(f"entry {each.index} is another tenant's")
+        if tenant is not None and each.rows:
+            raise CertificateError(f"entry {each.index} shows rows of other tenants")
     try:
         body = _BODIES[kind](subject, tenant, evidence)
         ended = datetime.fromisoformat(body["ended_at"])

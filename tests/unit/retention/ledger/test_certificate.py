@@ -83,6 +83,10 @@ def test_one_for_a_tenant_speaks_of_that_tenant_alone() -> None:
         assert text not in str([each.leaf for each in certified(made.data).evidence])
     with pytest.raises(CertificateError, match="another tenant's"):
         certify(run_entries(), ACME)
+    entries = for_tenant(run_entries(), ACME)
+    entries[12].rows = run_entries()[12].rows
+    with pytest.raises(CertificateError, match="rows of other tenants"):
+        certify(entries, ACME)
 
 
 def test_any_bit_flipped_is_refused() -> None:
