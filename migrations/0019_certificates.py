@@ -1,8 +1,8 @@
 """Certificates of deletion: that each was issued, and what the ledger must have for them.
 
 A unit enters the ledger when it ends, with its batches: so that a certificate's batches are all
-there are, and what was left has its reason. A run's entries name its units. A run says which
-release opened it.
+there are, and what was left has its reason. (A run's plan, of which its entries have the digest,
+names its units.) A run says which release opened it.
 """
 
 from __future__ import annotations
@@ -77,7 +77,6 @@ FEEDS = (
         plain=(*RUN_COLUMNS, "release"),
         committed=("started_by", "detail"),
         digested=("plan",),
-        children={"units": ("units", {"run_id": "id"}, ("number", "tenant_id", "policy"))},
         on="INSERT OR UPDATE",
     ),
 )  # fmt: skip

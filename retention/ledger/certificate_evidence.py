@@ -57,11 +57,7 @@ SELECT jsonb_build_array(id, kind, subject, tenant_id, found, held, oldest, quer
     undeletable, undeletable_oldest, age_p99_s, watermark, reasons)::text COLLATE "C" AS line
 FROM tenure.verification_results WHERE verification_id = %s ORDER BY line
 """
-_NAMED_UNITS = """
-SELECT jsonb_build_array(number, tenant_id, policy)::text COLLATE "C" AS line
-FROM tenure.units WHERE run_id = %s ORDER BY line
-"""
-_CHILDREN = {"verifications": ("results", _RESULTS), "runs": ("units", _NAMED_UNITS)}
+_PLAN = "SELECT plan::text FROM tenure.runs WHERE id = %s"
 _DEFINITION = """
 SELECT definition::text FROM tenure.policy_versions WHERE policy = %s AND version = %s
 """
@@ -125,15 +121,13 @@ def gather(cursor: Cursor, subject: Subject) -> list[Gathered]:
             raise UnsignedError("an entry is under no checkpoint yet")
     found.sort(key=lambda pair: pair[1].index or 0)
     texts = _texts(cursor, [(source.texts, each.entry_id) for source, each in found])
-    # Rows of other tenants are among them.
-    last = {} if subject.tenant else {source.table: each.index for source, each in found}
     return [
         (
             each,
             Opened(
                 texts.get(each.entry_id, {}),
-                _values(cursor, source.table, each),
-                _rows(cursor, source.table, each) if each.index == last.get(source.table) else {},
+                _values(cursor, source.table, each, subject),
+                _rows(cursor, each) if source.table == "verifications" else {},
             ),
         )
         for source, each in found
@@ -203,19 +197,19 @@ def _texts(
     return found
 
 
-def _values(cursor: Cursor, table: str, entry: Membership) -> dict[str, str]:
-    if table != "policy_versions":
-        return {}
+def _values(cursor: Cursor, table: str, entry: Membership, subject: Subject) -> dict[str, str]:
+    """Return what an entry has a digest of; the plan, which is of all tenants, for all alone."""
     record = json.loads(entry.leaf or b"")["record"]
-    cursor.execute(_DEFINITION, (record["policy"], record["version"]))
-    return {"definition": cursor.fetchall()[0][0]}
+    if table == "policy_versions":
+        cursor.execute(_DEFINITION, (record["policy"], record["version"]))
+        return {"definition": cursor.fetchall()[0][0]}
+    if table == "runs" and record["finished_at"] is not None and subject.tenant is None:
+        cursor.execute(_PLAN, (record["id"],))
+        return {"plan": cursor.fetchall()[0][0]}
+    return {}
 
 
-def _rows(cursor: Cursor, table: str, entry: Membership) -> dict[str, tuple[str, ...]]:
-    """Return the rows of which a table's last entry has a digest."""
-    name, query = _CHILDREN.get(table, ("", ""))
-    record = json.loads(entry.leaf or b"")["record"]
-    if f"{name}_count" not in record:
-        return {}
-    cursor.execute(query, (record["id"],))
-    return {name: tuple(row[0] for row in cursor.fetchall())}
+def _rows(cursor: Cursor, entry: Membership) -> dict[str, tuple[str, ...]]:
+    """Return the results of a verification, of which its entry has a digest."""
+    cursor.execute(_RESULTS, (json.loads(entry.leaf or b"")["record"]["id"],))
+    return {"results": tuple(row[0] for row in cursor.fetchall())}

@@ -262,6 +262,11 @@ def _unit_row(unit: Mapping[str, Any], names: Mapping[str, str]) -> tuple[str, .
         each["reason"] + ("" if each["rows"] is None else f": {each['rows']:,}")
         for each in unit["exceptions"]
     ]
+    reasons += [
+        f"by plan {each['rows']:,} {each['reason']}"
+        + (f": {each['detail']}" if each["detail"] else "")
+        for each in unit["kept"] or ()
+    ]
     left = [f"{unit['left_due']:,} due left"] if unit["left_due"] else []
     trouble = [unit["trouble"]] if unit["trouble"] else []
     rows = [f"{each['table']} {each['rows']:,}" for each in unit["tables"]]

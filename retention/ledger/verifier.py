@@ -1456,8 +1456,8 @@ def body_of(
     for each in evidence:
         if tenant is not None and each.tenant not in {None, tenant}:
             raise CertificateError(f"entry {each.index} is another tenant's")
-        if tenant is not None and each.rows:
-            raise CertificateError(f"entry {each.index} shows rows of other tenants")
+        if tenant is not None and (each.rows or "plan" in each.values):
+            raise CertificateError(f"entry {each.index} shows what is of other tenants")
     try:
         body = _BODIES[kind](subject, tenant, evidence)
         ended = datetime.fromisoformat(body["ended_at"])
@@ -1507,6 +1507,11 @@ def _run_body(run_id: str, tenant: str | None, evidence: Sequence[Shown]) -> dic
         raise CertificateError("the run had not ended")
     batches = of.take("batch", by="run_id")
     units = [_unit(each, batches) for each in _last_of_each(of.take("unit", by="run_id"), "number")]
+    planned = _planned(last, tenant)
+    if planned is not None:
+        _check_units(planned, units)
+    for each in units:
+        each["kept"] = None if planned is None else planned[each["number"] - 1]["kept"]
     if sum(each["batches"] for each in units) != len(batches):
         raise CertificateError("there are batches of units that are not shown")
     policies = [_policy(each) for each in of.take("policy-version")]
@@ -1547,7 +1552,7 @@ def _run_body(run_id: str, tenant: str | None, evidence: Sequence[Shown]) -> dic
             for each in of.take("restoration", by="run_id")
         ],
         "verification": _verification(of),
-        "complete": {"batches": True, "units": _all_units(last, units, tenant)},
+        "complete": {"batches": True, "units": planned is not None},
         "not_covered": [],
     }  # fmt: skip
     of.end()
@@ -1742,16 +1747,17 @@ def _verification(of: _Evidence) -> dict[str, Any] | None:
     return found
 
 
-def _all_units(run: Shown, units: Sequence[dict[str, Any]], tenant: str | None) -> bool:
-    """Return whether the run's own entry names these units and no others; of one tenant, and in
-    entries from before this was kept, that cannot be seen."""
-    if tenant is not None or "units_count" not in run.record:
-        return False
-    named = [tuple(json.loads(line)) for line in run.rows["units"]]
+def _planned(run: Shown, tenant: str | None) -> list[dict[str, Any]] | None:
+    """Return the units that a run was to work on, by its plan; None in a certificate for a tenant,
+    who is not shown the plan of all."""
+    return None if tenant is not None else json.loads(run.values["plan"])["units"]
+
+
+def _check_units(planned: Sequence[dict[str, Any]], units: Sequence[dict[str, Any]]) -> None:
+    named = [(n, each["tenant_id"], each["policy"]) for n, each in enumerate(planned, 1)]
     shown = [(each["number"], each["tenant_id"], each["policy"]) for each in units]
-    if sorted(named) != sorted(shown):
-        raise CertificateError("the units are not all those of the run")
-    return True
+    if sorted(shown) != named:
+        raise CertificateError("the units are not those that the run's plan names")
 
 
 # --- What is known once a file verifies, and what is not

@@ -45,7 +45,8 @@ def sha256(data: str | bytes) -> str:
 
 @dataclass
 class Entry:
-    """An entry to be, and what of it a certificate opens; `shown` is False for other entries."""
+    """An entry to be, and what of it a certificate opens, but for what is `closed`; of other
+    entries, `shown` is False."""
 
     kind: str
     record: dict[str, Any]
@@ -54,12 +55,13 @@ class Entry:
     values: dict[str, str] = field(default_factory=dict)
     rows: dict[str, list[str]] = field(default_factory=dict)
     shown: bool = True
+    closed: frozenset[str] = frozenset()
 
     @property
     def opened(self) -> Opened:
         return Opened(
             {name: (self.salt(name), text) for name, text in self.texts.items()},
-            dict(self.values),
+            {name: text for name, text in self.values.items() if name not in self.closed},
             {name: tuple(lines) for name, lines in self.rows.items()},
         )
 
@@ -114,10 +116,12 @@ def run_entries() -> list[Entry]:
     run = {
         "id": RUN, "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "state": "running",
         "as_of": "2026-03-01T00:00:00+00:00", "started_at": "2026-03-01T00:00:00+00:00",
-        "finished_at": None, "catalog_digest": sha256("catalog"), "plan_sha256": sha256("plan"),
+        "finished_at": None, "catalog_digest": sha256("catalog"),
         "release": "1.0", "versions": {"notes": 1},
     }  # fmt: skip
-    units = [f'[1, "{ACME}", "notes"]', f'[2, "{GLOBEX}", "notes"]']
+    kept = [{"reason": "referenced", "rows": 2, "detail": "shop.letters"}]
+    units = [{"tenant_id": t, "policy": "notes", "kept": kept} for t in (ACME, GLOBEX)]
+    plan = json.dumps({"units": units})
     ended = {"state": "succeeded_with_skips", "finished_at": "2026-03-01T00:00:03+00:00"}
     numbers = dict.fromkeys(("deleted_along", "undeletable", "paused", "still_due", "vanished"), 0)
     result = [
@@ -148,7 +152,10 @@ def run_entries() -> list[Entry]:
             values={"definition": DEFINITION},
         ),
         Entry("hold", hold, ACME, {}),
-        Entry("run", run, texts={"started_by": "command:ann"}),
+        Entry(
+            "run", run, texts={"started_by": "command:ann"}, values={"plan": plan},
+            closed=frozenset({"plan"}),
+        ),
         batches[0],
         Entry("login", {"is_auditor": False}, shown=False),
         batches[1],
@@ -163,7 +170,7 @@ def run_entries() -> list[Entry]:
         unit(2, GLOBEX, batches[2:]),
         Entry(
             "run-changed", run | ended,
-            texts={"started_by": "command:ann", "detail": "held"}, rows={"units": units},
+            texts={"started_by": "command:ann", "detail": "held"}, values={"plan": plan},
         ),
         Entry(
             "verification",
@@ -196,7 +203,7 @@ def for_tenant(entries: Sequence[Entry], tenant: str) -> list[Entry]:
         replace(
             each,
             shown=each.shown and each.kind not in hidden and each.tenant in {None, tenant},
-            rows={} if each.kind in {"run-changed"} else each.rows,
+            closed=each.closed | {"plan"},
         )
         for each in entries
     ]
