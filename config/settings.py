@@ -366,6 +366,13 @@ class Settings(BaseModel):
         "a command and its arguments",
         "run with the path of each new checkpoint, to take it elsewhere",
     )
+    backups_kept_days: _Int | None = _field(
+        None,
+        "a whole number of days from 0 to 36500",
+        "after how many days a backup is gone, as certificates of deletion declare",
+        ge=0,
+        le=36_500,
+    )
     timestamp_url: Annotated[SecretStr, AfterValidator(_webhook)] | None = _field(
         None,
         "an address that begins with https:// or http://",

@@ -96,5 +96,9 @@ class LedgerError(RetentionError):
     """The ledger cannot be put in order, signed, exported or proven from as asked."""
 
 
+class UnsignedError(LedgerError):
+    """An entry is under no checkpoint yet."""
+
+
 class ExportError(RetentionError):
     """An export cannot be made as asked; what was written of it is nothing to hand out."""

@@ -18,7 +18,7 @@ from retention.ledger import tree, verifier
 from retention.ledger.checkpoint import Checkpoint, Note, VerifierKey
 from retention.ledger.keys import key_steps, keys_of
 from retention.ledger.nodes import read_nodes
-from retention.ledger.verifier import SignedCheckpoint
+from retention.ledger.verifier import SignedCheckpoint, VerifierError
 from tenants.connections import Cursor
 
 _LAST = """
@@ -26,8 +26,11 @@ SELECT note FROM tenure.ledger_checkpoints WHERE exported_at IS NOT NULL
 ORDER BY size DESC LIMIT 1
 """
 _OF_SIZE = "SELECT note FROM tenure.ledger_checkpoints WHERE size = %s"
+_ATTESTATIONS = """
+SELECT kind, content FROM tenure.ledger_attestations WHERE size = %s ORDER BY kind, name
+"""
 _COLUMNS = "SELECT id::text, kind, tenant_id::text, recorded_at, position, leaf"
-_OF_ROW = f"""{_COLUMNS} FROM tenure.ledger_entries WHERE source = %s AND row_key = %s
+_OF_ROWS = f"""{_COLUMNS} FROM tenure.ledger_entries WHERE source = %s AND row_key = ANY(%s)
 ORDER BY position NULLS LAST, recorded_at, id"""
 _AT_INDEX = f"{_COLUMNS} FROM tenure.ledger_entries WHERE position = %s"
 
@@ -77,7 +80,12 @@ def of_row(cursor: Cursor, source: str, row_key: str) -> list[Membership]:
     `source` is the table's name without its schema, `row_key` the primary key, its columns joined
     with slashes in their order. A row whose key tells of a person is not found so.
     """
-    cursor.execute(_OF_ROW, (source, row_key))
+    return of_rows(cursor, source, [row_key])
+
+
+def of_rows(cursor: Cursor, source: str, row_keys: Sequence[str]) -> list[Membership]:
+    """Return the entries of any of these rows of one table, as `of_row` does."""
+    cursor.execute(_OF_ROWS, (source, list(row_keys)))
     return _with_proofs(cursor, cursor.fetchall(), last_note(cursor))
 
 
@@ -126,6 +134,23 @@ def note_of_size(cursor: Cursor, size: int) -> bytes:
         raise LedgerError(f"there is no checkpoint of {size} entries")
     note: bytes = row[0].encode()
     return note
+
+
+def attested_note(cursor: Cursor, note: bytes) -> tuple[bytes, list[bytes]]:
+    """Return a checkpoint with the cosignatures that it has by now, and its timestamps.
+
+    Raises:
+        LedgerError: it cannot be read.
+    """
+    try:
+        size = Checkpoint.parse(Note.parse(note).text).size
+        cursor.execute(_ATTESTATIONS, (size,))
+        said = [(kind, bytes(content)) for kind, content in cursor.fetchall()]
+        lines = [content for kind, content in said if kind == "cosignature"]
+        attested = str(Note.parse(b"".join((note, *lines)))).encode()
+    except VerifierError as error:
+        raise LedgerError(f"a checkpoint cannot be read: {error}") from error
+    return attested, [content for kind, content in said if kind == "timestamp"]
 
 
 def verifier_keys(cursor: Cursor, origin: str) -> list[VerifierKey]:

@@ -92,6 +92,7 @@ WRONG = {
     "TENURE_LEDGER_ORIGIN": ["two words", "a+b", "x" * 201],
     "TENURE_LEDGER_DIR": ["/does/not/exist"],
     "TENURE_LEDGER_SHIP_COMMAND": ["aws 's3", " "],
+    "TENURE_BACKUPS_KEPT_DAYS": ["-1", "P35D"],
     "TENURE_TIMESTAMP_URL": ["ftp://tsa.example", "tsa.example"],
     "TENURE_TIMESTAMP_CERTIFICATE": ["/does/not/exist.pem", "/"],
     "TENURE_WITNESS_URL": ["witness.example"],
