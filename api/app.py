@@ -16,13 +16,14 @@ from api.console import console_blueprint
 from api.constraints import Constraints
 from api.documents import documents_blueprint
 from api.edge import install_edge
+from api.erasures import erasures_blueprint
 from api.health import health_blueprint
 from api.hooks import hooks_blueprint
 from api.problems import install_problems
 from api.resources import views_of
 from api.v1 import resources_blueprint
 from api.wiring import Installation
-from api.workshop import connectors_of, ticking_of
+from api.workshop import connectors_of, seats_of, ticking_of
 from config.metrics import Metrics, PoolState
 from retention.removals import record_removals
 from tenants.repository import Repository
@@ -78,6 +79,7 @@ def create_app(
     }
     token = settings.metrics_token
     app.register_blueprint(resources_blueprint(views, repositories, identity))
+    app.register_blueprint(erasures_blueprint(identity, seats_of(installation)))
     app.register_blueprint(auth_blueprint(identity, limiter))
     app.register_blueprint(
         hooks_blueprint(installation.app_connections, connectors_of(installation))

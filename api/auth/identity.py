@@ -15,6 +15,7 @@ from api.auth.sessions import LIFETIME, resolve_session
 from api.auth.tokens import resolve_token
 from api.errors import Problem
 from tenants.connections import RoleConnections
+from tenants.context import TenantId
 
 COOKIE = "tenure_session"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -142,6 +143,18 @@ def require_member(principal: Principal, method: str) -> None:
             "Viewers may read, not write",
             f"This needs the role member or owner; the role is {principal.role}.",
         )
+
+
+def require_owner(principal: Principal) -> TenantId:
+    """Return the tenant of which this is an owner; raises Problem 403 for everybody else."""
+    if principal.tenant_id is None or principal.role != "owner":
+        raise Problem(
+            HTTPStatus.FORBIDDEN,
+            "42501",
+            "This is for the tenant's owners",
+            f"This needs the role owner; the role is {principal.role or 'auditor'}.",
+        )
+    return principal.tenant_id
 
 
 def _unauthorized(code: str, message: str, challenge: str) -> Problem:

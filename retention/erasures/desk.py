@@ -127,11 +127,15 @@ class Desk:
         with self.executor.verifier.transaction(None, read_only=True) as cursor:
             return find_erasure(cursor, erasure_id, self.tenant_id)
 
-    def list(self, *, tenant_id: TenantId | None = None, ended: bool = False) -> list[Erasure]:
-        """Return erasures, those due first ahead; with `ended` those that are over, too."""
+    def list(
+        self, *, tenant_id: TenantId | None = None, ended: bool = False, most: int | None = None
+    ) -> list[Erasure]:
+        """Return erasures, `most` at most, those due first ahead; with `ended` those that are
+        over, too."""
         states = None if ended else tuple(state for state in STATES if state not in ENDED)
         with self.executor.verifier.transaction(None, read_only=True) as cursor:
-            return erasures(cursor, tenant_id=self.tenant_id or tenant_id, states=states)
+            found = self.tenant_id or tenant_id
+            return erasures(cursor, tenant_id=found, states=states, most=most)
 
     def show(self, erasure_id: UUID, *, requester: bool = True) -> File:
         """Return all there is of an erasure, without `requester` but for who asks; raises

@@ -125,7 +125,7 @@ FROM tenure.erasures e JOIN tenure.tenants t ON t.id = e.tenant_id
 WHERE (%(id)s::uuid IS NULL OR e.id = %(id)s::uuid)
   AND (%(tenant)s::uuid IS NULL OR e.tenant_id = %(tenant)s::uuid)
   AND (%(states)s::text[] IS NULL OR e.state = ANY(%(states)s::text[]))
-ORDER BY e.due_at, e.id
+ORDER BY e.due_at, e.id LIMIT %(most)s
 """  # noqa: S608 - a constant is put in
 # Retention does not know tenants by their names.
 _LOCK = f"""
@@ -165,9 +165,10 @@ def erasures(
     *,
     tenant_id: TenantId | None = None,
     states: tuple[State, ...] | None = None,
+    most: int | None = None,
 ) -> list[Erasure]:
-    """Return erasures, those due first ahead, as any role that sees them."""
-    return _select(cursor, None, tenant_id, states)
+    """Return erasures, `most` at most, those due first ahead, as any role that sees them."""
+    return _select(cursor, None, tenant_id, states, most)
 
 
 def find_erasure(cursor: Cursor, erasure_id: UUID, tenant_id: TenantId | None = None) -> Erasure:
@@ -193,6 +194,7 @@ def _select(
     erasure_id: UUID | None,
     tenant_id: TenantId | None,
     states: tuple[State, ...] | None,
+    most: int | None = None,
 ) -> list[Erasure]:
     # tenure: allow TS001 because operators and auditors look at all tenants' erasures
     cursor.execute(
@@ -201,6 +203,7 @@ def _select(
             "id": None if erasure_id is None else str(erasure_id),
             "tenant": None if tenant_id is None else str(tenant_id),
             "states": None if states is None else list(states),
+            "most": most,
         },
     )
     return [_erasure(row) for row in cursor.fetchall()]
