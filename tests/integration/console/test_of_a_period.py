@@ -264,3 +264,22 @@ def fill(console: Console) -> None:
         " '{}', encode(sha256('{}'), 'hex'), 'ada')",
         (str(new_id()),),
     )
+    erasure = str(new_id())
+    evidence.sql(
+        "INSERT INTO tenure.erasures (tenant_id, id, subject, subject_hash, entered_by,"
+        " received_at, due_at) VALUES (%s, %s, 'customer', decode(repeat('00', 16), 'hex'),"
+        " 'ann', %s, %s)",
+        (str(tenant), erasure, NOW, NOW + 30 * DAY),
+    )
+    evidence.sql(
+        "INSERT INTO tenure.erasure_batches (tenant_id, id, erasure_id, trace_id, rows, counts,"
+        " started_at) VALUES (%s, %s, %s, %s, 4321, '{}', %s)",
+        (str(tenant), str(new_id()), erasure, "ab" * 16, NOW),
+    )
+    evidence.sql(
+        "INSERT INTO tenure.connector_requests (tenant_id, id, connector, cause, cause_id,"
+        " subject, subject_hash, requested_by, requested_at, due_at) VALUES (%s, %s,"
+        " 'file-store', 'erasure', %s, 'customer', decode(repeat('00', 16), 'hex'), 'worker',"
+        " %s, %s)",
+        (str(tenant), str(new_id()), erasure, NOW, NOW + 7 * DAY),
+    )
