@@ -64,6 +64,10 @@ class SignatureError(RetentionError):
     """A message from outside is not signed by whom it says it is from, or too long ago."""
 
 
+class UnknownErasureError(ErasureError):
+    """There is no such erasure, or not for whoever asks."""
+
+
 class ConnectorError(RetentionError):
     """A connector is declared wrongly, or cannot do what it was asked for."""
 

@@ -118,8 +118,8 @@ def explain_row(
 ) -> None:
     """Say which rule decides over a row, what holds it, and when it goes.
 
-    For a key that is gone: when it went, under which run and rule. Exit code 1 when nobody has
-    or had such a row.
+    For a key that is gone: when it went, under which run and rule, or by which erasure. Exit
+    code 1 when nobody has or had such a row.
     """
     installation = installation_of(ctx)
     with failures():
@@ -165,6 +165,7 @@ _DONE = {
     "archive": "archived and deleted",
     "anonymise": "anonymised",
     "pseudonymise": "pseudonymised",
+    "cut": "lost its reference to an erased person",
 }
 
 
@@ -181,12 +182,15 @@ def _lines(one: Explanation) -> Iterator[str]:
     for policy, table, parent in one.with_:
         yield f"  goes along with {table} {parent} under {policy}"
     for deletion in one.deletions:
-        yield (
-            f"  {_DONE[deletion.action]} {deletion.deleted_at.isoformat(timespec='seconds')} "
-            f"under {deletion.policy} "
-            f"(version {deletion.version}, cutoff {deletion.cutoff.isoformat()}), "
-            f"run {deletion.trace_id}, batch {deletion.batch_id}"
-        )
+        done = f"  {_DONE[deletion.action]} {deletion.deleted_at.isoformat(timespec='seconds')} "
+        if deletion.cutoff is None:
+            yield f"{done}by erasure {deletion.erasure_id}, batch {deletion.batch_id}"
+        else:
+            yield (
+                f"{done}under {deletion.policy} "
+                f"(version {deletion.version}, cutoff {deletion.cutoff.isoformat()}), "
+                f"run {deletion.trace_id}, batch {deletion.batch_id}"
+            )
 
 
 def _said(decision: Decision) -> str:

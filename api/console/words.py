@@ -28,6 +28,14 @@ _STATES: dict[str, tuple[Tone, str]] = {
     "more": ("quiet", "more than planned, not more than due"),
     "beyond due": ("bad", "more than was due"),
     "not planned": ("bad", "not in the plan"),
+    "overdue": ("bad", "overdue"),
+    "in time": ("good", "in time"),
+    "answered in time": ("good", "answered in time"),
+    "answered late": ("warn", "answered late"),
+    "completed": ("good", "completed"),
+    "acknowledged": ("good", "acknowledged"),
+    "deferred": ("warn", "deferred"),
+    "approved": ("busy", "approved"),
     "other terms": ("bad", "another version or cutoff"),
 }
 

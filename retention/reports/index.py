@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from retention.reports import sheets, verified_sheets
+from retention.reports import erasure_sheets, sheets, verified_sheets
 from retention.reports.asking import Entry
 
 REPORTS: Mapping[str, Entry] = {
@@ -29,6 +29,12 @@ REPORTS: Mapping[str, Entry] = {
         "Alerts", "what was warned of, open and past", sheets.alert_list, of_tenant=False
     ),
     "holds": Entry("Legal holds", "holds with their clocks, what became of them", sheets.holds),
+    "erasures": Entry(
+        "Erasures", "people's requests, their clocks, what defers them", erasure_sheets.erasures
+    ),
+    "connectors": Entry(
+        "Connectors", "what others were asked to erase, and answered", erasure_sheets.connectors
+    ),
     "changes": Entry(
         "Changes", "changes of policies, access and keys; stops and pauses", sheets.changes
     ),

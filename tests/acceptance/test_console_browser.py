@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
@@ -15,13 +15,15 @@ from werkzeug.serving import make_server
 from api.app import create_app
 from api.auth.passwords import hash_password
 from api.wiring import Installation, owner_of
-from api.workshop import workshop_of
+from api.workshop import desk_of, workshop_of
 from config.trace import new_trace_id
 from retention.alerts import VERIFIED, Looked, of_verification, raise_alerts
+from retention.connectors.declarations import parse_connectors
 from retention.holds import pass_gate, place
 from retention.inspections import keep_inspection, read_inspection
 from retention.jobs import run_once
 from retention.policy_records import set_state
+from tenants.context import TenantId
 from tenants.crossing import cross_tenant
 from tenants.importing import generator_of
 from tenants.registry import create_login, ensure_tenant, slug_of
@@ -100,12 +102,51 @@ def _audit(installed: Installation) -> str:
     changed.record()
     found = changed.verify(trace_id=new_trace_id())
     raise_alerts(installed.retention, of_verification(found), Looked(VERIFIED))
+    _erase(installed, [ids["Alpine Bicycles"], ids["Linden Books"], ids["Linden Books"]])
     for text in (LINTED, AUDITED):
         keep_inspection(
             installed.retention, read_inspection(text), subject="revision 3f2a1b0c",
             tool="tenure 0.1", actor="command:ci",
         )  # fmt: skip
     return last.trace_id
+
+
+CONNECTORS = """
+[connectors.customer-files]
+kind = "files"
+root = "/nowhere"
+prefix = "{tenant}/{key}"
+deadline = "P7D"
+"""
+
+
+def _erase(installed: Installation, tenants: Sequence[TenantId]) -> None:
+    """Have people ask to be erased: one waits for a connector, one for a hold, one is overdue."""
+    shop = workshop_of(installed, actor="scheduler:worker-1")
+    shop = replace(shop, connectors=parse_connectors(CONNECTORS))
+    desk = desk_of(installed, shop)
+    ann, bob = (
+        replace(desk, executor=replace(desk.executor, actor=f"login:{name}"))
+        for name in ("ann", "bob")
+    )
+    now = installed.clock.now()
+    for place_, tenant in enumerate(tenants):
+        with installed.retention.transaction(tenant, read_only=True) as cursor:
+            cursor.execute(
+                "SELECT id FROM shop.customers WHERE tenant_id = %s ORDER BY id LIMIT 3",
+                (str(tenant),),
+            )
+            key = cursor.fetchall()[place_][0]
+        received = now - timedelta(days=(3, 20, 45)[place_])
+        erasure = ann.request(
+            tenant, "customer", requester="the person", key=key, received_at=received
+        ).id
+        if place_ == 2:
+            continue
+        ann.confirm(erasure, how="a letter")
+        ann.plan(erasure)
+        bob.approve(erasure)
+        desk.run(erasure)
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +248,7 @@ def test_every_other_page_looks_right(visit: Visit, site: Site):
     visit.log_in()
     for name in (
         "Schedule", "Runs", "Verifications", "Reconciliation", "Alerts", "Holds", "Changes",
-        "Cross-tenant reads", "Inspections",
+        "Cross-tenant reads", "Inspections", "Erasures", "Connectors",
     ):  # fmt: skip
         menu = page.get_by_role("navigation", name="Pages")
         menu.get_by_role("link", name=name, exact=True).click()
@@ -217,6 +258,20 @@ def test_every_other_page_looks_right(visit: Visit, site: Site):
     page.locator("#verifications a").first.click()
     page.locator("#results summary").first.click()
     assert page.locator("#results pre").first.is_visible()
+    visit.looks_right()
+
+
+def test_auditor_sees_which_erasures_wait_and_for_what(visit: Visit, site: Site):
+    page = visit.page
+    visit.log_in()
+    page.get_by_role("link", name="Erasures", exact=True).click()
+    overdue = page.locator("#erasures tbody tr").first
+    assert overdue.get_by_text("overdue", exact=True).is_visible()
+    assert page.locator("#erasures").get_by_text("connector customer-files").first.is_visible()
+    assert page.locator("#waiting tbody tr").count() >= 2
+    visit.looks_right()
+    page.get_by_role("link", name="Connectors", exact=True).click()
+    assert page.locator("#requests").get_by_text("in time").first.is_visible()
     visit.looks_right()
 
 

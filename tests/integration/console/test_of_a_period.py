@@ -216,11 +216,14 @@ def test_every_report_is_there_in_four_forms_that_agree(console: Console, name: 
             continue
         assert len(console.pages.csv(f"/console/{name}", key)) == len(rows)
         for row in rows:
-            for figure in ("planned", "deleted", "newly_due", "findings", "overdue", "matter"):
+            for figure in FIGURES:
                 if row.get(figure) is not None:
                     said += 1
                     assert written(row[figure]) in paper, figure
     assert said or name in ("schedule", "alerts", "changes", "reads"), document
+
+
+FIGURES = ("planned", "deleted", "newly_due", "findings", "overdue", "matter", "rows", "connector")
 
 
 def written(figure: Any) -> str:
@@ -263,4 +266,23 @@ def fill(console: Console) -> None:
         " result, digest, recorded_by) VALUES (%s, 'lint', 'revision 1', 'tenure', false, 31, 0,"
         " '{}', encode(sha256('{}'), 'hex'), 'ada')",
         (str(new_id()),),
+    )
+    erasure = str(new_id())
+    evidence.sql(
+        "INSERT INTO tenure.erasures (tenant_id, id, subject, subject_hash, entered_by,"
+        " received_at, due_at) VALUES (%s, %s, 'customer', decode(repeat('00', 16), 'hex'),"
+        " 'ann', %s, %s)",
+        (str(tenant), erasure, NOW, NOW + 30 * DAY),
+    )
+    evidence.sql(
+        "INSERT INTO tenure.erasure_batches (tenant_id, id, erasure_id, trace_id, rows, counts,"
+        " started_at) VALUES (%s, %s, %s, %s, 4321, '{}', %s)",
+        (str(tenant), str(new_id()), erasure, "ab" * 16, NOW),
+    )
+    evidence.sql(
+        "INSERT INTO tenure.connector_requests (tenant_id, id, connector, cause, cause_id,"
+        " subject, subject_hash, requested_by, requested_at, due_at) VALUES (%s, %s,"
+        " 'file-store', 'erasure', %s, 'customer', decode(repeat('00', 16), 'hex'), 'worker',"
+        " %s, %s)",
+        (str(tenant), str(new_id()), erasure, NOW, NOW + 7 * DAY),
     )

@@ -16,6 +16,8 @@ import pytest
 from retention.plan import Kept, Unit
 from retention.reports import (
     alerts,
+    connectors,
+    erasures,
     inspections,
     overview,
     paging,
@@ -242,13 +244,23 @@ DOCUMENTED = {
     change_log.ChangeLine: "changes",
     inspections.InspectionsReport: "Inspections",
     inspections.InspectionLine: "inspections, latest",
+    erasures.ErasuresReport: "Erasures",
+    erasures.ErasureLine: "erasures",
+    erasures.WaitingLine: "waiting",
+    erasures.ErasedLine: "erased",
+    erasures.KeptLine: "kept",
+    erasures.ErasureEventLine: "events of erasures",
+    connectors.ConnectorsReport: "Connectors",
+    connectors.ConnectorLine: "connectors",
+    connectors.RequestLine: "requests",
+    connectors.RequestEventLine: "events of connectors",
 }
 
 
 def test_every_report_has_its_place_in_the_document():
     modules = (
         overview, runs, run, units, policies, verification, trend, reconciliation, registers,
-        paging, schedule, alerts, change_log, inspections,
+        paging, schedule, alerts, change_log, inspections, erasures, connectors,
     )  # fmt: skip
     values = {
         value
