@@ -27,7 +27,8 @@ HASH = "substr(sha256(uuid_send({})), 1, 16)"
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """What a batch did to a row (`action`), under which version of which policy."""
+    """What a batch did to a row (`action`) of a tenant's table, under which version of which
+    policy."""
 
     deleted_at: datetime
     run_id: UUID
@@ -36,16 +37,20 @@ class Deletion:
     policy: str
     version: int
     cutoff: datetime
-    action: str = "delete"
+    action: str
+    tenant_id: TenantId
+    table: str
 
 
 # A hash may by chance stand across two others: `position` finds what may be, the rest decides.
 _FIND = """
-SELECT b.recorded_at, b.run_id, b.trace_id, b.id, b.policy, b.policy_version, b.cutoff, b.action
+SELECT b.recorded_at, b.run_id, b.trace_id, b.id, b.policy, b.policy_version, b.cutoff, b.action,
+       k.tenant_id, k.table_name
 FROM tenure.deleted_keys k
 JOIN tenure.batches b
     ON b.run_id = k.run_id AND b.id = k.batch_id AND b.tenant_id = k.tenant_id
-WHERE k.tenant_id = %(tenant)s::uuid AND k.table_name = %(table)s
+WHERE (%(tenant)s::uuid IS NULL OR k.tenant_id = %(tenant)s::uuid)
+  AND (%(table)s::text IS NULL OR k.table_name = %(table)s)
   AND position(%(hash)s::bytea IN k.hashes) > 0
   AND EXISTS (SELECT FROM generate_series(1, octet_length(k.hashes), 16) at
               WHERE substr(k.hashes, at, 16) = %(hash)s::bytea)
@@ -53,14 +58,24 @@ ORDER BY b.recorded_at, b.id
 """
 
 
-def find(cursor: Cursor, tenant_id: TenantId, table: TableName, key: UUID) -> list[Deletion]:
+def find(
+    cursor: Cursor, tenant_id: TenantId | None, table: TableName | str | None, key: UUID
+) -> list[Deletion]:
     """Return the deletions of a row by its key, oldest first; empty if none is recorded.
+
+    Without the tenant, or the table, all are looked through: all hashes there are.
 
     As a role that sees the tenant's evidence: retention in the tenant's context, verifier or
     auditor. There may be several: a row that was restored can go again. Batches from before
     keys were committed to are not found.
     """
-    cursor.execute(_FIND, {"tenant": str(tenant_id), "table": str(table), "hash": key_hash(key)})
+    params = {
+        "tenant": None if tenant_id is None else str(tenant_id),
+        "table": None if table is None else str(table),
+        "hash": key_hash(key),
+    }
+    # tenure: allow TS001 because a key may be presented without its tenant; policies bind the role
+    cursor.execute(_FIND, params)
     return [Deletion(*row) for row in cursor.fetchall()]
 
 

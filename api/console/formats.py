@@ -77,7 +77,7 @@ def wanted_page() -> PageRequest:
     """
     size = MAX_SIZE if wanted_format() == "pdf" else DEFAULT_SIZE
     try:
-        return PageRequest(_number("page", 1), _number("size", size))
+        return PageRequest(wanted_number("page", 1), wanted_number("size", size))
     except ValueError as error:
         raise _bad(str(error)) from None
 
@@ -96,7 +96,8 @@ def wanted_instant(name: str) -> datetime | None:
         raise _bad(f"{name}: {error}") from None
 
 
-def _number(name: str, default: int) -> int:
+def wanted_number(name: str, default: int) -> int:
+    """Return the number that ?name= asks for; raises Problem 400 for what is none."""
     text = request.args.get(name)
     if text is None:
         return default

@@ -40,7 +40,7 @@ POLICY = (
 # Of the reports that are lists; the others have one that shows whatever there is.
 _TEMPLATES = {
     name: f"console_{name}.html"
-    for name in ("runs", "verifications", "reconciliation", "holds", "reads")
+    for name in ("runs", "verifications", "reconciliation", "samples", "holds", "reads")
 }
 
 _log = get_logger(__name__)
@@ -89,7 +89,7 @@ def console_blueprint(
         return shown(_overview(read(overviews.overview)), "console_overview.html")
 
     def listed(name: str, _suffix: str = "") -> Response:
-        query = wanted_query(REPORTS[name])
+        query = wanted_query(name, clock.now())
         found = read(lambda cursor: REPORTS[name].report(cursor, query.of(cursor, ticking())))
         template = _TEMPLATES.get(name, "console_report.html")
         return answer(found, wanted_format(), clock.now(), template=template, query=query.given)

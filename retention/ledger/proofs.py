@@ -27,8 +27,9 @@ SELECT note FROM tenure.ledger_checkpoints WHERE exported_at IS NOT NULL
 ORDER BY size DESC LIMIT 1
 """
 _OF_SIZE = "SELECT note FROM tenure.ledger_checkpoints WHERE size = %s"
-_COLUMNS = "SELECT id::text, kind, tenant_id::text, recorded_at, position, leaf"
-_OF_ROW = f"""{_COLUMNS} FROM tenure.ledger_entries WHERE source = %s AND row_key = %s
+_COLUMNS = "SELECT id::text, kind, tenant_id::text, recorded_at, position, leaf, row_key"
+_OF_ROWS = f"""{_COLUMNS} FROM tenure.ledger_entries
+WHERE source = %s AND row_key = ANY(%s)
 ORDER BY position NULLS LAST, recorded_at, id"""
 _AT_INDEX = f"{_COLUMNS} FROM tenure.ledger_entries WHERE position = %s"
 
@@ -94,8 +95,17 @@ def of_row(cursor: Cursor, source: str, row_key: str) -> list[Membership]:
     `source` is the table's name without its schema, `row_key` the primary key, its columns joined
     with slashes in their order. A row whose key tells of a person is not found so.
     """
-    cursor.execute(_OF_ROW, (source, row_key))
-    return _with_proofs(cursor, cursor.fetchall(), last_note(cursor))
+    return of_rows(cursor, source, (row_key,)).get(row_key, [])
+
+
+def of_rows(cursor: Cursor, source: str, row_keys: Sequence[str]) -> dict[str, list[Membership]]:
+    """Return the same of several rows, by their key; those without an entry are left out."""
+    cursor.execute(_OF_ROWS, (source, list(row_keys)))
+    rows = cursor.fetchall()
+    found: dict[str, list[Membership]] = {}
+    for row, membership in zip(rows, _with_proofs(cursor, rows, last_note(cursor)), strict=True):
+        found.setdefault(row[6], []).append(membership)
+    return found
 
 
 def at_index(cursor: Cursor, index: int, *, size: int | None = None) -> Membership:
@@ -160,7 +170,7 @@ def _with_proofs(
         cursor, {each for index in indices for each in tree.inclusion_nodes(size, index)}
     )
     found = []
-    for entry_id, kind, tenant_id, entered_at, index, leaf in rows:
+    for entry_id, kind, tenant_id, entered_at, index, leaf, _ in rows:
         proof = None
         if note and checkpoint and index is not None and index < size:
             path = tuple(tree.inclusion_path(size, index, node))
