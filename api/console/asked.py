@@ -17,8 +17,9 @@ from retention.reports.drawing import Draw, Presented, new_seed
 from retention.reports.index import REPORTS
 from retention.reports.scope import Scope, Ticking
 from tenants.connections import Cursor
+from tenants.context import TenantId
 from tenants.errors import RegistryError
-from tenants.registry import TenantRow, find_tenant
+from tenants.registry import TenantRow, find_tenant, get_tenant
 
 _NAMES = ("from", "until", "tenant", "every", "draw", "seed", "key", "of")
 _SOUGHT = ("draw", "seed", "key", "of")
@@ -36,16 +37,18 @@ class Query:
     sought: Draw | Presented | None
     given: dict[str, str]
 
-    def of(self, cursor: Cursor, ticking: Ticking) -> Asked:
-        """Return what is asked; raises Problem 400 for what is no period or no tenant."""
+    def of(self, cursor: Cursor, ticking: Ticking, audited: TenantId | None) -> Asked:
+        """Return what is asked; raises Problem 400 for what is no period or no tenant. Who audits
+        one tenant is answered of that one."""
+        tenant = _tenant(cursor, self.tenant) if audited is None else get_tenant(cursor, audited)
         try:
-            scope = Scope(self.since, self.until, _tenant(cursor, self.tenant))
+            scope = Scope(self.since, self.until, tenant, confined=audited is not None)
         except ValueError as error:
             raise Problem(HTTPStatus.BAD_REQUEST, "bad_query", str(error)) from None
         return Asked(wanted_page(), ticking, scope, self.daily, self.sought)
 
 
-def wanted_query(name: str, now: datetime) -> Query:
+def wanted_query(name: str, now: datetime, audited: TenantId | None) -> Query:
     """Return what the request asks of a report; raises Problem 400 for what it cannot answer.
 
     A draw has a seed, and an end of its period, whether they were given or not.
@@ -57,6 +60,9 @@ def wanted_query(name: str, now: datetime) -> Query:
     tenant = request.args.get("tenant") or None
     if tenant is not None and not entry.of_tenant:
         raise _bad(f"{entry.title} are the whole installation's, not a tenant's")
+    if tenant is not None and audited is not None:
+        # Whether there is a tenant of that name is not for them.
+        raise _bad("a tenant's auditor reads of that tenant alone")
     every = request.args.get("every", "verification")
     if every not in ("verification", "day"):
         raise _bad(f"every {shorten(every)!r} is none of verification, day")

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from flask import Blueprint, Response, request, url_for
+from flask_login import current_user
 
 from api.console.formats import SUFFIX, split_suffix, there, wanted_page
 from api.errors import Problem, shorten
@@ -88,7 +89,7 @@ def detail_views(views: Blueprint, read: Read, shown: Shown) -> None:
     @views.get("/console/batches/<uuid:batch_id>.tlog-proof")
     def batch_proof(batch_id: UUID) -> Response:
         text = there(
-            read(lambda cursor: samples.proof_of(cursor, batch_id)),
+            read(lambda cursor: samples.proof_of(cursor, batch_id, for_tenant=confined())),
             f"There is no batch {batch_id}, or it is under no checkpoint yet",
         )
         return _file(text.encode(), f"{batch_id}.tlog-proof", "text/plain; charset=utf-8")
@@ -112,8 +113,13 @@ def _file(content: bytes, name: str, content_type: str) -> Response:
 
 def link_of(row: Any) -> str | None:
     """Return the address of the page that a line of a list is about, None where it has none."""
-    link = _LINKS.get(type(row))
+    link = (_OWN_LINKS if confined() else _LINKS).get(type(row))
     return None if link is None else link(row)
+
+
+def confined() -> bool:
+    """Tell whether who asks is a tenant's own auditor."""
+    return current_user.audited is not None
 
 
 def _proof_link(row: commitments.Entered) -> str | None:
@@ -121,13 +127,15 @@ def _proof_link(row: commitments.Entered) -> str | None:
     return url_for("console.batch_proof", batch_id=row.batch_id) if has_proof else None
 
 
-_LINKS: dict[type, Callable[[Any], str | None]] = {
-    run_list.RunLine: lambda row: url_for("console.one_run", trace_id=row.trace_id),
-    samples.Sample: lambda row: url_for("console.one_run", trace_id=row.trace_id),
+_OWN_LINKS: dict[type, Callable[[Any], str | None]] = {
     commitments.Commitment: lambda row: url_for(
         "console.batch_keys", batch_id=row.batch_id, table=row.table
     ),
     commitments.Entered: _proof_link,
+}
+_LINKS = _OWN_LINKS | {
+    run_list.RunLine: lambda row: url_for("console.one_run", trace_id=row.trace_id),
+    samples.Sample: lambda row: url_for("console.one_run", trace_id=row.trace_id),
     trend.VerificationLine: lambda row: url_for("console.one_verification", verification_id=row.id),
     inspections.InspectionLine: lambda row: url_for(
         "console.inspection_result", inspection_id=row.id

@@ -88,22 +88,28 @@ class Membership:
     proof: Proof | None
 
 
-def of_row(cursor: Cursor, source: str, row_key: str) -> list[Membership]:
+def of_row(
+    cursor: Cursor, source: str, row_key: str, *, for_tenant: bool = False
+) -> list[Membership]:
     """Return the entries of a row, the oldest first, each with its proof under the last checkpoint
     given out.
 
     `source` is the table's name without its schema, `row_key` the primary key, its columns joined
     with slashes in their order. A row whose key tells of a person is not found so.
+    `for_tenant`: as tenure_app in the tenant's context, whose entries alone are found.
     """
-    return of_rows(cursor, source, (row_key,)).get(row_key, [])
+    return of_rows(cursor, source, (row_key,), for_tenant=for_tenant).get(row_key, [])
 
 
-def of_rows(cursor: Cursor, source: str, row_keys: Sequence[str]) -> dict[str, list[Membership]]:
+def of_rows(
+    cursor: Cursor, source: str, row_keys: Sequence[str], *, for_tenant: bool = False
+) -> dict[str, list[Membership]]:
     """Return the same of several rows, by their key; those without an entry are left out."""
     cursor.execute(_OF_ROWS, (source, list(row_keys)))
     rows = cursor.fetchall()
     found: dict[str, list[Membership]] = {}
-    for row, membership in zip(rows, _with_proofs(cursor, rows, last_note(cursor)), strict=True):
+    memberships = _with_proofs(cursor, rows, last_note(cursor), for_tenant=for_tenant)
+    for row, membership in zip(rows, memberships, strict=True):
         found.setdefault(row[6], []).append(membership)
     return found
 
@@ -161,13 +167,19 @@ def verifier_keys(cursor: Cursor, origin: str) -> list[VerifierKey]:
 
 
 def _with_proofs(
-    cursor: Cursor, rows: Sequence[tuple[Any, ...]], note: bytes | None
+    cursor: Cursor,
+    rows: Sequence[tuple[Any, ...]],
+    note: bytes | None,
+    *,
+    for_tenant: bool = False,
 ) -> list[Membership]:
     checkpoint = Checkpoint.parse(Note.parse(note).text) if note else None
     size = checkpoint.size if checkpoint else 0
     indices = [row[4] for row in rows if row[4] is not None and row[4] < size]
     node = read_nodes(
-        cursor, {each for index in indices for each in tree.inclusion_nodes(size, index)}
+        cursor,
+        {each for index in indices for each in tree.inclusion_nodes(size, index)},
+        for_tenant=for_tenant,
     )
     found = []
     for entry_id, kind, tenant_id, entered_at, index, leaf, _ in rows:

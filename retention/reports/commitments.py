@@ -65,10 +65,10 @@ _KEY_STEPS = "SELECT vkey FROM tenure.ledger_key_steps ORDER BY taken_at, id"
 
 
 def committed(
-    cursor: Cursor, places: Sequence[Place]
+    cursor: Cursor, places: Sequence[Place], *, for_tenant: bool
 ) -> tuple[tuple[Commitment, ...], tuple[Entered, ...]]:
     """Return the commitments of batches' tables, and the batches' entries, with their proofs
-    verified."""
+    verified. `for_tenant`: as tenure_app in the tenant's context."""
     wanted = {(batch, table) for _, _, batch, table in places}
     params = {
         "batches": sorted({str(place[2]) for place in places}),
@@ -79,7 +79,7 @@ def committed(
     rows = {batch: f"{run}/{batch}" for _, run, batch, _ in places}
     memberships: dict[str, list[Membership]] = {}
     try:
-        memberships = of_rows(cursor, "batches", sorted(rows.values()))
+        memberships = of_rows(cursor, "batches", sorted(rows.values()), for_tenant=for_tenant)
         keys = _keys(cursor) if memberships else ()
         problems = {
             batch: _problem_of_entry(memberships.get(row, []), keys) for batch, row in rows.items()

@@ -174,7 +174,9 @@ def samples_report(
             for d in deletions.find(cursor, tenant, asked.table, asked.key)
         ]
     commitments, entries = committed(
-        cursor, sorted({(row.tenant_id, row.run_id, row.batch_id, row.table) for row in found})
+        cursor,
+        sorted({(row.tenant_id, row.run_id, row.batch_id, row.table) for row in found}),
+        for_tenant=scope.confined,
     )
     return SamplesReport(
         Population(
@@ -287,7 +289,7 @@ def hashes_of(cursor: Cursor, batch_id: UUID, table: str) -> bytes | None:
     return None if row is None else bytes(row[0])
 
 
-def proof_of(cursor: Cursor, batch_id: UUID) -> str | None:
+def proof_of(cursor: Cursor, batch_id: UUID, *, for_tenant: bool = False) -> str | None:
     """Return the proof that a batch is in the ledger, as tlog-proof@v1; None where it is under no
     checkpoint, or is not to be seen."""
     cursor.execute(
@@ -296,7 +298,8 @@ def proof_of(cursor: Cursor, batch_id: UUID) -> str | None:
     row = cursor.fetchone()
     if row is None:
         return None
-    for found in proofs.of_row(cursor, "batches", f"{row[0]}/{batch_id}"):
+    row_key = f"{row[0]}/{batch_id}"
+    for found in proofs.of_row(cursor, "batches", row_key, for_tenant=for_tenant):
         if found.proof is not None and found.leaf is not None:
             return found.proof.text(found.leaf)
     return None
