@@ -21,7 +21,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, TooManyRequests
 
 from api.errors import FieldError, Problem
 from config.logging import get_logger
-from retention.errors import HeldError
+from retention.errors import ErasingError, HeldError
 from tenants.errors import MissingParentError, PoolTimeoutError, StaleObjectError, TooMuchError
 
 MIMETYPE = "application/problem+json"
@@ -49,6 +49,13 @@ _HELD = Problem(
     "held",
     "The data is under a legal hold",
     "While it is, its rows cannot be changed or deleted, nor what they refer to be deleted.",
+)
+_ERASING = Problem(
+    HTTPStatus.CONFLICT,
+    "erasing",
+    "The data is of a person who is being erased",
+    "Until that is done, it is neither changed nor deleted; what is kept on a legal basis may "
+    "change in all but what it refers to.",
 )
 _TOO_MUCH = Problem(
     HTTPStatus.BAD_REQUEST,
@@ -105,6 +112,8 @@ def problem_of(error: BaseException) -> Problem:  # noqa: PLR0911 - one per kind
             return _of_http(error)
         case PoolTimeoutError():
             return _BUSY
+        case ErasingError():
+            return _ERASING
         case HeldError():
             return _HELD
         case MissingParentError():

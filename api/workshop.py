@@ -5,6 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
+
+from cryptography import x509
+from pydantic import SecretStr
 
 from api.lint_catalog import lint_catalog
 from api.wiring import Installation
@@ -13,12 +17,17 @@ from config.settings import Settings, variable
 from lint.row_condition import make_row_check
 from retention.adaptive import SMALLEST, AdaptivePacer
 from retention.connectors.declarations import Connectors, load_connectors
+from retention.erasures.desk import Desk
 from retention.errors import DeliveryError
 from retention.executor import Options
 from retention.hold_scopes import Ground
 from retention.jobs import Workshop
+from retention.ledger.attesting import Attesters
+from retention.ledger.cosigning import RemoteWitness
 from retention.ledger.folder import Folder
 from retention.ledger.publishing import Ledger, Outside
+from retention.ledger.timestamps import Authority
+from retention.ledger.verifier import COSIGNATURE, NoteError, VerifierKey
 from retention.pacing import Pacer
 from retention.policies import Policy
 from retention.policy_file import load_policies
@@ -27,6 +36,7 @@ from retention.reports.scope import Ticking
 from retention.schedule import checked_schedule
 from retention.subject_file import load_subjects
 from retention.webhook import Webhook
+from tenants.context import TenantId
 
 
 def workshop_of(
@@ -59,6 +69,12 @@ def workshop_of(
     )
 
 
+def desk_of(installation: Installation, shop: Workshop, tenant_id: TenantId | None = None) -> Desk:
+    """Return the desk where erasures are handled: of all tenants, or of one alone."""
+    alone = installation.settings.erasure_approval == "single"
+    return Desk(shop.erasures(), alone=alone, tenant_id=tenant_id)
+
+
 def ticking_of(installation: Installation) -> Ticking:
     """Return how retention is woken here, as of now: for reports."""
     settings = installation.settings
@@ -77,7 +93,10 @@ def connectors_of(installation: Installation) -> Connectors:
 
 def ledger_of(installation: Installation, *, actor: str) -> Ledger:
     """Return the installation's ledger; raises ConfigError where it is half configured."""
-    return Ledger(installation.retention, outside_of(installation.settings), actor)
+    settings = installation.settings
+    return Ledger(
+        installation.retention, outside_of(settings), actor, attesters=attesters_of(settings)
+    )
 
 
 def outside_of(settings: Settings) -> Outside | None:
@@ -92,6 +111,40 @@ def outside_of(settings: Settings) -> Outside | None:
         raise ConfigError(f"{names} belong together; set all of them, or none")
     ship = tuple(shlex.split(settings.ledger_ship_command or ""))
     return Outside(origin, key_file, Folder(folder), ship)
+
+
+def attesters_of(settings: Settings) -> Attesters:
+    """Return who is asked to attest checkpoints. Raises ConfigError for a half of one."""
+    authority, witness = None, None
+    if _both(settings, "timestamp_url", "timestamp_certificate"):
+        try:
+            content = Path(settings.timestamp_certificate or "").read_bytes()
+            certificate = x509.load_pem_x509_certificate(content)
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"{variable('timestamp_certificate')} holds no certificate: {error}"
+            ) from None
+        authority = Authority(_secret(settings.timestamp_url), certificate)
+    if _both(settings, "witness_url", "witness_key"):
+        try:
+            key = VerifierKey.parse(settings.witness_key or "")
+        except NoteError as error:
+            raise ConfigError(f"{variable('witness_key')} is no public key: {error}") from None
+        if key.kind != COSIGNATURE:
+            raise ConfigError(f"{variable('witness_key')} is a ledger's key, and no witness's")
+        witness = RemoteWitness(_secret(settings.witness_url), key)
+    return Attesters(authority, witness)
+
+
+def _both(settings: Settings, first: str, second: str) -> bool:
+    given = [getattr(settings, each) is not None for each in (first, second)]
+    if any(given) and not all(given):
+        raise ConfigError(f"{variable(first)} and {variable(second)} belong together; set both")
+    return all(given)
+
+
+def _secret(value: SecretStr | None) -> str:
+    return value.get_secret_value() if value else ""
 
 
 def adaptive_pacers(installation: Installation) -> Callable[[Policy], Pacer]:

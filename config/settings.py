@@ -37,7 +37,13 @@ ROLES: tuple[Role, ...] = get_args(Role)
 DEFAULT_FILE = Path("tenure.toml")
 _PREFIX = "TENURE_"
 _TEST_PREFIX = "TENURE_TEST_"  # the test suite's own switches
-_PATHS = ("domain_path", "connectors_file", "ledger_dir", "ledger_key_file")
+_PATHS = (
+    "domain_path",
+    "connectors_file",
+    "ledger_dir",
+    "ledger_key_file",
+    "timestamp_certificate",
+)
 _IGNORED_TABLES = {"lint", "posture"}
 _CONTEXT_KEY_BYTES = 32
 _CRON = re.compile(r"[0-9a-z*,/-]+( [0-9a-z*,/-]+){4}", re.IGNORECASE)
@@ -45,6 +51,7 @@ _SCHEMES = ("postgresql://", "postgres://")
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s\[\]:/@]*)(:\d{1,5})?")
 _GRACE = re.compile(r"P(?:\d{1,5}D|T\d{1,5}H)")
 _ORIGIN = re.compile(r"[!-*,-~]{1,200}")
+_VKEY = re.compile(r"[!-*,-~]{1,200}\+[0-9a-f]{8}\+[A-Za-z0-9+/]{43,60}={0,2}")
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
@@ -139,6 +146,13 @@ def _command(value: str) -> str:
     # What it names is looked for when it is run.
     if not shlex.split(value):
         raise ValueError("empty")
+    return value
+
+
+def _vkey(value: str) -> str:
+    # That its parts agree is checked where it is used.
+    if not _VKEY.fullmatch(value):
+        raise ValueError("not a verifier key")
     return value
 
 
@@ -322,6 +336,11 @@ class Settings(BaseModel):
         "an ISO 8601 duration in days or hours, such as P14D, PT12H, or P0D for none",
         "how long a released legal hold stays in force, and can be taken back",
     )
+    erasure_approval: Annotated[Literal["four-eyes", "single"], BeforeValidator(_lower)] = _field(
+        "four-eyes",
+        "four-eyes or single",
+        "whether another person than who entered a request for erasure must approve it",
+    )
     connectors_file: Annotated[Path, AfterValidator(_file)] | None = _field(
         None,
         "a file that exists",
@@ -346,6 +365,25 @@ class Settings(BaseModel):
         None,
         "a command and its arguments",
         "run with the path of each new checkpoint, to take it elsewhere",
+    )
+    timestamp_url: Annotated[SecretStr, AfterValidator(_webhook)] | None = _field(
+        None,
+        "an address that begins with https:// or http://",
+        "the authority that says when a checkpoint was there (RFC 3161); needs "
+        "timestamp_certificate",
+    )
+    timestamp_certificate: Annotated[Path, AfterValidator(_file)] | None = _field(
+        None,
+        "a file that exists",
+        "certificate of that authority, or of one above it (PEM); timestamps must verify under it",
+    )
+    witness_url: Annotated[SecretStr, AfterValidator(_webhook)] | None = _field(
+        None,
+        "an address that begins with https:// or http://",
+        "the witness that cosigns checkpoints (C2SP tlog-witness); needs witness_key",
+    )
+    witness_key: Annotated[str, AfterValidator(_vkey)] | None = _field(
+        None, "a public key, name+id+base64", "public key of that witness"
     )
     trusted_proxies: _Int = _field(
         0,

@@ -131,7 +131,7 @@ _ALERTS = """
 ALTER TABLE tenure.alerts DROP CONSTRAINT alerts_kind_check,
     ADD CONSTRAINT alerts_kind_check CHECK (kind IN ({}))
 """
-_WERE_KINDS = "'run', 'overdue', 'orphans', 'verification', 'missed', 'ledger'"
+_WERE_KINDS = "'run', 'overdue', 'orphans', 'verification', 'missed', 'ledger', 'erasure'"
 
 TABLES = ("connector_requests", "connector_events")
 OWN = "tenant_id = (SELECT tenure.current_tenant())"

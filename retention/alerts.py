@@ -23,7 +23,9 @@ from retention.verification import VerificationReport
 from tenants.connections import Cursor, RoleConnections
 from tenants.models import new_id
 
-Kind = Literal["run", "overdue", "orphans", "verification", "missed", "ledger", "connector"]
+Kind = Literal[
+    "run", "overdue", "orphans", "verification", "missed", "ledger", "erasure", "connector"
+]
 
 REMIND_AFTER = timedelta(days=1)
 MAX_ATTEMPTS = 100
@@ -66,6 +68,7 @@ class OpenAlert:
 
 RUN: tuple[Kind, ...] = ("run",)
 MISSED: tuple[Kind, ...] = ("missed",)
+ERASURES: tuple[Kind, ...] = ("erasure",)
 CONNECTORS: tuple[Kind, ...] = ("connector",)
 LEDGER: tuple[Kind, ...] = ("ledger",)
 VERIFIED: tuple[Kind, ...] = ("overdue", "orphans", "verification")
@@ -88,7 +91,8 @@ def of_verification(report: VerificationReport) -> list[Alert]:
     """Return what is to be said of a verification: what it found, by kind and subject."""
     counts: dict[tuple[Kind, str], int] = {}
     for result in report.results:
-        if result.is_finding:
+        # Erasures are told of one by one.
+        if result.is_finding and result.kind != "erasures":
             kind: Kind = result.kind if result.kind in ("overdue", "orphans") else "verification"
             subject = (
                 result.subject if kind != "verification" else f"{result.kind} {result.subject}"

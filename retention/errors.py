@@ -39,6 +39,14 @@ class HoldError(RetentionError):
     """A hold cannot be placed or released as asked."""
 
 
+class ErasureError(RetentionError):
+    """An erasure cannot be asked for, approved, run or ended as asked, or is not there."""
+
+
+class ErasingError(HeldError):
+    """A row of a person who is being erased: it does not change any more."""
+
+
 class OvertakenError(RetentionError):
     """Others changed rows between a batch's choosing and deleting them; it is rolled back, and
     done again with the rows locked first."""
@@ -70,6 +78,14 @@ class ScheduleError(RetentionError):
 
 class RestoreError(RetentionError):
     """What was archived cannot be brought back as asked; nothing of it was."""
+
+
+class AttestationError(RetentionError):
+    """An authority or a witness has not attested a checkpoint, or not so that it verifies."""
+
+
+class WitnessError(RetentionError):
+    """A witness cannot do its work: what it has cosigned cannot be read or kept."""
 
 
 class InspectionError(RetentionError):

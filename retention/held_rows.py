@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from psycopg2 import sql
@@ -29,6 +29,7 @@ from tenants.context import TenantId
 Rows = Mapping[TableName, Collection[str]]
 #: A row: its table, and its id as text.
 Node = tuple[TableName, str]
+T = TypeVar("T")
 
 
 @dataclass
@@ -73,7 +74,7 @@ class HeldRows:
             fresh = found
             for name, ids in found.items():
                 reached[name] = reached.get(name, set()) | ids
-        needed = _spread(self.among(reached), referred)
+        needed = spread(self.among(reached), referred)
         return {(t, i): needed[t, i] for t, ids in rows.items() for i in ids if (t, i) in needed}
 
     # -- the three ways to be held ---------------------------------------------------------
@@ -107,7 +108,7 @@ class HeldRows:
         fresh: Mapping[TableName, set[str]] = reached
         while any(fresh.values()):
             found: dict[TableName, set[str]] = defaultdict(set)
-            for child, parent in self._parents(fresh, below_any):
+            for child, parent in self.references(fresh, below_any):
                 referring[parent].add(child)
                 if parent[1] not in reached.get(parent[0], ()):
                     found[parent[0]].add(parent[1])
@@ -115,7 +116,7 @@ class HeldRows:
             for name, ids in found.items():
                 reached[name] = reached.get(name, set()) | ids
         met_on_the_way = {n: h for n, h in subjects.items() if n[1] in reached.get(n[0], ())}
-        under = _spread(met_on_the_way, referring)
+        under = spread(met_on_the_way, referring)
         return {(t, i): under[t, i] for t, ids in rows.items() for i in ids if (t, i) in under}
 
     # -- references --------------------------------------------------------------------------
@@ -139,7 +140,7 @@ class HeldRows:
         )
         return [(child, parent) for child, parent in self._ask(asked, {"ids": ids})]
 
-    def _parents(
+    def references(
         self, rows: Mapping[TableName, set[str]], wanted: Collection[TableName]
     ) -> Iterable[tuple[Node, Node]]:
         """Yield (row, what it refers to) for references to tables in `wanted`."""
@@ -176,10 +177,8 @@ class HeldRows:
         return self.cursor.fetchall()
 
 
-def _spread(
-    held: Mapping[Node, RowHold], onward: Mapping[Node, Collection[Node]]
-) -> dict[Node, RowHold]:
-    """Return what `held` reaches by `onward`, itself included, each with the hold it is from."""
+def spread(held: Mapping[Node, T], onward: Mapping[Node, Collection[Node]]) -> dict[Node, T]:
+    """Return what `held` reaches by `onward`, itself included, each with what it is held by."""
     found = dict(held)
     todo = list(held)
     while todo:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -158,28 +158,54 @@ class RowHold:
 
 
 @dataclass(frozen=True, slots=True)
+class Erasing:
+    """A person who is being erased, by the declaration in `definition`; `runs` while nothing is
+    waited for."""
+
+    id: UUID
+    key: UUID
+    definition: Mapping[str, Any]
+    runs: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
-    """A tenant's holds in force: the matters of those on all of it, and those on less."""
+    """A tenant's holds in force: the matters of those on all of it, and those on less; and who
+    is being erased, which is in the way of writes alone."""
 
     matters: tuple[str, ...]
     on_rows: tuple[RowHold, ...]
+    erasing: tuple[Erasing, ...] = ()
 
 
 _STANDING = f"""
-SELECT h.id::text, h.scope, h.table_name, h.subject_id::text, h.condition, h.matter
+SELECT h.id::text, h.scope, h.table_name, h.subject_id::text, h.condition, h.matter,
+       NULL::jsonb, h.placed_at
 FROM tenure.holds h
 WHERE h.tenant_id = %(tenant)s::uuid AND {IN_FORCE}
-ORDER BY h.placed_at, h.id
+UNION ALL
+SELECT e.id::text, 'erasure', NULL, s.key::text, NULL, e.state, e.definition, NULL
+FROM tenure.erasures e
+JOIN tenure.erasure_subjects s ON s.tenant_id = e.tenant_id AND s.erasure_id = e.id
+WHERE e.tenant_id = %(tenant)s::uuid AND e.state IN ('running', 'deferred')
+ORDER BY 8, 1
 """  # noqa: S608 - a constant is put in
 
 
 def standing_holds(cursor: Cursor, tenant_id: TenantId) -> Standing:
-    """Return the tenant's holds in force, as any role that may see them."""
+    """Return the tenant's holds in force and whom it erases, as any role that may see them."""
     cursor.execute(_STANDING, {"tenant": str(tenant_id)})
     rows = cursor.fetchall()
     return Standing(
         tuple(row[5] for row in rows if row[1] == "tenant"),
         tuple(
-            RowHold(UUID(row[0]), row[5], scope_of(row[1:5])) for row in rows if row[1] != "tenant"
+            RowHold(UUID(row[0]), row[5], scope_of(row[1:5]))
+            for row in rows
+            if row[1] not in ("tenant", "erasure")
+        ),
+        tuple(
+            Erasing(UUID(row[0]), UUID(row[3]), row[6], row[5] == "running")
+            for row in rows
+            if row[1] == "erasure"
         ),
     )

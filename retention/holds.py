@@ -9,13 +9,16 @@ those who went through before, and those who come later see the hold. It also ch
 so that a stricter transaction, whose snapshot is older than the hold, fails with a
 serialization error and does not pass.
 
+The same gate keeps a person's rows together while they are erased (`retention.erasures`): once
+that has started, no write changes or deletes them, so that none slips away.
+
 A release loosens and needs no gate. It takes effect after its period of grace, by the
 database's clock: until then the hold is in force, and taking it back leaves no gap.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -23,13 +26,21 @@ from uuid import UUID
 import isodate  # type: ignore[import-untyped]  # it ships no types
 import peewee
 
-from retention.errors import HeldError, HoldError
+from retention.errors import ErasingError, HeldError, HoldError
 from retention.graph import Edge, edges_of
 from retention.held_rows import HeldRows, Node
 from retention.hold_keys import count_rows, keep_keys
-from retention.hold_records import Hold, RowHold, find_hold, standing_holds
+from retention.hold_records import (
+    Erasing,
+    Hold,
+    RowHold,
+    Standing,
+    find_hold,
+    standing_holds,
+)
 from retention.hold_scopes import MOST_KEYS, TENANT, Ground, Scope
 from retention.policies import Period
+from retention.subjects import Subject, reference
 from tenants.connections import Cursor, RoleConnections
 from tenants.context import TenantId, current_scope, require_transaction_of
 from tenants.database import TenantDatabase
@@ -111,7 +122,7 @@ def place(
     }  # fmt: skip
     with retention.transaction(tenant_id) as cursor:
         cursor.execute(_LONG)
-        _turn_gate(cursor, tenant_id)
+        turn_gate(cursor, tenant_id)
         counts = None if ground is None else count_rows(cursor, tenant_id, scope, ground)
         rows = None if counts is None else sum(counts.values())
         known |= {"rows": rows, "keys": rows is not None and rows <= MOST_KEYS}
@@ -165,7 +176,7 @@ def take_back(
     hold = find_hold(verifier, hold_id)
     known = {"tenant": str(hold.tenant_id), "hold": str(hold_id), "actor": actor}
     with retention.transaction(hold.tenant_id) as cursor:
-        _turn_gate(cursor, hold.tenant_id)
+        turn_gate(cursor, hold.tenant_id)
         cursor.execute(_TAKE_BACK, known)
         if cursor.rowcount == 0:
             raise HoldError(
@@ -187,7 +198,9 @@ def checked_grace(text: str) -> str:
     return text
 
 
-def _turn_gate(cursor: Cursor, tenant_id: TenantId) -> None:
+def turn_gate(cursor: Cursor, tenant_id: TenantId) -> None:
+    """Wait for the tenant's open batches and writes; those that come later see what this
+    transaction writes. First in it; raises HoldError for a tenant there is none of."""
     cursor.execute(_TURN, {"tenant": str(tenant_id)})
     if cursor.fetchone() is None:
         raise HoldError(f"there is no tenant {tenant_id}")
@@ -219,8 +232,12 @@ def pass_gate(app: TenantDatabase, write: Write | None = None) -> Collection[UUI
     deleted; one that a held row refers to, over any number of rows, is not deleted, and keeps
     what it refers to itself.
 
-    Raises HeldError with the matter, and HoldError outside of a transaction, where it would
-    protect nothing. Without a `write`, anything that is held is enough to raise.
+    Once a person's erasure has started, its rows are neither changed nor deleted; those kept on
+    a legal basis may change in all but what they refer to.
+
+    Raises HeldError with the matter (ErasingError with the erasure), and HoldError outside of a
+    transaction, where it would protect nothing. Without a `write`, anything that is held is
+    enough to raise, and so is an erasure that runs.
     """
     if not app.in_transaction():
         raise HoldError("pass_gate() protects nothing outside of a transaction")
@@ -240,17 +257,29 @@ def pass_gate(app: TenantDatabase, write: Write | None = None) -> Collection[UUI
             raise HeldError(
                 f"tenant {tenant_id} is under legal hold: {'; '.join(standing.matters)}"
             )
-        if not standing.on_rows:
+        if not standing.on_rows and not standing.erasing:
             return None
         if write is None:
-            matters = "; ".join(sorted({hold.matter for hold in standing.on_rows}))
-            raise HeldError(f"rows of tenant {tenant_id} are under legal hold: {matters}")
+            _require_nothing(tenant_id, standing)
+            return None
     ids = tuple(write.rows())
     edges = edges_of(app.catalog)
     with _driver_errors:
         asked = HeldRows(cursor, tenant_id, edges, standing.on_rows)
         _require_free(asked, write, [str(row_id) for row_id in ids])
+        for erasing in standing.erasing:
+            _require_not_erased(cursor, edges, write, ids, erasing)
     return ids
+
+
+def _require_nothing(tenant_id: TenantId, standing: Standing) -> None:
+    """Raise where a write of nobody knows which rows could be in the way of anything."""
+    if standing.on_rows:
+        matters = "; ".join(sorted({hold.matter for hold in standing.on_rows}))
+        raise HeldError(f"rows of tenant {tenant_id} are under legal hold: {matters}")
+    running = [str(erasing.id) for erasing in standing.erasing if erasing.runs]
+    if running:
+        raise ErasingError(f"a person is being erased: erasure {', '.join(running)}")
 
 
 def _require_free(asked: HeldRows, write: Write, ids: list[str]) -> None:
@@ -258,6 +287,33 @@ def _require_free(asked: HeldRows, write: Write, ids: list[str]) -> None:
     _refuse(asked.among(rows), "is under legal hold")
     if write.columns is None or write.columns & _tying(asked.edges, write):
         _refuse(asked.needed(rows), "is what a row under legal hold refers to")
+
+
+def _require_not_erased(
+    cursor: Cursor,
+    edges: Sequence[Edge],
+    write: Write,
+    ids: Collection[UUID],
+    erasing: Erasing,
+) -> None:
+    """Raise for rows of a person who is being erased. Of rows that are kept on a legal basis
+    all may change but whom they belong to."""
+    subject = Subject.from_definition(erasing.definition)
+    declared = {one.table: one for one in subject.tables}.get(write.table)
+    if declared is None:
+        return
+    if declared.action == "keep" and write.columns is not None:
+        tying = _tying(edges, write) - {DELETED_AT}
+        if not write.columns & tying:
+            return
+    followed = [edge for edge in edges if reference(edge) not in subject.cut]
+    person = RowHold(erasing.id, "", Scope("subject", subject.table, subject=erasing.key))
+    asked = HeldRows(cursor, current_scope().tenant_id, followed, [person])
+    for name, row_id in asked.among({write.table: [str(one) for one in ids]}):
+        raise ErasingError(
+            f"{name} {row_id} is of a person who is being erased (erasure {erasing.id}), and does "
+            "not change any more"
+        )
 
 
 def _tying(edges: Collection[Edge], write: Write) -> set[str]:

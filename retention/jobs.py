@@ -12,10 +12,12 @@ from uuid import UUID
 from structlog.contextvars import bound_contextvars
 
 from config.clock import Clock
+from config.logging import get_logger
 from config.trace import TraceId, new_trace_id
 from retention import lease as leases
 from retention.alerts import (
     CONNECTORS,
+    ERASURES,
     LEDGER,
     MISSED,
     RUN,
@@ -34,6 +36,8 @@ from retention.alerts import (
 from retention.connectors.declarations import Connectors
 from retention.connectors.delivery import Courier, Result, deliver_due
 from retention.connectors.requests import requests
+from retention.erasures import execution
+from retention.erasures.rounds import make_round
 from retention.errors import LedgerError
 from retention.executor import Options
 from retention.interventions import intervene, stopped
@@ -63,6 +67,8 @@ from tenants.connections import RoleConnections
 from tenants.context import TenantId
 
 VERIFY_EVERY = timedelta(hours=1)
+
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -164,6 +170,22 @@ class Workshop:
             self.run_ended,
         )
 
+    def erasures(self) -> execution.Executor:
+        """Return what carries erasures out."""
+        return execution.Executor(
+            retention=self.retention,
+            verifier=self.verifier,
+            catalog=self.catalog,
+            policies=self.policies,
+            subjects=self.subjects,
+            clock=self.clock,
+            actor=self.actor,
+            connectors=self.connectors,
+            limit=self.options.batch_size,
+            lock_timeout_ms=self.options.lock_timeout_ms,
+            stop=self.options.stop,
+        )
+
     def verify(self, *, as_of: datetime | None = None, trace_id: TraceId) -> VerificationReport:
         """Verify; see `retention.verification.verify`."""
         return verify(
@@ -189,7 +211,7 @@ def publish(
     published, problem = None, None
     try:
         published = ledger.publish()
-        problem = published.not_shipped
+        problem = "; ".join(published.problems) or None
     except LedgerError as error:
         problem = str(error)
     alerts = [Alert("ledger", "checkpoints", problem)] if problem else []
@@ -248,6 +270,7 @@ class Tick:
     plan: Plan | None = None
     run: RunReport | None = None
     slices: int = 0
+    erased: tuple[execution.Result, ...] = ()
     verification: VerificationReport | None = None
     leftovers: Leftovers = field(default_factory=Leftovers)
 
@@ -259,8 +282,9 @@ def help_out(shop: Workshop, *, for_s: float = inf) -> int:
 
 
 def tick(shop: Workshop, *, verify_every: timedelta = VERIFY_EVERY, work_s: float = inf) -> Tick:
-    """Do what is due: open a run if something may go, work, verify when runs have ended, and
-    every so often (or on its schedule); delete sessions and tokens whose time is over; warn.
+    """Do what is due: open a run if something may go, work, go on with erasures that are
+    approved, verify when runs have ended, and every so often (or on its schedule); delete
+    sessions and tokens whose time is over; warn.
 
     Any number of processes may tick. The one with the lease plans and verifies; all work, for
     about `work_s` seconds, so that what comes due meanwhile is planned beside a long run. What
@@ -285,7 +309,10 @@ def tick(shop: Workshop, *, verify_every: timedelta = VERIFY_EVERY, work_s: floa
                 _, report = _open_and_work(shop, plan, trace_id, lease=lease, for_s=for_s)
                 done = replace(done, run=report)
             _mark(shop, agenda)
-        done = replace(done, slices=help_out(shop, for_s=until - time.monotonic()))
+        erased = make_round(shop.erasures())
+        shop.warn(erased.alerts(shop.clock.now()), Looked(ERASURES))
+        slices = help_out(shop, for_s=until - time.monotonic())
+        done = replace(done, erased=erased.done, slices=slices)
         ask_connectors(shop)
         if not shop.options.stop() and _verification_is_due(shop, agenda, verify_every):
             # As of the plan: what has come due since then is not overdue, but next.

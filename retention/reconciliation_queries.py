@@ -69,6 +69,13 @@ GROUP BY tenant_id, movement, part ORDER BY tenant_id, movement, part"""
 
 _PART_SIZE = 65_536
 
+# By users, and at people's request.
+_REMOVED = """(SELECT tenant_id, hashes FROM tenure.removals
+        WHERE table_name = %(table)s AND removed_at >= %(since)s
+        UNION ALL
+        SELECT tenant_id, hashes FROM tenure.erased_keys
+        WHERE table_name = %(table)s AND action = 'delete' AND recorded_at >= %(since)s) removed"""
+
 # A book that once closed with nothing need not be read from before that.
 _MOVED = """tenure.movements m WHERE policy = %(policy)s AND table_name = %(table)s
         AND account > coalesce((
@@ -93,9 +100,7 @@ def movements_query(
     return sql.SQL(_MOVEMENTS).format(
         not_accounted=sql.SQL(_NOT_ACCOUNTED),
         deleted=_unpacked("tenant_id, by_policy", "recorded"),
-        removed=_unpacked(
-            "tenant_id", "tenure.removals WHERE table_name = %(table)s AND removed_at >= %(since)s"
-        ),
+        removed=_unpacked("tenant_id", _REMOVED),
         moved=_unpacked(
             "tenant_id, movement",
             _MOVED,
@@ -107,11 +112,15 @@ def movements_query(
 
 
 # What was only changed is there, of course, and what was restored is meant to be.
-_REMOVED_KEYS = """tenure.deleted_keys k WHERE table_name = %(table)s
+_REMOVED_KEYS = """(SELECT k.tenant_id, k.hashes FROM tenure.deleted_keys k
+        WHERE k.table_name = %(table)s
         AND EXISTS (SELECT FROM tenure.batches b WHERE b.run_id = k.run_id AND b.id = k.batch_id
                     AND b.action IN ('delete', 'archive'))
         AND NOT EXISTS (SELECT FROM tenure.restorations s
-                        WHERE s.tenant_id = k.tenant_id AND s.batch_id = k.batch_id)"""
+                        WHERE s.tenant_id = k.tenant_id AND s.batch_id = k.batch_id)
+        UNION ALL
+        SELECT e.tenant_id, e.hashes FROM tenure.erased_keys e
+        WHERE e.table_name = %(table)s AND e.action = 'delete') gone"""
 
 
 def returned_query(table: TableName) -> sql.Composable:
@@ -153,6 +162,23 @@ FROM (
     WHERE {not_accounted} AND NOT b.counts ? k.table_name
 ) unlike
 GROUP BY tenant_id ORDER BY tenant_id""").format(not_accounted=sql.SQL(_NOT_ACCOUNTED))
+
+# Of all erasures' batches: tables whose count or digest is not that of the keys.
+ERASED_RECORDS = sql.SQL("""SELECT tenant_id::text AS tenant, count(*) AS found FROM (
+    SELECT coalesce(b.tenant_id, k.tenant_id) AS tenant_id FROM (
+        SELECT b.tenant_id, b.id, t.name, a.action, a.entry FROM tenure.erasure_batches b
+        CROSS JOIN LATERAL jsonb_each(b.counts) t(name, actions)
+        CROSS JOIN LATERAL jsonb_each(t.actions) a(action, entry)) b
+    FULL JOIN tenure.erased_keys k ON k.tenant_id = b.tenant_id AND k.batch_id = b.id
+        AND k.table_name = b.name AND k.action = b.action
+    WHERE b.entry->'rows' IS DISTINCT FROM to_jsonb(octet_length(k.hashes) / 16)
+       OR b.entry->>'sha256' IS DISTINCT FROM encode(sha256(k.hashes), 'hex')
+) unlike GROUP BY tenant_id ORDER BY tenant_id""")
+
+OVERDUE_ERASURES = sql.SQL("""SELECT tenant_id::text AS tenant, count(*) AS found,
+       min(due_at) AS oldest
+FROM tenure.erasures WHERE ended_at IS NULL AND due_at < %(as_of)s
+GROUP BY tenant_id ORDER BY tenant_id""")
 
 # How many keys are packed in a value the server cannot guess, and nested loops over keys take for
 # ever. To be sent in a transaction before questions about keys.

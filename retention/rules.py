@@ -30,6 +30,20 @@ class Minimum:
     point: StartingPoint
     cutoff: datetime | date
 
+    def keeps(self, alias: str) -> sql.Composable:
+        """Return the condition under which it keeps the row `alias`."""
+        # Where the starting point is empty, what the minimum waits for has not begun.
+        kept = sql.SQL("coalesce({} >= {}, true)").format(
+            self.started(alias), sql.Literal(self.cutoff)
+        )
+        if self.condition is None:
+            return kept
+        return sql.SQL("({} AND {})").format(_true_of(self.condition, alias), kept)
+
+    def started(self, alias: str) -> sql.Composable:
+        """Return the starting point of the row `alias`, as an expression."""
+        return _started(self.point, alias)
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -101,7 +115,7 @@ class Rule:
         own = [minimum for name, minimum in self.minimums if name == table]
         if not own:
             return None
-        return sql.SQL("({})").format(sql.SQL(" OR ").join(_keeps(m, alias) for m in own))
+        return sql.SQL("({})").format(sql.SQL(" OR ").join(m.keeps(alias) for m in own))
 
 
 def rule_of(policy: Policy, beside: Collection[Policy], catalog: Catalog, as_of: datetime) -> Rule:
@@ -122,17 +136,21 @@ def rule_of(policy: Policy, beside: Collection[Policy], catalog: Catalog, as_of:
             else ()
         ),
         minimums=tuple(
-            (
-                p.table,
-                Minimum(
-                    p.condition,
-                    starting_point(catalog, p.table, p.starts),
-                    cutoff_value(p, catalog, p.cutoff(as_of, p.minimum)),
-                ),
-            )
+            (p.table, minimum)
             for p in sorted(beside, key=lambda p: p.name)
-            if p.minimum is not None and p.table in tables
+            if p.table in tables and (minimum := minimum_of(p, catalog, as_of)) is not None
         ),
+    )
+
+
+def minimum_of(policy: Policy, catalog: Catalog, as_of: datetime) -> Minimum | None:
+    """Return a policy's minimum, over whoever would take its rows, as of an instant."""
+    if policy.minimum is None:
+        return None
+    return Minimum(
+        policy.condition,
+        starting_point(catalog, policy.table, policy.starts),
+        cutoff_value(policy, catalog, policy.cutoff(as_of, policy.minimum)),
     )
 
 
@@ -158,16 +176,6 @@ def _started(point: StartingPoint, alias: str) -> sql.Composable:
         tenant=sql.Identifier(alias, "tenant_id"),
         key=sql.Identifier(alias, point.via),
     )
-
-
-def _keeps(minimum: Minimum, alias: str) -> sql.Composable:
-    # Where the starting point is empty, what the minimum waits for has not begun.
-    kept = sql.SQL("coalesce({} >= {}, true)").format(
-        _started(minimum.point, alias), sql.Literal(minimum.cutoff)
-    )
-    if minimum.condition is None:
-        return kept
-    return sql.SQL("({} AND {})").format(_true_of(minimum.condition, alias), kept)
 
 
 def _true_of(condition: str, alias: str) -> sql.Composable:

@@ -7,7 +7,7 @@ What deletes also commits to the keys (`retention.deletions`), in the same state
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -314,7 +314,7 @@ class Statements:
         """Delete a group's rows %(m0)s, %(m1)s, .., and commit to their keys; return
         (number of the member, rows, sha256). One statement: references among them are
         checked at its end."""
-        return self._committing({name: self._delete(name) for name in group})
+        return committing({name: self._delete(name) for name in group}, self.number, _keys)
 
     def change(self) -> sql.Composable:
         """Give the rows %(m0)s that are still due their treated values, and commit to their
@@ -331,33 +331,7 @@ class Statements:
             changes=sql.SQL(", ").join(changes),
             due=self.is_due("x"),
         )
-        return self._committing({self.family.root: update})
-
-    def _committing(self, acts: Mapping[TableName, sql.Composable]) -> sql.Composable:
-        """Return one statement of several that each return ids, with their keys kept."""
-        parts: list[sql.Composable] = []
-        results: list[sql.Composable] = []
-        for name, act in acts.items():
-            gone, kept = (sql.Identifier(f"{x}{self.number(name)}") for x in ("gone", "keys"))
-            hashes = sql.SQL("string_agg(hash, '' ORDER BY hash)")
-            parts += [
-                sql.SQL("{} AS ({})").format(gone, act),
-                sql.SQL(
-                    "{kept} AS ({keys} FROM (SELECT {hash} AS hash FROM {gone}) h"
-                    " HAVING count(*) > 0 RETURNING hashes)"
-                ).format(
-                    kept=kept, keys=_keys(name, hashes), hash=sql.SQL(HASH.format("id")), gone=gone
-                ),
-            ]
-            results.append(
-                sql.SQL(
-                    "SELECT {number}, octet_length(hashes) / 16, encode(sha256(hashes), 'hex')"
-                    " FROM {kept}"
-                ).format(number=sql.Literal(self.number(name)), kept=kept)
-            )
-        return sql.SQL("WITH {} {}").format(
-            sql.SQL(", ").join(parts), sql.SQL(" UNION ALL ").join(results)
-        )
+        return committing({self.family.root: update}, self.number, _keys)
 
     def _delete(self, name: TableName) -> sql.Composable:
         again = (
@@ -367,6 +341,41 @@ class Statements:
             "DELETE FROM {table} x WHERE x.tenant_id = %(tenant)s::uuid"
             " AND x.id = ANY({ids}::uuid[]){again} RETURNING x.id"
         ).format(table=table(name), ids=self._ids(name), again=again)
+
+
+def committing(
+    acts: Mapping[TableName, sql.Composable],
+    number: Callable[[TableName], int],
+    keys: Callable[[TableName, sql.Composable], sql.Composable],
+) -> sql.Composable:
+    """Return one statement of several that each return ids, with their keys kept: what it
+    returns is (the table's number, rows, sha256).
+
+    `keys` makes the beginning of an INSERT of one row with these hashes, up to FROM.
+    """
+    parts: list[sql.Composable] = []
+    results: list[sql.Composable] = []
+    for name, act in acts.items():
+        gone, kept = (sql.Identifier(f"{x}{number(name)}") for x in ("gone", "keys"))
+        hashes = sql.SQL("string_agg(hash, '' ORDER BY hash)")
+        parts += [
+            sql.SQL("{} AS ({})").format(gone, act),
+            sql.SQL(
+                "{kept} AS ({keys} FROM (SELECT {hash} AS hash FROM {gone}) h"
+                " HAVING count(*) > 0 RETURNING hashes)"
+            ).format(
+                kept=kept, keys=keys(name, hashes), hash=sql.SQL(HASH.format("id")), gone=gone
+            ),
+        ]
+        results.append(
+            sql.SQL(
+                "SELECT {number}, octet_length(hashes) / 16, encode(sha256(hashes), 'hex')"
+                " FROM {kept}"
+            ).format(number=sql.Literal(number(name)), kept=kept)
+        )
+    return sql.SQL("WITH {} {}").format(
+        sql.SQL(", ").join(parts), sql.SQL(" UNION ALL ").join(results)
+    )
 
 
 def _keys(name: TableName, hashes: sql.Composable) -> sql.Composable:

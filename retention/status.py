@@ -74,6 +74,17 @@ class VerificationStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class ErasureStatus:
+    """Erasures that are open: how many, how many of them overdue or deferred, when the next
+    answer is due."""
+
+    open: int
+    overdue: int
+    deferred: int
+    next_due: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """All of it. `stopped` says who stopped all retention, None where nobody did; `alerts` are
     open, `gaps` of the last thirty days, in which nobody ticked."""
@@ -86,6 +97,7 @@ class Status:
     verification: VerificationStatus | None
     alerts: tuple[OpenAlert, ...]
     gaps: tuple[Gap, ...]
+    erasures: ErasureStatus
 
     def to_json(self) -> dict[str, Any]:
         """Return the status as JSON's values; instants remain datetimes."""
@@ -119,6 +131,11 @@ _VERIFICATION = """
 SELECT trace_id, as_of, finished_at, findings FROM tenure.verifications
 ORDER BY finished_at DESC, id DESC LIMIT 1
 """
+_ERASURES = """
+SELECT count(*), count(*) FILTER (WHERE due_at < %(now)s),
+       count(*) FILTER (WHERE state = 'deferred'), min(due_at) FILTER (WHERE due_at >= %(now)s)
+FROM tenure.erasures WHERE ended_at IS NULL
+"""
 
 
 def read_status(
@@ -138,8 +155,16 @@ def read_status(
             runs=last,
             verification=found[0] if found else None,
             alerts=tuple(open_alerts(cursor)),
+            erasures=_erasures(cursor, now),
             gaps=tuple(gaps(cursor, now=now, interval=tick, since=now - _GAPS_OF)),
         )
+
+
+def _erasures(cursor: Cursor, now: datetime) -> ErasureStatus:
+    # tenure: allow TS001 because the auditor counts those of all tenants
+    cursor.execute(_ERASURES, {"now": now})
+    ((*figures,),) = cursor.fetchall()
+    return ErasureStatus(*figures)
 
 
 def _policy(row: tuple[Any, ...], now: datetime) -> PolicyStatus:

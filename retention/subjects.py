@@ -50,6 +50,19 @@ class SubjectTable:
             **({"basis": self.basis} if self.basis else {}),
         }
 
+    @classmethod
+    def from_definition(cls, definition: Mapping[str, Any]) -> SubjectTable:
+        """Read what `definition` wrote; it is not checked against a catalog."""
+        return cls(
+            TableName.parse(definition["table"]),
+            definition["action"],
+            tuple(
+                Treatment.read(column, written)
+                for column, written in sorted(definition.get("columns", {}).items())
+            ),
+            definition.get("basis"),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:
@@ -83,6 +96,18 @@ class Subject:
     def digest(self) -> str:
         """SHA-256 over the canonical definition, as hex."""
         return digest_of(self.definition())
+
+    @classmethod
+    def from_definition(cls, definition: Mapping[str, Any]) -> Subject:
+        """Read what `definition` wrote; it is not checked against a catalog."""
+        return cls(
+            name=definition["name"],
+            table=TableName.parse(definition["table"]),
+            lookup=tuple(definition["lookup"]),
+            tables=tuple(map(SubjectTable.from_definition, definition["tables"])),
+            cut=tuple(definition.get("cut", ())),
+            follow=tuple(definition.get("follow", ())),
+        )
 
     def of(self, table: TableName) -> SubjectTable:
         """Return what is declared of a table; raises KeyError for one that is not reached."""

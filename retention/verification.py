@@ -11,6 +11,7 @@ mistake there is found here. What is looked for:
 - returned: rows whose deletion is recorded, and which are there;
 - records: batches whose counts and digests are not those of the keys they deleted;
 - reconciliation: books that do not come out even (`retention.reconciliation`);
+- erasures: people who asked to be erased and had no answer in time;
 - undated: rows without a starting point. They are shown, and are no findings: a row whose
   starting point has not come yet (`deleted_at`) looks the same.
 
@@ -35,7 +36,13 @@ from retention.orphan_queries import orphan_queries
 from retention.planner import checked_as_of
 from retention.policies import Policy
 from retention.reconciliation import Account, Bookkeeper
-from retention.reconciliation_queries import HASH_JOINS, RECORDS, returned_query
+from retention.reconciliation_queries import (
+    ERASED_RECORDS,
+    HASH_JOINS,
+    OVERDUE_ERASURES,
+    RECORDS,
+    returned_query,
+)
 from retention.schedule import last_taken, policy_schedule
 from retention.verification_holds import HeldPart, held_parts, missing_queries
 from retention.verification_queries import overdue_query, undated_query
@@ -109,7 +116,7 @@ def _look(
     for question in _questions_of_rows(ground, held_parts(cursor)):
         found += _answer(cursor, question, slugs)
     cursor.execute(HASH_JOINS)
-    for question in _questions_of_keys(catalog):
+    for question in (*_questions_of_keys(catalog), *_questions_of_erasures(as_of)):
         found += _answer(cursor, question, slugs)
     books = Bookkeeper(cursor, ground)
     account = None
@@ -167,6 +174,11 @@ def _questions_of_keys(catalog: Catalog) -> Iterator[_Question]:
             name = str(table.name)
             yield _Question("returned", name, returned_query(table.name), {"table": name})
     yield _Question("records", "batches", RECORDS)
+
+
+def _questions_of_erasures(as_of: datetime) -> Iterator[_Question]:
+    yield _Question("erasures", "overdue", OVERDUE_ERASURES, {"as_of": as_of})
+    yield _Question("records", "erasures", ERASED_RECORDS)
 
 
 def _answer(cursor: Cursor, asked: _Question, slugs: Mapping[str, str]) -> Iterator[Result]:

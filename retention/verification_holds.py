@@ -113,7 +113,7 @@ def _above(catalog: Catalog, nodes: Sequence[TableName], part: HeldPart) -> sql.
             at=sql.Literal(str(reference.child)),
             kind=reference.of_kind,
         )
-        for reference in _references(catalog)
+        for reference in references(catalog)
     ]
     start = sql.SQL("SELECT ({names})[climb.node + 1], climb.id").format(
         names=sql.SQL("ARRAY[{}]").format(
@@ -132,20 +132,24 @@ def _above(catalog: Catalog, nodes: Sequence[TableName], part: HeldPart) -> sql.
 
 
 @dataclass(frozen=True)
-class _Reference:
+class Reference:
+    """Rows of `child` refer to rows of `parent` by `column`; `of_kind` is what else it takes."""
+
     child: TableName
     column: str
     parent: TableName
     of_kind: sql.Composable
 
 
-def _references(catalog: Catalog) -> Iterator[_Reference]:
+def references(catalog: Catalog) -> Iterator[Reference]:
+    """Yield every reference between tenants' tables, by foreign key or declared, as the verifier
+    reads the catalog."""
     for child in catalog:
         if child.kind != "tenant":
             continue
         for key in child.foreign_keys:
             if catalog.table(key.target).kind == "tenant":
-                yield _Reference(child.name, key.column, key.target, sql.SQL(""))
+                yield Reference(child.name, key.column, key.target, sql.SQL(""))
         for soft in child.soft_references:
             for kind, target in soft.targets:
                 of_kind: sql.Composable = sql.SQL("")
@@ -154,7 +158,7 @@ def _references(catalog: Catalog) -> Iterator[_Reference]:
                         sql.Identifier("c", soft.kind_column), sql.Literal(kind)
                     )
                 if catalog.table(target).kind == "tenant":
-                    yield _Reference(child.name, soft.column, target, of_kind)
+                    yield Reference(child.name, soft.column, target, of_kind)
 
 
 # -- is a held row missing ---------------------------------------------------------------------

@@ -13,7 +13,14 @@ from retention.reconciliation import Account, Due, Entry
 from tenants.context import TenantId
 
 Kind = Literal[
-    "overdue", "orphans", "held_missing", "undated", "returned", "records", "reconciliation"
+    "overdue",
+    "orphans",
+    "held_missing",
+    "undated",
+    "returned",
+    "records",
+    "reconciliation",
+    "erasures",
 ]
 
 

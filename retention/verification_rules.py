@@ -121,7 +121,7 @@ def _speaks(policy: Policy, alias: str, ground: Ground) -> list[sql.Composable]:
         )
     if policy.treatments:
         table = ground.catalog.table(policy.table)
-        treated = [_treated(t, table.column(t.column), alias) for t in policy.treatments]
+        treated = [is_treated(t, table.column(t.column), alias) for t in policy.treatments]
         parts.append(sql.SQL("NOT ({})").format(_both(*treated)))
     return parts
 
@@ -132,7 +132,7 @@ def _met(condition: str, alias: str) -> sql.Composable:
     )
 
 
-def _treated(treatment: Treatment, column: Column, alias: str) -> sql.Composable:
+def is_treated(treatment: Treatment, column: Column, alias: str) -> sql.Composable:
     """Return the condition that a value is as coarse as it should be; never NULL."""
     name, value = sql.Identifier(alias, treatment.column), treatment.value
     if treatment.kind == "null":

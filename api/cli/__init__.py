@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "connectors": ("connectors", "What others are asked to erase, and have not answered."),
     "context": ("context", "Enter a tenant's context with psql, or exchange its key."),
     "demo": ("demo", "Run everything on this machine, with a shop full of data."),
+    "erasure": ("erasure", "Erase a person's data at their request."),
     "hold": ("hold", "Place, release and list legal holds."),
     "import": ("import_data", "Import a file into the domain's tables."),
     "ledger": ("ledger", "Show, sign, verify and prove the ledger of what was done."),

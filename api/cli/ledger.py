@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from api.cli.ledger_keys import keys
+from api.cli.ledger_witness import witness
 from api.cli.retention_support import actor
 from api.cli.support import echo_json, echo_rows, failures, format_option, installation_of
 from api.workshop import ledger_of, outside_of
@@ -115,11 +116,12 @@ def publish(ctx: click.Context, *, refill: bool, output_format: str) -> None:
                 "signed": published.signed,
                 "size": published.size,
                 "not_shipped": published.not_shipped,
+                "not_attested": list(published.not_attested),
             }
         )
     else:
         click.echo(_in_words(published))
-    ctx.exit(1 if published.not_shipped else 0)
+    ctx.exit(1 if published.problems else 0)
 
 
 def _in_words(published: Published) -> str:
@@ -127,8 +129,7 @@ def _in_words(published: Published) -> str:
     if published.size is None:
         return f"{placed}; nothing is signed without ledger_origin, ledger_key_file and ledger_dir"
     new = "a new checkpoint" if published.signed else "the last checkpoint"
-    shipped = f"; {published.not_shipped}" if published.not_shipped else ""
-    return f"{placed}; {new} is over {published.size}{shipped}"
+    return "; ".join((placed, f"{new} is over {published.size}", *published.problems))
 
 
 @command.command(
@@ -177,3 +178,4 @@ def _proof_json(found: Membership) -> dict[str, object]:
 
 
 command.add_command(keys)
+command.add_command(witness)

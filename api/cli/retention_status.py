@@ -69,6 +69,12 @@ def echo_status(found: Status, *, verbose: bool) -> None:
         else f"last verification {last.finished_at.isoformat(timespec='seconds')}: "
         f"{last.findings} findings"
     )
+    asked = found.erasures
+    if asked.open:
+        due = f", next due {_instant(asked.next_due)}" if asked.next_due else ""
+        click.echo(
+            f"erasures: {asked.open} open, {asked.overdue} overdue, {asked.deferred} deferred{due}"
+        )
     click.echo("")
     for run in found.open_runs:
         _echo_open_run(run)

@@ -40,13 +40,14 @@ class KeyStep:
     taken_at: str
 
 
-def create_key(path: Path, name: str) -> Signer:
-    """Make a key that signs as `name`, in a new file of mode 0600.
+def create_key(path: Path, name: str, kind: int = LOG_SIGNATURE) -> Signer:
+    """Make a key that signs as `name`, in a new file of mode 0600; of a ledger, or a witness's
+    (COSIGNATURE).
 
     Raises:
         LedgerError: the file is there already, or cannot be written; the name is none.
     """
-    signer = Signer(name, Ed25519PrivateKey.generate())
+    signer = Signer(name, Ed25519PrivateKey.generate(), kind)
     try:
         line = f"{_PREFIX}{_rest(signer)}\n"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -64,8 +65,8 @@ def create_key(path: Path, name: str) -> Signer:
     return signer
 
 
-def read_key(path: Path, name: str) -> Signer:
-    """Return the key in a file; `name` is whom it must sign as.
+def read_key(path: Path, name: str | None, kind: int = LOG_SIGNATURE) -> Signer:
+    """Return the key in a file; `name` is whom it must sign as, unless that is for the file to say.
 
     Raises:
         LedgerError: there is none, others may read it, it is damaged, or another's. The error
@@ -76,7 +77,10 @@ def read_key(path: Path, name: str) -> Signer:
             mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
             line = stream.read(10_000)
     except FileNotFoundError:
-        raise LedgerError(f"there is no key in {path}: `tenure ledger keys new` makes it") from None
+        made = (
+            "tenure ledger keys new" if kind == LOG_SIGNATURE else "tenure ledger witness new-key"
+        )
+        raise LedgerError(f"there is no key in {path}: `{made}` makes it") from None
     except (OSError, UnicodeDecodeError) as error:
         raise LedgerError(f"cannot read {path} ({type(error).__name__})") from None
     if mode & 0o077:
@@ -84,9 +88,9 @@ def read_key(path: Path, name: str) -> Signer:
     signer = None
     with suppress(NoteError, ValueError):
         signer = _parse(line)
-    if signer is None:
-        raise LedgerError(f"{path} holds no key, or a damaged one")
-    if signer.name != name:
+    if signer is None or signer.kind != kind:
+        raise LedgerError(f"{path} holds no key of this kind, or a damaged one")
+    if name not in {None, signer.name}:
         raise LedgerError(f"the key in {path} signs as {signer.name!r}, and not as {name!r}")
     return signer
 
@@ -107,7 +111,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def _rest(signer: Signer) -> str:
-    material = base64.b64encode(bytes([LOG_SIGNATURE]) + signer.private.private_bytes_raw())
+    material = base64.b64encode(bytes([signer.kind]) + signer.private.private_bytes_raw())
     return f"{signer.name}+{signer.verifier_key.key_id.hex()}+{material.decode()}"
 
 
@@ -117,9 +121,9 @@ def _parse(line: str) -> Signer | None:
     name, _, rest = line.removeprefix(_PREFIX)[:-1].partition("+")
     _, _, encoded = rest.partition("+")
     material = decode_base64(encoded)
-    if len(material) != 33 or material[0] != LOG_SIGNATURE:
+    if len(material) != 33:
         return None
-    signer = Signer(name, Ed25519PrivateKey.from_private_bytes(material[1:]))
+    signer = Signer(name, Ed25519PrivateKey.from_private_bytes(material[1:]), material[0])
     # With the key id that belongs to it, or not at all.
     return signer if _rest(signer) == line.removeprefix(_PREFIX)[:-1] else None
 

@@ -7,7 +7,6 @@ tell of other tenants are for the caller to keep back.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from retention.errors import LedgerError
-from retention.ledger import tree
+from retention.ledger import tree, verifier
 from retention.ledger.checkpoint import Checkpoint, Note, VerifierKey
 from retention.ledger.keys import key_steps, keys_of
 from retention.ledger.nodes import read_nodes
@@ -46,16 +45,7 @@ class Proof:
 
     def text(self, leaf: bytes) -> str:
         """Return it as C2SP `tlog-proof@v1`, with the leaf as its extra data."""
-        return "\n".join(
-            (
-                "c2sp.org/tlog-proof@v1",
-                f"extra {base64.b64encode(leaf).decode()}",
-                f"index {self.index}",
-                *(base64.b64encode(each).decode() for each in self.path),
-                "",
-                self.note.decode(),
-            )
-        )
+        return str(verifier.Proof(self.index, self.path, self.note, leaf))
 
     def verify(self, leaf: bytes, keys: Sequence[VerifierKey]) -> SignedCheckpoint:
         """Check it as a stranger would; return the checkpoint with who signed it.
@@ -63,15 +53,8 @@ class Proof:
         Raises:
             VerifierError: it does not show what it should.
         """
-        signed = SignedCheckpoint.verify(self.note, keys)
-        tree.verify_inclusion(
-            tree.leaf_hash(leaf),
-            self.index,
-            signed.checkpoint.size,
-            self.path,
-            signed.checkpoint.root,
-        )
-        return signed
+        proof = verifier.Proof(self.index, self.path, self.note)
+        return proof.verify(tree.leaf_hash(leaf), keys)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,14 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psycopg2
 
 from retention.errors import LedgerError
 from retention.ledger import tree
+from retention.ledger.attesting import Attesters, attest
 from retention.ledger.checkpoint import (
     Checkpoint,
     NoteError,
@@ -39,6 +40,7 @@ from retention.ledger.keys import (
     replace_key,
 )
 from retention.ledger.nodes import read_nodes, size_of_tree
+from retention.ledger.proofs import consistency, verifier_keys
 from retention.ledger.sequencer import ignore_step, sequence, take_lock
 from tenants.connections import Cursor, RoleConnections
 
@@ -79,24 +81,32 @@ class Outside:
 @dataclass(frozen=True, slots=True)
 class Published:
     """What publishing did: entries placed; whether a checkpoint was signed, and the size of the
-    last one exported (None: none); why the last one could not be shipped."""
+    last one exported (None: none); why the last one could not be shipped; why others have not
+    attested it."""
 
     placed: int
     signed: bool = False
     size: int | None = None
     not_shipped: str | None = None
+    not_attested: tuple[str, ...] = ()
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What did not go as configured, though the ledger is signed and exported."""
+        return (*([self.not_shipped] if self.not_shipped else []), *self.not_attested)
 
 
 @dataclass(frozen=True)
 class Ledger:
     """The ledger of an installation. Without an `outside`, entries are put in order and nothing
     is signed. `actor` is named where a key is installed or exchanged; `on_step` hears of each
-    step."""
+    step; `attesters` are asked for their word on what was given out."""
 
     retention: RoleConnections
     outside: Outside | None
     actor: str
     on_step: Callable[[str], None] = field(default=ignore_step)
+    attesters: Attesters = field(default_factory=Attesters)
 
     def publish(self, *, wait: bool = False, refill: bool = False) -> Published:
         """Put in order what waits, and sign and export what is in order.
@@ -114,7 +124,12 @@ class Ledger:
         signer = read_key(self.outside.key_file, self.outside.origin)
         if self._install(signer):
             placed += sequence(self.retention, wait=wait, on_step=self.on_step)
-        return self._published(placed, [signer], wait=wait, refill=refill)
+        published = self._published(placed, [signer], wait=wait, refill=refill)
+        if published.size is None:
+            return published
+        others = attest(self.retention, self.attesters, verifier_keys, consistency)
+        self.on_step("attested")
+        return replace(published, not_attested=others)
 
     def rotate(self, *, lost: bool = False) -> tuple[VerifierKey, VerifierKey]:
         """Exchange the key for a new one; return the old and the new.

@@ -1,10 +1,14 @@
 """Checks what a Tenure ledger has given out, without the system that gave it.
 
-This one file needs Python 3.11 and `cryptography`, and nothing else: copy it out and run it. The
-product checks with the same file; it imports nothing of the product, and must not. (It is longer
-than our other modules for that reason alone.)
+This one file needs Python 3.11 and `cryptography` 45, or newer, and nothing else: copy it out and
+run it. The product checks with the same file; it imports nothing of the product, and must not. (It
+is longer than our other modules for that reason alone.)
 
-Formats: RFC 6962 and 9162 (trees and proofs), C2SP signed-note, tlog-checkpoint, tlog-cosignature.
+    python verifier.py --key VKEY FILE      # what is then known, and what is not
+    python verifier.py --help
+
+Formats: RFC 6962 and 9162 (trees and proofs), C2SP signed-note, tlog-checkpoint, tlog-cosignature
+and tlog-proof, RFC 3161 (timestamps), RFC 8785 (JSON); our own: the export.
 
 Everything read here was written by somebody else. A text is taken only in its one canonical form:
 what two readers could understand differently is refused.
@@ -12,21 +16,34 @@ what two readers could understand differently is refused.
 
 from __future__ import annotations
 
+import argparse
 import base64
 import hashlib
+import json
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import BinaryIO, Final
 
-from cryptography.exceptions import InvalidSignature
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.x509 import verification
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 HASH_SIZE: Final = 32
 EMPTY_ROOT: Final = hashlib.sha256(b"").digest()
 MAX_SIZE: Final = 2**63 - 1  # entries
 MAX_NOTE: Final = 1_000_000  # bytes
 MAX_SIGNATURES: Final = 100  # in one note; the standard asks for 16 at the least
+MAX_HEADER: Final = 2**26  # bytes of an export's first line
+MAX_LINE: Final = 2**24  # bytes of an entry
+MAX_PATH: Final = 63  # hashes
 
 LOG_SIGNATURE: Final = 0x01  # Ed25519 over the text
 COSIGNATURE: Final = 0x04  # Ed25519 over a time and the text
@@ -48,6 +65,14 @@ class SignatureError(NoteError):
     """A note that no key given has signed, or one whose signature is wrong."""
 
 
+class TimestampError(VerifierError):
+    """A timestamp that is none, or not of this checkpoint, or not by an authority given."""
+
+
+class ExportError(VerifierError):
+    """A file that is no export, or contradicts itself or what is known of its ledger."""
+
+
 # --- Trees: RFC 6962, section 2.1
 
 
@@ -61,6 +86,18 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
+_STRIDE: Final = 256  # entries that are hashed together, a power of two
+
+
+def _top(hashes: Sequence[bytes]) -> bytes:
+    """Return the node over 2^n nodes."""
+    sha256 = hashlib.sha256
+    while len(hashes) > 1:
+        each = iter(hashes)
+        hashes = [sha256(b"\x01" + a + b).digest() for a, b in zip(each, each, strict=True)]
+    return hashes[0]
+
+
 class RootBuilder:
     """Hashes of entries in, in order; the root at any moment out. Keeps O(log n) hashes."""
 
@@ -70,11 +107,25 @@ class RootBuilder:
 
     def add(self, hashed: bytes) -> None:
         """Append an entry's hash."""
-        size, peaks = self.size, self._peaks
-        self.size = size + 1
-        while size & 1:
+        self._append(hashed, 0)
+
+    def extend(self, hashes: Sequence[bytes]) -> None:
+        """Append entries' hashes; the same as adding each, and faster."""
+        at = 0
+        while at < len(hashes):
+            if self.size % _STRIDE or len(hashes) - at < _STRIDE:
+                self._append(hashes[at], 0)
+                at += 1
+            else:
+                self._append(_top(hashes[at : at + _STRIDE]), _STRIDE.bit_length() - 1)
+                at += _STRIDE
+
+    def _append(self, hashed: bytes, level: int) -> None:
+        count, peaks = self.size >> level, self._peaks
+        self.size += 1 << level
+        while count & 1:
             hashed = hashlib.sha256(b"\x01" + peaks.pop() + hashed).digest()
-            size >>= 1
+            count >>= 1
         peaks.append(hashed)
 
     def root(self) -> bytes:
@@ -194,7 +245,7 @@ class VerifierKey:
         return hashlib.sha256(encoded).digest()[:4]
 
     def __str__(self) -> str:
-        material = base64.b64encode(bytes([self.kind]) + self.public).decode()
+        material = encode_base64(bytes([self.kind]) + self.public)
         return f"{self.name}+{self.key_id.hex()}+{material}"
 
     @classmethod
@@ -224,7 +275,7 @@ class NoteSignature:
     signature: bytes
 
     def __str__(self) -> str:
-        return f"— {self.name} {base64.b64encode(self.key_id + self.signature).decode()}\n"
+        return f"— {self.name} {encode_base64(self.key_id + self.signature)}\n"
 
 
 @dataclass(frozen=True)
@@ -321,6 +372,11 @@ def _is_key_name(name: str) -> bool:
     )
 
 
+def encode_base64(content: bytes) -> str:
+    """Return a content as base64 (RFC 4648, section 4)."""
+    return base64.b64encode(content).decode()
+
+
 def decode_base64(text: str) -> bytes:
     """Return what a base64 text (RFC 4648, section 4) holds.
 
@@ -331,7 +387,7 @@ def decode_base64(text: str) -> bytes:
         content = base64.b64decode(text, validate=True)
     except ValueError as error:
         raise NoteError(f"not base64: {text!r}") from error
-    if base64.b64encode(content).decode() != text:
+    if encode_base64(content) != text:
         raise NoteError(f"not the base64 of what it holds: {text!r}")
     return content
 
@@ -360,7 +416,7 @@ class Checkpoint:
     @property
     def text(self) -> str:
         """What is signed: three lines."""
-        return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
+        return f"{self.origin}\n{self.size}\n{encode_base64(self.root)}\n"
 
     @classmethod
     def parse(cls, text: str) -> Checkpoint:
@@ -416,3 +472,1012 @@ def parse_decimal(text: str) -> int:
     if not re.fullmatch("0|[1-9][0-9]{0,18}", text):
         raise NoteError(f"not a decimal number: {text!r}")
     return int(text)
+
+
+# --- Proofs: C2SP tlog-proof
+
+PROOF_HEADER: Final = "c2sp.org/tlog-proof@v1"
+
+
+@dataclass(frozen=True)
+class Proof:
+    """That an entry is number `index` (from 0) of the ledger whose signed checkpoint is in it.
+
+    `extra` is not authenticated; ours holds the entry itself, which the proof then is about.
+    """
+
+    index: int
+    path: tuple[bytes, ...]
+    checkpoint: bytes  # a signed note
+    extra: bytes | None = None
+
+    def __str__(self) -> str:
+        extra = [] if self.extra is None else [f"extra {encode_base64(self.extra)}"]
+        path = [encode_base64(each) for each in self.path]
+        lines = [PROOF_HEADER, *extra, f"index {self.index}", *path, "", self.checkpoint.decode()]
+        return "\n".join(lines)
+
+    @classmethod
+    def parse(cls, data: bytes) -> Proof:
+        """Return the proof that these bytes are; nothing of it is checked.
+
+        Raises:
+            ProofError: they are none.
+        """
+        try:
+            header, blank, checkpoint = data.partition(b"\n\n")
+            lines = header.decode().split("\n")
+            if not blank or lines.pop(0) != PROOF_HEADER:
+                raise ProofError(f"not a proof: it begins with {data[:60]!r}")
+            extra = None
+            if lines and lines[0].startswith("extra "):
+                extra = decode_base64(lines.pop(0).removeprefix("extra "))
+            if not lines or not lines[0].startswith("index ") or extra == b"":
+                raise ProofError("a proof says the index of its entry")
+            index = parse_decimal(lines.pop(0).removeprefix("index "))
+            path = tuple(decode_base64(line) for line in lines)
+        except (NoteError, UnicodeDecodeError) as error:
+            raise ProofError(f"not a proof: {error}") from error
+        if len(path) > MAX_PATH:
+            raise ProofError(f"{len(path)} hashes are too many for a path")
+        _check_hashes(*path)
+        return cls(index, path, checkpoint, extra)
+
+    def verify(self, leaf: bytes, keys: Iterable[VerifierKey]) -> SignedCheckpoint:
+        """Check that the entry with hash `leaf` is where this says; return the checkpoint.
+
+        Raises:
+            VerifierError: it is not, or the checkpoint is not signed by a key of its log.
+        """
+        signed = SignedCheckpoint.verify(self.checkpoint, keys)
+        checkpoint = signed.checkpoint
+        verify_inclusion(leaf, self.index, checkpoint.size, self.path, checkpoint.root)
+        return signed
+
+
+# --- Timestamps: RFC 3161, in a SignedData of RFC 5652, whose signer RFC 5816 names
+
+
+def _oid(dotted: str) -> bytes:
+    """Return an object identifier as DER has it, without its head (X.690, 8.19)."""
+    first, second, *rest = map(int, dotted.split("."))
+    encoded = bytearray()
+    for number in (40 * first + second, *rest):
+        groups = [number & 0x7F]
+        while number := number >> 7:
+            groups.append(number & 0x7F | 0x80)
+        encoded += bytes(reversed(groups))
+    return bytes(encoded)
+
+
+_SIGNED_DATA: Final = _oid("1.2.840.113549.1.7.2")
+_TST_INFO: Final = _oid("1.2.840.113549.1.9.16.1.4")
+_CONTENT_TYPE: Final = _oid("1.2.840.113549.1.9.3")
+_MESSAGE_DIGEST: Final = _oid("1.2.840.113549.1.9.4")
+_SIGNING_CERTIFICATE: Final = _oid("1.2.840.113549.1.9.16.2.12")
+_SIGNING_CERTIFICATE_V2: Final = _oid("1.2.840.113549.1.9.16.2.47")
+_HASHES: Final[dict[bytes, hashes.HashAlgorithm]] = {
+    _oid("2.16.840.1.101.3.4.2.1"): hashes.SHA256(),
+    _oid("2.16.840.1.101.3.4.2.2"): hashes.SHA384(),
+    _oid("2.16.840.1.101.3.4.2.3"): hashes.SHA512(),
+}
+_RSA: Final = _oid("1.2.840.113549.1.1.1")  # with the digest that the signer names
+_RSA_WITH: Final = {
+    _oid("1.2.840.113549.1.1.11"): "sha256",
+    _oid("1.2.840.113549.1.1.12"): "sha384",
+    _oid("1.2.840.113549.1.1.13"): "sha512",
+}
+_ECDSA_WITH: Final = {
+    _oid("1.2.840.10045.4.3.2"): "sha256",
+    _oid("1.2.840.10045.4.3.3"): "sha384",
+    _oid("1.2.840.10045.4.3.4"): "sha512",
+}
+# What reading hostile DER and certificates raises.
+_UNREADABLE: Final = (
+    ValueError,
+    IndexError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+_INTEGER, _OCTETS, _OID, _TIME, _SEQUENCE, _SET = 0x02, 0x04, 0x06, 0x18, 0x30, 0x31
+_GRANTED: Final = bytes.fromhex("3003020100")  # PKIStatusInfo with nothing but the status 0
+
+
+@dataclass(frozen=True)
+class Timestamp:
+    """An authority saw a checkpoint at this time. `nonce` is what it was asked with."""
+
+    time: datetime
+    authority: str  # the signer's name (RFC 4514)
+    nonce: int | None
+
+    @classmethod
+    def verify(cls, response: bytes, text: str, anchor: x509.Certificate) -> Timestamp:
+        """Return what a TimeStampResp (DER) says of the checkpoint with this text.
+
+        `anchor` is the authority's own certificate, or that of an authority above it: the
+        certificates between are then taken from the response. They must be valid at the time
+        stated; whether one was revoked is not asked.
+
+        Raises:
+            TimestampError: it is no timestamp of this text by this authority.
+        """
+        try:
+            return _timestamp(response, text.encode(), anchor)
+        except _UNREADABLE as error:
+            raise TimestampError(f"not a timestamp: {error}") from error
+
+
+class _Der:
+    """Reads DER (X.690), strictly, one value after the other."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def peek(self) -> int:
+        """Return the next value's tag, or -1 at the end."""
+        return self._data[self._at] if self._at < len(self._data) else -1
+
+    def take(self, tag: int) -> bytes:
+        """Return the content of the next value, which must have this tag."""
+        return self.whole(tag)[1]
+
+    def whole(self, tag: int) -> tuple[bytes, bytes]:
+        """Return the next value's bytes, its head included, and its content."""
+        start = self._at
+        if self.peek() != tag:
+            raise TimestampError(f"tag {self.peek():#x} where {tag:#x} belongs")
+        length, at = self._data[start + 1], start + 2
+        if length & 0x80:
+            count = length & 0x7F
+            length = int.from_bytes(self._data[at : at + count])
+            at += count
+            if not 1 <= count <= 4 or length < (0x80 if count == 1 else 1 << 8 * (count - 1)):
+                raise TimestampError("a length is not written as DER writes it")
+        self._at = at + length
+        if self._at > len(self._data):
+            raise TimestampError("a value ends before its length does")
+        return self._data[start : self._at], self._data[at : self._at]
+
+    def inner(self, tag: int) -> _Der:
+        """Return a reader of the next value's content."""
+        return _Der(self.take(tag))
+
+    def oid(self) -> bytes:
+        """Return the next value, an object identifier, as `_oid` writes it."""
+        return self.take(_OID)
+
+    def integer(self) -> int:
+        """Return the next value, an integer."""
+        content = self.take(_INTEGER)
+        if not content or (len(content) > 1 and content[0] == (content[1] >> 7) * 0xFF):
+            raise TimestampError("an integer is not written as DER writes it")
+        return int.from_bytes(content, signed=True)
+
+    def algorithm(self) -> bytes:
+        """Return the identifier of the next AlgorithmIdentifier; parameters may be NULL."""
+        reader = self.inner(_SEQUENCE)
+        found = reader.oid()
+        if reader.peek() == 0x05 and reader.take(0x05):
+            raise TimestampError("a NULL has content")
+        reader.end()
+        return found
+
+    def skip(self, *tags: int) -> None:
+        """Pass by the next value if it has one of these tags."""
+        if self.peek() in tags:
+            self.whole(self.peek())
+
+    def end(self) -> None:
+        """Raise TimestampError if something is left."""
+        if self._at != len(self._data):
+            raise TimestampError("there is more than belongs there")
+
+
+def _timestamp(response: bytes, message: bytes, anchor: x509.Certificate) -> Timestamp:
+    outer = _Der(response)
+    reader = outer.inner(_SEQUENCE)
+    outer.end()
+    if reader.whole(_SEQUENCE)[0] != _GRANTED:
+        raise TimestampError("the authority did not grant it")
+    content_info = reader.inner(_SEQUENCE)
+    reader.end()
+    _expect(content_info.oid(), _SIGNED_DATA)
+    wrapped = content_info.inner(0xA0)
+    content_info.end()
+    signed_data = wrapped.inner(_SEQUENCE)
+    wrapped.end()
+
+    _expect(signed_data.integer(), 3)
+    digests = signed_data.inner(_SET)
+    digest = digests.algorithm()
+    digests.end()
+    encapsulated = signed_data.inner(_SEQUENCE)
+    _expect(encapsulated.oid(), _TST_INFO)
+    content = encapsulated.inner(0xA0)
+    encapsulated.end()
+    info = content.take(_OCTETS)
+    content.end()
+    bag = _certificates(signed_data.take(0xA0)) if signed_data.peek() == 0xA0 else []
+    signed_data.skip(0xA1)  # revocation lists
+    signers = signed_data.inner(_SET)
+    signed_data.end()
+    signer = signers.inner(_SEQUENCE)
+    signers.end()
+
+    time, nonce = _stated(info, message)
+    certificate = _check_signer(signer, digest, info, [*bag, anchor])
+    _check_authority(certificate, bag, anchor, time)
+    return Timestamp(time, _shown(certificate.subject.rfc4514_string()), nonce)
+
+
+def _stated(info: bytes, message: bytes) -> tuple[datetime, int | None]:
+    """Return time and nonce of a TSTInfo, which must be about this message."""
+    outer = _Der(info)
+    reader = outer.inner(_SEQUENCE)
+    outer.end()
+    _expect(reader.integer(), 1)
+    reader.oid()  # the authority's policy
+    imprint = reader.inner(_SEQUENCE)
+    algorithm = _hash_of(imprint.algorithm())
+    imprinted = imprint.take(_OCTETS)
+    imprint.end()
+    if imprinted != _digest(algorithm, message):
+        raise TimestampError("it is a timestamp of something else")
+    reader.integer()  # its number
+    text = reader.take(_TIME).decode("ascii")
+    if not re.fullmatch(r"[0-9]{14}(\.[0-9]*[1-9])?Z", text):
+        raise TimestampError(f"not a time: {text!r}")
+    time = datetime.strptime(text[:14], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+    reader.skip(_SEQUENCE)  # accuracy
+    reader.skip(0x01)  # ordering
+    nonce = reader.integer() if reader.peek() == _INTEGER else None
+    reader.skip(0xA0)  # the authority's name
+    if reader.peek() == 0xA1:
+        raise TimestampError("it has extensions, which are not known here")
+    reader.end()
+    return time, nonce
+
+
+def _check_signer(
+    signer: _Der, digest: bytes, info: bytes, candidates: Sequence[x509.Certificate]
+) -> x509.Certificate:
+    """Return the certificate of the SignerInfo, which must have signed `info`."""
+    _expect(signer.integer(), 1)
+    named = signer.inner(_SEQUENCE)
+    issuer, _ = named.whole(_SEQUENCE)
+    serial = named.integer()
+    named.end()
+    _expect(signer.algorithm(), digest)
+    algorithm = _hash_of(digest)
+    attributes, content = signer.whole(0xA0)
+    signature_algorithm = signer.algorithm()
+    signature = signer.take(_OCTETS)
+    signer.skip(0xA1)  # attributes that are not signed
+    signer.end()
+
+    found = _attributes(content)
+    _expect(_value(found, _CONTENT_TYPE).oid(), _TST_INFO)
+    if _value(found, _MESSAGE_DIGEST).take(_OCTETS) != _digest(algorithm, info):
+        raise TimestampError("what was signed is something else")
+    for each in candidates:
+        if each.issuer.public_bytes() == issuer and each.serial_number == serial:
+            break
+    else:
+        raise TimestampError("the certificate of who signed it is missing")
+    _check_named(found, each)
+    # Signed is the set of attributes under its own tag (RFC 5652, 5.4).
+    _check_key(each, signature_algorithm, algorithm, signature, b"\x31" + attributes[1:])
+    return each
+
+
+def _digest(algorithm: hashes.HashAlgorithm, data: bytes) -> bytes:
+    return hashlib.new(algorithm.name, data).digest()
+
+
+def _value(attributes: dict[bytes, bytes], name: bytes) -> _Der:
+    if name not in attributes:
+        raise TimestampError(f"the attribute {name.hex()} is missing")
+    return _Der(attributes[name])
+
+
+def _attributes(content: bytes) -> dict[bytes, bytes]:
+    """Return the attributes' values; each must have one, and be there once."""
+    reader, found = _Der(content), dict[bytes, bytes]()
+    while reader.peek() != -1:
+        attribute = reader.inner(_SEQUENCE)
+        name = attribute.oid()
+        values = attribute.inner(_SET)
+        attribute.end()
+        if name in found:
+            raise TimestampError(f"the attribute {name.hex()} is there twice")
+        found[name], _ = values.whole(values.peek())
+        values.end()
+    return found
+
+
+def _check_named(attributes: dict[bytes, bytes], certificate: x509.Certificate) -> None:
+    """Check that the signature names this certificate and no other (RFC 5816, RFC 2634)."""
+    older = _SIGNING_CERTIFICATE_V2 not in attributes
+    value = _value(attributes, _SIGNING_CERTIFICATE if older else _SIGNING_CERTIFICATE_V2)
+    first = value.inner(_SEQUENCE).inner(_SEQUENCE).inner(_SEQUENCE)
+    algorithm: hashes.HashAlgorithm = hashes.SHA1() if older else hashes.SHA256()  # noqa: S303
+    if not older and first.peek() == _SEQUENCE:
+        algorithm = _hash_of(first.algorithm())
+    if first.take(_OCTETS) != certificate.fingerprint(algorithm):
+        raise TimestampError("it is signed by another certificate than it says")
+
+
+def _check_key(
+    certificate: x509.Certificate,
+    algorithm: bytes,
+    digest: hashes.HashAlgorithm,
+    signature: bytes,
+    message: bytes,
+) -> None:
+    key = certificate.public_key()
+    try:
+        if isinstance(key, rsa.RSAPublicKey) and (
+            algorithm == _RSA or _RSA_WITH.get(algorithm) == digest.name
+        ):
+            if key.key_size < 2048:
+                raise TimestampError(f"an RSA key of {key.key_size} bits is too short")
+            key.verify(signature, message, padding.PKCS1v15(), digest)
+        elif (
+            isinstance(key, ec.EllipticCurvePublicKey) and _ECDSA_WITH.get(algorithm) == digest.name
+        ):
+            key.verify(signature, message, ec.ECDSA(digest))
+        else:
+            raise TimestampError(
+                f"signatures {algorithm.hex()} are not known here, or not this key's"
+            )
+    except InvalidSignature as error:
+        raise TimestampError("the authority's signature is wrong") from error
+
+
+def _check_authority(
+    certificate: x509.Certificate,
+    bag: Sequence[x509.Certificate],
+    anchor: x509.Certificate,
+    time: datetime,
+) -> None:
+    """Check that the certificate was one for timestamps, at that time, of this authority."""
+    if not certificate.not_valid_before_utc <= time <= certificate.not_valid_after_utc:
+        raise TimestampError(f"the authority's certificate was not valid at {time:%Y-%m-%d}")
+    _only_for_timestamps(None, certificate, _extended_usage(certificate))
+    if certificate == anchor:
+        return
+    present, agnostic = verification.Criticality.CRITICAL, verification.Criticality.AGNOSTIC
+    end = verification.ExtensionPolicy.permit_all().require_present(
+        x509.ExtendedKeyUsage, present, _only_for_timestamps
+    )
+    above = (
+        verification.ExtensionPolicy.permit_all()
+        .require_present(x509.BasicConstraints, present, _is_authority)
+        .require_present(x509.KeyUsage, agnostic, _signs_certificates)
+        .may_be_present(x509.ExtendedKeyUsage, agnostic, _for_timestamps)
+    )
+    verifier = (
+        verification.PolicyBuilder()
+        .store(verification.Store([anchor]))
+        .time(time)
+        .extension_policies(ca_policy=above, ee_policy=end)
+        .build_client_verifier()
+    )
+    try:
+        verifier.verify(certificate, [each for each in bag if each != certificate])
+    except verification.VerificationError as error:
+        raise TimestampError(
+            f"{certificate.subject.rfc4514_string()} is not under the authority that was given "
+            f"({anchor.subject.rfc4514_string()}): {error}"
+        ) from error
+
+
+def _extended_usage(certificate: x509.Certificate) -> x509.ExtendedKeyUsage | None:
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+    except x509.ExtensionNotFound:
+        return None
+    return found.value if found.critical else None
+
+
+def _only_for_timestamps(
+    _policy: object, _certificate: x509.Certificate, usage: x509.ExtendedKeyUsage | None
+) -> None:
+    if usage is None or list(usage) != [ExtendedKeyUsageOID.TIME_STAMPING]:
+        raise TimestampError("the certificate is not one for timestamps, and for nothing else")
+
+
+def _for_timestamps(
+    _policy: object, _certificate: x509.Certificate, usage: x509.ExtendedKeyUsage | None
+) -> None:
+    if usage is not None and ExtendedKeyUsageOID.TIME_STAMPING not in usage:
+        raise ValueError("an authority that is not for timestamps")
+
+
+def _is_authority(
+    _policy: object, _certificate: x509.Certificate, constraints: x509.BasicConstraints | None
+) -> None:
+    if constraints is None or not constraints.ca:
+        raise ValueError("a certificate of no authority")
+
+
+def _signs_certificates(
+    _policy: object, _certificate: x509.Certificate, usage: x509.KeyUsage | None
+) -> None:
+    if usage is None or not usage.key_cert_sign:
+        raise ValueError("an authority that does not sign certificates")
+
+
+def _certificates(content: bytes) -> list[x509.Certificate]:
+    reader, found = _Der(content), []
+    while reader.peek() != -1:
+        whole, _ = reader.whole(_SEQUENCE)
+        found.append(x509.load_der_x509_certificate(whole))
+    return found
+
+
+def _hash_of(identifier: bytes) -> hashes.HashAlgorithm:
+    if identifier not in _HASHES:
+        raise TimestampError(f"hashes called {identifier.hex()} are not known here")
+    return _HASHES[identifier]
+
+
+def _expect(found: object, expected: object) -> None:
+    if found != expected:
+        raise TimestampError(f"{found!r} where {expected!r} belongs")
+
+
+# --- JSON in its canonical form: RFC 8785
+
+
+def canonical(value: object) -> bytes:
+    """Return the canonical JSON of a value without fractions whose keys are ASCII."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def parse_canonical(data: bytes) -> dict[str, object]:
+    """Return the object that these bytes are.
+
+    Raises:
+        ExportError: they are no JSON object, or not in canonical form.
+    """
+    try:
+        value = json.loads(data.decode(), parse_float=_refused, parse_constant=_refused)
+        if isinstance(value, dict) and canonical(value) == data:
+            return value
+    except (ValueError, RecursionError) as error:
+        raise ExportError(f"not JSON as it is written here: {error}") from error
+    raise ExportError("not a JSON object in canonical form (RFC 8785)")
+
+
+def sealed(content: dict[str, object]) -> bytes:
+    """Return the canonical JSON of an object with its own SHA-256 in it."""
+    return canonical(content | {"sha256": hashlib.sha256(canonical(content)).hexdigest()})
+
+
+def unsealed(data: bytes) -> dict[str, object]:
+    """Return the object that `sealed` wrote, without its hash. That guards against accidents; who
+    means to change it can compute it anew.
+
+    Raises:
+        ExportError: it is none, or was changed.
+    """
+    content = parse_canonical(data)
+    if content.pop("sha256", None) != hashlib.sha256(canonical(content)).hexdigest():
+        raise ExportError("it is not what its own SHA-256 says: it was changed")
+    return content
+
+
+def _refused(text: str) -> object:
+    raise ValueError(f"no number that is written here: {text}")
+
+
+# --- What is trusted, and what others attest
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Who is believed. Each witness and each authority given must have attested."""
+
+    keys: tuple[VerifierKey, ...]  # of the log: one, or the old and the new one
+    witnesses: tuple[VerifierKey, ...] = ()
+    authorities: tuple[x509.Certificate, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.keys or any(each.kind != LOG_SIGNATURE for each in self.keys):
+            raise NoteError("a ledger is checked with a key that signs for it")
+        if any(each.kind != COSIGNATURE for each in self.witnesses):
+            raise NoteError("a witness's key is one for cosigning")
+
+
+@dataclass(frozen=True)
+class Attested:
+    """A verified checkpoint, and who else saw it, when; `failed`: why a timestamp did not do."""
+
+    signed: SignedCheckpoint
+    cosigned: tuple[tuple[VerifierKey, datetime], ...]
+    stamped: tuple[tuple[x509.Certificate, Timestamp], ...]
+    timestamps: int  # that are there, verified or not
+    failed: tuple[str, ...]
+
+    @classmethod
+    def verify(cls, note: bytes, timestamps: Sequence[bytes], trust: Trust) -> Attested:
+        """Return what is to be known of a checkpoint.
+
+        Raises:
+            NoteError: it is none, or not signed by its log.
+        """
+        signed = SignedCheckpoint.verify(note, (*trust.keys, *trust.witnesses))
+        stamped, failed = [], []
+        for authority in trust.authorities:
+            for each in timestamps:
+                try:
+                    stamp = Timestamp.verify(each, signed.checkpoint.text, authority)
+                    stamped.append((authority, stamp))
+                except TimestampError as error:
+                    failed.append(str(error))
+        cosigned = tuple((key, _instant(time)) for key, time in signed.cosigned_by)
+        return cls(signed, cosigned, tuple(stamped), len(timestamps), tuple(failed))
+
+    @property
+    def times(self) -> list[datetime]:
+        """When it was seen, by those who are believed."""
+        return [time for _, time in self.cosigned] + [each.time for _, each in self.stamped]
+
+    def require(self, trust: Trust) -> None:
+        """Raise SignatureError or TimestampError unless all attest that are asked for."""
+        size = self.signed.checkpoint.size
+        seen = {key for key, _ in self.cosigned}
+        for witness in trust.witnesses:
+            if witness not in seen:
+                raise SignatureError(f"{witness.name} has not cosigned the checkpoint of {size}")
+        stamped = [anchor for anchor, _ in self.stamped]
+        for authority in trust.authorities:
+            if authority not in stamped:
+                why = f": {self.failed[0]}" if self.failed else ""
+                raise TimestampError(
+                    f"the checkpoint of {size} has no timestamp under "
+                    f"{authority.subject.rfc4514_string()}{why}"
+                )
+
+
+def _instant(seconds: int) -> datetime:
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise SignatureError(f"a witness's time is none: {seconds}") from error
+
+
+# --- Exports
+
+EXPORT_FORMAT: Final = "tenure-ledger-export/v1"
+_HASHED: Final = re.compile(rb'\{"hash":"([0-9a-f]{64})"\}')
+# Between what an entry says of its time and what others say of a checkpoint. An entry is
+# written before its transaction commits, and clocks differ.
+LATENESS: Final = timedelta(hours=1)
+CLOCKS: Final = timedelta(minutes=5)
+_UNBOUNDED: Final = (b"", b"~")  # seconds as text: before all, and after
+
+
+@dataclass(frozen=True)
+class Export:
+    """What a verified export holds. The last checkpoint is that of all its entries."""
+
+    checkpoints: tuple[Attested, ...]
+    hashed: int  # entries of which nothing but the hash is shown
+    since: Checkpoint | None
+
+    @property
+    def last(self) -> Attested:
+        """The checkpoint of all the entries."""
+        return self.checkpoints[-1]
+
+
+def export_header(checkpoints: Iterable[tuple[bytes, Sequence[bytes]]]) -> bytes:
+    """Return the first line of an export, of signed notes and the timestamps of each (DER),
+    oldest first."""
+    listed = [
+        {
+            "note": note.decode(),
+            "timestamps": [encode_base64(each) for each in timestamps],
+        }
+        for note, timestamps in checkpoints
+    ]
+    return sealed({"format": EXPORT_FORMAT, "checkpoints": listed}) + b"\n"
+
+
+def hashed_line(hashed: bytes) -> bytes:
+    """Return the line of an export that stands for an entry that is not shown."""
+    return b'{"hash":"' + hashed.hex().encode() + b'"}\n'
+
+
+def verify_export(stream: BinaryIO, trust: Trust, since: bytes | None = None) -> Export:
+    """Check an export, reading it once, in little memory.
+
+    `since` is a checkpoint (a signed note) that was given out earlier: the export must begin
+    with what it stands for.
+
+    Raises:
+        VerifierError: it does not verify, and why.
+    """
+    header = stream.readline(MAX_HEADER)
+    if not header.endswith(b"\n"):
+        raise ExportError("not an export: its first line does not end")
+    checkpoints = _checkpoints(unsealed(header[:-1]), trust)
+    last = checkpoints[-1].signed.checkpoint
+    known = [each.signed.checkpoint for each in checkpoints]
+    held = None
+    if since is not None:
+        held = SignedCheckpoint.verify(since, trust.keys).checkpoint
+        if held.origin != last.origin:
+            raise ExportError(f"the checkpoint is of {held.origin}, the export of {last.origin}")
+        if held.size > last.size:
+            raise ExportError(
+                f"the export ends at {last.size} entries; your checkpoint has {held.size}"
+            )
+        known.append(held)
+    checkpoints[-1].require(trust)
+    hashed = _check_lines(stream, known, _Times(checkpoints))
+    return Export(checkpoints, hashed, held)
+
+
+def _checkpoints(header: dict[str, object], trust: Trust) -> tuple[Attested, ...]:
+    listed = header.get("checkpoints")
+    if header.get("format") != EXPORT_FORMAT or len(header) != 2 or not isinstance(listed, list):
+        raise ExportError(f"not an export of the format {EXPORT_FORMAT}")
+    found: list[Attested] = []
+    for each in listed:
+        match each:
+            case {"note": str(note), "timestamps": list(timestamps)} if len(each) == 2:
+                stamps = [decode_base64(str(stamp)) for stamp in timestamps]
+                found.append(Attested.verify(note.encode(), stamps, trust))
+            case _:
+                raise ExportError("a checkpoint is a note and its timestamps")
+    if not found:
+        raise ExportError("an export has a checkpoint")
+    if len({each.signed.checkpoint.origin for each in found}) > 1:
+        raise ExportError("the checkpoints are of different ledgers")
+    sizes = [each.signed.checkpoint.size for each in found]
+    if sorted(set(sizes)) != sizes:
+        raise ExportError("the checkpoints do not stand oldest first")
+    return tuple(found)
+
+
+class _Times:
+    """Compares what entries say of their time with when checkpoints were seen."""
+
+    def __init__(self, checkpoints: Sequence[Attested]) -> None:
+        seen = [(each.signed.checkpoint.size, each.times) for each in checkpoints]
+        self._seen = [(size, times) for size, times in seen if times]
+
+    def bounds(self, index: int) -> tuple[bytes, bytes]:
+        """Return the earliest and the latest second that entry `index` can say."""
+        without = [max(times) for size, times in self._seen if size <= index]
+        with_it = [min(times) for size, times in self._seen if size > index]
+        return (
+            _second(max(without), -LATENESS) if without else _UNBOUNDED[0],
+            _second(min(with_it), CLOCKS) if with_it else _UNBOUNDED[1],
+        )
+
+
+def _second(time: datetime, by: timedelta) -> bytes:
+    within = min(time, datetime(9000, 1, 1, tzinfo=UTC))  # what a time and a span come to
+    return (within + by).strftime("%Y-%m-%dT%H:%M:%S").encode()
+
+
+def _check_lines(stream: BinaryIO, known: list[Checkpoint], times: _Times) -> int:
+    """Check the entries against the checkpoints; return how many are hashes only."""
+    builder, blocks, lines, at, hashed = RootBuilder(), _blocks(stream), list[bytes](), 0, 0
+    for checkpoint in sorted(known, key=lambda each: each.size):
+        bounds = times.bounds(builder.size)
+        while builder.size < checkpoint.size:
+            part = lines[at : at + checkpoint.size - builder.size]
+            hashed += _add_lines(builder, part, bounds)
+            at += len(part)
+            if at == len(lines) and builder.size < checkpoint.size:
+                lines, at = next(blocks, []), 0
+                if not lines:
+                    raise ExportError(f"the file ends before entry {builder.size}")
+        if builder.root() != checkpoint.root:
+            raise ExportError(
+                f"the first {checkpoint.size} entries are not those of the checkpoint of "
+                f"{checkpoint.size}: their root is {builder.root().hex()}, not "
+                f"{checkpoint.root.hex()}"
+            )
+    if at < len(lines) or next(blocks, []):
+        raise ExportError(f"there is more after the {builder.size} entries of the last checkpoint")
+    return hashed
+
+
+def _blocks(stream: BinaryIO) -> Iterator[list[bytes]]:
+    """Yield lines without their ends, some at a time and never none."""
+    rest = b""
+    while block := stream.read(2**20):
+        *lines, rest = (rest + block).split(b"\n")
+        if lines:
+            yield lines
+        if len(rest) > MAX_LINE:
+            raise ExportError(f"a line is longer than {MAX_LINE} bytes")
+    if rest:
+        raise ExportError("the last line does not end")
+
+
+def _add_lines(builder: RootBuilder, lines: Sequence[bytes], bounds: tuple[bytes, bytes]) -> int:
+    """Add entries to the tree; return how many are hashes only."""
+    sha256, hashed = hashlib.sha256, 0
+    hashes = [sha256(b"\x00" + line).digest() for line in lines]
+    # An entry begins with its time: the keys are sorted.
+    others = [n for n, line in enumerate(lines) if line[:7] != b'{"at":"' or line[-1:] != b"}"]
+    for n in others:
+        if lines[n][:8] == b'{"hash":':  # no entry begins so
+            hashes[n] = _hash_in(lines[n])
+            hashed += 1
+        elif lines[n][:1] != b"{" or lines[n][-1:] != b"}":
+            raise ExportError(f"line {builder.size + n} of the entries is none")
+    earliest, latest = bounds
+    for n, line in enumerate(lines) if bounds != _UNBOUNDED else ():
+        said = line[7:26] if line[:7] == b'{"at":"' else earliest
+        if not earliest <= said <= latest:
+            raise ExportError(
+                f"entry {builder.size + n} says that it is of {said.decode(errors='replace')}, but "
+                f"others saw the ledger {'without' if said < earliest else 'with'} it at a time "
+                "that contradicts this"
+            )
+    builder.extend(hashes)
+    return hashed
+
+
+def _hash_in(line: bytes) -> bytes:
+    found = _HASHED.fullmatch(line)
+    if found is None:
+        raise ExportError(f"not the hash of an entry: {line!r}")
+    return bytes.fromhex(found[1].decode())
+
+
+# --- What is known once a file verifies, and what is not
+
+
+@dataclass(frozen=True)
+class Findings:
+    """In plain words: what the file is, what is known now, and what is not."""
+
+    what: str
+    known: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+    def __str__(self) -> str:
+        parts = (self.what, "", "Known now:", *map("  - {}".format, self.known))
+        return "\n".join((*parts, "", "Not known:", *map("  - {}".format, self.unknown)))
+
+
+def check(
+    path: Path, trust: Trust, since: bytes | None = None, entry: bytes | None = None
+) -> Findings:
+    """Check a file: an export, a proof, or a checkpoint. `entry` is what a proof is about, if the
+    proof does not hold it itself.
+
+    Raises:
+        VerifierError: it does not verify, and why.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as stream:
+        start = stream.read(len(PROOF_HEADER))
+        stream.seek(0)
+        if start.startswith(b"{"):
+            return _of_export(verify_export(stream, trust, since))
+        content = stream.read(MAX_NOTE + MAX_LINE * 2)
+    if start == PROOF_HEADER.encode():
+        return _of_proof(Proof.parse(content), trust, since, entry)
+    attested = _alone(content, trust, since)
+    return Findings(
+        f"This is a checkpoint of the ledger {attested.signed.checkpoint.origin}.",
+        _known_of(attested),
+        (
+            "What the ledger holds: a checkpoint stands for entries, and shows none.",
+            *_unknown_of(attested),
+        ),
+    )
+
+
+def _of_export(export: Export) -> Findings:
+    last = export.last.signed.checkpoint
+    known = [f"The file holds all {last.size} entries of the ledger, in order."]
+    if export.hashed:
+        known.append(
+            f"{export.hashed} of them are shown by their hashes alone (other tenants'); "
+            f"{last.size - export.hashed} can be read."
+        )
+    known += _known_of(export.last)
+    if len(export.checkpoints) > 1:
+        known.append(
+            f"The ledger grew from each of {len(export.checkpoints) - 1} earlier checkpoints to "
+            "the next: nothing was changed, dropped, added or moved within them."
+        )
+    for each in export.checkpoints[:-1]:
+        if each.times:
+            known.append(
+                f"Its first {each.signed.checkpoint.size} entries were as they are by "
+                f"{min(each.times):%Y-%m-%d %H:%M:%S} UTC; others saw them."
+            )
+            break
+    if export.since:
+        known.append(
+            f"The {export.since.size} entries of the checkpoint that you hold are the first of "
+            "this file: not one was changed, dropped, added or moved since it was given out."
+        )
+    unknown = ["What entries say that are shown by their hashes alone."] if export.hashed else []
+    return Findings(
+        f"This is an export of the ledger {last.origin}.",
+        tuple(known),
+        (*unknown, *_unknown_of(export.last, export.since)),
+    )
+
+
+def _of_proof(proof: Proof, trust: Trust, since: bytes | None, entry: bytes | None) -> Findings:
+    leaf = proof.extra if entry is None else entry
+    if leaf is None:
+        raise ProofError("the proof does not hold its entry: give it with --entry")
+    attested = _alone(proof.checkpoint, trust, since)
+    proof.verify(leaf_hash(leaf), trust.keys)
+    checkpoint = attested.signed.checkpoint
+    return Findings(
+        f"This is a proof of one entry of the ledger {checkpoint.origin}.",
+        (
+            f"Entry {proof.index} of {checkpoint.size} (counted from 0) is, byte for byte: "
+            f"{_shown(leaf.decode(errors='backslashreplace'))}",
+            *_known_of(attested),
+        ),
+        ("What the other entries say.", *_unknown_of(attested)),
+    )
+
+
+def _alone(note: bytes, trust: Trust, since: bytes | None) -> Attested:
+    """Return a checkpoint that stands alone, without the entries up to another."""
+    attested = Attested.verify(note, (), trust)
+    attested.require(trust)
+    if since is not None:
+        held = SignedCheckpoint.verify(since, trust.keys).checkpoint
+        if held != attested.signed.checkpoint:
+            raise ExportError(
+                "it is of another checkpoint than the one that you hold; that the ledger grew "
+                "from the one to the other is shown by an export alone"
+            )
+    return attested
+
+
+def _known_of(attested: Attested) -> tuple[str, ...]:
+    checkpoint = attested.signed.checkpoint
+    signers = " and ".join(f"{key.name}+{key.key_id.hex()}" for key in attested.signed.signed_by)
+    return (
+        f"The ledger's key {signers} signed that it had {checkpoint.size} entries with the root "
+        f"{checkpoint.root.hex()}.",
+        *(
+            f"The witness {key.name} saw it at {time:%Y-%m-%d %H:%M:%S} UTC, and says that it "
+            "continues all that it saw before."
+            for key, time in attested.cosigned
+        ),
+        *(
+            f"The authority {stamp.authority} saw it at {stamp.time:%Y-%m-%d %H:%M:%S} UTC: "
+            "nothing in it is younger."
+            for _, stamp in attested.stamped
+        ),
+    )
+
+
+def _unknown_of(attested: Attested, since: Checkpoint | None = None) -> tuple[str, ...]:
+    unknown = [
+        "Whether the entries tell the truth. They are the operator's words, which cannot be "
+        "changed any more without a trace.",
+        "What was entered after this checkpoint.",
+    ]
+    if attested.times:
+        unknown.append(
+            f"Whether the ledger was written anew before {min(attested.times):%Y-%m-%d %H:%M:%S} "
+            "UTC, when others first saw this checkpoint"
+            + (", beyond the checkpoint that you hold." if since else ".")
+        )
+    else:
+        unknown.append(
+            "Whether the ledger was written anew"
+            + (" beyond the checkpoint that you hold" if since else "")
+            + " and signed again before this file was made: who has the key can do so. An earlier "
+            "checkpoint (--since), a timestamp or a witness would show it."
+        )
+    if attested.timestamps and not attested.stamped:
+        unknown.append(
+            f"Whether the {attested.timestamps} timestamps on it are right: give the authority's "
+            "certificate (--require-timestamp)."
+        )
+    if attested.stamped:
+        unknown.append("Whether an authority's certificate was revoked; the authority can say.")
+    if not attested.cosigned:
+        unknown.append(
+            "Whether somebody else is shown another ledger under the same name. Compare "
+            "checkpoints with them, or ask for a witness (--require-witness)."
+        )
+    return tuple(unknown)
+
+
+def _shown(text: str) -> str:
+    """Return a text that others wrote so that it cannot pass for ours, nor move the cursor."""
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
+
+
+# --- The command
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Check a file; return 0 if it verifies, 1 if it does not, 2 on wrong usage."""
+    parser = argparse.ArgumentParser(
+        prog="verifier.py",
+        description="Check an export, a proof or a checkpoint of a Tenure ledger, offline, and "
+        "say in plain words what is known then, and what is not.",
+        epilog="Exit codes: 0 it verifies, 1 it does not, 2 wrong usage or no such file. The key "
+        "must come from the operator by another way than the file.",
+    )
+    parser.add_argument(
+        "--key",
+        metavar="VKEY",
+        action="append",
+        required=True,
+        help="the ledger's public key, name+id+base64; again for the key before or after it",
+    )
+    parser.add_argument(
+        "--since",
+        metavar="CHECKPOINT",
+        type=Path,
+        help="a checkpoint (file) that you were given earlier: nothing before it may differ",
+    )
+    parser.add_argument(
+        "--require-timestamp",
+        metavar="CERT",
+        action="append",
+        default=[],
+        type=Path,
+        help="the certificate (PEM file) of a timestamping authority, which must have seen it",
+    )
+    parser.add_argument(
+        "--require-witness",
+        metavar="VKEY",
+        action="append",
+        default=[],
+        help="the public key of a witness, which must have cosigned it",
+    )
+    parser.add_argument(
+        "--entry", metavar="FILE", type=Path, help="the entry of a proof that does not hold it"
+    )
+    parser.add_argument("file", metavar="FILE", type=Path)
+    given = parser.parse_args(arguments)
+    try:
+        trust = Trust(
+            tuple(map(VerifierKey.parse, given.key)),
+            tuple(map(VerifierKey.parse, given.require_witness)),
+            tuple(map(_read_certificate, given.require_timestamp)),
+        )
+        since = given.since.read_bytes() if given.since else None
+        entry = given.entry.read_bytes() if given.entry else None
+    except (NoteError, OSError, ValueError) as error:
+        parser.error(str(error))
+    try:
+        findings = check(given.file, trust, since, entry)
+    except OSError as error:
+        parser.error(str(error))
+    except VerifierError as error:
+        print(f"NOT VERIFIED: {_shown(str(error))}", file=sys.stderr)  # noqa: T201 - it is what this is for
+        return 1
+    print(f"VERIFIED. {findings}")  # noqa: T201
+    return 0
+
+
+def _read_certificate(path: Path) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(path.read_bytes())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -29,6 +29,7 @@ ALL = sorted(walk(command))
 
 # Commands that print no data, each with its reason.
 WITHOUT_FORMAT = {
+    ("ledger", "witness", "serve"): "serves until it is stopped; what it says are logs",
     ("migrate", "roles"): "prints SQL, for an administrator's psql",
     ("serve",): "serves until it is stopped; what it says are logs",
     ("worker",): "works until it is stopped; what it says are logs",

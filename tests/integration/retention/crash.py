@@ -15,7 +15,7 @@ import psycopg2
 
 from .shop_rows import environment_of
 
-_NAME = "tenure-crash-worker"
+NAME = "tenure-crash-worker"
 
 Order = Callable[..., list[int]]
 
@@ -29,7 +29,7 @@ def workers_of(lab: Any) -> Iterator[Order]:
     """
     with subprocess.Popen(
         [sys.executable, str(Path(__file__).parent / "crash_child.py")],
-        env=environment_of(lab.installation) | {"PGAPPNAME": _NAME},
+        env=environment_of(lab.installation) | {"PGAPPNAME": NAME},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -62,7 +62,7 @@ def wait_for_its_sessions(url: str) -> None:
                 cursor.execute(
                     "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s"
                     " AND datname = current_database()",
-                    (_NAME,),
+                    (NAME,),
                 )
                 if cursor.fetchone() == (0,):
                     return

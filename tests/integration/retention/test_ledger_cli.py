@@ -51,7 +51,7 @@ def test_a_ledger_begins_signs_and_proves(
     size = SignedCheckpoint.verify(noted, [key]).checkpoint.size
     published = tenure("ledger", "publish", "--format", "json", env=env)
     assert json.loads(published.stdout) == {
-        "placed": 0, "signed": False, "size": size, "not_shipped": None,
+        "placed": 0, "signed": False, "size": size, "not_shipped": None, "not_attested": [],
     }  # fmt: skip
 
     shown = json.loads(tenure("ledger", "status", "--format", "json", env=env).stdout)

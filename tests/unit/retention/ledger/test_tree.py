@@ -12,7 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retention.ledger import tree
-from retention.ledger.verifier import ProofError, verify_consistency, verify_inclusion
+from retention.ledger.verifier import (
+    ProofError,
+    RootBuilder,
+    leaf_hash,
+    verify_consistency,
+    verify_inclusion,
+)
 
 # Certificate Transparency's own test: eight entries, and the nodes over them by level.
 VECTOR_LEAVES = [
@@ -333,3 +339,14 @@ def test_a_path_does_not_go_on_above_the_root(kept: Kept, roots: list[bytes]) ->
     leaf = tree.leaf_hash(entries(2)[1])
     above = tree.inclusion_path(2, 1, kept)
     assert refused(verify_inclusion, leaf, 0, 1, above, roots[2])
+
+
+@given(st.lists(st.integers(0, 600), max_size=6))
+def test_many_hashes_at_once_come_to_the_same_root(portions: list[int]) -> None:
+    together, single = RootBuilder(), RootBuilder()
+    for portion in portions:
+        hashes = [leaf_hash(bytes([n % 256, portion % 256])) for n in range(portion)]
+        together.extend(hashes)
+        for each in hashes:
+            single.add(each)
+        assert (together.size, together.root()) == (single.size, single.root())
