@@ -167,9 +167,11 @@ ACCESS: tuple[Access, ...] = (
 OWN = "tenant_id = (SELECT tenure.current_tenant())"
 ANY_TENANT = "(SELECT tenure.current_tenant()) IS NOT NULL"
 OWN_RUN = (
-    f"EXISTS (SELECT FROM tenure.units u WHERE u.run_id = runs.id AND u.{OWN})"
+    f"EXISTS (SELECT FROM tenure.units u WHERE u.run_id = runs.id AND u.{OWN})"  # noqa: S608
     f" OR EXISTS (SELECT FROM tenure.batches b WHERE b.run_id = runs.id AND b.{OWN})"
 )
+# The books' query of a policy, where it found nothing in any tenant.
+OF_NONE = f"(tenant_id IS NULL AND kind = 'reconciliation' AND found = 0 AND {ANY_TENANT})"
 _READ: tuple[tuple[str, str, str], ...] = (
     ("policy_versions", "", ANY_TENANT),
     ("policy_states", "", OWN),
@@ -178,8 +180,8 @@ _READ: tuple[tuple[str, str, str], ...] = (
     ("access_changes", "", OWN),
     ("units", "run_id, policy, policy_version, tenant_id, planned, state, rows_deleted, batches,"
      " skips, detail", OWN),
-    ("batches", "run_id, id, tenant_id, policy, policy_version, action, cutoff, rows_deleted,"
-     " counts, started_at, recorded_at", OWN),
+    ("batches", "run_id, id, trace_id, tenant_id, policy, policy_version, action, cutoff,"
+     " rows_deleted, counts, started_at, recorded_at", OWN),
     ("deleted_keys", "", OWN),
     ("runs", "id, trace_id, as_of, state, versions, started_by, started_at, finished_at", OWN_RUN),
     ("interventions", "number, run_id, action, taken_at", f"run_id IS NULL AND {ANY_TENANT}"),
@@ -187,7 +189,7 @@ _READ: tuple[tuple[str, str, str], ...] = (
     ("scheduled", "", ANY_TENANT),
     ("verifications", "id, trace_id, as_of, started_by, started_at, finished_at, account",
      ANY_TENANT),
-    ("verification_results", "", OWN),
+    ("verification_results", "", f"{OWN} OR {OF_NONE}"),
     ("reconciliations", "", OWN),
     ("ledger_entries", "id, kind, tenant_id, source, row_key, recorded_at, position, leaf,"
      " leaf_hash", OWN),
