@@ -4,8 +4,14 @@ the ledger was told; every link that is broken is named."""
 from __future__ import annotations
 
 import base64
+import csv
 import hashlib
+import io
 import json
+import re
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +21,7 @@ from uuid import UUID
 import pytest
 
 from retention.deletions import key_hash
+from retention.ledger import verifier
 from retention.ledger.folder import Folder
 from retention.ledger.keys import create_key
 from retention.ledger.publishing import Ledger, Outside
@@ -238,6 +245,56 @@ def test_what_is_under_no_checkpoint_is_not_called_proven(
     found = ask(lab, Presented(UUID(case)))
     assert found.samples[0].proof == "under no checkpoint yet"
     assert found.entries[0].tlog_proof is None
+
+
+def test_the_command_writes_proofs_that_the_verifier_alone_accepts(
+    lab: Any, acme: TenantId, ledger: Ledger, tenure: Any, tmp_path: Path
+) -> None:
+    case = lab.case(acme, files=2)
+    lab.run()
+    ledger.publish(wait=True)
+    done = tenure("report", "samples", "--key", case, "--proofs", "proofs", "--format", "json")
+    assert done.exit_code == 0, done.output
+    [sample] = json.loads(done.stdout)["samples"]
+    folder = tmp_path / "proofs"
+    hashes = (folder / f"{sample['batch_id']}.lab.cases.keys").read_bytes()
+    assert key_hash(UUID(case)) == hashes[:16]
+    ((vkey,),) = lab.sql("SELECT vkey FROM tenure.ledger_key_steps")
+    alone = shutil.copy(Path(verifier.__file__), tmp_path / "alone.py")
+    proof = folder / f"{sample['batch_id']}.tlog-proof"
+    for changed, code in ((False, 0), (True, 1)):
+        if changed:
+            text = proof.read_text()
+            index = re.search(r"^index (\d+)$", text, re.MULTILINE)
+            assert index
+            proof.write_text(text.replace(index[0], f"index {int(index[1]) + 1}"))
+        ran = subprocess.run(
+            [sys.executable, "-I", alone, "--key", vkey, proof],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert ran.returncode == code, ran.stdout + ran.stderr
+    drawn = tenure("report", "samples", "--draw", "3", "--seed", "q3", "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(drawn.stdout)))
+    assert [row["key_hash"] for row in rows] == [
+        s.key_hash for s in ask(lab, Draw(3, "q3")).samples
+    ]
+    assert "key's hash" in tenure("report", "samples", "--draw", "3").stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("samples", "--draw", "3", "--key", "019a4c1e-7d2f-7a31-9c55-0f6f3c2b1a90"),
+        ("samples", "--seed", "x"), ("samples", "--of", "lab.cases"), ("samples", "--draw", "201"),
+        ("samples", "--draw", "1", "--seed", "a b"), ("samples", "--key", "nothing"),
+        ("samples", "--draw", "1", "--of", "lab.cases"), ("runs", "--draw", "3"),
+        ("samples", "--key", "019a4c1e-7d2f-7a31-9c55-0f6f3c2b1a90", "--of", "cases"),
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense_is_refused_by_the_command(
+    lab: Any, tenure: Any, arguments: tuple[str, ...]
+) -> None:
+    assert tenure("report", *arguments).exit_code == 2
 
 
 @pytest.mark.parametrize(
