@@ -119,7 +119,7 @@ def reconciliation(cursor: Cursor, asked: Asked) -> Report:
         lead="Opening due + newly due = deleted + deleted along + removed by users + no longer due "
         "+ held + undeletable + paused + still due. What is left over is the difference.",
         texts=(
-            ("The figures, as tenure_auditor asked for them", found.query),
+            ("The figures, as they were asked for", found.query),
             *((f"The population of {p.policy}", p.query) for p in found.populations),
         ),
     )
