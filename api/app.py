@@ -20,9 +20,10 @@ from api.health import health_blueprint
 from api.hooks import hooks_blueprint
 from api.problems import install_problems
 from api.resources import views_of
+from api.subjects import subjects_blueprint
 from api.v1 import resources_blueprint
 from api.wiring import Installation
-from api.workshop import connectors_of, ticking_of
+from api.workshop import ticking_of, workshop_of
 from config.metrics import Metrics, PoolState
 from retention.removals import record_removals
 from tenants.repository import Repository
@@ -79,9 +80,9 @@ def create_app(
     token = settings.metrics_token
     app.register_blueprint(resources_blueprint(views, repositories, identity))
     app.register_blueprint(auth_blueprint(identity, limiter))
-    app.register_blueprint(
-        hooks_blueprint(installation.app_connections, connectors_of(installation))
-    )
+    shop = workshop_of(installation, actor="api")
+    app.register_blueprint(hooks_blueprint(installation.app_connections, shop.connectors))
+    app.register_blueprint(subjects_blueprint(identity, shop))
     app.register_blueprint(documents_blueprint(views, version=version("tenure")))
     app.register_blueprint(
         health_blueprint(

@@ -160,7 +160,9 @@ FUNCTIONS = (
 TABLES = ("access_changes", "inspections")
 ACCESS: tuple[Access, ...] = (
     ("access_changes", "tenure_auditor", ("SELECT",), "true"),
+    ("access_changes", "tenure_verifier", ("SELECT",), "true"),
     ("inspections", "tenure_retention", ("INSERT",), "true"),
+    ("inspections", "tenure_verifier", ("SELECT",), "true"),
     ("inspections", "tenure_auditor", ("SELECT",), "true"),
 )
 

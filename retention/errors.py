@@ -94,3 +94,7 @@ class InspectionError(RetentionError):
 
 class LedgerError(RetentionError):
     """The ledger cannot be put in order, signed, exported or proven from as asked."""
+
+
+class ExportError(RetentionError):
+    """An export cannot be made as asked; what was written of it is nothing to hand out."""

@@ -40,6 +40,7 @@ from retention.erasures import execution
 from retention.erasures.rounds import make_round
 from retention.errors import LedgerError
 from retention.executor import Options
+from retention.exports.making import Exporter
 from retention.interventions import intervene, stopped
 from retention.ledger.publishing import Ledger, Published
 from retention.leftovers import Leftovers, delete_expired
@@ -58,7 +59,7 @@ from retention.schedule import (
     peek,
     policy_schedule,
 )
-from retention.subjects import Subject
+from retention.subjects import Subject, named
 from retention.units import open_units
 from retention.verification import VerificationReport, last_finished, verify
 from retention.worker import Worker
@@ -102,6 +103,17 @@ class Workshop:
     def courier(self) -> Courier:
         """What delivers requests to connectors, until told to stop."""
         return Courier(self.retention, self.verifier, self.connectors, self.options.stop)
+
+    @property
+    def exporter(self) -> Exporter:
+        """What writes copies of a person's or a tenant's data, until told to stop."""
+        return Exporter(
+            self.retention, self.catalog, self.policies, self.connectors, self.options.stop
+        )
+
+    def subject(self, name: str) -> Subject:
+        """Return the subject declared under this name; raises SubjectError listing those."""
+        return named(self.subjects, name)
 
     def check(self) -> None:
         """Raise PolicyError unless the database can bear the policies as they are."""

@@ -41,6 +41,8 @@ def find_person(
             + f", not by {wanted}"
         )  # fmt: skip
     kind = catalog.table(subject.table).column(wanted).type
+    if "\0" in value:
+        raise SubjectError("no value in the database has a NUL character")
     query = sql.SQL(
         "SELECT r.id::text FROM {table} r WHERE r.tenant_id = %(tenant)s::uuid"
         " AND r.{column} = %(value)s::{kind} ORDER BY r.id LIMIT %(limit)s"

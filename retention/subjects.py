@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from retention.errors import SubjectError
 from retention.graph import Edge, deletion_order, edges_of
 from retention.hold_scopes import below
 from retention.policies import digest_of
@@ -139,6 +140,15 @@ class Reach:
     def numbers(self) -> dict[TableName, int]:
         """Return a number for every table, as queries over several name them."""
         return {name: number for number, name in enumerate(self.tables)}
+
+
+def named(subjects: Iterable[Subject], name: str) -> Subject:
+    """Return the subject of this name; raises SubjectError that lists those declared."""
+    by_name = {subject.name: subject for subject in subjects}
+    if name not in by_name:
+        known = ", ".join(by_name) or "none"
+        raise SubjectError(f"there is no subject {name!r}; declared are: {known}")
+    return by_name[name]
 
 
 def reach_of(catalog: Catalog, top: TableName, cut: Collection[str] = ()) -> Reach:

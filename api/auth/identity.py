@@ -158,6 +158,18 @@ def require_member(principal: Principal, method: str) -> None:
         )
 
 
+def require_owner(principal: Principal) -> TenantId:
+    """Return the tenant of which this is an owner; raises Problem 403 for everybody else."""
+    if principal.tenant_id is None or principal.role != "owner":
+        raise Problem(
+            HTTPStatus.FORBIDDEN,
+            "42501",
+            "This is for the tenant's owners",
+            f"This needs the role owner; the role is {principal.role or 'auditor'}.",
+        )
+    return principal.tenant_id
+
+
 def _unauthorized(code: str, message: str, challenge: str) -> Problem:
     return Problem(
         HTTPStatus.UNAUTHORIZED,

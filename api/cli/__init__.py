@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("report", "Print a report for auditors, as PDF, CSV, JSON or text."),
     "retention": ("retention", "Plan and run retention deletes."),
     "serve": ("serve", "Serve the API and the auditors' pages."),
+    "subject": ("subject", "Give a person a copy of their data."),
     "tenants": ("tenants", "Create and list tenants."),
     "tokens": ("tokens", "Issue and revoke API tokens."),
     "users": ("users", "Create logins, make them members of tenants, and end both."),

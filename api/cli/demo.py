@@ -53,7 +53,7 @@ def command(
     """Run everything on this machine: database, data, retention, API and pages.
 
     An embedded PostgreSQL (or the one of DATABASE_URL) with several shops and years of
-    data; one retention pass and its verification; then it serves until Ctrl-C and stops
+    data; one retention pass, its verification and its ledger; then it serves until Ctrl-C and stops
     all it started. The data is kept for the next start. DIR/demo.json holds the logins.
 
     \b
@@ -80,6 +80,7 @@ def command(
                 note = show.fill(installation)
                 report = show.retain(installation)
                 verification = show.verify(installation, report)
+                ledger = show.ledger(installation)
                 with running(place.folder, chosen) as children:
                     show.call(note, chosen)
                     summary = {
@@ -88,6 +89,7 @@ def command(
                         "data_dir": str(place.folder),
                         "run": report.to_json(),
                         "verification": verification.to_json(),
+                        "ledger": ledger.to_json(),
                     }
                     if text:
                         _print_run(report)

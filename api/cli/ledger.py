@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
+from api.cli.ledger_export import export
 from api.cli.ledger_keys import keys
+from api.cli.ledger_verify import verify
 from api.cli.ledger_witness import witness
 from api.cli.retention_support import actor
 from api.cli.support import echo_json, echo_rows, failures, format_option, installation_of
@@ -21,6 +23,8 @@ Example:
   tenure ledger status
   tenure ledger publish
   tenure ledger prove 42
+  tenure ledger verify
+  tenure ledger export --output ledger.jsonl
 
 Exit codes: 0 fine, 1 findings, 2 wrong usage or failure."""
 )
@@ -177,5 +181,7 @@ def _proof_json(found: Membership) -> dict[str, object]:
     }
 
 
+command.add_command(export)
 command.add_command(keys)
+command.add_command(verify)
 command.add_command(witness)

@@ -89,7 +89,7 @@ def refuse_to_serve(settings: Settings) -> None:
     with failures():
         installation = open_installation(settings)
         try:
-            serving = (installation.app_connections, installation.auditor)
+            serving = (installation.app_connections, installation.auditor, installation.retention)
             for connections in serving:
                 refuse_unsafe_role(connections)
             refuse_too_many_connections(settings, serving)

@@ -19,11 +19,12 @@ from api.wiring import (
     owner_of,
     passwords_of,
 )
-from api.workshop import workshop_of
+from api.workshop import ledger_of, workshop_of
 from config.settings import Settings
 from config.trace import new_trace_id
 from retention.executor import RunReport
 from retention.jobs import run_once
+from retention.ledger.audit import LedgerAudit, audit_ledger
 from retention.verification import VerificationReport
 from tenants.importing import generator_of
 from tenants.registry import ensure_tenant, list_tenants, slug_of
@@ -123,6 +124,19 @@ class Show:
             step.detail = f"{report.findings} findings"
             step.done = report.findings == 0
             return report
+
+    def ledger(self, installation: Installation) -> LedgerAudit:
+        """Sign what was done, and compare the ledger with what it is about."""
+        with self._step("ledger") as step:
+            ledger = ledger_of(installation, actor=ACTOR)
+            published = ledger.publish(wait=True)
+            audit = audit_ledger(installation.verifier, ledger.outside)
+            step.detail = (
+                f"{audit.size:,} entries, {published.size or 0:,} of them signed; "
+                f"{audit.found} findings"
+            )
+            step.done = audit.found == 0 and published.size == audit.size
+            return audit
 
     def call(self, note: dict[str, Any], port: int) -> None:
         """Ask the API as each tenant's viewer, and without a token."""

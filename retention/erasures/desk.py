@@ -27,9 +27,9 @@ from retention.erasures.records import (
     find_erasure,
     person_of,
 )
-from retention.errors import ErasureError, SubjectError
+from retention.errors import ErasureError
 from retention.subject_rows import find_person
-from retention.subjects import Subject
+from retention.subjects import named
 from tenants.context import TenantId
 
 
@@ -85,7 +85,7 @@ class Desk:
         By key the person need not be there: what is left of them is found all the same. Raises
         SubjectError for a subject that is not declared, or nobody found; ErasureError.
         """
-        declared = self._subject(subject)
+        declared = named(self.executor.subjects, subject)
         if lookup is not None:
             with self.executor.verifier.transaction(None, read_only=True) as cursor:
                 column, value = lookup
@@ -108,13 +108,6 @@ class Desk:
             now=now,
         )
         return self.find(erasure_id)
-
-    def _subject(self, name: str) -> Subject:
-        for subject in self.executor.subjects:
-            if subject.name == name:
-                return subject
-        known = ", ".join(subject.name for subject in self.executor.subjects) or "none"
-        raise SubjectError(f"there is no subject {name!r}; declared are: {known}")
 
     def find(self, erasure_id: UUID) -> Erasure:
         """Return an erasure; raises ErasureError where there is none at this desk."""

@@ -14,8 +14,8 @@ from uuid import UUID
 # Grows when a key goes or changes its meaning; keys may be added.
 FORMAT = 1
 
-# A cell that begins so is a formula to spreadsheet programs (the full-width forms, too).
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+#: A cell that begins so is a formula to spreadsheet programs (the full-width forms, too).
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def jsonable(value: Any) -> Any:
@@ -73,4 +73,4 @@ def _cell(value: Any) -> str:
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         value = "; ".join(value)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return f"'{text}" if text.startswith(FORMULA) else text

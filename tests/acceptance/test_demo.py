@@ -44,11 +44,15 @@ def first(folder: Path) -> dict[str, Any]:
 def test_every_step_does_its_work(first: dict[str, Any]) -> None:
     assert first["done"] is True
     assert [step["name"] for step in first["steps"]] == [
-        *("migrate", "fill", "retention", "verify", "serve")
+        *("migrate", "fill", "retention", "verify", "ledger", "serve")
     ]
     assert first["run"]["state"] == "succeeded"
     assert first["run"]["rows"] > 1000
     assert first["verification"]["findings"] == 0
+    assert first["ledger"]["findings"] == []
+    assert first["ledger"]["checkpoints"]["folder"] > 0
+    compared = {each["table"]: each["same"] for each in first["ledger"]["tables"]}
+    assert compared["batches"] > 0
 
 
 def test_the_note_is_private_and_complete(folder: Path, first: dict[str, Any]) -> None:

@@ -1,0 +1,155 @@
+"""`tenure ledger verify`: the ledger against itself, against what was given out, and the rows."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from api.cli.support import (
+    Failure,
+    echo_json,
+    echo_rows,
+    failures,
+    format_option,
+    installation_of,
+)
+from api.workshop import outside_of
+from retention.ledger import verifier
+from retention.ledger.audit import LedgerAudit, audit_ledger
+from retention.ledger.keys import key_steps
+from retention.ledger.verifier import NoteError, Trust, VerifierError, VerifierKey
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command(
+    epilog="""\b
+Example:
+  tenure ledger verify
+  tenure ledger verify --since checkpoint-of-january --format json
+  tenure ledger verify --export ledger.jsonl --key VKEY
+
+Exit codes: 0 it verifies, 1 findings, 2 wrong usage or failure."""
+)
+@click.option("--export", "export_file", type=_FILE, help="Check this file, and not the database.")
+@click.option(
+    "--since", type=_FILE, help="A checkpoint that was given out: nothing before it may differ."
+)
+@click.option(
+    "--key",
+    "given",
+    metavar="VKEY",
+    multiple=True,
+    help="A key to believe, in the place of those that the database names; again for each.",
+)
+@format_option
+@click.pass_context
+def verify(
+    ctx: click.Context,
+    *,
+    export_file: Path | None,
+    since: Path | None,
+    given: tuple[str, ...],
+    output_format: str,
+) -> None:
+    """Find what was changed since it was entered.
+
+    Makes every leaf again from what is stored, the tree from the leaves, and compares: with the
+    tree's nodes, with each signed checkpoint in the database and in the folder, and the rows of
+    all tables that feed the ledger, as they stand now, with what was entered of them. What a
+    superuser wrote past all triggers is found.
+
+    Whoever also has the signing key could write everything anew: that is found by a checkpoint
+    that was given out before (--since).
+    """
+    try:
+        keys = tuple(map(VerifierKey.parse, given))
+    except NoteError as error:
+        raise click.BadParameter(str(error), param_hint="--key") from error
+    with failures():
+        note = since.read_bytes() if since else None
+        if export_file:
+            _verify_export(ctx, export_file, keys, note, output_format)
+            return
+        installation = installation_of(ctx)
+        found = audit_ledger(
+            installation.verifier,
+            outside_of(installation.settings),
+            keys=keys,
+            since=(note, str(since)) if note is not None else None,
+            on_progress=_show_progress if sys.stderr.isatty() else _show_nothing,
+        )
+    if output_format == "json":
+        echo_json(found.to_json())
+    else:
+        _echo(found)
+    ctx.exit(1 if found.found else 0)
+
+
+def _verify_export(
+    ctx: click.Context,
+    path: Path,
+    keys: tuple[VerifierKey, ...],
+    since: bytes | None,
+    output_format: str,
+) -> None:
+    if not keys:
+        with installation_of(ctx).auditor.transaction(None, read_only=True) as cursor:
+            keys = tuple(dict.fromkeys(step.key for step in key_steps(cursor)))
+        if not keys:
+            raise Failure("no key has signed yet; give one with --key")
+    problem, known = None, None
+    try:
+        known = verifier.check(path, Trust(keys), since)
+    except VerifierError as error:
+        problem = str(error)
+    if output_format == "json":
+        echo_json(
+            {
+                "file": path,
+                "verifies": problem is None,
+                "problem": problem,
+                "what": known and known.what,
+                "known": known and known.known,
+                "not_known": known and known.unknown,
+            }
+        )
+    else:
+        click.echo(f"VERIFIED. {known}" if known else f"NOT VERIFIED: {problem}")
+    ctx.exit(0 if known else 1)
+
+
+def _echo(found: LedgerAudit) -> None:
+    waiting = f"; {found.waiting} wait for their place" if found.waiting else ""
+    click.echo(f"entries      {found.size}, made again from what is stored{waiting}")
+    click.echo(
+        f"checkpoints  {found.inside} in the database, {found.outside} in the folder"
+        + (f", and the one of {found.since} that was given" if found.since is not None else "")
+    )
+    click.echo(f"texts        {found.texts.kept} as entered, {found.texts.erased} erased")
+    for key in found.keys:
+        click.echo(f"key          {key}")
+    click.echo()
+    echo_rows(
+        ("table", "as entered", "not comparable"),
+        [
+            (f"tenure.{each.table}", each.same, each.erased + each.gone + each.apart or "")
+            for each in found.tables
+        ],
+    )
+    click.echo()
+    for finding in found.findings:
+        click.echo(str(finding))
+    if found.found > len(found.findings):
+        click.echo(f"and {found.found - len(found.findings)} more")
+    click.echo(f"{found.found} findings")
+
+
+def _show_nothing(_read: int) -> None:
+    """Progress is for people who watch."""
+
+
+def _show_progress(read: int) -> None:
+    click.echo(f"\r\033[K{read} entries", err=True, nl=False)

@@ -1,0 +1,119 @@
+"""Audits the ledger where it is kept: entries, tree, checkpoints, texts, and the rows that fed it.
+
+What somebody wrote past the triggers, a superuser for one, contradicts an entry; what they wrote
+into the entries contradicts the tree, and the tree a checkpoint that was given out. Whoever changes
+all of it, and has the key, is found by who holds an earlier checkpoint (`since`). Entries that wait
+for their place, and rows of what still waits, are not yet protected by anything.
+
+One snapshot, read only, as a role that reads the evidence of all tenants; in little memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from retention.errors import LedgerError
+from retention.ledger.audited_checkpoints import Checkpoints
+from retention.ledger.audited_rows import Compared, Texts, audit_rows, audit_texts
+from retention.ledger.audited_tree import audit_tree
+from retention.ledger.checkpoint import VerifierKey
+from retention.ledger.fed_tables import GUARDS, fed_tables, triggers_off
+from retention.ledger.findings import Finding, Findings
+from retention.ledger.keys import key_steps
+from retention.ledger.publishing import Outside
+from tenants.connections import RoleConnections
+
+_WAITING = "SELECT count(*) FROM tenure.ledger_entries WHERE position IS NULL"
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerAudit:
+    """What was read, and what was found: `counts` of each kind, the first of them in `findings`.
+
+    `size` entries are in order, `waiting` not yet; checkpoints were compared inside and outside of
+    the database, and with them `since` (its size), if one was given.
+    """
+
+    size: int
+    waiting: int
+    inside: int
+    outside: int
+    since: int | None
+    keys: tuple[VerifierKey, ...]
+    texts: Texts
+    tables: tuple[Compared, ...]
+    findings: tuple[Finding, ...]
+    counts: dict[str, int]
+
+    @property
+    def found(self) -> int:
+        """How many findings there are."""
+        return sum(self.counts.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it for a program."""
+        return {
+            "entries": self.size,
+            "waiting": self.waiting,
+            "checkpoints": {"database": self.inside, "folder": self.outside},
+            "since": self.since,
+            "keys": [str(key) for key in self.keys],
+            "texts": asdict(self.texts),
+            "tables": [asdict(each) for each in self.tables],
+            "found": self.counts,
+            "findings": [asdict(each) for each in self.findings],
+        }
+
+
+def audit_ledger(
+    reader: RoleConnections,
+    outside: Outside | None,
+    *,
+    keys: Sequence[VerifierKey] = (),
+    since: tuple[bytes, str] | None = None,
+    on_progress: Callable[[int], None] = lambda _read: None,
+) -> LedgerAudit:
+    """Compare all of the ledger with itself and with what it is about.
+
+    `reader` is tenure_verifier's connections. `keys` are those that are believed, if not the ones
+    that the database names; `since` a checkpoint that was given out, and what to call it.
+
+    Raises:
+        LedgerError: what is given outside cannot be read, or `since` is none of this ledger.
+    """
+    findings = Findings()
+    listed = list(outside.folder.notes()) if outside else []
+    with reader.transaction(None, isolation="REPEATABLE READ", read_only=True) as cursor:
+        cursor.execute("SET LOCAL statement_timeout = '30min'")
+        believed = tuple(keys)
+        if not believed:
+            try:
+                believed = tuple(dict.fromkeys(step.key for step in key_steps(cursor)))
+            except LedgerError as error:
+                findings.add("checkpoint", "tenure.ledger_key_steps", str(error))
+        checkpoints = Checkpoints(believed, findings)
+        held = checkpoints.held(*since) if since else None
+        checkpoints.read(cursor, outside, listed)
+        size = audit_tree(cursor, checkpoints.claims, findings, on_progress)
+        texts = audit_texts(cursor, findings)
+        fed = fed_tables(cursor)
+        triggers = [trigger for table in fed for trigger in table.triggers]
+        for table, trigger in triggers_off(cursor, [*triggers, *GUARDS]):
+            findings.add("trigger", f"tenure.{table}", f"its trigger {trigger} is off, or gone")
+        compared = [audit_rows(cursor, table, findings) for table in fed]
+        cursor.execute(_WAITING)
+        ((waiting,),) = cursor.fetchall()
+    return LedgerAudit(
+        size=size,
+        waiting=waiting,
+        inside=checkpoints.inside,
+        outside=checkpoints.outside,
+        since=held,
+        keys=believed,
+        texts=texts,
+        tables=tuple(each for each in compared if each),
+        findings=tuple(findings.shown),
+        counts={check: count for check, count in findings.counts.items() if count},
+    )
