@@ -169,6 +169,9 @@ def test_a_period_and_a_tenant_bound_what_is_drawn_from(
     assert ask(lab, None).population.rows == 3
     assert ask(lab, None, later).population.rows == 2
     assert {s.tenant for s in ask(lab, Draw(9, "s"), later).samples} == {"globex"}
+    before = Scope(until=first + timedelta(microseconds=1))
+    assert [s.tenant for s in ask(lab, Draw(9, "s"), before).samples] == ["acme"]
+    assert ask(lab, None, Scope(until=first)).population.rows == 0
     whose = Scope(tenant=TenantRow(acme, "acme", "Acme"))
     drawn = ask(lab, Draw(9, "s"), whose)
     assert [s.tenant for s in drawn.samples] == ["acme"]
