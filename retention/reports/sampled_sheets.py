@@ -58,7 +58,8 @@ def samples(cursor: Cursor, asked: Asked) -> Report:
                 title="Keys of their batches",
                 note="The hashes of the keys that a batch deleted of a table; SHA-256 over them is "
                 "in the batch's entry.",
-                labels={"batch_id": "Batch"},
+                show="batch_id/sha256 table rows proof",
+                labels={"batch_id": "Batch", "sha256": "SHA-256"},
             ),
             Table(
                 "entries",
@@ -66,7 +67,7 @@ def samples(cursor: Cursor, asked: Asked) -> Report:
                 found.entries,
                 title="Their batches in the ledger",
                 note="Each with its proof, to be taken along (tlog-proof@v1).",
-                show="batch_id entered_at index checkpoint root",
+                show="batch_id/root entered_at index checkpoint",
                 labels={
                     "batch_id": "Batch",
                     "index": "Entry",

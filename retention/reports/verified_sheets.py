@@ -33,7 +33,7 @@ def verifications(cursor: Cursor, asked: Asked) -> Report:
                 trend.VerificationLine,
                 lines,
                 title="Verifications",
-                show="finished_at started_by as_of seconds findings account overdue age_p99_s "
+                show="finished_at/started_by as_of/seconds findings/account overdue/age_p99_s "
                 "unreconciled returned orphans held undeletable paused",
                 labels={
                     "finished_at": "Ended",
