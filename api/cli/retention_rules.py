@@ -8,6 +8,7 @@ from uuid import UUID
 
 import click
 
+from api.cli.retention_replay import command as replay
 from api.cli.retention_restore import command as restore
 from api.cli.retention_support import tenant_id_of
 from api.cli.support import Failure, actor, echo_json, failures, format_option, installation_of
@@ -205,4 +206,4 @@ def _said(decision: Decision) -> str:
     }[decision.outcome]
 
 
-COMMANDS = (check, period, explain_row, restore)
+COMMANDS = (check, period, explain_row, restore, replay)
