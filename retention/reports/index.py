@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from retention.reports import erasure_sheets, sheets, verified_sheets
+from retention.reports import erasure_sheets, sampled_sheets, sheets, verified_sheets
 from retention.reports.asking import Entry
 
 REPORTS: Mapping[str, Entry] = {
@@ -24,6 +24,9 @@ REPORTS: Mapping[str, Entry] = {
         "Reconciliation",
         "the population, whether it comes out even, its queries",
         verified_sheets.reconciliation,
+    ),
+    "samples": Entry(
+        "Samples", "single rows that went, traced from rule to proof", sampled_sheets.samples
     ),
     "alerts": Entry(
         "Alerts", "what was warned of, open and past", sheets.alert_list, of_tenant=False
