@@ -2,7 +2,7 @@
 
 Every transaction begins with a seal over its tenant, its backend, its beginning and who acts.
 Without it tenure_app sees and writes nothing there, and under it it can write in nobody else's
-name (`tenure.desk_actor`, migration 0019). What it may not do at all is plan, erase, complete.
+name (`tenure.desk_actor`, migration 0020). What it may not do at all is plan, erase, complete.
 """
 
 from __future__ import annotations
