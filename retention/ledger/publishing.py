@@ -3,8 +3,9 @@
 Invariant: no checkpoint is signed that contradicts one given out before. Two signed checkpoints of
 one ledger, neither of which begins the other, are a proof that it lied: so, under a lock,
 what is about to be signed is held against the last one in the export folder, any beyond it there,
-and the last one in the database, before it is signed and again before it is exported. A database that was restored,
-or written to by hand, is refused, until somebody has decided what to do (docs/operator.md).
+and the last one in the database, before it is signed and again before it is exported. A database
+that was restored, or written to by hand, is refused, until somebody has decided what to do
+(docs/operator.md).
 
 A process that dies between any two steps leaves the same bytes to be written again.
 """

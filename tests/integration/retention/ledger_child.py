@@ -181,8 +181,7 @@ class Writers:
                 self.pids.discard(pid)
         while len(self.pids) < number:
             self.begun += 1
-            begun = self.begun
-            self.pids.add(forked(lambda: Writer(self.told, begun).work()))
+            self.pids.add(forked(lambda: Writer(self.told, self.begun).work()))
         while len(self.pids) > number:
             pid = self.pids.pop()
             os.kill(pid, signal.SIGKILL)

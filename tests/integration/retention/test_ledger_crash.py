@@ -113,7 +113,7 @@ def test_a_database_put_back_in_mid_air_signs_nothing_until_somebody_decides(
         order(writers=0)
         backup.make()
         order(writers=4)
-        # A checkpoint is in the folder, whether or not it is the last one, and its entries are gone.
+        # A checkpoint is in the folder, as the last one or not yet; its entries will be gone.
         assert KILLED in order(publishers=1, step=step, count=1)
         check_the_tree(lab, outside)
         backup.put_back()
