@@ -101,10 +101,9 @@ def rows_left(cursor: Cursor, catalog: Catalog, tenant_id: TenantId) -> dict[str
         raise InvariantError(f"the database lacks {', '.join(sorted(missing))}")
     counts = {}
     for schema, name in found:
-        query = sql.SQL(
-            "SELECT count(*) FILTER (WHERE x.tenant_id IS NOT DISTINCT FROM %(tenant)s::uuid)"
-            " FROM {} x WHERE x.tenant_id = %(tenant)s::uuid"
-        ).format(sql.Identifier(schema, name))
+        query = sql.SQL("SELECT count(*) FROM {} x WHERE x.tenant_id = %(tenant)s::uuid").format(
+            sql.Identifier(schema, name)
+        )
         cursor.execute(query, {"tenant": str(tenant_id)})
         ((counts[f"{schema}.{name}"],),) = cursor.fetchall()
     return counts

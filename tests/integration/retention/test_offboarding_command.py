@@ -48,6 +48,8 @@ def counts(owner_sql: Any, tenant: str = "acme") -> int:
 
 def test_from_the_request_to_the_end(
     offboard: Offboard,
+    tenure: Tenure,
+    customer: str,
     owner_sql: Any,
     make_tenant: Callable[..., TenantId],
     cluster: Cluster,
@@ -81,6 +83,9 @@ def test_from_the_request_to_the_end(
     (listed,) = json.loads(ok(offboard("list", "--format", "json")))
     assert (listed["tenant"], listed["state"]) == ("acme", "completed")
     assert "contract ended" in ok(offboard("list"))
+    gone = ok(tenure("retention", "explain", "customers", customer))
+    assert "deleted" in gone
+    assert "by offboarding" in gone
     (tmp_path / "dump").mkdir()
     dump = dump_of(cluster, owner_sql, tmp_path / "dump" / "after.sql")
     assert [s for s in SENTINELS if s in dump] == []

@@ -19,7 +19,7 @@ import pytest
 
 from retention.connectors.declarations import parse_connectors
 from retention.connectors.delivery import deliver_due
-from retention.deletions import key_hash
+from retention.deletions import find, key_hash
 from retention.errors import InvariantError, OffboardingError
 from retention.hold_scopes import Scope
 from retention.interventions import start, stop
@@ -147,6 +147,17 @@ def test_all_of_a_tenant_goes_and_nothing_of_another(
     assert lab.sql("SELECT kind, state FROM tenure.purges") == [("offboarding", "completed")]
     found = {r.kind for r in lab.verify().results if r.found and r.is_finding}
     assert found <= {"overdue", "orphans"}, "the other tenant's; the records are right"
+
+
+def test_the_books_come_out_and_who_has_a_key_is_told(lab: Lab, acme: TenantId, two: Two) -> None:
+    kinds = {r.kind for r in lab.verify().results if r.found and r.is_finding}
+    offboarding_id = asked(lab, acme)
+    overdue = lab.node(acme)
+    one = executor(lab).run(offboarding_id).offboarding
+    assert {r.kind for r in lab.verify().results if r.found and r.is_finding} <= kinds
+    with lab.installation.verifier.transaction(None, read_only=True) as cursor:
+        (found,) = find(cursor, acme, "lab.nodes", UUID(overdue))
+    assert (found.purge, found.purge_id, found.action) == ("offboarding", one.purge_id, "delete")
 
 
 def test_nothing_goes_before_the_grace_is_over(lab: Lab, acme: TenantId, two: Two) -> None:
@@ -506,8 +517,7 @@ def test_of_every_table_that_names_tenants_it_is_said_whether_it_ends_or_stays_a
     }
     assert ours - set(STAYS) - set(ENDS) == set()
     assert not set(STAYS) & set(ENDS)
-    # B's table may be on its way.
-    assert set(STAYS) - ours <= {"tenants", "certificates"}
+    assert set(STAYS) - ours == {"tenants"}
 
 
 def test_what_ends_has_ended_and_what_stays_is_counted(lab: Lab, acme: TenantId, two: Two) -> None:
