@@ -7,10 +7,10 @@ one migrated template, and copies it for each test: tens of milliseconds apiece.
 from __future__ import annotations
 
 import os
-import time
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
