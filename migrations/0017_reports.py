@@ -231,12 +231,14 @@ FEEDS = (
         "access-change",
         plain=("id", "tenant_id", "what", "before", "after", "changed_at"),
         committed=("login_id", "actor"),
+        on="INSERT OR DELETE",
     ),
     ledger_statement(
         "inspections",
         "inspection",
         plain=("id", "kind", "tool", "passed", "findings", "suppressed", "digest", "recorded_at"),
         committed=("subject", "recorded_by"),
+        on="INSERT OR DELETE",
     ),
 )
 
