@@ -340,7 +340,8 @@ def test_a_tenants_own_auditor_walks_through_their_pages(visit: Visit, site: Sit
     menu = page.get_by_role("navigation", name="Pages")
     names = menu.get_by_role("link").all_inner_texts()
     assert names == [
-        "Schedule", "Runs", "Verifications", "Reconciliation", "Samples", "Holds", "Changes",
+        "Schedule", "Runs", "Verifications", "Reconciliation", "Samples", "Holds", "Erasures",
+        "Connectors", "Changes",
     ]  # fmt: skip
     for name in names:
         menu.get_by_role("link", name=name, exact=True).click()
