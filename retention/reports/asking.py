@@ -26,7 +26,8 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A report: its title, what it is of, and its maker. `of_tenant`: it can be of one tenant."""
+    """A report: its title, what it is of, and its maker. `of_tenant`: it can be of one tenant,
+    and then that tenant's own auditor may read it, too."""
 
     title: str
     about: str

@@ -33,10 +33,14 @@ REPORTS: Mapping[str, Entry] = {
     ),
     "holds": Entry("Legal holds", "holds with their clocks, what became of them", sheets.holds),
     "erasures": Entry(
-        "Erasures", "people's requests, their clocks, what defers them", erasure_sheets.erasures
+        "Erasures",
+        "people's requests, their clocks, what defers them",
+        erasure_sheets.erasures,
     ),
     "connectors": Entry(
-        "Connectors", "what others were asked to erase, and answered", erasure_sheets.connectors
+        "Connectors",
+        "what others were asked to erase, and answered",
+        erasure_sheets.connectors,
     ),
     "changes": Entry(
         "Changes", "changes of policies, access and keys; stops and pauses", sheets.changes
