@@ -268,12 +268,14 @@ def test_auditor_sees_which_erasures_wait_and_for_what(visit: Visit, site: Site)
     page = visit.page
     visit.log_in()
     page.get_by_role("link", name="Erasures", exact=True).click()
+    page.wait_for_url("**/console/erasures")
     overdue = page.locator("#erasures tbody tr").first
     assert overdue.get_by_text("overdue", exact=True).is_visible()
     assert page.locator("#erasures").get_by_text("connector customer-files").first.is_visible()
     assert page.locator("#waiting tbody tr").count() >= 2
     visit.looks_right()
     page.get_by_role("link", name="Connectors", exact=True).click()
+    page.wait_for_url("**/console/connectors")
     assert page.locator("#requests").get_by_text("in time").first.is_visible()
     visit.looks_right()
 
