@@ -157,8 +157,8 @@ def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pyte
         return  # other tests: pytest only came past this file
     seconds = time.monotonic() - config.stash[_BEGAN]
     lines = [
-        "make soak SEED={} ARGS='--kills {} --ledger-kills {} --oracle-seeds {} --intruders {} --queries {}"
-        " --statements {} --faults {}'".format(
+        "make soak SEED={} ARGS='--kills {} --ledger-kills {} --oracle-seeds {} --intruders {}"
+        " --queries {} --statements {} --faults {}'".format(
             *(
                 config.getoption(name)
                 for name in (
