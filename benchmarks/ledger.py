@@ -10,8 +10,6 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import random
-import re
-import resource
 import statistics
 import tempfile
 import time
@@ -23,7 +21,7 @@ from pathlib import Path
 from api.wiring import open_installation
 from benchmarks.ledger_data import ORIGIN, ExportFile, export_of, grow
 from benchmarks.ledger_entering import entering
-from benchmarks.measure import Figure, interleaved
+from benchmarks.measure import Figure, interleaved, peak_memory
 from benchmarks.world import World
 from config.logging import configure_logging
 from retention.ledger.checkpoint import VerifierKey
@@ -116,16 +114,7 @@ def _peak(export: ExportFile) -> float:
 
 def _measure_peak(told: Connection, export: ExportFile) -> None:
     _verify(export.path, export.key)
-    told.send(_peak_so_far())
-
-
-def _peak_so_far() -> int:
-    """Return this process's, in KiB. What getrusage says on Linux, a child takes over from the
-    process that began it."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        return int(re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())[0])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    told.send(peak_memory())
 
 
 # -- proving -------------------------------------------------------------------------------
