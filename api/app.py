@@ -16,6 +16,7 @@ from api.console import console_blueprint
 from api.constraints import Constraints
 from api.documents import documents_blueprint
 from api.edge import install_edge
+from api.erasures import erasures_blueprint
 from api.health import health_blueprint
 from api.hooks import hooks_blueprint
 from api.problems import install_problems
@@ -23,7 +24,7 @@ from api.resources import views_of
 from api.subjects import subjects_blueprint
 from api.v1 import resources_blueprint
 from api.wiring import Installation
-from api.workshop import ticking_of, workshop_of
+from api.workshop import seats_of, ticking_of, workshop_of
 from config.metrics import Metrics, PoolState
 from retention.removals import record_removals
 from tenants.repository import Repository
@@ -83,6 +84,7 @@ def create_app(
     shop = workshop_of(installation, actor="api")
     app.register_blueprint(hooks_blueprint(installation.app_connections, shop.connectors))
     app.register_blueprint(subjects_blueprint(identity, shop))
+    app.register_blueprint(erasures_blueprint(identity, seats_of(installation, shop)))
     app.register_blueprint(documents_blueprint(views, version=version("tenure")))
     app.register_blueprint(
         health_blueprint(
@@ -94,7 +96,10 @@ def create_app(
     )
     app.register_blueprint(
         console_blueprint(
-            installation.auditor, installation.clock, partial(ticking_of, installation)
+            installation.auditor,
+            installation.app_connections,
+            installation.clock,
+            partial(ticking_of, installation),
         )
     )
     return app

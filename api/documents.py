@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from flask import Blueprint, Response, jsonify, redirect, render_template
 from werkzeug.wrappers import Response as WerkzeugResponse
 
+from api.erasure_operations import ERASURES
 from api.openapi import openapi_document, operations
 from api.query.plan import DEFAULT_LIMIT, MAX_LIMIT
 from api.query.tree import OPERATORS
@@ -16,7 +17,7 @@ from api.resources import ResourceView
 def documents_blueprint(views: Mapping[str, ResourceView], *, version: str) -> Blueprint:
     """Return the routes; the document is made once."""
     routes = Blueprint("documents", __name__)
-    document = openapi_document(views.values(), version=version)
+    document = openapi_document(views.values(), version=version, beside=(ERASURES,))
     by_resource = {
         name: [
             operation
@@ -25,6 +26,10 @@ def documents_blueprint(views: Mapping[str, ResourceView], *, version: str) -> B
         ]
         for name in views
     }
+
+    beside = [
+        operation for operation in operations(document) if operation[1].startswith("/v1/erasures")
+    ]
 
     @routes.get("/openapi.json")
     def openapi() -> Response:
@@ -40,6 +45,7 @@ def documents_blueprint(views: Mapping[str, ResourceView], *, version: str) -> B
             "docs.html",
             views=views.values(),
             operations=by_resource,
+            beside=beside,
             operators=OPERATORS,
             default_limit=DEFAULT_LIMIT,
             max_limit=MAX_LIMIT,

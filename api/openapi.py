@@ -88,10 +88,16 @@ def _refs(*names: str) -> list[Json]:
     return [{"$ref": f"#/components/parameters/{name}"} for name in names]
 
 
-def openapi_document(views: Iterable[ResourceView], *, version: str) -> Json:
-    """Return the OpenAPI 3.1 document of these resources."""
+def openapi_document(
+    views: Iterable[ResourceView], *, version: str, beside: Iterable[tuple[Json, Json]] = ()
+) -> Json:
+    """Return the OpenAPI 3.1 document of these resources, and of what is `beside` them: paths,
+    and the schemas that these refer to."""
     paths: Json = {}
     schemas: Json = {"Problem": _PROBLEM}
+    for more_paths, more_schemas in beside:
+        paths |= more_paths
+        schemas |= more_schemas
     for view in views:
         name = _schema_name(view.name)
         schemas[name] = _schema(view.attributes)
@@ -108,7 +114,8 @@ def openapi_document(views: Iterable[ResourceView], *, version: str) -> Json:
         "info": {
             "title": "Tenure",
             "version": version,
-            "description": "A tenant's resources. Collections speak PostgREST's query dialect.",
+            "description": "A tenant's resources, whose collections speak PostgREST's query "
+            "dialect; and what beside them there is for its owners.",
         },
         "servers": [{"url": "/"}],
         "security": [{"token": []}, {"session": []}],

@@ -21,7 +21,13 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, TooManyRequests
 
 from api.errors import FieldError, Problem
 from config.logging import get_logger
-from retention.errors import ErasingError, HeldError
+from retention.errors import (
+    ErasingError,
+    ErasureError,
+    HeldError,
+    SubjectError,
+    UnknownErasureError,
+)
 from tenants.errors import MissingParentError, PoolTimeoutError, StaleObjectError, TooMuchError
 
 MIMETYPE = "application/problem+json"
@@ -57,6 +63,7 @@ _ERASING = Problem(
     "Until that is done, it is neither changed nor deleted; what is kept on a legal basis may "
     "change in all but what it refers to.",
 )
+_NO_ERASURE = Problem(HTTPStatus.NOT_FOUND, "not_found", "There is no such erasure")
 _TOO_MUCH = Problem(
     HTTPStatus.BAD_REQUEST,
     "too_much",
@@ -116,6 +123,14 @@ def problem_of(error: BaseException) -> Problem:  # noqa: PLR0911 - one per kind
             return _ERASING
         case HeldError():
             return _HELD
+        case UnknownErasureError():
+            return _NO_ERASURE
+        case ErasureError():
+            # Their ends name commands, which whoever calls the API has not.
+            said = str(error).partition(": tenure ")[0]
+            return Problem(HTTPStatus.CONFLICT, "erasure", said)
+        case SubjectError():
+            return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "no_person", str(error))
         case MissingParentError():
             return _REFERENCE
         case StaleObjectError():

@@ -134,6 +134,10 @@ def _given(row: BaseModel) -> dict[str, object]:
     return row.model_dump(by_alias=True, exclude_unset=True)
 
 
+#: What stands beside resources under /v1.
+TAKEN = frozenset({"erasures"})
+
+
 def views_of(resources: Iterable[Resource]) -> Mapping[str, ResourceView]:
     """Return every resource's view by name; raises ResourceError for what cannot be shown."""
     resources = tuple(resources)
@@ -142,6 +146,8 @@ def views_of(resources: Iterable[Resource]) -> Mapping[str, ResourceView]:
         names.setdefault(resource.model, resource.name)
     views: dict[str, ResourceView] = {}
     for resource in resources:
+        if resource.name in TAKEN:
+            raise ResourceError(f"/v1/{resource.name} is the product's own: name it otherwise")
         if resource.name in views:
             raise ResourceError(f"two resources are named {resource.name!r}")
         views[resource.name] = _view(resource, names)

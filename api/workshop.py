@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from cryptography import x509
@@ -18,6 +20,7 @@ from lint.row_condition import make_row_check
 from retention.adaptive import SMALLEST, AdaptivePacer
 from retention.connectors.declarations import Connectors, load_connectors
 from retention.erasures.desk import Desk
+from retention.erasures.seat import Seat
 from retention.errors import DeliveryError
 from retention.executor import Options
 from retention.hold_scopes import Ground
@@ -35,6 +38,7 @@ from retention.pressure import Thresholds, pressure_on
 from retention.reports.scope import Ticking
 from retention.schedule import checked_schedule
 from retention.subject_file import load_subjects
+from retention.units import workers_on
 from retention.webhook import Webhook
 from tenants.context import TenantId
 
@@ -73,6 +77,18 @@ def desk_of(installation: Installation, shop: Workshop, tenant_id: TenantId | No
     """Return the desk where erasures are handled: of all tenants, or of one alone."""
     alone = installation.settings.erasure_approval == "single"
     return Desk(shop.erasures(), alone=alone, tenant_id=tenant_id)
+
+
+def seats_of(installation: Installation, shop: Workshop) -> Callable[[TenantId, str], Desk]:
+    """Return what makes the API's desk for a tenant and an actor: at a seat of tenure_app's."""
+    alone = installation.settings.erasure_approval == "single"
+
+    def desk(tenant_id: TenantId, actor: str) -> Desk:
+        seat = Seat(installation.app_connections, tenant_id, actor)
+        executor = replace(shop.erasures(), retention=seat, verifier=seat, actor=actor)
+        return Desk(executor, alone=alone, tenant_id=tenant_id)
+
+    return desk
 
 
 def ticking_of(installation: Installation) -> Ticking:
@@ -161,6 +177,9 @@ def adaptive_pacers(installation: Installation) -> Callable[[Policy], Pacer]:
             known[policy.digest] = AdaptivePacer(
                 bounds=policy.batch or (min(SMALLEST, settings.batch_size), settings.batch_size),
                 rate=policy.rate,
+                workers=partial(workers_on, installation.retention, policy.name),
+                share=settings.batch_share,
+                interval_s=settings.batch_ms / 1000,
                 pressure=pressure_on(installation.retention, policy.table, thresholds),
             )
         return known[policy.digest]

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import PurePath
 from typing import Any, Literal
 from urllib.parse import quote
+
+from config.release import release
 
 _SCHEMA = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -73,11 +74,7 @@ def log(tool: str, rules: Sequence[Rule], results: Sequence[Result]) -> dict[str
     Raises KeyError for a result whose rule is not among `rules`.
     """
     places = {rule.id: place for place, rule in enumerate(rules)}
-    driver: dict[str, Any] = {"name": tool, "rules": [_rule(rule) for rule in rules]}
-    try:
-        driver["version"] = version("tenure")
-    except PackageNotFoundError:  # run from a copy of the sources
-        driver["version"] = "unknown"
+    driver = {"name": tool, "rules": [_rule(rule) for rule in rules], "version": release()}
     run = {
         "tool": {"driver": driver},
         "columnKind": "unicodeCodePoints",

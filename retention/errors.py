@@ -64,6 +64,10 @@ class SignatureError(RetentionError):
     """A message from outside is not signed by whom it says it is from, or too long ago."""
 
 
+class UnknownErasureError(ErasureError):
+    """There is no such erasure, or not for whoever asks."""
+
+
 class ConnectorError(RetentionError):
     """A connector is declared wrongly, or cannot do what it was asked for."""
 
@@ -94,6 +98,10 @@ class InspectionError(RetentionError):
 
 class LedgerError(RetentionError):
     """The ledger cannot be put in order, signed, exported or proven from as asked."""
+
+
+class UnsignedError(LedgerError):
+    """An entry is under no checkpoint yet."""
 
 
 class ExportError(RetentionError):

@@ -1,5 +1,5 @@
 """Explaining one row: which rule decides over it, what holds or keeps it, and when it goes; or,
-for a key that is gone, when it went, and under which run and rule.
+for a key that is gone, when it went, and under which run and rule, or by which erasure.
 
 Reads as tenure_verifier. What is said of a row that is there is `retention.precedence`'s.
 """
@@ -85,13 +85,14 @@ class Explanation:
             "deletions": [
                 {
                     "deleted_at": d.deleted_at,
-                    "run_id": str(d.run_id),
+                    "run_id": None if d.run_id is None else str(d.run_id),
                     "trace_id": d.trace_id,
                     "batch_id": str(d.batch_id),
                     "policy": d.policy,
                     "version": d.version,
                     "cutoff": d.cutoff,
                     "action": d.action,
+                    "erasure_id": None if d.erasure_id is None else str(d.erasure_id),
                 }
                 for d in self.deletions
             ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from math import inf
@@ -42,13 +42,15 @@ from retention.errors import LedgerError
 from retention.executor import Options
 from retention.exports.making import Exporter
 from retention.interventions import intervene, stopped
+from retention.ledger.gone import GoneFolder
 from retention.ledger.publishing import Ledger, Published
-from retention.leftovers import Leftovers, delete_expired
+from retention.leftovers import Leftovers, delete_leftovers
 from retention.live_check import check_live, check_subjects
 from retention.plan import Plan
 from retention.planner import plan as make_plan
 from retention.policies import Policy
 from retention.policy_records import record_policies
+from retention.replays.execution import Replayer
 from retention.run_report import OPEN_STATES, RunReport, RunState
 from retention.runs import Intent, fail_outdated, latest, open_run, report_of
 from retention.schedule import (
@@ -109,6 +111,27 @@ class Workshop:
         """What writes copies of a person's or a tenant's data, until told to stop."""
         return Exporter(
             self.retention, self.catalog, self.policies, self.connectors, self.options.stop
+        )
+
+    def replayer(
+        self, further: Iterable[GoneFolder] = (), *, stop: Callable[[], bool] | None = None
+    ) -> Replayer:
+        """Return what erases again after a restore: by the ledger's own records, and others."""
+        outside = None if self.ledger is None else self.ledger.outside
+        own = () if outside is None else (outside.gone,)
+        note = None if outside is None else outside.folder.last()
+        return Replayer(
+            retention=self.retention,
+            verifier=self.verifier,
+            catalog=self.catalog,
+            subjects=self.subjects,
+            actor=self.actor,
+            folders=(*own, *further),
+            goes_on=None if outside is None else outside.gone,
+            before=None if note is None else note.decode(),
+            limit=self.options.batch_size,
+            lock_timeout_ms=self.options.lock_timeout_ms,
+            stop=stop or self.options.stop,
         )
 
     def subject(self, name: str) -> Subject:
@@ -314,7 +337,8 @@ def tick(shop: Workshop, *, verify_every: timedelta = VERIFY_EVERY, work_s: floa
         shop.record()
         agenda = _look_around(shop)
         plan = shop.plan(only=agenda.policies).without(open_units(shop.retention))
-        done = Tick(leads=True, plan=plan, leftovers=delete_expired(shop.retention))
+        gone = delete_leftovers(shop.retention, shop.clock.now())
+        done = Tick(leads=True, plan=plan, leftovers=gone)
         if not _is_stopped(shop):
             if any(unit.may_run and unit.rows for unit in plan.units):
                 for_s = until - time.monotonic()

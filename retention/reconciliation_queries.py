@@ -69,11 +69,14 @@ GROUP BY tenant_id, movement, part ORDER BY tenant_id, movement, part"""
 
 _PART_SIZE = 65_536
 
-# By users, and at people's request.
+# By users, at people's request, and again after a restore.
 _REMOVED = """(SELECT tenant_id, hashes FROM tenure.removals
         WHERE table_name = %(table)s AND removed_at >= %(since)s
         UNION ALL
         SELECT tenant_id, hashes FROM tenure.erased_keys
+        WHERE table_name = %(table)s AND action = 'delete' AND recorded_at >= %(since)s
+        UNION ALL
+        SELECT tenant_id, hashes FROM tenure.purged_keys
         WHERE table_name = %(table)s AND action = 'delete' AND recorded_at >= %(since)s) removed"""
 
 # A book that once closed with nothing need not be read from before that.
@@ -120,7 +123,10 @@ _REMOVED_KEYS = """(SELECT k.tenant_id, k.hashes FROM tenure.deleted_keys k
                         WHERE s.tenant_id = k.tenant_id AND s.batch_id = k.batch_id)
         UNION ALL
         SELECT e.tenant_id, e.hashes FROM tenure.erased_keys e
-        WHERE e.table_name = %(table)s AND e.action = 'delete') gone"""
+        WHERE e.table_name = %(table)s AND e.action = 'delete'
+        UNION ALL
+        SELECT p.tenant_id, p.hashes FROM tenure.purged_keys p
+        WHERE p.table_name = %(table)s AND p.action = 'delete') gone"""
 
 
 def returned_query(table: TableName) -> sql.Composable:
@@ -170,6 +176,18 @@ ERASED_RECORDS = sql.SQL("""SELECT tenant_id::text AS tenant, count(*) AS found 
         CROSS JOIN LATERAL jsonb_each(b.counts) t(name, actions)
         CROSS JOIN LATERAL jsonb_each(t.actions) a(action, entry)) b
     FULL JOIN tenure.erased_keys k ON k.tenant_id = b.tenant_id AND k.batch_id = b.id
+        AND k.table_name = b.name AND k.action = b.action
+    WHERE b.entry->'rows' IS DISTINCT FROM to_jsonb(octet_length(k.hashes) / 16)
+       OR b.entry->>'sha256' IS DISTINCT FROM encode(sha256(k.hashes), 'hex')
+) unlike GROUP BY tenant_id ORDER BY tenant_id""")
+
+# The same of replays.
+PURGED_RECORDS = sql.SQL("""SELECT tenant_id::text AS tenant, count(*) AS found FROM (
+    SELECT coalesce(b.tenant_id, k.tenant_id) AS tenant_id FROM (
+        SELECT b.tenant_id, b.id, t.name, a.action, a.entry FROM tenure.purge_batches b
+        CROSS JOIN LATERAL jsonb_each(b.counts) t(name, actions)
+        CROSS JOIN LATERAL jsonb_each(t.actions) a(action, entry)) b
+    FULL JOIN tenure.purged_keys k ON k.tenant_id = b.tenant_id AND k.batch_id = b.id
         AND k.table_name = b.name AND k.action = b.action
     WHERE b.entry->'rows' IS DISTINCT FROM to_jsonb(octet_length(k.hashes) / 16)
        OR b.entry->>'sha256' IS DISTINCT FROM encode(sha256(k.hashes), 'hex')

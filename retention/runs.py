@@ -16,6 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from config.logging import get_logger
+from config.release import release
 from config.trace import TraceId
 from retention import units
 from retention.errors import PlanError, RunError
@@ -32,8 +33,8 @@ _log = get_logger(__name__)
 
 _OPEN = """
 INSERT INTO tenure.runs (id, trace_id, as_of, plan, catalog_digest, versions, state, started_by,
-                         started_at)
-VALUES (%s, %s, %s, %s, %s, %s, 'running', %s, clock_timestamp())
+                         release, started_at)
+VALUES (%s, %s, %s, %s, %s, %s, 'running', %s, %s, clock_timestamp())
 """
 _DONE = """
 SELECT r.id, r.trace_id FROM tenure.runs r WHERE r.state = 'running'
@@ -96,7 +97,7 @@ def open_run(
         versions = _checked(cursor, catalog, plan, intent.now)
         text = json.dumps(plan.to_json(), ensure_ascii=False)
         pinned = (plan.as_of, text, plan.catalog_digest, json.dumps(versions))
-        cursor.execute(_OPEN, (str(run_id), intent.trace_id, *pinned, intent.actor))
+        cursor.execute(_OPEN, (str(run_id), intent.trace_id, *pinned, intent.actor, release()))
         units.add(cursor, run_id, plan, versions)
     _log.info("run_opened", trace_id=intent.trace_id, as_of=plan.as_of.isoformat())
     return run_id

@@ -40,6 +40,7 @@ from retention.reconciliation_queries import (
     ERASED_RECORDS,
     HASH_JOINS,
     OVERDUE_ERASURES,
+    PURGED_RECORDS,
     RECORDS,
     returned_query,
 )
@@ -174,6 +175,7 @@ def _questions_of_keys(catalog: Catalog) -> Iterator[_Question]:
             name = str(table.name)
             yield _Question("returned", name, returned_query(table.name), {"table": name})
     yield _Question("records", "batches", RECORDS)
+    yield _Question("records", "purges", PURGED_RECORDS)
 
 
 def _questions_of_erasures(as_of: datetime) -> Iterator[_Question]:

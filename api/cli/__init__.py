@@ -12,6 +12,7 @@ import click
 
 # name -> (module, one line for the list); kept here so that --help imports nothing.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "certificate": ("certificate", "Issue a certificate of deletion, with its proof."),
     "connectors": ("connectors", "What others are asked to erase, and have not answered."),
     "context": ("context", "Enter a tenant's context with psql, or exchange its key."),
     "demo": ("demo", "Run everything on this machine, with a shop full of data."),

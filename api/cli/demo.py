@@ -180,7 +180,8 @@ def _print_run(report: RunReport) -> None:
 def _print_ways_in(note: dict[str, Any], report: RunReport, place: Place) -> None:
     tenant, other = note["tenants"][0], note["tenants"][1]
     base, token = note["base_url"], tenant["tokens"]["viewer"]
-    tenure = Path(sys.executable).with_name("tenure")
+    tenure = shlex.quote(str(Path(sys.executable).with_name("tenure")))
+    in_folder = f"cd {shlex.quote(str(place.folder))} && {tenure}"
     click.echo(
         f"""
 Auditors' pages  {base}/console
@@ -198,5 +199,6 @@ Worth trying:
 
 All logins and tokens: {place.note}
 Commands on this demo, while it runs:
-  cd {shlex.quote(str(place.folder))} && {shlex.quote(str(tenure))} retention status"""
+  {in_folder} retention status
+  {in_folder} certificate {report.trace_id}     # what that pass deleted, with its proof"""
     )

@@ -242,6 +242,7 @@ def run(ctx: click.Context, erasure_id: UUID, dry_run: bool, output_format: str)
         return
     with failures(), stop_signals() as stopping:
         result = _desk(ctx, stopping.is_set).run(erasure_id)
+        workshop_of(installation_of(ctx), actor=actor()).publish()
     echo_result(result, output_format)
     ctx.exit(0 if result.erasure.state in ("completed", "deferred") else 1)
 

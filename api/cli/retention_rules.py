@@ -8,6 +8,8 @@ from uuid import UUID
 
 import click
 
+from api.cli.retention_leftovers import leftovers
+from api.cli.retention_replay import command as replay
 from api.cli.retention_restore import command as restore
 from api.cli.retention_support import tenant_id_of
 from api.cli.support import Failure, actor, echo_json, failures, format_option, installation_of
@@ -16,6 +18,8 @@ from retention.errors import PolicyError, SubjectError
 from retention.explain import Explanation, Question, explain
 from retention.graph import edges_of
 from retention.held_rows import held_by
+from retention.leftovers import keepings
+from retention.leftovers import problems as undeclared
 from retention.policy_records import set_period
 from retention.precedence import Decision
 from tenants.catalog import Catalog, TableName
@@ -29,7 +33,8 @@ Example:
 @format_option
 @click.pass_context
 def check(ctx: click.Context, output_format: str) -> None:
-    """Check policies and subjects against the database: tables, indexes, foreign keys, privileges.
+    """Check policies and subjects against the database: tables, indexes, foreign keys, privileges;
+    and that each table of ours says how long it keeps its rows.
 
     Each problem names its mend. Exit code 1 when there is one. Changes nothing.
     """
@@ -46,6 +51,8 @@ def check(ctx: click.Context, output_format: str) -> None:
                     look()
                 except (PolicyError, SubjectError) as error:
                     problems += str(error).splitlines()
+        with installation.verifier.transaction(None, read_only=True) as cursor:
+            problems += undeclared(cursor)
     if output_format == "json":
         echo_json({"problems": problems})
     else:
@@ -54,6 +61,7 @@ def check(ctx: click.Context, output_format: str) -> None:
         if not problems:
             click.echo(f"{len(shop.policies)} policies fit the database.")
             click.echo(f"{len(shop.subjects)} subjects fit the database.")
+            click.echo(f"{len(keepings())} tables of ours say how long they keep their rows.")
     ctx.exit(1 if problems else 0)
 
 
@@ -117,8 +125,8 @@ def explain_row(
 ) -> None:
     """Say which rule decides over a row, what holds it, and when it goes.
 
-    For a key that is gone: when it went, under which run and rule. Exit code 1 when nobody has
-    or had such a row.
+    For a key that is gone: when it went, under which run and rule, or by which erasure. Exit
+    code 1 when nobody has or had such a row.
     """
     installation = installation_of(ctx)
     with failures():
@@ -164,6 +172,7 @@ _DONE = {
     "archive": "archived and deleted",
     "anonymise": "anonymised",
     "pseudonymise": "pseudonymised",
+    "cut": "lost its reference to an erased person",
 }
 
 
@@ -180,12 +189,15 @@ def _lines(one: Explanation) -> Iterator[str]:
     for policy, table, parent in one.with_:
         yield f"  goes along with {table} {parent} under {policy}"
     for deletion in one.deletions:
-        yield (
-            f"  {_DONE[deletion.action]} {deletion.deleted_at.isoformat(timespec='seconds')} "
-            f"under {deletion.policy} "
-            f"(version {deletion.version}, cutoff {deletion.cutoff.isoformat()}), "
-            f"run {deletion.trace_id}, batch {deletion.batch_id}"
-        )
+        done = f"  {_DONE[deletion.action]} {deletion.deleted_at.isoformat(timespec='seconds')} "
+        if deletion.cutoff is None:
+            yield f"{done}by erasure {deletion.erasure_id}, batch {deletion.batch_id}"
+        else:
+            yield (
+                f"{done}under {deletion.policy} "
+                f"(version {deletion.version}, cutoff {deletion.cutoff.isoformat()}), "
+                f"run {deletion.trace_id}, batch {deletion.batch_id}"
+            )
 
 
 def _said(decision: Decision) -> str:
@@ -205,4 +217,4 @@ def _said(decision: Decision) -> str:
     }[decision.outcome]
 
 
-COMMANDS = (check, period, explain_row, restore)
+COMMANDS = (check, period, explain_row, restore, replay, leftovers)

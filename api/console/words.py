@@ -28,13 +28,25 @@ _STATES: dict[str, tuple[Tone, str]] = {
     "more": ("quiet", "more than planned, not more than due"),
     "beyond due": ("bad", "more than was due"),
     "not planned": ("bad", "not in the plan"),
+    "overdue": ("bad", "overdue"),
+    "in time": ("good", "in time"),
+    "answered in time": ("good", "answered in time"),
+    "answered late": ("warn", "answered late"),
+    "completed": ("good", "completed"),
+    "acknowledged": ("good", "acknowledged"),
+    "deferred": ("warn", "deferred"),
+    "approved": ("busy", "approved"),
     "other terms": ("bad", "another version or cutoff"),
+    "proven": ("good", "proven"),
+    "under no checkpoint yet": ("warn", "under no checkpoint yet"),
 }
+# How a proof that fails begins; what follows says in what.
+_FAILURES = ("not in the ledger", "in the ledger ", "does not verify", "its ")
 
 
 def tone_of(state: str) -> Tone:
     """Return the tone of a state; of one that is not known, quiet."""
-    return _STATES.get(state, ("quiet", state))[0]
+    return _STATES.get(state, ("bad" if state.startswith(_FAILURES) else "quiet", state))[0]
 
 
 def words_of(state: str) -> str:

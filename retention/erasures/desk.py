@@ -1,6 +1,8 @@
 """The desk where erasures are handled: what a command or the API may do, by their ids.
 
-Each method is what a person there does; `actor` and clock are the executor's.
+Each method is what a person there does; `actor` and clock are the executor's. The API's desk is
+at a `seat`: it is of one tenant, and enters requests and decisions; it neither plans nor erases,
+and does not see who asks.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from retention.erasures.records import (
     erasures,
     events_of,
     find_erasure,
+    key_of,
     person_of,
 )
 from retention.errors import ErasureError
@@ -35,10 +38,12 @@ from tenants.context import TenantId
 
 @dataclass(frozen=True)
 class File:
-    """All there is of one erasure. `person` is None once it has ended."""
+    """All there is of one erasure. `key` and `person` are None once it has ended, `person` also
+    for those who are not to see who asks."""
 
     erasure: Erasure
     overdue: bool
+    key: UUID | None
     person: Person | None
     events: tuple[ErasureEvent, ...]
     plan: ErasurePlan | None
@@ -50,6 +55,7 @@ class File:
         return {
             **self.erasure.to_json(),
             "overdue": self.overdue,
+            "key": self.key,
             "person": None
             if person is None
             else {name: getattr(person, name) for name in person.__slots__},
@@ -114,14 +120,19 @@ class Desk:
         with self.executor.verifier.transaction(None, read_only=True) as cursor:
             return find_erasure(cursor, erasure_id, self.tenant_id)
 
-    def list(self, *, tenant_id: TenantId | None = None, ended: bool = False) -> list[Erasure]:
-        """Return erasures, those due first ahead; with `ended` those that are over, too."""
+    def list(
+        self, *, tenant_id: TenantId | None = None, ended: bool = False, most: int | None = None
+    ) -> list[Erasure]:
+        """Return erasures, `most` at most, those due first ahead; with `ended` those that are
+        over, too."""
         states = None if ended else tuple(state for state in STATES if state not in ENDED)
         with self.executor.verifier.transaction(None, read_only=True) as cursor:
-            return erasures(cursor, tenant_id=self.tenant_id or tenant_id, states=states)
+            found = self.tenant_id or tenant_id
+            return erasures(cursor, tenant_id=found, states=states, most=most)
 
-    def show(self, erasure_id: UUID) -> File:
-        """Return all there is of an erasure; raises ErasureError."""
+    def show(self, erasure_id: UUID, *, requester: bool = True) -> File:
+        """Return all there is of an erasure, without `requester` but for who asks; raises
+        ErasureError."""
         with self.executor.verifier.transaction(
             None, isolation="REPEATABLE READ", read_only=True
         ) as cursor:
@@ -129,7 +140,8 @@ class Desk:
             return File(
                 erasure,
                 erasure.is_overdue(self.executor.clock.now()),
-                person_of(cursor, erasure),
+                key_of(cursor, erasure),
+                person_of(cursor, erasure) if requester else None,
                 tuple(events_of(cursor, erasure)),
                 None if erasure.plan is None else kept_plan(cursor, erasure),
                 erased_counts(cursor, erasure),
@@ -159,6 +171,14 @@ class Desk:
             return made, None
         kept = requests.keep_plan(executor.retention, erasure, made, actor=executor.actor)
         return made, kept.plan
+
+    def want_plan(self, erasure_id: UUID) -> Erasure:
+        """See `requests.want_plan`."""
+        erasure = self.find(erasure_id)
+        return self._named(
+            erasure,
+            requests.want_plan(self.executor.retention, erasure, actor=self.executor.actor),
+        )
 
     def approve(self, erasure_id: UUID, *, plan: int | None = None) -> Erasure:
         """See `requests.approve`; with `plan`, that one only."""
@@ -214,7 +234,7 @@ class Desk:
 
     def letter(self, erasure_id: UUID) -> Letter:
         """Return what the person is told as things are."""
-        found = self.show(erasure_id)
+        found = self.show(erasure_id, requester=False)
         with self.executor.verifier.transaction(None, read_only=True) as cursor:
             cursor.execute(
                 "SELECT name FROM tenure.tenants WHERE id = %s", (str(found.erasure.tenant_id),)

@@ -18,7 +18,7 @@ from uuid import UUID
 from psycopg2 import sql
 
 from retention.erasures.judging import Case, Judgement, judge
-from retention.erasures.records import Erasure, find_erasure, person_of, remembered
+from retention.erasures.records import Erasure, find_erasure, key_of, remembered
 from retention.errors import ErasureError
 from retention.hold_records import standing_holds
 from retention.policies import Period, Policy, digest_of, due_at
@@ -165,12 +165,12 @@ def make_plan(
     """
     with verifier.transaction(None, isolation="REPEATABLE READ", read_only=True) as cursor:
         erasure = find_erasure(cursor, erasure_id)
-        person = person_of(cursor, erasure)
-        if person is None:
+        key = key_of(cursor, erasure)
+        if key is None:
             raise ErasureError(f"erasure {erasure_id} is {erasure.state}: it has ended")
         subject = declared(subjects, erasure)
         seeds = remembered(cursor, erasure.tenant_id, erasure.id)
-        case = Case(erasure.tenant_id, subject, person.key, catalog, policies, now, seeds)
+        case = Case(erasure.tenant_id, subject, key, catalog, policies, now, seeds)
         standing = standing_holds(cursor, erasure.tenant_id)
         judged = judge(cursor, case, standing.on_rows, tenant_held=bool(standing.matters))
         return ErasurePlan(

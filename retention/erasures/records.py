@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 from uuid import UUID
 
-from retention.errors import ErasureError
+from retention.errors import ErasureError, UnknownErasureError
 from retention.subjects import Subject
 from tenants.catalog import TableName
 from tenants.connections import Cursor
@@ -53,6 +53,7 @@ class Erasure:
 
     `subject` names the declaration, `plan` numbers the plan that counts, whose declaration is
     `definition`. `waits_until` is when a deferred one goes on, None where nobody can say.
+    `plan_wanted_by` is who waits for the worker to make a plan.
     """
 
     id: UUID
@@ -68,6 +69,7 @@ class Erasure:
     definition: Mapping[str, Any] | None
     waits_until: datetime | None
     ended_at: datetime | None
+    plan_wanted_by: str | None = None
 
     def is_overdue(self, now: datetime) -> bool:
         """Tell whether the person should have had an answer by now."""
@@ -116,14 +118,14 @@ class ErasureEvent:
 
 
 _COLUMNS = """e.subject, e.state, e.entered_by, e.received_at, e.due_at, e.extended_months, e.plan,
-    e.definition, e.waits_until, e.ended_at"""
+    e.definition, e.waits_until, e.ended_at, e.plan_wanted_by"""
 _LIST = f"""
 SELECT e.id::text, e.tenant_id::text, t.slug, {_COLUMNS}
 FROM tenure.erasures e JOIN tenure.tenants t ON t.id = e.tenant_id
 WHERE (%(id)s::uuid IS NULL OR e.id = %(id)s::uuid)
   AND (%(tenant)s::uuid IS NULL OR e.tenant_id = %(tenant)s::uuid)
   AND (%(states)s::text[] IS NULL OR e.state = ANY(%(states)s::text[]))
-ORDER BY e.due_at, e.id
+ORDER BY e.due_at, e.id LIMIT %(most)s
 """  # noqa: S608 - a constant is put in
 # Retention does not know tenants by their names.
 _LOCK = f"""
@@ -132,6 +134,10 @@ WHERE e.tenant_id = %(tenant)s::uuid AND e.id = %(id)s::uuid FOR UPDATE
 """  # noqa: S608 - a constant is put in
 _PERSON = """
 SELECT key::text, asked_by, requester, identity FROM tenure.erasure_subjects
+WHERE tenant_id = %(tenant)s::uuid AND erasure_id = %(id)s::uuid
+"""
+_KEY = """
+SELECT key::text FROM tenure.erasure_subjects
 WHERE tenant_id = %(tenant)s::uuid AND erasure_id = %(id)s::uuid
 """
 _EVENTS = """
@@ -159,16 +165,17 @@ def erasures(
     *,
     tenant_id: TenantId | None = None,
     states: tuple[State, ...] | None = None,
+    most: int | None = None,
 ) -> list[Erasure]:
-    """Return erasures, those due first ahead, as any role that sees them."""
-    return _select(cursor, None, tenant_id, states)
+    """Return erasures, `most` at most, those due first ahead, as any role that sees them."""
+    return _select(cursor, None, tenant_id, states, most)
 
 
 def find_erasure(cursor: Cursor, erasure_id: UUID, tenant_id: TenantId | None = None) -> Erasure:
     """Return an erasure, of this tenant if one is given; raises ErasureError without one."""
     found = _select(cursor, erasure_id, tenant_id, None)
     if not found:
-        raise ErasureError(f"there is no erasure {erasure_id}")
+        raise UnknownErasureError(f"there is no erasure {erasure_id}")
     return found[0]
 
 
@@ -178,7 +185,7 @@ def lock_erasure(cursor: Cursor, erasure_id: UUID, tenant_id: TenantId) -> Erasu
     cursor.execute(_LOCK, {"tenant": str(tenant_id), "id": str(erasure_id)})
     row = cursor.fetchone()
     if row is None:
-        raise ErasureError(f"there is no erasure {erasure_id}")
+        raise UnknownErasureError(f"there is no erasure {erasure_id}")
     return _erasure(row)
 
 
@@ -187,6 +194,7 @@ def _select(
     erasure_id: UUID | None,
     tenant_id: TenantId | None,
     states: tuple[State, ...] | None,
+    most: int | None = None,
 ) -> list[Erasure]:
     # tenure: allow TS001 because operators and auditors look at all tenants' erasures
     cursor.execute(
@@ -195,6 +203,7 @@ def _select(
             "id": None if erasure_id is None else str(erasure_id),
             "tenant": None if tenant_id is None else str(tenant_id),
             "states": None if states is None else list(states),
+            "most": most,
         },
     )
     return [_erasure(row) for row in cursor.fetchall()]
@@ -209,6 +218,14 @@ def person_of(cursor: Cursor, erasure: Erasure) -> Person | None:
     cursor.execute(_PERSON, {"tenant": str(erasure.tenant_id), "id": str(erasure.id)})
     row = cursor.fetchone()
     return None if row is None else Person(UUID(row[0]), *row[1:])
+
+
+def key_of(cursor: Cursor, erasure: Erasure) -> UUID | None:
+    """Return the key of whom an erasure is about, which the application sees, too; None when it
+    has ended."""
+    cursor.execute(_KEY, {"tenant": str(erasure.tenant_id), "id": str(erasure.id)})
+    row = cursor.fetchone()
+    return None if row is None else UUID(row[0])
 
 
 def remembered(cursor: Cursor, tenant_id: TenantId, erasure_id: UUID) -> dict[TableName, set[str]]:

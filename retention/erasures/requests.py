@@ -61,6 +61,7 @@ GROUNDS: Mapping[str, str] = {
     "claims (Art. 17(3)(e) GDPR)",
 }
 
+_PLANNABLE: tuple[State, ...] = ("confirmed", "planned", "approved", "running", "deferred")
 _BEFORE: tuple[State, ...] = ("received", "confirmed", "planned", "approved")
 _ENTER = """
 INSERT INTO tenure.erasures
@@ -149,7 +150,6 @@ def keep_plan(
     Whoever plans again asks for another approval; what went is gone all the same. Raises
     ErasureError before the requester's identity is confirmed, or for an erasure that has ended.
     """
-    allowed: tuple[State, ...] = ("confirmed", "planned", "approved", "running", "deferred")
     number = (erasure.plan or 0) + 1
 
     def step(cursor: Cursor, locked: Erasure, known: Mapping[str, Any]) -> None:
@@ -166,15 +166,32 @@ def keep_plan(
         )  # fmt: skip
         cursor.execute(
             "UPDATE tenure.erasures SET state = 'planned', plan = %(number)s,"
-            " definition = %(definition)s, waits_until = NULL"
+            " definition = %(definition)s, waits_until = NULL, plan_wanted_by = NULL"
             " WHERE tenant_id = %(tenant)s::uuid AND id = %(id)s::uuid",
             {**known, "number": number, "definition": json.dumps(plan.definition)},
         )
 
     facts = {"plan": number, "digest": plan.digest}
     return _take(
-        retention, erasure, step, allowed=allowed, event="planned", actor=actor, facts=facts
+        retention, erasure, step, allowed=_PLANNABLE, event="planned", actor=actor, facts=facts
     )
+
+
+def want_plan(app: RoleConnections, erasure: Erasure, *, actor: str) -> Erasure:
+    """Ask the worker for a plan, which it keeps as `actor`'s at its next tick.
+
+    Raises ErasureError before the requester's identity is confirmed, or for an erasure that has
+    ended.
+    """
+
+    def step(cursor: Cursor, _erasure: Erasure, known: Mapping[str, Any]) -> None:
+        cursor.execute(
+            "UPDATE tenure.erasures SET plan_wanted_by = %(actor)s"
+            " WHERE tenant_id = %(tenant)s::uuid AND id = %(id)s::uuid",
+            known,
+        )
+
+    return _take(app, erasure, step, allowed=_PLANNABLE, event=None, verb="planned", actor=actor)
 
 
 def approve(
@@ -188,6 +205,8 @@ def approve(
     def step(cursor: Cursor, locked: Erasure, known: Mapping[str, Any]) -> None:
         if locked.plan != erasure.plan:
             raise ErasureError(f"erasure {erasure.id} was planned anew: look at the plan again")
+        if locked.plan_wanted_by is not None:
+            raise ErasureError(f"a new plan of erasure {erasure.id} is being made: wait for it")
         if locked.entered_by == actor and not alone:
             raise ErasureError(
                 f"{actor} entered erasure {erasure.id}, and another person approves it"
@@ -291,7 +310,8 @@ def _end(
             raise ErasureError(f"erasure {erasure.id} has begun: what went does not come back")
         forget(cursor, locked)
         cursor.execute(
-            "UPDATE tenure.erasures SET state = %(state)s, ended_at = %(now)s"
+            "UPDATE tenure.erasures SET state = %(state)s, ended_at = %(now)s,"
+            " plan_wanted_by = NULL"
             " WHERE tenant_id = %(tenant)s::uuid AND id = %(id)s::uuid",
             {**known, "state": state, "now": now},
         )
@@ -305,22 +325,25 @@ def _take(
     step: Callable[[Cursor, Erasure, Mapping[str, Any]], None],
     *,
     allowed: tuple[State, ...],
-    event: Event,
+    event: Event | None,
     actor: str,
     facts: Mapping[str, Any] | None = None,
+    verb: str | None = None,
 ) -> Erasure:
-    """Take a step in one transaction, where the erasure is in an `allowed` state; return it."""
+    """Take a step in one transaction, where the erasure is in an `allowed` state, and record it
+    as an `event`; return the erasure."""
     known = {"tenant": str(erasure.tenant_id), "id": str(erasure.id), "actor": actor}
     with retention.transaction(erasure.tenant_id) as cursor:
         locked = lock_erasure(cursor, erasure.id, erasure.tenant_id)
         if locked.state not in allowed:
             over = " for good" if locked.state in ENDED else ""
             raise ErasureError(
-                f"erasure {erasure.id} is {locked.state}{over}; it can be {event} while it is "
-                + " or ".join(allowed)
+                f"erasure {erasure.id} is {locked.state}{over}; it can be {verb or event} while it "
+                f"is {' or '.join(allowed)}"
             )
         step(cursor, locked, known)
-        add_event(cursor, locked, event, actor, facts)
+        if event is not None:
+            add_event(cursor, locked, event, actor, facts)
         return lock_erasure(cursor, erasure.id, erasure.tenant_id)
 
 

@@ -11,7 +11,9 @@ import psycopg2
 from config.logging import get_logger
 from retention.alerts import Alert
 from retention.erasures.execution import Executor, Result
+from retention.erasures.planning import make_plan
 from retention.erasures.records import ENDED, STATES, Erasure, erasures
+from retention.erasures.requests import keep_plan
 from retention.errors import RetentionError
 
 _log = get_logger(__name__)
@@ -40,8 +42,10 @@ class Round:
 
 
 def make_round(executor: Executor) -> Round:
-    """Carry out what was approved, and go on with what waited; those due first ahead."""
-    done, troubles = [], {}
+    """Make the plans that were asked for, carry out what was approved, and go on with what waited;
+    those due first ahead."""
+    troubles = _make_plans(executor)
+    done = []
     for erasure in executor.at_work():
         if executor.stop():
             break
@@ -49,9 +53,40 @@ def make_round(executor: Executor) -> Round:
             done.append(executor.run(erasure.id))
         except (RetentionError, psycopg2.Error) as error:
             # One that cannot go on is no reason for the others to wait.
-            troubles[erasure.id] = str(error).strip().splitlines()[0]
-            _log.error("erasure_failed", erasure_id=str(erasure.id), error=troubles[erasure.id])
+            troubles[erasure.id] = _failed("erasure_failed", erasure, error)
+    return Round(tuple(done), tuple(_open(executor)), troubles)
+
+
+def _open(executor: Executor) -> list[Erasure]:
     still_open = tuple(state for state in STATES if state not in ENDED)
     with executor.verifier.transaction(None, read_only=True) as cursor:
-        left = erasures(cursor, states=still_open)
-    return Round(tuple(done), tuple(left), troubles)
+        return erasures(cursor, states=still_open)
+
+
+def _make_plans(executor: Executor) -> dict[UUID, str]:
+    """Make the plans that were asked for over the API, and keep each in the asker's name; return
+    of which there could be none, and why."""
+    troubles = {}
+    for erasure in _open(executor):
+        asker = erasure.plan_wanted_by
+        if asker is None or executor.stop():
+            continue
+        try:
+            plan = make_plan(
+                executor.verifier,
+                erasure.id,
+                executor.subjects,
+                catalog=executor.catalog,
+                policies=executor.policies,
+                now=executor.clock.now(),
+            )
+            keep_plan(executor.retention, erasure, plan, actor=asker)
+        except (RetentionError, psycopg2.Error) as error:
+            troubles[erasure.id] = _failed("erasure_not_planned", erasure, error)
+    return troubles
+
+
+def _failed(event: str, erasure: Erasure, error: Exception) -> str:
+    problem = str(error).strip().splitlines()[0]
+    _log.error(event, erasure_id=str(erasure.id), error=problem)
+    return problem

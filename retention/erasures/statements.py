@@ -6,7 +6,7 @@ retention batch does (`retention.deletions`), in `tenure.erased_keys`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from psycopg2 import sql
 
@@ -26,6 +26,9 @@ SELECT %(tenant)s::uuid, %(erasure)s::uuid, %(table)s, k FROM unnest(%(ids)s::uu
 ON CONFLICT DO NOTHING
 """
 
+#: Makes the beginning of an INSERT of one row of keys: of a table, an action, and their hashes.
+Keys = Callable[[TableName, str, sql.Composable], sql.Composable]
+
 
 def lock(name: TableName) -> sql.Composable:
     """Lock the rows %(ids)s, in the order of their keys, waiting for others; return their ids."""
@@ -35,7 +38,9 @@ def lock(name: TableName) -> sql.Composable:
     ).format(table(name))
 
 
-def delete(group: Collection[TableName], numbers: dict[TableName, int]) -> sql.Composable:
+def delete(
+    group: Collection[TableName], numbers: dict[TableName, int], keys: Keys | None = None
+) -> sql.Composable:
     """Delete a group's rows %(m0)s, %(m1)s, .. by the tables' numbers; return (number, rows,
     sha256). One statement: references among them are checked at its end."""
     acts = {
@@ -45,10 +50,13 @@ def delete(group: Collection[TableName], numbers: dict[TableName, int]) -> sql.C
         ).format(table(name), sql.Placeholder(f"m{numbers[name]}"))
         for name in group
     }
-    return committing(acts, numbers.__getitem__, lambda name, h: _keys(name, "delete", h))
+    kept = keys or _keys
+    return committing(acts, numbers.__getitem__, lambda name, h: kept(name, "delete", h))
 
 
-def change(declared: SubjectTable, catalog: Catalog, number: int) -> sql.Composable:
+def change(
+    declared: SubjectTable, catalog: Catalog, number: int, keys: Keys | None = None
+) -> sql.Composable:
     """Give a table's rows %(m<number>)s their treated values; return (number, rows, sha256)."""
     columns = catalog.table(declared.table)
     changes = [
@@ -57,10 +65,12 @@ def change(declared: SubjectTable, catalog: Catalog, number: int) -> sql.Composa
         )
         for t in declared.treatments
     ]
-    return _update(declared.table, changes, declared.action, number)
+    return _update(declared.table, changes, declared.action, number, keys)
 
 
-def cut(name: TableName, edges: Sequence[Edge], number: int) -> sql.Composable:
+def cut(
+    name: TableName, edges: Sequence[Edge], number: int, keys: Keys | None = None
+) -> sql.Composable:
     """Empty these references of the rows %(m<number>)s, where they are to the rows %(p0)s of the
     first one's parent, %(p1)s of the second's, ..; return (number, rows, sha256)."""
     emptied = [
@@ -75,17 +85,22 @@ def cut(name: TableName, edges: Sequence[Edge], number: int) -> sql.Composable:
         )
         for place, edge in enumerate(edges)
     ]
-    return _update(name, emptied, "cut", number)
+    return _update(name, emptied, "cut", number, keys)
 
 
 def _update(
-    name: TableName, changes: Collection[sql.Composable], action: str, number: int
+    name: TableName,
+    changes: Collection[sql.Composable],
+    action: str,
+    number: int,
+    keys: Keys | None,
 ) -> sql.Composable:
     update = sql.SQL(
         "UPDATE {} c SET {} WHERE c.tenant_id = %(tenant)s::uuid"
         " AND c.id = ANY({}::uuid[]) RETURNING c.id"
     ).format(table(name), sql.SQL(", ").join(changes), sql.Placeholder(f"m{number}"))
-    return committing({name: update}, lambda _: number, lambda n, h: _keys(n, action, h))
+    kept = keys or _keys
+    return committing({name: update}, lambda _: number, lambda n, h: kept(n, action, h))
 
 
 def _keys(name: TableName, action: str, hashes: sql.Composable) -> sql.Composable:

@@ -16,10 +16,10 @@ from typing import BinaryIO
 
 from retention.errors import LedgerError
 from retention.ledger.checkpoint import Checkpoint, Note
+from retention.ledger.proofs import attested_note, note_of_size
 from retention.ledger.verifier import (
     MAX_HEADER,
     RootBuilder,
-    VerifierError,
     export_header,
     hashed_line,
     leaf_hash,
@@ -47,10 +47,6 @@ _LAST = """
 SELECT size, note FROM tenure.ledger_checkpoints WHERE exported_at IS NOT NULL
 ORDER BY size DESC LIMIT 1
 """
-_CHECKPOINT = """
-SELECT c.note, a.kind, a.content FROM tenure.ledger_checkpoints c
-LEFT JOIN tenure.ledger_attestations a USING (size) WHERE c.size = %s ORDER BY a.kind, a.name
-"""
 _ENTRIES = """
 SELECT position, kind, tenant_id::text, leaf FROM tenure.ledger_entries
 WHERE position >= %s AND position < %s ORDER BY position
@@ -77,7 +73,7 @@ def export(cursor: Cursor, stream: BinaryIO, tenant: TenantId | None = None) -> 
         LedgerError: no checkpoint was given out, or the entries are not those of the last one.
     """
     size, kept, dropped = _chosen(cursor)
-    notes = [_attested(cursor, each) for each in kept]
+    notes = [attested_note(cursor, note_of_size(cursor, each)) for each in kept]
     last = Checkpoint.parse(Note.parse(notes[-1][0]).text)
     stream.write(export_header(notes))
     builder, hashed = RootBuilder(), 0
@@ -115,19 +111,6 @@ def _chosen(cursor: Cursor) -> tuple[int, list[int], int]:
     while sum(length * 3 // 2 + 100 for _, length in kept) > MAX_HEADER and len(kept) > 1:
         kept = kept[::-1][::2][::-1]
     return size, [each for each, _ in kept], len(known) - len(kept)
-
-
-def _attested(cursor: Cursor, size: int) -> tuple[bytes, list[bytes]]:
-    """Return a checkpoint with its cosignatures, and its timestamps."""
-    cursor.execute(_CHECKPOINT, (size,))
-    rows = cursor.fetchall()
-    note = rows[0][0].encode()
-    lines = [bytes(content) for _, kind, content in rows if kind == "cosignature"]
-    try:
-        attested = str(Note.parse(b"".join((note, *lines)))).encode()
-    except VerifierError as error:
-        raise LedgerError(f"the checkpoint of {size} cannot be read: {error}") from error
-    return attested, [bytes(content) for _, kind, content in rows if kind == "timestamp"]
 
 
 def _entries(cursor: Cursor, size: int) -> Iterator[tuple[str, str | None, bytes]]:

@@ -32,6 +32,7 @@ from retention.ledger.checkpoint import (
     sign,
 )
 from retention.ledger.folder import Folder
+from retention.ledger.gone import FOLDER, GoneFolder
 from retention.ledger.keys import (
     create_key,
     key_steps,
@@ -42,13 +43,14 @@ from retention.ledger.keys import (
 )
 from retention.ledger.nodes import read_nodes, size_of_tree
 from retention.ledger.proofs import consistency, verifier_keys
+from retention.ledger.recording import record_gone
 from retention.ledger.sequencer import ignore_step, sequence, take_lock
 from tenants.connections import Cursor, RoleConnections
 
 #: What `Ledger.on_step` hears of, in order; `recorded` and `marked` come after a commit.
 STEPS = (
     *sequencer.STEPS,
-    *("signed", "recorded"),
+    *("gone", "signed", "recorded"),
     *("written", "linked", "kept", "rewritten", "replaced", "exported", "marked"),
     *("handed-on", "shipped", "attested"),
 )
@@ -85,6 +87,11 @@ class Outside:
     key_file: Path
     folder: Folder
     ship: tuple[str, ...] = ()
+
+    @property
+    def gone(self) -> GoneFolder:
+        """Where it is on record what went."""
+        return GoneFolder(self.folder.path / FOLDER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +137,9 @@ class Ledger:
         placed = sequence(self.retention, wait=wait, on_step=self.on_step)
         if self.outside is None:
             return Published(placed)
+        if self.outside.folder.path.is_dir():  # else signing says what is wrong
+            record_gone(self.retention, self.outside.gone)
+            self.on_step("gone")
         signer = read_key(self.outside.key_file, self.outside.origin)
         if self._install(signer):
             placed += sequence(self.retention, wait=wait, on_step=self.on_step)

@@ -8,7 +8,7 @@ is longer than our other modules for that reason alone.)
     python verifier.py --help
 
 Formats: RFC 6962 and 9162 (trees and proofs), C2SP signed-note, tlog-checkpoint, tlog-cosignature
-and tlog-proof, RFC 3161 (timestamps), RFC 8785 (JSON); our own: the export.
+and tlog-proof, RFC 3161 (timestamps), RFC 8785 (JSON); our own: the export and the certificate.
 
 Everything read here was written by somebody else. A text is taken only in its one canonical form:
 what two readers could understand differently is refused.
@@ -19,14 +19,15 @@ from __future__ import annotations
 import argparse
 import base64
 import hashlib
+import itertools
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -71,6 +72,10 @@ class TimestampError(VerifierError):
 
 class ExportError(VerifierError):
     """A file that is no export, or contradicts itself or what is known of its ledger."""
+
+
+class CertificateError(VerifierError):
+    """A file that is no certificate, or states what its entries do not say."""
 
 
 # --- Trees: RFC 6962, section 2.1
@@ -1238,6 +1243,523 @@ def _hash_in(line: bytes) -> bytes:
     return bytes.fromhex(found[1].decode())
 
 
+# --- Certificates: what was deleted, drawn from entries that are proven in the same file
+
+CERTIFICATE_FORMAT: Final = "tenure-certificate/v1"
+MAX_CERTIFICATE: Final = 2**28  # bytes
+_CERTIFICATE_START: Final = b'{"certificate":'
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An entry that a certificate rests on. `texts` are those of its commitments that were opened,
+    `values` and `rows` what it has digests of: large values, and rows of another table, a JSON
+    array each."""
+
+    index: int
+    leaf: bytes
+    kind: str
+    tenant: str | None
+    at: str
+    record: dict[str, Any]
+    texts: dict[str, str]
+    values: dict[str, str]
+    rows: dict[str, tuple[str, ...]]
+
+    @classmethod
+    def open(cls, index: int, leaf: bytes, opened: Opened) -> Shown:
+        """Return an entry with what was opened of it, each held against what the entry says.
+
+        Raises:
+            CertificateError: it does not say so, or is none that is known here.
+        """
+        where = f"entry {index}"
+        match parse_canonical(leaf):
+            case {
+                "v": 1, "kind": str(kind), "tenant": str() | None as tenant, "at": str(at),
+                "record": dict(record), "commitments": dict(commitments), "id": str(),
+                **others,
+            } if not others:  # fmt: skip
+                pass
+            case _:
+                raise CertificateError(f"{where} is not one that is known here")
+        for name, (salt, text) in opened.texts.items():
+            if commitments.get(name) != hashlib.sha256(salt + text.encode()).hexdigest():
+                raise CertificateError(f"{where} commits to another {name} than {_shown(text)!r}")
+        for name, text in opened.values.items():
+            if record.get(f"{name}_sha256") != hashlib.sha256(text.encode()).hexdigest():
+                raise CertificateError(f"{where} was made of another {name} than is shown")
+        for name, lines in opened.rows.items():
+            if not _has_rows(record, name, lines):
+                raise CertificateError(f"{where} was made of other {name} than are shown")
+        texts = {name: text for name, (_, text) in opened.texts.items()}
+        return cls(index, leaf, kind, tenant, at, record, texts, opened.values, opened.rows)
+
+
+def _has_rows(record: dict[str, Any], name: str, lines: Sequence[str]) -> bool:
+    digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return (record.get(f"{name}_count"), record.get(f"{name}_sha256")) == (len(lines), digest)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What is shown of an entry beside itself: texts with the salts (32 bytes) of their
+    commitments, values, rows."""
+
+    texts: dict[str, tuple[bytes, str]] = field(default_factory=dict)
+    values: dict[str, str] = field(default_factory=dict)
+    rows: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as a certificate has it."""
+        texts = {n: {"salt": salt.hex(), "text": text} for n, (salt, text) in self.texts.items()}
+        rows = {name: list(lines) for name, lines in self.rows.items()}
+        return {"texts": texts, "values": self.values, "rows": rows}
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A certificate that was verified: what it states, the entries that bear it out."""
+
+    id: str
+    statement: dict[str, Any]
+    evidence: tuple[Shown, ...]
+    checkpoint: Attested
+
+
+def verify_certificate(data: bytes, trust: Trust, since: bytes | None = None) -> Certificate:
+    """Check a certificate: each entry is in the ledger, and together they say what it states, all
+    of it, as it was when it was issued.
+
+    Raises:
+        VerifierError: it does not verify, and why.
+    """
+    if len(data) > MAX_CERTIFICATE or not data.endswith(b"}\n"):
+        raise CertificateError("not a certificate: it is too long, or does not end")
+    content = unsealed(data[:-1])
+    if content.get("format") != CERTIFICATE_FORMAT or len(content) != 5:
+        raise CertificateError(f"not a certificate of the format {CERTIFICATE_FORMAT}")
+    match content:
+        case {
+            "certificate": str(name), "statement": dict(statement), "evidence": list(listed),
+            "checkpoint": {"note": str(note), "timestamps": list(stamps), **others},
+        } if not others:  # fmt: skip
+            pass
+        case _:
+            raise CertificateError("not a certificate")
+    timestamps = [decode_base64(str(stamp)) for stamp in stamps]
+    attested = _alone(note.encode(), trust, since, timestamps)
+    evidence = tuple(_proven(each, note.encode(), attested) for each in listed)
+    expected = statement_of(evidence, attested.signed.checkpoint)
+    # Compared as bytes: to Python, true is 1.
+    if expected["issued"]["id"] != name or canonical(expected) != canonical(statement):
+        wrong = sorted(k for k in {*expected, *statement} if expected.get(k) != statement.get(k))
+        raise CertificateError(
+            "what it states is not what its entries say: " + ", ".join(wrong or ["its id"])
+        )
+    return Certificate(name, statement, evidence, attested)
+
+
+def _proven(listed: object, note: bytes, attested: Attested) -> Shown:
+    match listed:
+        case {
+            "proof": str(text), "texts": dict(texts), "values": dict(values), "rows": dict(rows),
+            **others,
+        } if not others:  # fmt: skip
+            proof = Proof.parse(text.encode())
+        case _:
+            raise CertificateError("an entry is a proof, and what was opened of it")
+    if proof.extra is None or proof.checkpoint != note or str(proof) != text:
+        raise CertificateError("a proof holds its entry, and is under the certificate's checkpoint")
+    checkpoint = attested.signed.checkpoint
+    leaf = proof.extra
+    verify_inclusion(leaf_hash(leaf), proof.index, checkpoint.size, proof.path, checkpoint.root)
+    try:
+        opened = Opened(
+            {name: (_salt(each["salt"]), _str(each["text"])) for name, each in texts.items()},
+            {name: _str(each) for name, each in values.items()},
+            {name: tuple(map(_str, each)) for name, each in rows.items()},
+        )
+    except (TypeError, KeyError, ValueError) as error:
+        raise CertificateError("what was opened of an entry cannot be read") from error
+    shown = Shown.open(proof.index, leaf, opened)
+    earliest, latest = Times([attested]).bounds(proof.index)
+    if not earliest <= shown.at[:19].encode() <= latest:
+        raise CertificateError(
+            f"entry {proof.index} says that it is of {_shown(shown.at)}, but others saw the ledger "
+            "with it before"
+        )
+    return shown
+
+
+def _salt(text: str) -> bytes:
+    if not re.fullmatch("[0-9a-f]{64}", text):
+        raise ValueError("no salt")
+    return bytes.fromhex(text)
+
+
+def _str(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    return value
+
+
+def statement_of(evidence: Sequence[Shown], checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return what these entries, the certificate's own among them, say together.
+
+    Raises:
+        CertificateError: they do not belong together, or contradict each other.
+    """
+    if any(a.index >= b.index for a, b in itertools.pairwise(evidence)):
+        raise CertificateError("the entries do not stand in their order")
+    own = [each for each in evidence if each.kind == "certificate"]
+    if len(own) != 1:
+        raise CertificateError(f"a certificate has been entered once, not {len(own)} times")
+    issued, record = own[0], own[0].record
+    try:
+        subject = (record["kind"], record["subject_id"], record["tenant_id"])
+        rest = [each for each in evidence if each is not issued]
+        body = body_of(*subject, record["backups_kept_days"], rest)
+        stated = {
+            "id": record["id"],
+            "at": record["issued_at"],
+            "by": issued.texts.get("issued_by"),
+            "release": record["release"],
+            "entry": issued.index,
+        }
+    except (KeyError, TypeError) as error:
+        raise CertificateError(f"entry {issued.index} issues no certificate") from error
+    if record.get("statement_sha256") != digest_of_body(body):
+        raise CertificateError("the entries are not those that it was issued on")
+    ledger = {
+        "origin": checkpoint.origin, "size": checkpoint.size, "root": checkpoint.root.hex()
+    }  # fmt: skip
+    return {**body, "issued": stated, "ledger": ledger}
+
+
+def digest_of_body(body: dict[str, Any]) -> str:
+    """Return the SHA-256 by which the ledger knows what a certificate states."""
+    return hashlib.sha256(canonical(body)).hexdigest()
+
+
+def body_of(
+    kind: str, subject: str, tenant: str | None, backups: int | None, evidence: Sequence[Shown]
+) -> dict[str, Any]:
+    """Return what entries say of a subject (`run`: its id), of one tenant or of all. `backups`: for
+    how many days they are kept, as the operator declares.
+
+    Raises:
+        CertificateError: they do not say it.
+    """
+    if kind not in _BODIES:
+        raise CertificateError(f"certificates of a {_shown(str(kind))} are not known here")
+    for each in evidence:
+        if tenant is not None and each.tenant not in {None, tenant}:
+            raise CertificateError(f"entry {each.index} is another tenant's")
+        if tenant is not None and (each.rows or "plan" in each.values):
+            raise CertificateError(f"entry {each.index} shows what is of other tenants")
+    try:
+        body = _BODIES[kind](subject, tenant, evidence)
+        ended = datetime.fromisoformat(body["ended_at"])
+        expired = None if backups is None else (ended + timedelta(days=backups)).isoformat()
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise CertificateError(f"the entries cannot be read: {error!r}") from error
+    stated = None if backups is None else {"kept_days": backups, "expired_by": expired}
+    return {
+        "kind": kind,
+        "subject": subject,
+        "tenant": tenant,
+        "backups": stated,
+        "not_covered": [*_NOT_COVERED, *body.pop("not_covered")],
+        **body,
+    }
+
+
+#: What is done to rows, in words that claim no more than it is.
+METHODS: Final = {
+    "delete": "logical deletion (SQL DELETE): no query finds the rows any more. It is neither "
+    "Clear nor Purge nor Destroy in the sense of NIST SP 800-88, which are done to media",
+    "archive": "moved to an archive in the same database, then logical deletion in the table: the "
+    "rows still exist in the archive",
+    "anonymise": "columns overwritten (SQL UPDATE): the rows stay, without those values",
+    "pseudonymise": "columns replaced by pseudonyms (SQL UPDATE): the rows stay, and can be "
+    "attributed again with the key",
+    "cut": "references taken out (SQL UPDATE): the rows stay",
+}
+_NOT_COVERED: Final = (
+    "Backups and dumps made before: they hold the rows until they expire.",
+    "The database's write-ahead log and its archive, and replicas that have not caught up.",
+    "The medium: deleted rows stand in the files until VACUUM and reuse write over them.",
+    "Logs of applications, proxies and of the database itself.",
+    "What had left the system before: exports, reports, e-mails, answers of the API.",
+    "Systems of others, other than connectors that this certificate names as having acknowledged.",
+    "Rows that came, or came back, after the end stated here.",
+    "Hashes of the keys of the deleted rows, which are kept: by them, who knows a key can ask what "
+    "became of its row.",
+)
+
+
+def _run_body(run_id: str, tenant: str | None, evidence: Sequence[Shown]) -> dict[str, Any]:
+    of = _Evidence(evidence, run_id)
+    states = of.take("run", "run-changed", by="id")
+    first, last = states[0], states[-1]
+    if last.record["finished_at"] is None:
+        raise CertificateError("the run had not ended")
+    batches = of.take("batch", by="run_id")
+    units = [_unit(each, batches) for each in _last_of_each(of.take("unit", by="run_id"), "number")]
+    planned = _planned(last, tenant)
+    if planned is not None:
+        _check_units(planned, units)
+    for each in units:
+        each["kept"] = None if planned is None else planned[each["number"] - 1]["kept"]
+    if sum(each["batches"] for each in units) != len(batches):
+        raise CertificateError("there are batches of units that are not shown")
+    policies = [_policy(each) for each in of.take("policy-version")]
+    for each in units:
+        if not any(
+            (p["name"], p["version"]) == (each["policy"], each["version"]) for p in policies
+        ):
+            raise CertificateError(f"the policy {each['policy']} is not shown")
+    run = {
+        "id": run_id,
+        "trace_id": first.record["trace_id"],
+        "as_of": first.record["as_of"],
+        "state": last.record["state"],
+        "detail": last.texts.get("detail"),
+        "requested_by": first.texts.get("started_by"),
+        "started_at": first.record["started_at"],
+        "finished_at": last.record["finished_at"],
+        "release": first.record.get("release"),
+        "catalog_sha256": first.record["catalog_digest"],
+        "plan_sha256": first.record["plan_sha256"],
+        "entries": [each.index for each in states],
+    }
+    body = {
+        "run": run,
+        "ended_at": last.record["finished_at"],
+        "tenants": _tenants(of),
+        "policies": policies,
+        "units": units,
+        "tables": _totals(units),
+        "holds": _holds(of),
+        "interventions": [
+            _picked(each, "action", "taken_at") | {"by": each.texts.get("actor"),
+                                                   "reason": each.texts.get("reason")}
+            for each in of.take("intervention", by="run_id")
+        ],
+        "restorations": [
+            _picked(each, "id", "tenant_id", "batch_id", "counts", "restored_at")
+            for each in of.take("restoration", by="run_id")
+        ],
+        "verification": _verification(of),
+        "complete": {"batches": True, "units": planned is not None},
+        "not_covered": [],
+    }  # fmt: skip
+    of.end()
+    return body
+
+
+_BODIES: Final[dict[str, Callable[[str, str | None, Sequence[Shown]], dict[str, Any]]]] = {
+    "run": _run_body
+}
+
+
+class _Evidence:
+    """Hands entries out by their kinds; each must belong to the subject, and be asked for."""
+
+    def __init__(self, evidence: Sequence[Shown], subject: str) -> None:
+        self._left = list(evidence)
+        self._subject = subject
+
+    def take(self, *kinds: str, by: str | None = None) -> list[Shown]:
+        """Return the entries of these kinds (of one kind, with its changes), oldest first."""
+        wanted = set(kinds) | {f"{kind}-changed" for kind in kinds}
+        found = [each for each in self._left if each.kind in wanted]
+        self._left = [each for each in self._left if each.kind not in wanted]
+        for each in found:
+            if by is not None and each.record[by] != self._subject:
+                raise CertificateError(f"entry {each.index} is of something else")
+        return found
+
+    def end(self) -> None:
+        """Raise CertificateError if anything is left."""
+        for each in self._left:
+            raise CertificateError(f"entry {each.index} ({_shown(each.kind)}) has no place in it")
+
+
+def _last_of_each(entries: Sequence[Shown], key: str) -> list[Shown]:
+    return list({each.record[key]: each for each in entries}.values())
+
+
+def _picked(entry: Shown, *names: str) -> dict[str, Any]:
+    return {name: entry.record[name] for name in names} | {"entry": entry.index}
+
+
+def _unit(unit: Shown, batches: Sequence[Shown]) -> dict[str, Any]:
+    """Return what became of one policy in one tenant; its batches must be all there are."""
+    record = unit.record
+    own = [
+        each for each in batches
+        if (each.record["tenant_id"], each.record["policy"])
+        == (record["tenant_id"], record["policy"])
+    ]  # fmt: skip
+    lines = sorted(f'["{each.record["id"]}", {each.record["rows_deleted"]}]' for each in own)
+    if not _has_rows(record, "batches", lines):
+        raise CertificateError(
+            f"entry {unit.index} tells of {record['batches_count']} batches, others than the "
+            f"{len(own)} that are shown"
+        )
+    return {
+        "tenant_id": record["tenant_id"],
+        "number": record["number"],
+        "policy": record["policy"],
+        "version": record["policy_version"],
+        "state": record["state"],
+        "cutoff": own[0].record["cutoff"] if own else None,
+        "tables": _tables(own),
+        "batches": len(own),
+        "began_at": min((each.record["started_at"] for each in own), default=None),
+        "ended_at": record["finished_at"],
+        "left_due": record["left_due"],
+        "exceptions": record["skips"],
+        "trouble": unit.texts.get("detail"),
+        "entry": unit.index,
+        "batch_entries": [each.index for each in own],
+    }
+
+
+def _tables(batches: Sequence[Shown]) -> list[dict[str, Any]]:
+    """Return the rows of each table, and a digest over the batches' commitments to their keys:
+    SHA-256 over these, in hexadecimal digits, in the entries' order, a line feed after each."""
+    rows: dict[tuple[str, str], int] = {}
+    digests: dict[tuple[str, str], str] = {}
+    for batch in batches:
+        for table, counted in sorted(batch.record["counts"].items()):
+            key = (table, batch.record["action"])
+            rows[key] = rows.get(key, 0) + counted["rows"]
+            digests[key] = digests.get(key, "") + f"{counted['sha256']}\n"
+    return [
+        {
+            "table": table,
+            "action": action,
+            "rows": rows[table, action],
+            "keys_sha256": hashlib.sha256(digests[table, action].encode()).hexdigest(),
+        }
+        for table, action in sorted(rows)
+    ]
+
+
+def _totals(units: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    rows: dict[tuple[str, str], int] = {}
+    for unit in units:
+        for each in unit["tables"]:
+            key = (each["table"], each["action"])
+            rows[key] = rows.get(key, 0) + each["rows"]
+    return [
+        {"table": table, "action": action, "rows": count, "method": METHODS[action]}
+        for (table, action), count in sorted(rows.items())
+    ]
+
+
+def _policy(entry: Shown) -> dict[str, Any]:
+    """Return a policy's version. What its definition says is covered by the entry's digest."""
+    defined = json.loads(entry.values["definition"])
+    return {
+        "name": entry.record["policy"],
+        "version": entry.record["version"],
+        "digest": entry.record["digest"],
+        "recorded_at": entry.record["recorded_at"],
+        "recorded_by": entry.texts.get("recorded_by"),
+        "class": defined["class"],
+        "legal_basis": defined["legal_basis"],
+        "table": defined["table"],
+        "along": defined["with"],
+        "starts": defined["starts"],
+        "period": defined["period"],
+        "minimum": defined.get("minimum"),
+        "maximum": defined.get("maximum"),
+        "condition": defined.get("condition"),
+        "action": defined.get("action", "delete"),
+        "archive": defined.get("archive"),
+        "entry": entry.index,
+    }
+
+
+def _tenants(of: _Evidence) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": each.record["id"],
+            "slug": each.texts.get("slug"),
+            "name": each.texts.get("name"),
+            "entry": each.index,
+        }
+        for each in _last_of_each(of.take("tenant"), "id")
+    ]
+
+
+def _holds(of: _Evidence) -> dict[str, Any]:
+    """Return the holds that were in force, and SHA-256 over the hashes of their entries, in
+    hexadecimal digits, a line feed after each."""
+    entries = of.take("hold")
+    hashes_of = "".join(f"{leaf_hash(each.leaf).hex()}\n" for each in entries)
+    return {
+        "in_force": [
+            _picked(
+                each, "id", "tenant_id", "scope", "table_name", "placed_at", "released_at",
+                "effective_at",
+            )
+            for each in _last_of_each(entries, "id")
+        ],
+        "sha256": hashlib.sha256(hashes_of.encode()).hexdigest(),
+    }  # fmt: skip
+
+
+_RESULT: Final = ("id", "kind", "subject", "tenant_id", "found", "held", "oldest", "query")
+
+
+def _verification(of: _Evidence) -> dict[str, Any] | None:
+    """Return what the verification found that came after; of one tenant, its books alone."""
+    looked, books = of.take("verification"), of.take("reconciliation")
+    if not looked and not books:
+        return None
+    accounts = {each.record["account"] for each in (*looked, *books)}
+    if len(looked) > 1 or len(accounts) > 1:
+        raise CertificateError("there is more than one verification")
+    entered = (looked or books)[0].at
+    found: dict[str, Any] = {
+        "account": next(iter(accounts)), "entered_at": entered, "findings": None, "results": None
+    }  # fmt: skip
+    for each in looked:
+        lines = map(json.loads, each.rows["results"])
+        results = [dict(zip(_RESULT, line, strict=False)) for line in lines]
+        found |= _picked(each, "id", "as_of", "started_at", "finished_at", "findings")
+        found["results"] = [
+            {name: result[name] for name in _RESULT if name not in {"id", "oldest"}}
+            for result in results
+        ]
+    found["books"] = [
+        _picked(
+            each, "tenant_id", "policy", "table_name", "deleted", "deleted_along", "held",
+            "undeletable", "paused", "still_due", "vanished", "difference",
+        )
+        for each in books
+    ]  # fmt: skip
+    return found
+
+
+def _planned(run: Shown, tenant: str | None) -> list[dict[str, Any]] | None:
+    """Return the units that a run was to work on, by its plan; None in a certificate for a tenant,
+    who is not shown the plan of all."""
+    return None if tenant is not None else json.loads(run.values["plan"])["units"]
+
+
+def _check_units(planned: Sequence[dict[str, Any]], units: Sequence[dict[str, Any]]) -> None:
+    named = [(n, each["tenant_id"], each["policy"]) for n, each in enumerate(planned, 1)]
+    shown = [(each["number"], each["tenant_id"], each["policy"]) for each in units]
+    if sorted(shown) != named:
+        raise CertificateError("the units are not those that the run's plan names")
+
+
 # --- What is known once a file verifies, and what is not
 
 
@@ -1257,8 +1779,8 @@ class Findings:
 def check(
     path: Path, trust: Trust, since: bytes | None = None, entry: bytes | None = None
 ) -> Findings:
-    """Check a file: an export, a proof, or a checkpoint. `entry` is what a proof is about, if the
-    proof does not hold it itself.
+    """Check a file: an export, a certificate, a proof, or a checkpoint. `entry` is what a proof is
+    about, if the proof does not hold it itself.
 
     Raises:
         VerifierError: it does not verify, and why.
@@ -1267,6 +1789,10 @@ def check(
     with path.open("rb") as stream:
         start = stream.read(len(PROOF_HEADER))
         stream.seek(0)
+        if start.startswith(_CERTIFICATE_START):
+            return _of_certificate(
+                verify_certificate(stream.read(MAX_CERTIFICATE + 1), trust, since)
+            )
         if start.startswith(b"{"):
             return _of_export(verify_export(stream, trust, since))
         content = stream.read(MAX_NOTE + MAX_LINE * 2)
@@ -1335,9 +1861,61 @@ def _of_proof(proof: Proof, trust: Trust, since: bytes | None, entry: bytes | No
     )
 
 
-def _alone(note: bytes, trust: Trust, since: bytes | None) -> Attested:
+def _of_certificate(certificate: Certificate) -> Findings:
+    stated, attested = certificate.statement, certificate.checkpoint
+    issued, complete = stated["issued"], stated["complete"]
+    whose = "all tenants" if stated["tenant"] is None else f"the tenant {stated['tenant']} alone"
+    unknown = ["Not covered: " + each[0].lower() + each[1:] for each in stated["not_covered"]]
+    if not complete["units"]:
+        unknown.insert(
+            0,
+            "Whether the run had other policies to work on"
+            + ("" if stated["tenant"] is None else " in this tenant")
+            + "; an export of the ledger shows it.",
+        )
+    return Findings(
+        f"This is certificate {certificate.id}, of {whose}, of the ledger "
+        f"{attested.signed.checkpoint.origin}.",
+        (
+            f"It was issued at {issued['at']} by release {_shown(str(issued['release']))}; the "
+            "ledger has the SHA-256 of all that it states.",
+            *map(_shown, _said(stated)),
+            f"Each of the {len(certificate.evidence)} entries that it rests on is in the ledger, "
+            "and they say what it states: a count, a date, a name or a legal basis that was "
+            "changed since would not verify.",
+            *_known_of(attested),
+        ),
+        (*map(_shown, unknown), *_unknown_of(attested)),
+    )
+
+
+def _said(stated: dict[str, Any]) -> Iterator[str]:
+    """Yield what a certificate states, in short."""
+    run = stated["run"]
+    yield (
+        f"Run {run['id']} (trace {run['trace_id']}), begun {run['started_at']} by "
+        f"{run['requested_by'] or 'somebody whose name was erased'}, ended {run['finished_at']}: "
+        f"{run['state']}."
+    )
+    for method in dict.fromkeys(each["method"] for each in stated["tables"]):
+        rows = [
+            f"{e['rows']} rows of {e['table']}" for e in stated["tables"] if e["method"] == method
+        ]
+        yield f"{', '.join(rows)}: {method}."
+    if not stated["tables"]:
+        yield "No row was touched."
+    for each in stated["policies"]:
+        yield (
+            f"Policy {each['name']}, version {each['version']}: {each['period']} after "
+            f"{each['starts']}, on the legal basis {each['legal_basis']}."
+        )
+
+
+def _alone(
+    note: bytes, trust: Trust, since: bytes | None, timestamps: Sequence[bytes] = ()
+) -> Attested:
     """Return a checkpoint that stands alone, without the entries up to another."""
-    attested = Attested.verify(note, (), trust)
+    attested = Attested.verify(note, timestamps, trust)
     attested.require(trust)
     if since is not None:
         held = SignedCheckpoint.verify(since, trust.keys).checkpoint
@@ -1416,8 +1994,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Check a file; return 0 if it verifies, 1 if it does not, 2 on wrong usage."""
     parser = argparse.ArgumentParser(
         prog="verifier.py",
-        description="Check an export, a proof or a checkpoint of a Tenure ledger, offline, and "
-        "say in plain words what is known then, and what is not.",
+        description="Check an export, a certificate, a proof or a checkpoint of a Tenure ledger, "
+        "offline, and say in plain words what is known then, and what is not.",
         epilog="Exit codes: 0 it verifies, 1 it does not, 2 wrong usage or no such file. The key "
         "must come from the operator by another way than the file.",
     )

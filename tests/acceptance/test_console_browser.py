@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
@@ -15,16 +15,18 @@ from werkzeug.serving import make_server
 from api.app import create_app
 from api.auth.passwords import hash_password
 from api.wiring import Installation, owner_of
-from api.workshop import workshop_of
+from api.workshop import desk_of, workshop_of
 from config.trace import new_trace_id
 from retention.alerts import VERIFIED, Looked, of_verification, raise_alerts
+from retention.connectors.declarations import parse_connectors
 from retention.holds import pass_gate, place
 from retention.inspections import keep_inspection, read_inspection
 from retention.jobs import run_once
 from retention.policy_records import set_state
+from tenants.context import TenantId
 from tenants.crossing import cross_tenant
 from tenants.importing import generator_of
-from tenants.registry import create_login, ensure_tenant, slug_of
+from tenants.registry import add_member, create_login, ensure_tenant, slug_of
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
@@ -43,6 +45,7 @@ ARGUMENTS = (
 LINTED = '{"statements": [], "findings": [], "summary": {"statements": 113}}'
 AUDITED = '{"findings": [{"severity": "error"}], "assumed": [], "checked": 51}'
 EMAIL, PASSWORD = "auditor@audit.example", "look, do not touch"
+OWN_EMAIL = "auditor@linden.example"
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ def _audit(installed: Installation) -> str:
         with owner.transaction(None) as cursor:
             hashed = hash_password(PASSWORD)
             create_login(cursor, email=EMAIL, password_hash=hashed, is_auditor=True)
+            own = create_login(cursor, email=OWN_EMAIL, password_hash=hashed)
+            add_member(cursor, tenant_id=ids["Linden Books"], login_id=own, role="auditor")
     workshop = workshop_of(installed, actor="scheduler:worker-1")
     run_once(workshop, lambda: workshop.plan(as_of=now - timedelta(days=400)))
     place(
@@ -100,12 +105,51 @@ def _audit(installed: Installation) -> str:
     changed.record()
     found = changed.verify(trace_id=new_trace_id())
     raise_alerts(installed.retention, of_verification(found), Looked(VERIFIED))
+    _erase(installed, [ids["Alpine Bicycles"], ids["Linden Books"], ids["Linden Books"]])
     for text in (LINTED, AUDITED):
         keep_inspection(
             installed.retention, read_inspection(text), subject="revision 3f2a1b0c",
             tool="tenure 0.1", actor="command:ci",
         )  # fmt: skip
     return last.trace_id
+
+
+CONNECTORS = """
+[connectors.customer-files]
+kind = "files"
+root = "/nowhere"
+prefix = "{tenant}/{key}"
+deadline = "P7D"
+"""
+
+
+def _erase(installed: Installation, tenants: Sequence[TenantId]) -> None:
+    """Have people ask to be erased: one waits for a connector, one for a hold, one is overdue."""
+    shop = workshop_of(installed, actor="scheduler:worker-1")
+    shop = replace(shop, connectors=parse_connectors(CONNECTORS))
+    desk = desk_of(installed, shop)
+    ann, bob = (
+        replace(desk, executor=replace(desk.executor, actor=f"login:{name}"))
+        for name in ("ann", "bob")
+    )
+    now = installed.clock.now()
+    for place_, tenant in enumerate(tenants):
+        with installed.retention.transaction(tenant, read_only=True) as cursor:
+            cursor.execute(
+                "SELECT id FROM shop.customers WHERE tenant_id = %s ORDER BY id LIMIT 3",
+                (str(tenant),),
+            )
+            key = cursor.fetchall()[place_][0]
+        received = now - timedelta(days=(3, 20, 45)[place_])
+        erasure = ann.request(
+            tenant, "customer", requester="the person", key=key, received_at=received
+        ).id
+        if place_ == 2:
+            continue
+        ann.confirm(erasure, how="a letter")
+        ann.plan(erasure)
+        bob.approve(erasure)
+        desk.run(erasure)
 
 
 @pytest.fixture(scope="module")
@@ -139,14 +183,14 @@ class Visit:
         if kind in ("error", "warning") and not where.endswith("/favicon.ico"):
             self.complaints.append(f"{kind}: {message.text} ({where})")
 
-    def log_in(self) -> None:
+    def log_in(self, email: str = EMAIL, home: str = "/console") -> None:
         """Ask for the overview, and log in on the way."""
         self.page.goto(f"{self.base_url}/console")
         assert self.page.url.startswith(f"{self.base_url}/login?next=")
-        self.page.get_by_label("E-mail").fill(EMAIL)
+        self.page.get_by_label("E-mail").fill(email)
         self.page.get_by_label("Password").fill(PASSWORD)
         self.page.get_by_role("button", name="Log in").click()
-        self.page.wait_for_url(f"{self.base_url}/console")
+        self.page.wait_for_url(f"{self.base_url}{home}")
 
     def looks_right(self) -> None:
         """Nothing was refused or failed, the page is dressed, nothing is wider than it."""
@@ -206,8 +250,8 @@ def test_every_other_page_looks_right(visit: Visit, site: Site):
     page = visit.page
     visit.log_in()
     for name in (
-        "Schedule", "Runs", "Verifications", "Reconciliation", "Alerts", "Holds", "Changes",
-        "Cross-tenant reads", "Inspections",
+        "Schedule", "Runs", "Verifications", "Reconciliation", "Samples", "Alerts", "Holds",
+        "Changes", "Cross-tenant reads", "Inspections", "Erasures", "Connectors",
     ):  # fmt: skip
         menu = page.get_by_role("navigation", name="Pages")
         menu.get_by_role("link", name=name, exact=True).click()
@@ -217,6 +261,20 @@ def test_every_other_page_looks_right(visit: Visit, site: Site):
     page.locator("#verifications a").first.click()
     page.locator("#results summary").first.click()
     assert page.locator("#results pre").first.is_visible()
+    visit.looks_right()
+
+
+def test_auditor_sees_which_erasures_wait_and_for_what(visit: Visit, site: Site):
+    page = visit.page
+    visit.log_in()
+    page.get_by_role("link", name="Erasures", exact=True).click()
+    overdue = page.locator("#erasures tbody tr").first
+    assert overdue.get_by_text("overdue", exact=True).is_visible()
+    assert page.locator("#erasures").get_by_text("connector customer-files").first.is_visible()
+    assert page.locator("#waiting tbody tr").count() >= 2
+    visit.looks_right()
+    page.get_by_role("link", name="Connectors", exact=True).click()
+    assert page.locator("#requests").get_by_text("in time").first.is_visible()
     visit.looks_right()
 
 
@@ -252,6 +310,45 @@ def test_auditor_asks_for_a_tenants_schedule_and_takes_it_along_as_pdf(visit: Vi
     answer = page.request.get(f"{visit.base_url}{link}")
     assert answer.headers["content-type"] == "application/pdf"
     assert answer.body().startswith(b"%PDF-")
+
+
+def test_auditor_draws_samples_and_looks_one_row_up(visit: Visit, site: Site):
+    page = visit.page
+    visit.log_in()
+    page.get_by_role("link", name="Samples", exact=True).click()
+    page.get_by_label("Draw").fill("7")
+    page.get_by_label("Seed").fill("audit-1")
+    page.get_by_role("button", name="Draw samples").click()
+    page.wait_for_url("**/console/samples?draw=7&seed=audit-1*")
+    rows = page.locator("#samples tbody tr")
+    assert rows.count() == 7
+    assert "under no checkpoint yet" in rows.first.inner_text()
+    visit.looks_right()
+    drawn = page.locator("#samples").inner_text()
+    # The link to the PDF keeps the seed, and where the period ended.
+    link = page.get_by_role("link", name="JSON", exact=True).get_attribute("href")
+    assert page.request.get(f"{visit.base_url}{link}").json()["samples"][0]["key_hash"] in drawn
+    page.get_by_label("Row's id").fill("019a4c1e-7d2f-7a31-9c55-0f6f3c2b1a90")
+    page.get_by_role("button", name="Look it up").click()
+    assert page.get_by_text("No policy took a row by this key").is_visible()
+    visit.looks_right()
+
+
+def test_a_tenants_own_auditor_walks_through_their_pages(visit: Visit, site: Site):
+    page = visit.page
+    visit.log_in(OWN_EMAIL, "/console/schedule")
+    menu = page.get_by_role("navigation", name="Pages")
+    names = menu.get_by_role("link").all_inner_texts()
+    assert names == [
+        "Schedule", "Runs", "Verifications", "Reconciliation", "Samples", "Holds", "Changes",
+    ]  # fmt: skip
+    for name in names:
+        menu.get_by_role("link", name=name, exact=True).click()
+        assert page.locator("nav [aria-current=page]").inner_text() == name
+        assert page.get_by_text("Linden Books").first.is_visible()
+        assert page.get_by_text("Alpine Bicycles").count() == 0
+        visit.looks_right()
+    assert page.get_by_role("textbox", name="Tenant").count() == 0
 
 
 def test_keyboard_reaches_the_content_first(visit: Visit, site: Site):

@@ -105,6 +105,32 @@ def test_runs_show_the_nights_in_which_nobody_was_there(console: Console):
     assert "Gaps: nobody was there" in console.pages.html("/console/runs")
 
 
+def test_stops_of_all_retention_are_no_runs_own(console: Console):
+    evidence = console.evidence
+    run, _ = evidence.run()
+    for run_id, action in ((None, "stop"), (None, "start"), (run, "pause")):
+        evidence.sql(
+            "INSERT INTO tenure.interventions (run_id, action, actor, reason, taken_at)"
+            " VALUES (%s, %s, 'ops', 'because', %s)",
+            (run_id, action, NOW),
+        )
+    assert [s["action"] for s in asked(console, "runs")["stops"]] == ["start", "stop"]
+    assert asked(console, "runs", from_=NOW + DAY)["stops"] == []
+    assert asked(console, "runs", until=NOW)["stops"] == []
+
+
+def test_changes_and_reads_outside_of_the_period_are_out(console: Console):
+    evidence = console.evidence
+    evidence.policy("p")
+    evidence.read(read_at=NOW)
+    ((recorded,),) = evidence.sql("SELECT recorded_at FROM tenure.policy_versions")
+    for name, rows, at in (("changes", "changes", recorded), ("reads", "reads", NOW)):
+        inside = {"from_": at - DAY, "until": at + DAY}
+        assert asked(console, name, **inside)[rows], name
+        assert asked(console, name, from_=at + DAY)[rows] == [], name
+        assert asked(console, name, until=at - DAY)[rows] == [], name
+
+
 def test_a_tenants_runs_are_its_part_of_them(console: Console):
     evidence = console.evidence
     umbrella, initech = evidence.tenant("umbrella"), evidence.tenant("initech")
@@ -216,11 +242,14 @@ def test_every_report_is_there_in_four_forms_that_agree(console: Console, name: 
             continue
         assert len(console.pages.csv(f"/console/{name}", key)) == len(rows)
         for row in rows:
-            for figure in ("planned", "deleted", "newly_due", "findings", "overdue", "matter"):
+            for figure in FIGURES:
                 if row.get(figure) is not None:
                     said += 1
                     assert written(row[figure]) in paper, figure
-    assert said or name in ("schedule", "alerts", "changes", "reads"), document
+    assert said or name in ("schedule", "samples", "alerts", "changes", "reads"), document
+
+
+FIGURES = ("planned", "deleted", "newly_due", "findings", "overdue", "matter", "rows", "connector")
 
 
 def written(figure: Any) -> str:
@@ -263,4 +292,23 @@ def fill(console: Console) -> None:
         " result, digest, recorded_by) VALUES (%s, 'lint', 'revision 1', 'tenure', false, 31, 0,"
         " '{}', encode(sha256('{}'), 'hex'), 'ada')",
         (str(new_id()),),
+    )
+    erasure = str(new_id())
+    evidence.sql(
+        "INSERT INTO tenure.erasures (tenant_id, id, subject, subject_hash, entered_by,"
+        " received_at, due_at) VALUES (%s, %s, 'customer', decode(repeat('00', 16), 'hex'),"
+        " 'ann', %s, %s)",
+        (str(tenant), erasure, NOW, NOW + 30 * DAY),
+    )
+    evidence.sql(
+        "INSERT INTO tenure.erasure_batches (tenant_id, id, erasure_id, trace_id, rows, counts,"
+        " started_at) VALUES (%s, %s, %s, %s, 4321, '{}', %s)",
+        (str(tenant), str(new_id()), erasure, "ab" * 16, NOW),
+    )
+    evidence.sql(
+        "INSERT INTO tenure.connector_requests (tenant_id, id, connector, cause, cause_id,"
+        " subject, subject_hash, requested_by, requested_at, due_at) VALUES (%s, %s,"
+        " 'file-store', 'erasure', %s, 'customer', decode(repeat('00', 16), 'hex'), 'worker',"
+        " %s, %s)",
+        (str(tenant), str(new_id()), erasure, NOW, NOW + 7 * DAY),
     )

@@ -107,6 +107,12 @@ def test_from_the_request_to_the_answer(
     assert re.fullmatch("an1_[0-9a-f]{32}", number)
     assert (name, email, country) == ("(erased)", None, "Peru")
 
+    explained = ok(tenure("retention", "explain", "customers", customer))
+    assert re.search(f"anonymised [^ ]+ by erasure {erasure}, batch ", explained)
+    row = json.loads(ok(tenure("retention", "explain", "customers", customer, "--format", "json")))
+    (change,) = row["rows"][0]["deletions"]
+    assert (change["erasure_id"], change["policy"], change["run_id"]) == (erasure, None, None)
+
     letter = ok(tenure("erasure", "letter", erasure))
     assert "Your data has been erased" in letter
     assert "- shop.notes, 2 records: deleted" in letter

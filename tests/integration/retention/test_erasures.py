@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,9 +15,10 @@ import psycopg2
 import pytest
 
 from config.clock import FixedClock
+from retention import deletions
 from retention.connectors.declarations import parse_connectors
 from retention.connectors.delivery import Courier, deliver_due
-from retention.deletions import keys_digest
+from retention.deletions import key_hash
 from retention.erasures import requests
 from retention.erasures.planning import make_plan
 from retention.erasures.records import events_of, person_of
@@ -96,7 +98,7 @@ def test_all_of_a_person_goes_in_batches_and_nothing_of_others(
         "SELECT counts->'lab.cases'->'delete'->>'sha256' FROM tenure.erasure_batches"
         " WHERE counts ? 'lab.cases'"
     )
-    assert digest == keys_digest([UUID(case)])
+    assert digest == hashlib.sha256(key_hash(UUID(case))).hexdigest()
     assert lab.verify().findings == 0
 
 
@@ -592,3 +594,33 @@ def test_who_serves_sees_of_erasures_what_guards_writes_and_no_more(
         lab.installation.auditor.transaction(None) as cursor,
     ):
         cursor.execute("SELECT * FROM tenure.erasure_subjects")
+
+
+def test_a_key_that_an_erasure_took_is_found_beside_those_that_runs_took(
+    lab: Lab, acme: TenantId, globex: TenantId
+) -> None:
+    old = lab.case(acme)
+    lab.run()
+    case, mine = plant(lab, acme)
+    erasure_id = approved(lab, acme, case)
+    result = executor(lab).run(erasure_id)
+    lab.add("cases", acme, id=case, opened=lab.long_ago.date())
+    lab.run()  # it was back, and went by policy
+    with lab.installation.auditor.transaction(None, read_only=True) as cursor:
+        asked_for = TableName("lab", "cases"), UUID(case)
+        first, second = deletions.find(cursor, acme, *asked_for)
+        everywhere = deletions.find(cursor, None, None, UUID(case))
+        ((page,), elsewhere) = (
+            deletions.find(cursor, acme, "lab.pages", UUID(min(mine["pages"]))),
+            deletions.find(cursor, globex, *asked_for),
+        )
+        (by_policy,) = deletions.find(cursor, acme, "lab.cases", UUID(old))
+    assert (first.erasure_id, first.run_id, first.policy) == (erasure_id, None, None)
+    assert (first.action, first.table, first.tenant_id) == ("delete", "lab.cases", acme)
+    assert first.trace_id == str(result.trace_id)
+    assert (second.erasure_id, second.policy) == (None, "cases")
+    assert everywhere == [first, second]
+    assert page.erasure_id == erasure_id
+    assert page.batch_id != first.batch_id
+    assert elsewhere == []
+    assert by_policy.erasure_id is None

@@ -93,6 +93,8 @@ def test_a_resource_that_nobody_could_fill_is_refused_at_start() -> None:
             views_of([resource])
     with pytest.raises(ResourceError, match="named 'boxes'"):
         views_of([BOX, BOX])
+    with pytest.raises(ResourceError, match="/v1/erasures is the product's own"):
+        views_of([Resource(BOX.model, "erasures")])
 
 
 def test_a_plan_holds_values_and_ends_its_order_in_the_key() -> None:

@@ -16,6 +16,9 @@ import pytest
 from retention.plan import Kept, Unit
 from retention.reports import (
     alerts,
+    commitments,
+    connectors,
+    erasures,
     inspections,
     overview,
     paging,
@@ -24,6 +27,7 @@ from retention.reports import (
     registers,
     run,
     runs,
+    samples,
     schedule,
     trend,
     units,
@@ -212,6 +216,11 @@ DOCUMENTED = {
     trend.VerificationsReport: "Verifications",
     trend.VerificationLine: "verifications, verification",
     trend.PolicyPoint: "trend",
+    samples.SamplesReport: "Samples",
+    samples.Population: "population",
+    samples.Sample: "samples",
+    commitments.Commitment: "commitments",
+    commitments.Entered: "entries",
     reconciliation.StatementReport: "Reconciliation",
     reconciliation.Period: "period",
     reconciliation.AccountMark: "period",
@@ -242,13 +251,24 @@ DOCUMENTED = {
     change_log.ChangeLine: "changes",
     inspections.InspectionsReport: "Inspections",
     inspections.InspectionLine: "inspections, latest",
+    erasures.ErasuresReport: "Erasures",
+    erasures.ErasureLine: "erasures",
+    erasures.WaitingLine: "waiting",
+    erasures.ErasedLine: "erased",
+    erasures.KeptLine: "kept",
+    erasures.ErasureEventLine: "events of erasures",
+    connectors.ConnectorsReport: "Connectors",
+    connectors.ConnectorLine: "connectors",
+    connectors.RequestLine: "requests",
+    connectors.RequestEventLine: "events of connectors",
 }
 
 
 def test_every_report_has_its_place_in_the_document():
     modules = (
         overview, runs, run, units, policies, verification, trend, reconciliation, registers,
-        paging, schedule, alerts, change_log, inspections,
+        paging, schedule, alerts, change_log, inspections, erasures, connectors, samples,
+        commitments,
     )  # fmt: skip
     values = {
         value

@@ -1,0 +1,82 @@
+"""`tenure certificate`: what was deleted, with the proof that it is in the ledger."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from api.cli.retention_support import tenant_id_of
+from api.cli.support import Failure, actor, failures, installation_of
+from api.workshop import ledger_of
+from retention.ledger.certificate import Issuer
+from retention.ledger.certificate_evidence import find_run
+from retention.ledger.certificate_paper import to_pdf, to_text
+
+
+@click.command(
+    epilog="""\b
+Example:
+  tenure certificate 4bf92f3577b34da6a3ce929d0e0e4736
+  tenure certificate 4bf92f3577b34da6a3ce929d0e0e4736 --format json --output deleted.json
+  tenure certificate 4bf92f3577b34da6a3ce929d0e0e4736 --tenant acme --format pdf --output acme.pdf
+  python verifier.py --key VKEY deleted.json
+
+Exit codes: 0 issued, 2 wrong usage or failure."""
+)
+@click.argument("subject", metavar="RUN")
+@click.option("--tenant", metavar="SLUG", help="For this tenant, of nobody else.  [default: all]")
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["text", "json", "pdf"]),
+    default="text",
+    show_default=True,
+    help="JSON verifies; the others are for reading.",
+)
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file."
+)
+@click.pass_context
+def command(
+    ctx: click.Context, *, subject: str, tenant: str | None, output_format: str, output: Path | None
+) -> None:
+    """Issue a certificate of what RUN (its id or trace id) deleted.
+
+    It states which rows of which tables went, under which version of which policy, before which
+    cutoff, what was left and why, what the verification found after it, and what it does not
+    cover. All of that is drawn from entries of the ledger, whose proofs are in the JSON: it
+    verifies offline, with the public key alone (docs/ledger.md).
+
+    That it was issued enters the ledger. Asked for again while nothing has changed, it is the
+    same certificate.
+    """
+    if output_format == "pdf" and output is None and sys.stdout.isatty():
+        raise click.UsageError("a PDF is not for a screen: say --output FILE")
+    installation = installation_of(ctx)
+    with failures():
+        issuer = Issuer(
+            ledger_of(installation, actor=actor()),
+            installation.auditor,
+            actor(),
+            installation.settings.backups_kept_days,
+        )
+        whose = None if tenant is None else tenant_id_of(installation, tenant)
+        with installation.auditor.transaction(None, read_only=True) as cursor:
+            found = find_run(cursor, subject, whose)
+        issued = issuer.issue(found)
+    statement = issued.certificate.statement
+    if output_format == "json":
+        content = issued.content
+    elif output_format == "pdf":
+        content = to_pdf(statement)
+    else:
+        content = to_text(statement).encode()
+    if output is None:
+        sys.stdout.buffer.write(content)
+        return
+    try:
+        output.write_bytes(content)
+    except OSError as error:
+        raise Failure(f"{output}: {error.strerror or error}") from error

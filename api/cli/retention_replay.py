@@ -1,0 +1,122 @@
+"""`tenure retention replay`: what had gone before a restore goes again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from api.cli.retention_support import stop_signals
+from api.cli.support import (
+    Failure,
+    actor,
+    echo_json,
+    echo_rows,
+    failures,
+    format_option,
+    installation_of,
+)
+from api.workshop import workshop_of
+from retention.errors import LedgerError
+from retention.ledger.gone import GoneFolder
+from retention.replays.execution import Planned, Replayed
+
+
+@click.command(
+    "replay",
+    epilog="""\b
+Example, once the backup is restored and before anybody is let in:
+  tenure retention replay --dry-run
+  tenure retention replay
+  tenure retention replay --records /var/lib/tenure/ledger-2025/deletions
+
+Exit codes: 0 all of it went, 1 something is kept (a hold, a reference) or it was told to stop,
+2 wrong usage or failure.""",
+)
+@click.option(
+    "--records",
+    "folders",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Further records of what went: the deletions of a former ledger's folder.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would go again; change nothing.")
+@format_option
+@click.pass_context
+def command(
+    ctx: click.Context, *, folders: tuple[Path, ...], dry_run: bool, output_format: str
+) -> None:
+    """Erase again, in a restored database, what had gone since its backup was made.
+
+    What retention and erasures did is on record beside the ledger's checkpoints (ledger_dir), with
+    hashes of the keys. What this database knows nothing of goes again, through holds, in batches,
+    on record as a replay. It can be broken off at any moment and run again.
+    """
+    installation = installation_of(ctx)
+    with failures(), stop_signals() as stopping:
+        shop = workshop_of(installation, actor=actor())
+        if not folders and (shop.ledger is None or shop.ledger.outside is None):
+            raise Failure("there are no records: set ledger_dir, or give --records")
+        replayer = shop.replayer(map(GoneFolder, folders), stop=stopping.is_set)
+        if not any(folder.path.is_dir() for folder in replayer.folders):
+            raise Failure(f"there are no records in {replayer.folders[0].path}")
+        if dry_run:
+            _echo_plan(replayer.plan(), output_format)
+            return
+        done = replayer.run()
+        refused = ""
+        try:
+            if shop.ledger is not None:
+                shop.ledger.publish(wait=True)
+        except LedgerError as error:
+            refused = str(error)
+    _echo_done(done, refused, output_format)
+    ctx.exit(0 if done.whole else 1)
+
+
+def _echo_plan(planned: Planned, output_format: str) -> None:
+    if output_format == "json":
+        echo_json(planned.to_json())
+        return
+    rows = [
+        (tenant, table, action, count)
+        for tenant, found in planned.found.items()
+        for table, of in sorted(found.counts().items())
+        for action, count in sorted(of.items())
+    ]
+    if rows:
+        echo_rows(("tenant", "table", "would be done again", "rows"), rows)
+    batches = sum(wanted.batches for wanted in planned.records.wanted)
+    total = sum(found.rows for found in planned.found.values())
+    click.echo(f"{batches} batches are not known here; {total} of their rows are there")
+    _echo_left(planned.records.left)
+
+
+def _echo_done(done: Replayed, refused: str, output_format: str) -> None:
+    if output_format == "json":
+        echo_json({**done.to_json(), "ledger": refused or None})
+        return
+    rows = [
+        (tenant.tenant, table, action, count)
+        for tenant in done.tenants
+        for table, of in sorted(tenant.rows.items())
+        for action, count in sorted(of.items())
+    ]
+    if rows:
+        echo_rows(("tenant", "table", "done again", "rows"), rows)
+    total = sum(row[3] for row in rows)
+    state = "stopped" if done.stopped else "done" if done.whole else "done, but for what is kept"
+    click.echo(f"{state}: {total} rows, trace id {done.trace_id}")
+    for tenant in done.tenants:
+        for why, of in sorted(tenant.kept.items()):
+            for table, count in sorted(of.items()):
+                click.echo(f"kept ({why}): {count} rows of {table} of {tenant.tenant}")
+    _echo_left(done.left)
+    if refused:
+        click.echo(f"the ledger: {refused}", err=True)
+
+
+def _echo_left(left: Mapping[str, int]) -> None:
+    for what, count in sorted(left.items()):
+        click.echo(f"left: {count} {what}")

@@ -1,0 +1,215 @@
+"""What a certificate rests on: which rows' entries, and what of them is opened.
+
+Read as tenure_auditor, in one snapshot. What a tenant is shown of a run is its own; the run, its
+policies and what people did to it are the installation's, and their texts about others stay closed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+from retention.errors import LedgerError, UnsignedError
+from retention.ledger.proofs import Membership, of_rows
+from retention.ledger.verifier import Opened
+from tenants.connections import Cursor
+from tenants.context import TenantId
+
+Kind = Literal["run"]
+
+_RUN = """
+SELECT id::text, started_at, finished_at FROM tenure.runs
+WHERE id::text = %(named)s OR trace_id = %(named)s
+"""
+_UNITS = """
+SELECT tenant_id::text, run_id || '/' || number, policy, policy || '/' || policy_version
+FROM tenure.units WHERE run_id = %(run)s AND (%(tenant)s IS NULL OR tenant_id = %(tenant)s::uuid)
+"""
+_BATCHES = """
+SELECT run_id || '/' || id FROM tenure.batches
+WHERE run_id = %(run)s AND (%(tenant)s IS NULL OR tenant_id = %(tenant)s::uuid)
+"""
+_HOLDS = """
+SELECT tenant_id || '/' || id FROM tenure.holds
+WHERE tenant_id = ANY(%(tenants)s::uuid[]) AND placed_at < %(ended)s
+  AND (effective_at IS NULL OR effective_at > %(began)s)
+"""
+_INTERVENTIONS = "SELECT number::text FROM tenure.interventions WHERE run_id = %(run)s"
+_RESTORATIONS = """
+SELECT tenant_id || '/' || id FROM tenure.restorations
+WHERE run_id = %(run)s AND (%(tenant)s IS NULL OR tenant_id = %(tenant)s::uuid)
+"""
+_VERIFICATION = """
+SELECT id::text, account FROM tenure.verifications WHERE started_at >= %(ended)s
+ORDER BY finished_at, id LIMIT 1
+"""
+_BOOKS = """
+SELECT account || '/' || tenant_id || '/' || policy || '/' || table_name
+FROM tenure.reconciliations
+WHERE account = %(account)s AND tenant_id = ANY(%(tenants)s::uuid[])
+  AND policy = ANY(%(policies)s)
+"""
+_RESULTS = """
+SELECT jsonb_build_array(id, kind, subject, tenant_id, found, held, oldest, query, paused,
+    undeletable, undeletable_oldest, age_p99_s, watermark, reasons)::text COLLATE "C" AS line
+FROM tenure.verification_results WHERE verification_id = %s ORDER BY line
+"""
+_PLAN = "SELECT plan::text FROM tenure.runs WHERE id = %s"
+_DEFINITION = """
+SELECT definition::text FROM tenure.policy_versions WHERE policy = %s AND version = %s
+"""
+_TEXTS = """
+SELECT entry_id::text, field, salt, content FROM tenure.ledger_texts
+WHERE entry_id = ANY(%s::uuid[])
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a certificate is about, and for whom: a tenant, or all (None)."""
+
+    kind: Kind
+    id: UUID
+    tenant: TenantId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Rows of a table whose entries are shown: their keys, the committed texts that are opened."""
+
+    table: str
+    keys: tuple[str, ...]
+    texts: tuple[str, ...] = ()
+
+
+Gathered = tuple[Membership, Opened]
+
+
+def find_run(cursor: Cursor, named: str, tenant: TenantId | None) -> Subject:
+    """Return a run by its id or trace id.
+
+    Raises:
+        LedgerError: there is none, or it has not ended.
+    """
+    cursor.execute(_RUN, {"named": named})
+    row = cursor.fetchone()
+    if row is None:
+        raise LedgerError(f"there is no run {named}")
+    if row[2] is None:
+        raise LedgerError(f"run {named} has not ended; a certificate tells of what is done")
+    return Subject("run", UUID(row[0]), tenant)
+
+
+def gather(cursor: Cursor, subject: Subject) -> list[Gathered]:
+    """Return the entries that tell of a subject, in their order, each with what is opened of it.
+
+    Raises:
+        UnsignedError: one is under no checkpoint yet.
+    """
+    # Rows are shown as the trigger read them.
+    cursor.execute("SELECT set_config('timezone', 'UTC', true)")
+    found = [
+        (source, each)
+        for source in _SOURCES[subject.kind](cursor, subject)
+        for each in of_rows(cursor, source.table, source.keys)
+    ]
+    for _, each in found:
+        if each.proof is None or each.leaf is None:
+            raise UnsignedError("an entry is under no checkpoint yet")
+    found.sort(key=lambda pair: pair[1].index or 0)
+    texts = _texts(cursor, [(source.texts, each.entry_id) for source, each in found])
+    return [
+        (
+            each,
+            Opened(
+                texts.get(each.entry_id, {}),
+                _values(cursor, source.table, each, subject),
+                _rows(cursor, each) if source.table == "verifications" else {},
+            ),
+        )
+        for source, each in found
+    ]
+
+
+def own_entry(cursor: Cursor, certificate: UUID) -> Gathered:
+    """Return the entry of a certificate itself.
+
+    Raises:
+        UnsignedError: it is under no checkpoint yet.
+    """
+    for each in of_rows(cursor, "certificates", [str(certificate)]):
+        if each.proof is not None:
+            texts = _texts(cursor, [(("issued_by",), each.entry_id)])
+            return each, Opened(texts.get(each.entry_id, {}))
+    raise UnsignedError(f"certificate {certificate} is under no checkpoint yet")
+
+
+def _run_sources(cursor: Cursor, subject: Subject) -> Iterator[Source]:
+    run = str(subject.id)
+    tenant = None if subject.tenant is None else str(subject.tenant)
+    asked: dict[str, Any] = {"run": run, "tenant": tenant}
+    cursor.execute(_RUN, {"named": run})
+    _, asked["began"], asked["ended"] = cursor.fetchall()[0]
+    cursor.execute(_UNITS, asked)
+    units = cursor.fetchall()
+    if tenant is not None and not units:
+        raise LedgerError(f"run {run} had nothing to do for this tenant")
+    tenants = sorted({unit[0] for unit in units})
+    asked |= {"tenants": tenants, "policies": sorted({unit[2] for unit in units})}
+    whole = tenant is None
+    yield Source("runs", (run,), ("started_by", "detail") if whole else ("started_by",))
+    yield Source("tenants", tuple(tenants), ("slug", "name"))
+    yield Source("policy_versions", tuple(sorted({unit[3] for unit in units})), ("recorded_by",))
+    yield Source("units", tuple(unit[1] for unit in units), ("detail",))
+    yield Source("batches", _keys(cursor, _BATCHES, asked))
+    yield Source("holds", _keys(cursor, _HOLDS, asked))
+    opened = ("actor", "reason") if whole else ()
+    yield Source("interventions", _keys(cursor, _INTERVENTIONS, asked), opened)
+    yield Source("restorations", _keys(cursor, _RESTORATIONS, asked))
+    cursor.execute(_VERIFICATION, asked)
+    for verification, account in cursor.fetchall():
+        if whole:
+            yield Source("verifications", (verification,))
+        yield Source("reconciliations", _keys(cursor, _BOOKS, {**asked, "account": account}))
+
+
+_SOURCES: dict[Kind, Callable[[Cursor, Subject], Iterator[Source]]] = {"run": _run_sources}
+
+
+def _keys(cursor: Cursor, query: str, asked: Mapping[str, Any]) -> tuple[str, ...]:
+    cursor.execute(query, asked)
+    return tuple(row[0] for row in cursor.fetchall())
+
+
+def _texts(
+    cursor: Cursor, wanted: Sequence[tuple[Collection[str], UUID]]
+) -> dict[UUID, dict[str, tuple[bytes, str]]]:
+    """Return the texts of entries that are to be opened, with their salts; not those erased."""
+    fields = {entry: names for names, entry in wanted}
+    cursor.execute(_TEXTS, ([str(entry) for entry, names in fields.items() if names],))
+    found: dict[UUID, dict[str, tuple[bytes, str]]] = {}
+    for entry, name, salt, content in cursor.fetchall():
+        if name in fields[UUID(entry)]:
+            found.setdefault(UUID(entry), {})[name] = (bytes(salt), content)
+    return found
+
+
+def _values(cursor: Cursor, table: str, entry: Membership, subject: Subject) -> dict[str, str]:
+    """Return what an entry has a digest of; the plan, which is of all tenants, for all alone."""
+    record = json.loads(entry.leaf or b"")["record"]
+    if table == "policy_versions":
+        cursor.execute(_DEFINITION, (record["policy"], record["version"]))
+        return {"definition": cursor.fetchall()[0][0]}
+    if table == "runs" and record["finished_at"] is not None and subject.tenant is None:
+        cursor.execute(_PLAN, (record["id"],))
+        return {"plan": cursor.fetchall()[0][0]}
+    return {}
+
+
+def _rows(cursor: Cursor, entry: Membership) -> dict[str, tuple[str, ...]]:
+    """Return the results of a verification, of which its entry has a digest."""
+    cursor.execute(_RESULTS, (json.loads(entry.leaf or b"")["record"]["id"],))
+    return {"results": tuple(row[0] for row in cursor.fetchall())}

@@ -1,0 +1,150 @@
+"""What went, by the records outside of the database, and this database knows nothing of.
+
+A batch's record commits with what it did. So a database that has the record of a batch was backed
+up after it, and one that has not is from before: the rows that went may be there again. Of the
+first kind nothing is done again: a row with a key of then is another row, or was brought back on
+purpose. What was archived is not erased; its policy archives it again when it is due.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from retention.ledger.gone import GoneFolder, Keys, Line
+from retention.treatments import Treatment
+from tenants.catalog import TableName
+from tenants.connections import Cursor
+from tenants.context import TenantId
+
+_TENANTS = "SELECT id::text, slug FROM tenure.tenants ORDER BY slug"
+_KNOWN = """
+SELECT id::text FROM tenure.batches WHERE id = ANY(%(ids)s::uuid[])
+UNION ALL SELECT id::text FROM tenure.erasure_batches WHERE id = ANY(%(ids)s::uuid[])
+UNION ALL SELECT id::text FROM tenure.purge_batches WHERE id = ANY(%(ids)s::uuid[])
+"""
+_REPLAYED = """
+SELECT p.tenant_id::text, r ->> 'journal', max((r ->> 'through')::bigint)
+FROM tenure.purges p CROSS JOIN LATERAL jsonb_array_elements(p.cause -> 'records') r
+WHERE p.kind = 'replay' AND p.state = 'completed' GROUP BY 1, 2
+"""
+_PORTION = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How rows of a table were changed."""
+
+    table: TableName
+    action: str
+    treatments: tuple[Treatment, ...]
+
+
+@dataclass
+class Wanted:
+    """What went of a tenant's, by hashes of keys: `deleted` by table, `changed` by how; `cut` are
+    references (`schema.table.column`) that were emptied where what they refer to went."""
+
+    tenant_id: TenantId
+    tenant: str
+    deleted: dict[TableName, set[bytes]] = field(default_factory=lambda: defaultdict(set))
+    changed: dict[Change, set[bytes]] = field(default_factory=lambda: defaultdict(set))
+    cut: set[str] = field(default_factory=set)
+    batches: int = 0
+
+
+@dataclass(frozen=True)
+class Records:
+    """What the records say: of which tenants what is `wanted`; `cause` names the files and how
+    far they were read; `left` counts what is left to others, and why."""
+
+    wanted: tuple[Wanted, ...]
+    cause: tuple[Mapping[str, Any], ...]
+    left: Mapping[str, int]
+
+
+def read_records(cursor: Cursor, folders: Sequence[GoneFolder]) -> Records:
+    """Read all of it, and return what this database knows nothing of; as verifier.
+
+    Raises LedgerError where a line is missing or changed.
+    """
+    # tenure: allow TS001 because a replay is over all tenants, as tenure_verifier
+    cursor.execute(_TENANTS)
+    slugs = dict(cursor.fetchall())
+    # tenure: allow TS001 because a replay is over all tenants, as tenure_verifier
+    cursor.execute(_REPLAYED)
+    replayed = {(tenant, journal): through for tenant, journal, through in cursor.fetchall()}
+    found: dict[str, Wanted] = {}
+    left: dict[str, int] = defaultdict(int)
+    cause = []
+    for folder in folders:
+        journal, last = "", None
+        for line in _unknown(cursor, folder):
+            last = line
+            journal = line.content.get("journal", journal)
+            if not line.is_batch or line.content.get("known"):
+                continue
+            tenant = str(line.tenant)
+            if line.number <= replayed.get((tenant, journal), -1):
+                continue
+            if tenant not in slugs:
+                left["batches of tenants that are not there"] += 1
+                continue
+            wanted = found.setdefault(tenant, Wanted(TenantId(UUID(tenant)), slugs[tenant]))
+            _add(wanted, line, left)
+        if last is not None:
+            cause.append({"journal": journal, "through": last.number, "sha256": last.sha256})
+    wanted_now = (w for w in found.values() if w.deleted or w.changed)
+    return Records(tuple(sorted(wanted_now, key=lambda w: w.tenant)), tuple(cause), dict(left))
+
+
+def _unknown(cursor: Cursor, folder: GoneFolder) -> Iterator[Line]:
+    """Yield all lines, with those marked whose batch this database has."""
+    portion: list[Line] = []
+
+    def looked_up() -> Iterator[Line]:
+        ids = [str(line.batch) for line in portion if line.is_batch]
+        # tenure: allow TS001 because a replay is over all tenants, as tenure_verifier
+        cursor.execute(_KNOWN, {"ids": ids})
+        known = {row[0] for row in cursor.fetchall()}
+        for line in portion:
+            there = line.is_batch and str(line.batch) in known
+            yield _marked(line) if there else line
+
+    for line in folder.lines():
+        portion.append(line)
+        if len(portion) >= _PORTION:
+            yield from looked_up()
+            portion.clear()
+    yield from looked_up()
+
+
+def _marked(line: Line) -> Line:
+    known = {"known": True, "tenant": line.content["tenant"], "batch": line.content["batch"]}
+    return Line(line.number, line.kind, line.position, line.entry, line.sha256, known)
+
+
+def _add(wanted: Wanted, line: Line, left: dict[str, int]) -> None:
+    wanted.batches += 1
+    wanted.cut.update(line.content.get("subject", {}).get("cut", ()))
+    wanted.cut.update(line.content.get("cut", ()))
+    if line.content.get("rows_unknown"):
+        left["rows whose keys were not kept"] += int(line.content["rows_unknown"])
+    for keys in line.keys:
+        if keys.action == "delete":
+            wanted.deleted[keys.table] |= keys.hashes
+        elif keys.action == "archive":
+            left["archived rows, for their policies"] += len(keys.hashes)
+        elif keys.action != "cut":
+            wanted.changed[_change(line, keys)] |= keys.hashes
+
+
+def _change(line: Line, keys: Keys) -> Change:
+    subject = {t["table"]: t.get("columns", {}) for t in line.content.get("subject", {}).get(
+        "tables", ())}  # fmt: skip
+    columns = {**subject, **line.content.get("columns", {})}[str(keys.table)]
+    treatments = tuple(Treatment.read(c, written) for c, written in sorted(columns.items()))
+    return Change(keys.table, keys.action, treatments)

@@ -1,0 +1,276 @@
+"""Certificates over small ledgers, made by the pure half alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import rfc8785
+
+from retention.ledger.verifier import (
+    CERTIFICATE_FORMAT,
+    Certificate,
+    Checkpoint,
+    Note,
+    Opened,
+    Shown,
+    Trust,
+    VerifierError,
+    body_of,
+    digest_of_body,
+    encode_base64,
+    sealed,
+    statement_of,
+    verify_certificate,
+)
+from tests.unit.retention.ledger.ledgers import TRUST, Ledger
+
+RUN = "0192aaaa-0000-7000-8000-000000000001"
+ACME, GLOBEX = (f"0192bbbb-0000-7000-8000-00000000000{n}" for n in (1, 2))
+CERTIFICATE = "0192cccc-0000-7000-8000-000000000001"
+DEFINITION = json.dumps(
+    {
+        "name": "notes", "table": "shop.notes", "starts": "created_at", "period": "P3Y",
+        "with": [], "legal_basis": "Art. 5(1)(e) GDPR", "class": "letters", "state": "active",
+    }
+)  # fmt: skip
+
+
+def sha256(data: str | bytes) -> str:
+    return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
+
+
+@dataclass
+class Entry:
+    """An entry to be, and what of it a certificate opens, but for what is `closed`; of other
+    entries, `shown` is False."""
+
+    kind: str
+    record: dict[str, Any]
+    tenant: str | None = None
+    texts: dict[str, str] = field(default_factory=dict)
+    values: dict[str, str] = field(default_factory=dict)
+    rows: dict[str, list[str]] = field(default_factory=dict)
+    shown: bool = True
+    closed: frozenset[str] = frozenset()
+
+    @property
+    def opened(self) -> Opened:
+        return Opened(
+            {name: (self.salt(name), text) for name, text in self.texts.items()},
+            {name: text for name, text in self.values.items() if name not in self.closed},
+            {name: tuple(lines) for name, lines in self.rows.items()},
+        )
+
+    def salt(self, name: str) -> bytes:
+        return hashlib.sha256(f"{self.kind}{name}".encode()).digest()
+
+    def leaf(self, number: int) -> bytes:
+        record = dict(self.record)
+        record |= {f"{name}_sha256": sha256(text) for name, text in self.values.items()}
+        for name, lines in self.rows.items():
+            record |= {f"{name}_count": len(lines), f"{name}_sha256": sha256("\n".join(lines))}
+        commitments = {
+            name: sha256(self.salt(name) + text.encode()) for name, text in self.texts.items()
+        }
+        return rfc8785.dumps(
+            {
+                "v": 1, "id": f"00000000-0000-4000-8000-{number:012x}", "kind": self.kind,
+                "tenant": self.tenant, "at": f"2026-03-01T00:00:{number:02}.000000Z",
+                "record": record, "commitments": commitments,
+            }
+        )  # fmt: skip
+
+
+def batch(number: int, tenant: str, rows: int) -> Entry:
+    return Entry(
+        "batch",
+        {
+            "tenant_id": tenant, "run_id": RUN, "id": f"0192dddd-0000-7000-8000-{number:012}",
+            "policy": "notes", "policy_version": 1, "action": "delete", "rows_deleted": rows,
+            "cutoff": "2023-03-01T00:00:00+00:00",
+            "counts": {"shop.notes": {"rows": rows, "sha256": sha256(f"keys {number}")}},
+            "started_at": "2026-03-01T00:00:00+00:00", "recorded_at": "2026-03-01T00:00:01+00:00",
+        },
+        tenant,
+    )  # fmt: skip
+
+
+def unit(number: int, tenant: str, batches: Sequence[Entry], **more: Any) -> Entry:
+    lines = sorted(f'["{b.record["id"]}", {b.record["rows_deleted"]}]' for b in batches)
+    record = {
+        "tenant_id": tenant, "run_id": RUN, "number": number, "policy": "notes",
+        "policy_version": 1, "planned": 9, "state": "succeeded_with_skips", "left_due": 2,
+        "skips": [{"reason": "held", "rows": 2}], "finished_at": "2026-03-01T00:00:02+00:00",
+        "batches_count": len(lines), "batches_sha256": sha256("\n".join(lines)),
+    }  # fmt: skip
+    return Entry("unit-changed", record | more, tenant)
+
+
+def run_entries() -> list[Entry]:
+    """What a run of two tenants enters, with other things between."""
+    batches = [batch(1, ACME, 3), batch(2, ACME, 4), batch(3, GLOBEX, 5)]
+    run = {
+        "id": RUN, "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "state": "running",
+        "as_of": "2026-03-01T00:00:00+00:00", "started_at": "2026-03-01T00:00:00+00:00",
+        "finished_at": None, "catalog_digest": sha256("catalog"),
+        "release": "1.0", "versions": {"notes": 1},
+    }  # fmt: skip
+    kept = [{"reason": "referenced", "rows": 2, "detail": "shop.letters"}]
+    units = [{"tenant_id": t, "policy": "notes", "kept": kept} for t in (ACME, GLOBEX)]
+    plan = json.dumps({"units": units})
+    ended = {"state": "succeeded_with_skips", "finished_at": "2026-03-01T00:00:03+00:00"}
+    numbers = dict.fromkeys(("deleted_along", "undeletable", "paused", "still_due", "vanished"), 0)
+    result = [
+        "0192eeee-0000-7000-8000-000000000001",
+        "overdue",
+        "notes",
+        ACME,
+        0,
+        2,
+        None,
+        "SELECT 1",
+    ]
+    hold = {
+        "id": "0192ffff-0000-7000-8000-000000000001", "tenant_id": ACME, "scope": "tenant",
+        "table_name": None, "placed_at": "2026-01-01T00:00:00+00:00", "released_at": None,
+        "effective_at": None,
+    }  # fmt: skip
+    return [
+        Entry("tenant", {"id": ACME}, ACME, {"slug": "acme", "name": "Acme & Söhne"}),
+        Entry("tenant", {"id": GLOBEX}, GLOBEX, {"slug": "globex", "name": "Globex"}),
+        Entry(
+            "policy-version",
+            {
+                "policy": "notes", "version": 1, "digest": sha256("d"),
+                "recorded_at": "2026-01-01T00:00:00+00:00",
+            },
+            texts={"recorded_by": "command:ann"},
+            values={"definition": DEFINITION},
+        ),
+        Entry("hold", hold, ACME, {}),
+        Entry(
+            "run", run, texts={"started_by": "command:ann"}, values={"plan": plan},
+            closed=frozenset({"plan"}),
+        ),
+        batches[0],
+        Entry("login", {"is_auditor": False}, shown=False),
+        batches[1],
+        Entry(
+            "intervention",
+            {"run_id": RUN, "number": 1, "action": "pause",
+             "taken_at": "2026-03-01T00:00:01+00:00"},
+            texts={"actor": "command:bob", "reason": "backup"},
+        ),
+        unit(1, ACME, batches[:2]),
+        batches[2],
+        unit(2, GLOBEX, batches[2:]),
+        Entry(
+            "run-changed", run | ended,
+            texts={"started_by": "command:ann", "detail": "held"}, values={"plan": plan},
+        ),
+        Entry(
+            "verification",
+            {
+                "id": "0192eeee-0000-7000-8000-000000000000", "account": 1, "findings": 0,
+                "as_of": "2026-03-01T00:00:04+00:00", "started_at": "2026-03-01T00:00:04+00:00",
+                "finished_at": "2026-03-01T00:00:05+00:00",
+            },
+            rows={"results": [json.dumps(result)]},
+        ),
+        *(
+            Entry(
+                "reconciliation",
+                {
+                    "account": 1, "tenant_id": tenant, "policy": "notes",
+                    "table_name": "shop.notes", "deleted": deleted, "held": held,
+                    "difference": 0, **numbers,
+                },
+                tenant,
+            )
+            for tenant, deleted, held in ((ACME, 7, 2), (GLOBEX, 5, 0))
+        ),
+    ]  # fmt: skip
+
+
+def for_tenant(entries: Sequence[Entry], tenant: str) -> list[Entry]:
+    """The same ledger, of which a certificate for one tenant shows what is that tenant's."""
+    hidden = {"verification"}
+    return [
+        replace(
+            each,
+            shown=each.shown and each.kind not in hidden and each.tenant in {None, tenant},
+            closed=each.closed | {"plan"},
+        )
+        for each in entries
+    ]
+
+
+@dataclass(frozen=True)
+class Made:
+    """A certificate before it is sealed, and the ledger it is of."""
+
+    content: dict[str, Any]
+    ledger: Ledger
+
+    @property
+    def data(self) -> bytes:
+        return sealed(self.content) + b"\n"
+
+
+def certify(entries: Sequence[Entry], tenant: str | None = None, backups: int | None = 35) -> Made:
+    """Issue a certificate as `retention.ledger.certificate` does."""
+    leaves = [each.leaf(number) for number, each in enumerate(entries)]
+    shown = [(number, each) for number, each in enumerate(entries) if each.shown]
+    evidence = [Shown.open(n, leaves[n], each.opened) for n, each in shown]
+    body = body_of("run", RUN, tenant, backups, evidence)
+    own = Entry(
+        "certificate",
+        {
+            "id": CERTIFICATE, "kind": "run", "subject_id": RUN, "tenant_id": tenant,
+            "statement_sha256": digest_of_body(body), "backups_kept_days": backups,
+            "release": "1.0", "issued_at": "2026-03-02T00:00:00+00:00",
+        },
+        tenant,
+        {"issued_by": "command:ann"},
+    )  # fmt: skip
+    return assemble([*entries, own])
+
+
+def assemble(entries: Sequence[Entry]) -> Made:
+    """Put a certificate together over entries that hold its own."""
+    leaves = tuple(each.leaf(number) for number, each in enumerate(entries))
+    ledger = Ledger(leaves, (len(leaves),))
+    shown = [(n, each) for n, each in enumerate(entries) if each.shown]
+    evidence = [Shown.open(n, leaves[n], each.opened) for n, each in shown]
+    note = ledger.note(len(leaves))
+    proofs = [{"proof": str(ledger.proof(n)), **each.opened.to_json()} for n, each in shown]
+    checkpoint = Checkpoint.parse(Note.parse(note).text)
+    statement = statement_of(evidence, checkpoint)
+    content = {
+        "format": CERTIFICATE_FORMAT,
+        "certificate": statement["issued"]["id"],
+        "statement": statement,
+        "checkpoint": {
+            "note": note.decode(),
+            "timestamps": [encode_base64(s) for s in ledger.timestamps.get(len(leaves), [])],
+        },
+        "evidence": proofs,
+    }
+    return Made(content, ledger)
+
+
+def certified(data: bytes, trust: Trust = TRUST) -> Certificate:
+    return verify_certificate(data, trust)
+
+
+def refused(data: bytes, trust: Trust = TRUST) -> str | None:
+    """Why a certificate is refused; None if it is not."""
+    try:
+        verify_certificate(data, trust)
+    except VerifierError as error:
+        return str(error)
+    return None
