@@ -48,7 +48,7 @@ _FOR_TENANTS = {
     "console.overview",
     "console.batch_proof",
     "console.batch_keys",
-    *(f"console.{name}" for name, entry in REPORTS.items() if entry.of_tenant),
+    *(f"console.{name}" for name, entry in REPORTS.items() if entry.of_tenant and entry.for_own),
 }
 
 _log = get_logger(__name__)
@@ -186,6 +186,12 @@ def _install_words(views: Blueprint) -> None:
     views.app_template_filter("console_text")(text_of)
     views.app_template_global("console_link")(link_of)
     views.app_template_global("console_confined")(confined)
+    views.app_template_global("console_in_menu")(_is_in_menu)
+
+
+def _is_in_menu(endpoint: str) -> bool:
+    # A tenant's own auditor has no overview, and is led on from there.
+    return not confined() or endpoint in _FOR_TENANTS - {"console.overview"}
 
 
 def _install_guard(views: Blueprint) -> None:
@@ -199,8 +205,8 @@ def _install_guard(views: Blueprint) -> None:
                 return None
             raise Problem(
                 HTTPStatus.FORBIDDEN,
-                "installations_own",
-                "This is the whole installation's, not a tenant's",
+                "not_for_tenants",
+                "This is not for a tenant's own auditor",
             )
         if current_user.is_authenticated:
             raise Problem(

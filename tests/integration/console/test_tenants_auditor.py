@@ -39,8 +39,8 @@ from tenants.registry import ensure_tenant, slug_of
 from .conftest import Evidence, Pages, _hashed, log_in
 from .test_of_a_period import paper_of
 
-OWN = [name for name, entry in REPORTS.items() if entry.of_tenant]
-REFUSED = [name for name, entry in REPORTS.items() if not entry.of_tenant]
+OWN = [name for name, entry in REPORTS.items() if entry.of_tenant and entry.for_own]
+REFUSED = [name for name in REPORTS if name not in OWN]
 EMAIL, OWNER = "auditor@linden.example", "owner@linden.example"
 OTHERS_REASON = "Harbour Supplies is being sued in the matter 2026-0417"
 
