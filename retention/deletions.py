@@ -57,24 +57,23 @@ _AMONG = """
     AND EXISTS (SELECT FROM generate_series(1, octet_length(k.hashes), 16) at
                 WHERE substr(k.hashes, at, 16) = %(hash)s::bytea)
 """
-_IN_RUNS = f"""
+_FIND = f"""
 SELECT b.recorded_at, b.run_id, b.trace_id, b.id, b.policy, b.policy_version, b.cutoff, b.action,
-       k.tenant_id, k.table_name, NULL::uuid, NULL::uuid, NULL::text
+       k.tenant_id, k.table_name, NULL::uuid
 FROM tenure.deleted_keys k
 JOIN tenure.batches b
     ON b.run_id = k.run_id AND b.id = k.batch_id AND b.tenant_id = k.tenant_id
 WHERE {_AMONG}
-"""  # noqa: S608 - constants
-_IN_ERASURES = f"""
-SELECT b.recorded_at, NULL::uuid, b.trace_id, b.id, NULL::text, NULL::integer,
-       NULL::timestamptz, k.action, k.tenant_id, k.table_name, k.erasure_id,
-       NULL::uuid, NULL::text
+UNION ALL
+SELECT b.recorded_at, NULL, b.trace_id, b.id, NULL, NULL, NULL, k.action, k.tenant_id,
+       k.table_name, k.erasure_id
 FROM tenure.erased_keys k
 JOIN tenure.erasure_batches b
     ON b.tenant_id = k.tenant_id AND b.erasure_id = k.erasure_id AND b.id = k.batch_id
 WHERE {_AMONG}
+ORDER BY 1, 4
 """  # noqa: S608 - constants
-_IN_PURGES = f"""
+_FIND_PURGED = f"""
 SELECT b.recorded_at, NULL::uuid, b.trace_id, b.id, NULL::text, NULL::integer,
        NULL::timestamptz, k.action, k.tenant_id, k.table_name, NULL::uuid, k.purge_id, p.kind
 FROM tenure.purged_keys k
@@ -82,8 +81,8 @@ JOIN tenure.purge_batches b
     ON b.tenant_id = k.tenant_id AND b.purge_id = k.purge_id AND b.id = k.batch_id
 JOIN tenure.purges p ON p.tenant_id = k.tenant_id AND p.id = k.purge_id
 WHERE {_AMONG}
+ORDER BY 1, 4
 """  # noqa: S608 - constants
-_ANYWHERE = f"{_IN_RUNS} UNION ALL {_IN_ERASURES} UNION ALL {_IN_PURGES}"
 
 
 def find(
@@ -97,14 +96,14 @@ def find(
     auditor. There may be several: a row that was restored can go again. Batches from before
     keys were committed to are not found.
     """
-    return _find(cursor, _ANYWHERE, tenant_id, table, key)
+    return _find(cursor, _FIND, tenant_id, table, key)
 
 
-def find_in_runs(
+def find_purged(
     cursor: Cursor, tenant_id: TenantId | None, table: TableName | str | None, key: UUID
 ) -> list[Deletion]:
-    """Return what runs alone did to a row, as `find` does."""
-    return _find(cursor, _IN_RUNS, tenant_id, table, key)
+    """Return what purges did to a row, as `find` does; not as the application."""
+    return _find(cursor, _FIND_PURGED, tenant_id, table, key)
 
 
 def _find(
@@ -120,7 +119,7 @@ def _find(
         "hash": key_hash(key),
     }
     # tenure: allow TS004 because one of two constants is asked; policies bind the role
-    cursor.execute(f"{query} ORDER BY 1, 4", params)
+    cursor.execute(query, params)
     return [Deletion(*row) for row in cursor.fetchall()]
 
 
