@@ -88,7 +88,7 @@ def sections_of_erasure(statement: Mapping[str, Any]) -> Iterator[Section]:
         (
             "All batches are listed: the entry of the end counts the rows of each table. Whether "
             "there were more steps, as deferrals, an export of the ledger shows.",
-            "Whom the erasure was about stands nowhere here any more: the person knows it by its "
+            "This certificate does not say whom the erasure was about: the person knows it by its "
             "id, from the letters.",
         ),
     )

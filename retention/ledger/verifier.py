@@ -1741,7 +1741,7 @@ def _connectors(of: _Evidence, ended: dict[str, Any]) -> list[dict[str, Any]]:
     """Return what others were asked and said, as the end names them: each one's answer, and when,
     where the end says by which request."""
     events, requests = of.take("connector-event"), ended.get("requests")
-    if (requests is None and events) or (requests and set(requests) != set(ended["elsewhere"])):
+    if requests is not None and set(requests) != set(ended["elsewhere"]):
         raise CertificateError("the connectors are not those that were asked")
     found, left = [], list(events)
     for name, state in sorted(ended["elsewhere"].items()):

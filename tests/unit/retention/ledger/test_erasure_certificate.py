@@ -278,6 +278,21 @@ def connector_that_the_end_does_not_name(entries: list[Entry]) -> None:
     facts(entries, "completed")["elsewhere"] = {}
 
 
+def connector_asked_that_never_answered(entries: list[Entry]) -> None:
+    facts(entries, "completed")["requests"]["files"] = CERTIFICATE
+
+
+def answers_where_the_end_names_no_request(entries: list[Entry]) -> None:
+    del facts(entries, "completed")["requests"]
+
+
+def plan_of_another(entries: list[Entry]) -> None:
+    plan = entries[at(entries, "erasure-plan")]
+    plan.values["plan"] = plan.values["plan"].replace(ERASURE, CERTIFICATE)
+    plan.record["digest"] = sha256(plan.values["plan"])
+    facts(entries, "planned")["digest"] = plan.record["digest"]
+
+
 def strange_entry(entries: list[Entry]) -> None:
     entries[at(entries, "login")].shown = True
 
@@ -296,7 +311,9 @@ def counts_of_text(entries: list[Entry]) -> None:
         never_verified, lost_extension, completed_twice, step_after_the_end, not_completed,
         end_not_shown, refused_one, anothers, anothers_record, connector_not_asked,
         connector_silent, connector_said_otherwise, another_connector,
-        connector_of_something_else, connector_that_the_end_does_not_name, strange_entry,
+        connector_of_something_else, connector_that_the_end_does_not_name,
+        connector_asked_that_never_answered, answers_where_the_end_names_no_request,
+        plan_of_another, strange_entry,
         counts_of_text,
     ],
     ids=lambda forge: forge.__name__,
