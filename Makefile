@@ -36,7 +36,7 @@ soak: ## Fuzz and kill for three quarters of an hour; SEED=N; the log goes to do
 	@exec .venv/bin/pytest -v -n logical --maxprocesses 4 -o python_files='soak_*.py' tests/soak \
 		--seed "$(or $(SEED),1)" --soak-log docs/evidence/soak.log $(ARGS)
 
-mutants: ## Take the scoping's defences away one by one; a test must fail each time (a quarter of an hour)
+mutants: ## Take the defences of scoping and retention away one by one; a test must fail each time (half an hour)
 	@sh scripts/setup.sh -q dev
 	@exec .venv/bin/pytest -v -n logical --maxprocesses 4 -o python_files='mutants_*.py' tests/soak $(ARGS)
 

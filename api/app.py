@@ -96,7 +96,10 @@ def create_app(
     )
     app.register_blueprint(
         console_blueprint(
-            installation.auditor, installation.clock, partial(ticking_of, installation)
+            installation.auditor,
+            installation.app_connections,
+            installation.clock,
+            partial(ticking_of, installation),
         )
     )
     return app

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from cryptography import x509
@@ -37,6 +38,7 @@ from retention.pressure import Thresholds, pressure_on
 from retention.reports.scope import Ticking
 from retention.schedule import checked_schedule
 from retention.subject_file import load_subjects
+from retention.units import workers_on
 from retention.webhook import Webhook
 from tenants.context import TenantId
 
@@ -175,6 +177,9 @@ def adaptive_pacers(installation: Installation) -> Callable[[Policy], Pacer]:
             known[policy.digest] = AdaptivePacer(
                 bounds=policy.batch or (min(SMALLEST, settings.batch_size), settings.batch_size),
                 rate=policy.rate,
+                workers=partial(workers_on, installation.retention, policy.name),
+                share=settings.batch_share,
+                interval_s=settings.batch_ms / 1000,
                 pressure=pressure_on(installation.retention, policy.table, thresholds),
             )
         return known[policy.digest]

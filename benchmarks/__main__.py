@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.measure import Figure
 from benchmarks.world import world
 
-BENCHMARKS = ("scoping", "importing", "retention", "linting", "auditing")
+BENCHMARKS = ("scoping", "importing", "retention", "linting", "auditing", "ledger")
 RESULTS = Path(__file__).parent / "results.json"
 
 

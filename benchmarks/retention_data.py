@@ -71,9 +71,9 @@ class Template:
         connection.close()
 
     @contextmanager
-    def copy(self) -> Iterator[Settings]:
+    def copy(self, called: str = "copy") -> Iterator[Settings]:
         """Yield the settings of a fresh copy, gone afterwards."""
-        name = f"{self._name}_copy"
+        name = f"{self._name}_{called}"
         url = self._world.admin_url(name)
         self._run("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY", name, self._name)
         close_database(url)

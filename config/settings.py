@@ -295,6 +295,20 @@ class Settings(BaseModel):
         ge=1,
         le=100_000,
     )
+    batch_ms: _Int = _field(
+        250,
+        "a whole number of milliseconds from 5 to 10000",
+        "how long a batch should take; its size follows",
+        ge=5,
+        le=10_000,
+    )
+    batch_share: _Seconds = _field(
+        1.0,
+        "a number above 0, at most 1",
+        "the share of its time that a worker spends in batches; it rests in between",
+        gt=0,
+        le=1,
+    )
     verify_schedule: Annotated[str, AfterValidator(_cron)] | None = _field(
         None,
         "five fields of cron, in UTC, such as 0 6 * * *",

@@ -559,6 +559,7 @@ FEEDS = (
         plain=("id", "read_at", "place", "trace_id"),
         committed=("actor", "reason"),
         digested=("statement",),
+        on="INSERT OR DELETE",
     ),
 )
 

@@ -1,8 +1,14 @@
-"""What auditors ask for and nobody kept: who got and lost access, and what inspections said.
+"""What auditors ask for and nobody kept: who got and lost access, and what inspections said; and
+what a tenant's own auditor may read of the evidence.
 
 Changes of access are written by triggers on logins, memberships and tokens, whoever changes
 them. They name logins by id. Who did it is what the transaction says (`tenure.actor`), else the
-role of the session.
+role of the session. (Logins and memberships feed the ledger themselves as well, see 0013: there
+the entries are what rows are compared with, and committed to addresses; here they say who did it.)
+
+A tenant's auditor reads as tenure_app in the tenant's context: its rows, and of what spans tenants
+(runs, verifications, policies, the ledger's tree) the columns that tell of no other tenant. What
+people wrote in free text for the whole installation is in none of them.
 """
 
 from __future__ import annotations
@@ -160,43 +166,114 @@ ACCESS: tuple[Access, ...] = (
     ("inspections", "tenure_auditor", ("SELECT",), "true"),
 )
 
+OWN = "tenant_id = (SELECT tenure.current_tenant())"
+ANY_TENANT = "(SELECT tenure.current_tenant()) IS NOT NULL"
+OWN_RUN = (
+    f"EXISTS (SELECT FROM tenure.units u WHERE u.run_id = runs.id AND u.{OWN})"  # noqa: S608
+    f" OR EXISTS (SELECT FROM tenure.batches b WHERE b.run_id = runs.id AND b.{OWN})"
+)
+# The books' query of a policy, where it found nothing in any tenant.
+OF_NONE = f"(tenant_id IS NULL AND kind = 'reconciliation' AND found = 0 AND {ANY_TENANT})"
+_READ: tuple[tuple[str, str, str], ...] = (
+    ("policy_versions", "", ANY_TENANT),
+    ("policy_states", "", OWN),
+    ("policy_changes", "", OWN),
+    ("hold_events", "", OWN),
+    ("access_changes", "", OWN),
+    ("units", "run_id, policy, policy_version, tenant_id, planned, state, rows_deleted, batches,"
+     " skips, detail", OWN),
+    ("batches", "run_id, id, trace_id, tenant_id, policy, policy_version, action, cutoff,"
+     " rows_deleted, counts, started_at, recorded_at", OWN),
+    ("deleted_keys", "", OWN),
+    ("runs", "id, trace_id, as_of, state, versions, started_by, started_at, finished_at", OWN_RUN),
+    ("interventions", "number, run_id, action, taken_at", f"run_id IS NULL AND {ANY_TENANT}"),
+    ("watches", "began_at, last_at", ANY_TENANT),
+    ("scheduled", "", ANY_TENANT),
+    ("verifications", "id, trace_id, as_of, started_by, started_at, finished_at, account",
+     ANY_TENANT),
+    ("verification_results", "", f"{OWN} OR {OF_NONE}"),
+    ("reconciliations", "", OWN),
+    ("ledger_entries", "id, kind, tenant_id, source, row_key, recorded_at, position, leaf,"
+     " leaf_hash", OWN),
+    ("ledger_nodes", "", ANY_TENANT),
+    ("ledger_checkpoints", "", ANY_TENANT),
+    ("ledger_key_steps", "id, step, vkey, previous_vkey, taken_at", ANY_TENANT),
+)  # fmt: skip
+TENANTS_AUDITOR: tuple[Access, ...] = tuple(
+    (table, "tenure_app", (f"SELECT({columns})" if columns else "SELECT",), predicate)
+    for table, columns, predicate in _READ
+)
+# The path to an entry goes through its neighbours, who may be others': their hashes tell nothing,
+# for each entry has a random id.
+LEAF_HASHES = """
+CREATE FUNCTION tenure.leaf_hashes(positions bigint[])
+RETURNS TABLE (leaf_position bigint, leaf_hash bytea)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT e.position, e.leaf_hash FROM tenure.ledger_entries e
+    WHERE e.position = ANY (positions) AND tenure.current_tenant() IS NOT NULL
+$$;
+REVOKE ALL ON FUNCTION tenure.leaf_hashes(bigint[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION tenure.leaf_hashes(bigint[]) TO tenure_app;
+"""
+ROLES = """
+ALTER TABLE tenure.memberships DROP CONSTRAINT memberships_role_check,
+    ADD CONSTRAINT memberships_role_check
+        CHECK (role IN ('owner', 'member', 'viewer', 'auditor'))
+"""
+ROLES_BEFORE = """
+ALTER TABLE tenure.memberships DROP CONSTRAINT memberships_role_check,
+    ADD CONSTRAINT memberships_role_check CHECK (role IN ('owner', 'member', 'viewer'))
+"""
+
 FEEDS = (
     ledger_statement(
         "access_changes",
         "access-change",
         plain=("id", "tenant_id", "what", "before", "after", "changed_at"),
         committed=("login_id", "actor"),
+        on="INSERT OR DELETE",
     ),
     ledger_statement(
         "inspections",
         "inspection",
         plain=("id", "kind", "tool", "passed", "findings", "suppressed", "digest", "recorded_at"),
         committed=("subject", "recorded_by"),
+        on="INSERT OR DELETE",
     ),
 )
 
 
 def up(migrator: Any, db: Any) -> None:
     """Create the tables and triggers; runs as tenure_owner, in one transaction."""
-    execute(db, TABLES_SQL, TRIGGERS)
+    execute(db, TABLES_SQL, TRIGGERS, LEAF_HASHES, ROLES)
     for signature in FUNCTIONS:
         execute(db, f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
     execute(
         db,
         *(append_only_statement(table) for table in TABLES),
-        *access_statements(TABLES, ACCESS),
+        *access_statements(TABLES, (*ACCESS, *TENANTS_AUDITOR)),
         *FEEDS,
     )
 
 
 def down(migrator: Any, db: Any) -> None:
     """Refuse where inspections are kept, or access changed since; else take it all away."""
+    # tenure: allow TS001 because the owner asks whether any tenant has an auditor of its own
     kept = db.execute_sql(
-        "SELECT EXISTS (SELECT FROM tenure.inspections) OR EXISTS (SELECT FROM"
+        "SELECT EXISTS (SELECT FROM tenure.memberships WHERE role = 'auditor')"
+        " OR EXISTS (SELECT FROM tenure.inspections) OR EXISTS (SELECT FROM"
         " tenure.access_changes WHERE actor <> 'before this was kept')"
     )
     if kept.fetchone()[0]:
         raise RuntimeError("inspections and changes of access are kept; they are evidence")
+    execute(db, ROLES_BEFORE, "DROP FUNCTION tenure.leaf_hashes(bigint[])")
+    for table, role, commands, _ in TENANTS_AUDITOR:
+        if table not in TABLES:
+            execute(
+                db,
+                f"DROP POLICY {role}_select ON tenure.{table}",
+                f"REVOKE {commands[0]} ON tenure.{table} FROM {role}",
+            )
     for table in ("logins", "memberships", "api_tokens"):
         execute(db, f"DROP TRIGGER note_access ON tenure.{table}")
     execute(db, *(f"DROP FUNCTION {signature}" for signature in reversed(FUNCTIONS)))

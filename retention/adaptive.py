@@ -3,7 +3,9 @@
 The size follows GitLab's batched migrations: efficiency is a batch's duration over the
 interval it may take, smoothed (an exponential moving average of weight 0.4); below 0.9 the
 next batch grows, by at most a fifth, above 0.95 it shrinks. What puts a batch off does so here,
-between transactions, where no lock is held: the policy's rate, and the pressure on the server.
+between transactions, where no lock is held: the policy's rate, the share of its time that a
+worker may spend in batches (it sleeps in proportion to the last one, as pt-archiver does: a
+server that answers others meanwhile has its processors for them), and the pressure on the server.
 """
 
 from __future__ import annotations
@@ -53,14 +55,18 @@ class AdaptivePacer:
     """Paces the batches of one unit (a `retention.pacing.Pacer`).
 
     `bounds` are the fewest and most rows of a batch, `rate` rows a second at most, None for
-    as many as go. `pressure` says what weighs on the server, nothing where all is well; it is
-    asked at most every `ask_s` seconds. Raises PlanError for bounds that are none.
+    as many as go; `workers` says how many share it now. `share`, above 0 and at most 1, is how
+    much of the time batches may take, `interval_s` how long (s) one should. `pressure` says what
+    weighs on the server, nothing where all is well. Both are asked at most every `ask_s` seconds.
+    Raises PlanError for bounds, or a share, that are none.
     """
 
     bounds: tuple[int, int] = (SMALLEST, LARGEST)
     rate: int | None = None
+    workers: Callable[[], int] = lambda: 1
     pressure: Pressure = field(default=tuple)
     start: int = 1000
+    share: float = 1.0
     interval_s: float = INTERVAL_S
     ask_s: float = 1.0
     clock: Callable[[], float] = time.monotonic
@@ -70,12 +76,15 @@ class AdaptivePacer:
         fewest, most = self.bounds
         if not 1 <= fewest <= most:
             raise PlanError(f"batches from {fewest} to {most} rows are none")
+        if not 0 < self.share <= 1:
+            raise PlanError(f"batches cannot take {self.share:g} of the time")
         if self.rate is not None:
             # A batch is never worth more than a second, or the wait for the next is no pause.
             most = max(1, min(most, self.rate))
         self._bounds = (min(fewest, most), most)
         self._size = max(self._bounds[0], min(most, self.start))
         self._smoothed: float | None = None
+        self._among = 1
         self._not_before = self.clock()
         self._ask_at = self.clock()
 
@@ -85,10 +94,12 @@ class AdaptivePacer:
         return self._size
 
     def rest(self, stop: Callable[[], bool]) -> None:
-        """Wait for the rate, and while something weighs on the server; `stop` ends the wait."""
+        """Wait for rate and share, and while something weighs on the server; `stop` ends it."""
         self._wait(self._not_before - self.clock(), stop)
         if self.clock() < self._ask_at:
             return
+        if self.rate is not None:
+            self._among = max(1, self.workers())
         began, pause = self.clock(), _FIRST_PAUSE_S
         while not stop():
             reasons = self.pressure()
@@ -105,7 +116,10 @@ class AdaptivePacer:
     def committed(self, attempt: Attempt, seconds: float) -> None:
         """Learn from a batch that was done, and took so long (s)."""
         if self.rate is not None:
-            self._not_before = max(self.clock(), self._not_before) + attempt.rows / self.rate
+            worth = attempt.rows * self._among / self.rate
+            self._not_before = max(self.clock(), self._not_before) + worth
+        rested = self.clock() + seconds * (1 / self.share - 1)
+        self._not_before = max(self._not_before, rested)
         if attempt.candidates < attempt.limit:
             return  # the end of the index: it says nothing about the size
         efficiency = max(seconds, 1e-6) / self.interval_s

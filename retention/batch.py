@@ -49,7 +49,7 @@ from retention.errors import InvariantError, OvertakenError
 from retention.hold_records import standing_holds
 from retention.settling import settle, under_hold
 from retention.statements import GATE, RECORD, STANDING, SWEPT, Params
-from retention.units import check_fence, record_progress
+from retention.units import COUNT, FENCE, lost
 from tenants.catalog import TableName
 from tenants.connections import RoleConnections
 
@@ -68,9 +68,10 @@ _LOWEST_ID = str(UUID(int=0))
 
 
 class _Standing(NamedTuple):
-    """What stands in a batch's way. `rows_held`: some rows are held by themselves, so that each
-    has to be looked at before it goes."""
+    """What stands in a batch's way. `in_window` is None where another has the unit. `rows_held`:
+    some rows are held by themselves, so that each has to be looked at before it goes."""
 
+    in_window: bool | None
     held: bool
     rows_held: bool
     own_state: str | None
@@ -107,9 +108,8 @@ class _Batch:
         """Do it all but the commit; return the rows deleted, or changed, per table."""
         self._pass_gate()
         self.task.on_step("gate")
-        in_window = self._check_fence()
         standing = self._standing()
-        self.attempt.forbidden = self._forbidden(standing, in_window=in_window)
+        self.attempt.forbidden = self._forbidden(standing)
         self.task.on_step("checked")
         if self.attempt.forbidden:
             return {}
@@ -134,30 +134,27 @@ class _Batch:
                 f"tenant {self.task.tenant_id} has no gate that tenure_retention could lock"
             )
 
-    def _check_fence(self) -> bool:
-        self.attempt.round_trips += 1
-        return check_fence(self.session.cursor, self.task.claim)
-
     def _standing(self) -> _Standing:
         # Asked once the unit is locked: whoever stops a run waits for those who asked before.
         params: Params = {
             "policy": self.task.policy.name,
             "policies": sorted(self.task.versions),
+            **self.task.claim.params(),
         }
-        (row,) = self.session.ask(sql.SQL(STANDING), params)
+        (row,) = self.session.ask(sql.SQL(f"{FENCE}; {STANDING}"), params)
         standing = _Standing(*row)
+        if standing.in_window is None:
+            raise lost(self.task.claim)
         if standing.rows_held:
             self.attempt.round_trips += 1
             found = standing_holds(self.session.cursor, self.task.tenant_id)
             self.session.holds = found.on_rows
         return standing
 
-    def _forbidden(
-        self, standing: _Standing, *, in_window: bool
-    ) -> Forbidden | Interruption | None:
+    def _forbidden(self, standing: _Standing) -> Forbidden | Interruption | None:
         task = self.task
         pinned = [task.versions[name] for name in sorted(task.versions)]
-        interruption = _interruption(standing, in_window=in_window)
+        interruption = _interruption(standing)
         if interruption is not None:
             return interruption
         if standing.held:
@@ -302,7 +299,7 @@ class _Batch:
         rows = sum(part.rows for part in gone.values())
         progress = {"starts": last.starts, "id": last.id} if last else {}
         self.session.run(
-            sql.SQL(RECORD),
+            sql.SQL(f"{RECORD}; {COUNT}"),
             {
                 "trace": self.task.trace_id,
                 "span": attempt.span_id,
@@ -313,17 +310,17 @@ class _Batch:
                 "rows": rows,
                 "counts": json.dumps({name: part._asdict() for name, part in gone.items()}),
                 "progress": json.dumps(progress),
+                "walk": json.dumps({**attempt.walk, **progress}),
+                **self.task.claim.params(),
             },
         )
-        attempt.round_trips += 1
-        record_progress(
-            self.session.cursor, self.task.claim, rows=rows, progress={**attempt.walk, **progress}
-        )
+        if self.session.cursor.rowcount != 1:
+            raise lost(self.task.claim)
 
 
-def _interruption(standing: _Standing, *, in_window: bool) -> Interruption | None:
+def _interruption(standing: _Standing) -> Interruption | None:
     if standing.stopped:
         return "stopped"
     if standing.run_state != "running":
         return "run paused" if standing.run_state == "paused" else "run ended"
-    return None if in_window else "window closed"
+    return None if standing.in_window else "window closed"

@@ -44,7 +44,7 @@ from retention.exports.making import Exporter
 from retention.interventions import intervene, stopped
 from retention.ledger.gone import GoneFolder
 from retention.ledger.publishing import Ledger, Published
-from retention.leftovers import Leftovers, delete_expired
+from retention.leftovers import Leftovers, delete_leftovers
 from retention.live_check import check_live, check_subjects
 from retention.plan import Plan
 from retention.planner import plan as make_plan
@@ -337,7 +337,8 @@ def tick(shop: Workshop, *, verify_every: timedelta = VERIFY_EVERY, work_s: floa
         shop.record()
         agenda = _look_around(shop)
         plan = shop.plan(only=agenda.policies).without(open_units(shop.retention))
-        done = Tick(leads=True, plan=plan, leftovers=delete_expired(shop.retention))
+        gone = delete_leftovers(shop.retention, shop.clock.now())
+        done = Tick(leads=True, plan=plan, leftovers=gone)
         if not _is_stopped(shop):
             if any(unit.may_run and unit.rows for unit in plan.units):
                 for_s = until - time.monotonic()

@@ -8,7 +8,6 @@ fence and is rolled back. Expiry alone takes nothing from a holder.
 
 from __future__ import annotations
 
-import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import psycopg2
 
 from config.logging import get_logger
 from retention.errors import LeaseLostError
+from retention.heartbeat import beating
 from tenants.connections import Cursor, RoleConnections
 from tenants.errors import TenantError
 
@@ -102,30 +102,11 @@ def _lost(lease: Lease) -> str:
 
 @contextmanager
 def kept(retention: RoleConnections, lease: Lease) -> Iterator[None]:
-    """Renew the lease from a thread while the block runs, and release it afterwards.
-
-    A renewal that fails is logged and tried again: whether the lease is still ours is
-    decided in the batches.
-    """
-    done = threading.Event()
-
-    def heartbeat() -> None:
-        while not done.wait(lease.ttl_s / 3):
-            try:
-                renew(retention, lease)
-            except LeaseLostError as error:
-                _log.warning("lease_lost", lease=lease.name, error=str(error))
-                return
-            except (psycopg2.Error, TenantError) as error:
-                _log.warning("lease_renewal_failed", lease=lease.name, error=str(error))
-
-    thread = threading.Thread(target=heartbeat, name=f"lease-{lease.name}", daemon=True)
-    thread.start()
+    """Renew the lease while the block runs, and release it afterwards."""
     try:
-        yield
+        with beating(lease.name, lease.ttl_s, lambda: renew(retention, lease)):
+            yield
     finally:
-        done.set()
-        thread.join()
         try:
             release(retention, lease)
         except (psycopg2.Error, TenantError) as error:

@@ -20,11 +20,14 @@ from tenants.catalog import Column, TableName
 
 GATE = "SELECT turned FROM tenure.gates WHERE tenant_id = %(tenant)s::uuid FOR SHARE"
 
-# What may have changed since the plan: holds on the tenant and on less, in force until a release
-# takes effect; the tenant's own state and period; the policy itself and those beside it; whether
-# the run, or all retention, was stopped.
+# What may have changed since the plan: whether the unit is the claim's, and its window open; holds
+# on the tenant and on less, in force until a release takes effect; the tenant's own state and
+# period; the policy itself and those beside it; whether the run, or all retention, was stopped.
 STANDING = """
-SELECT h.on_tenant, h.on_rows,
+SELECT (SELECT tenure.in_window(opens, closes) FROM tenure.units
+        WHERE run_id = %(run)s::uuid AND number = %(number)s AND holder = %(holder)s
+          AND fence = %(fence)s),
+       h.on_tenant, h.on_rows,
        (SELECT state FROM tenure.policy_states
         WHERE tenant_id = %(tenant)s::uuid AND policy = %(policy)s),
        (SELECT period FROM tenure.policy_periods
@@ -105,7 +108,7 @@ class Statements:
         return sql.SQL(
             "WITH chosen AS ("
             "SELECT count(hash) AS rows, count(*) - count(hash) AS over, array_agg(at) AS places,"
-            " max(starts)::text AS through, string_agg(hash, '' ORDER BY hash) AS hashes"
+            " max(starts)::text AS through, string_agg(hash, '') AS hashes"
             " FROM (SELECT {starts} AS starts, CASE WHEN r.xmax = '0'::xid THEN r.ctid END AS at,"
             " CASE WHEN r.xmax = '0'::xid THEN {hash} END AS hash FROM {root} r"
             " WHERE r.tenant_id = %(tenant)s::uuid AND {due}{beyond}"
@@ -357,7 +360,7 @@ def committing(
     results: list[sql.Composable] = []
     for name, act in acts.items():
         gone, kept = (sql.Identifier(f"{x}{number(name)}") for x in ("gone", "keys"))
-        hashes = sql.SQL("string_agg(hash, '' ORDER BY hash)")
+        hashes = sql.SQL("string_agg(hash, '')")
         parts += [
             sql.SQL("{} AS ({})").format(gone, act),
             sql.SQL(

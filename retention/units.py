@@ -16,23 +16,20 @@ from __future__ import annotations
 import json
 import os
 import socket
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
-import psycopg2
-
 from config.logging import get_logger
 from retention.errors import LeaseLostError, RunError
+from retention.heartbeat import beating
 from retention.plan import Plan, Unit
 from retention.policies import Policy
 from retention.run_report import UnitReport
 from tenants.connections import Cursor, RoleConnections
 from tenants.context import TenantId
-from tenants.errors import TenantError
 
 _log = get_logger(__name__)
 
@@ -80,6 +77,10 @@ LEFT JOIN (SELECT tenant_id, max(served_at) AS served_at FROM tenure.units
 """
 _OPEN = "SELECT DISTINCT policy, tenant_id FROM tenure.units WHERE state = 'open'"
 
+_WORKERS = """
+SELECT count(DISTINCT holder) FROM tenure.units WHERE policy = %s AND holder IS NOT NULL
+"""
+
 # One that is locked has an open batch: its worker lives. A lease that ends further ahead than
 # any may is from before the clock was set back.
 _REAP = """
@@ -100,14 +101,18 @@ WHERE (run_id, number) IN (
     WHERE holder IS NOT NULL AND holder = %(holder)s FOR UPDATE SKIP LOCKED)
 """
 
-_CHECK = """
-SELECT tenure.in_window(opens, closes) FROM tenure.units
+# Locks the unit to the transaction's end. Whoever asks afterwards, in a statement of its own (its
+# snapshot is younger than the lock), whether the unit is still the claim's, asks for good: a fence
+# that was lost never comes back.
+FENCE = """
+SELECT FROM tenure.units
 WHERE run_id = %(run)s::uuid AND number = %(number)s AND holder = %(holder)s AND fence = %(fence)s
 FOR NO KEY UPDATE
 """
-_CAME_FORWARD = """
+# Counts a batch, in the transaction that deletes its rows; one row, or the unit was lost.
+COUNT = """
 UPDATE tenure.units
-SET rows_deleted = rows_deleted + %(rows)s, batches = batches + 1, progress = %(progress)s,
+SET rows_deleted = rows_deleted + %(rows)s, batches = batches + 1, progress = %(walk)s,
     attempts = 0, lease_until = clock_timestamp() + make_interval(secs => %(ttl)s)
 WHERE run_id = %(run)s::uuid AND number = %(number)s AND holder = %(holder)s AND fence = %(fence)s
 """
@@ -294,35 +299,20 @@ def reap(retention: RoleConnections) -> int:
     return len(taken)
 
 
+def workers_on(retention: RoleConnections, policy: str) -> int:
+    """Return how many workers have a unit of the policy now."""
+    with retention.transaction(None, read_only=True) as cursor:
+        cursor.execute(_WORKERS, (policy,))
+        row = cursor.fetchone()
+    return row[0] if row else 0
+
+
 def is_workable(retention: RoleConnections, run_id: UUID, catalog_digest: str) -> bool:
     """Tell whether anybody could work on a unit of the run now, or does."""
     with retention.transaction(None) as cursor:
         cursor.execute(_WORKABLE, {"run": str(run_id), "catalog": catalog_digest})
         row = cursor.fetchone()
     return bool(row and row[0])
-
-
-def check_fence(cursor: Cursor, claim: Claim) -> bool:
-    """Lock the unit to the transaction's end; tell whether its window is open.
-
-    Raises LeaseLostError when another has it.
-    """
-    cursor.execute(_CHECK, claim.params())
-    row = cursor.fetchone()
-    if row is None:
-        raise LeaseLostError(_lost(claim))
-    return bool(row[0])
-
-
-def record_progress(
-    cursor: Cursor, claim: Claim, *, rows: int, progress: Mapping[str, Any]
-) -> None:
-    """Count a batch, in the transaction that deletes its rows; raises LeaseLostError."""
-    cursor.execute(
-        _CAME_FORWARD, {**claim.params(), "rows": rows, "progress": json.dumps(progress)}
-    )
-    if cursor.rowcount != 1:
-        raise LeaseLostError(_lost(claim))
 
 
 def give_back(
@@ -363,12 +353,13 @@ def finish(cursor: Cursor, claim: Claim, report: UnitReport) -> None:
 def _let_go(cursor: Cursor, claim: Claim, statement: str, values: Mapping[str, Any]) -> None:
     cursor.execute(statement, {**claim.params(), **values})
     if cursor.rowcount != 1:
-        raise LeaseLostError(_lost(claim))
+        raise lost(claim)
     cursor.execute(_SERVED, {"tenant": str(claim.tenant_id)})
 
 
-def _lost(claim: Claim) -> str:
-    return (
+def lost(claim: Claim) -> LeaseLostError:
+    """Return the error of one whose unit another has."""
+    return LeaseLostError(
         f"unit {claim.number} of run {claim.run_id}: fence {claim.fence} is no longer in force; "
         "another took over"
     )
@@ -376,25 +367,11 @@ def _lost(claim: Claim) -> str:
 
 @contextmanager
 def kept(retention: RoleConnections, claimant: Claimant) -> Iterator[None]:
-    """Renew all that the claimant holds from a thread while the block runs.
+    """Renew all that the claimant holds while the block runs; the batches renew it, too."""
 
-    A renewal that fails is logged and tried again: whether a unit is still ours is decided in
-    the batches, which renew it themselves.
-    """
-    done = threading.Event()
+    def renew() -> None:
+        with retention.transaction(None) as cursor:
+            cursor.execute(_RENEW, {"holder": claimant.holder, "ttl": claimant.ttl_s})
 
-    def heartbeat() -> None:
-        while not done.wait(claimant.ttl_s / 3):
-            try:
-                with retention.transaction(None) as cursor:
-                    cursor.execute(_RENEW, {"holder": claimant.holder, "ttl": claimant.ttl_s})
-            except (psycopg2.Error, TenantError) as error:
-                _log.warning("units_not_renewed", holder=claimant.holder, error=str(error))
-
-    thread = threading.Thread(target=heartbeat, name=f"units-{claimant.holder}", daemon=True)
-    thread.start()
-    try:
+    with beating(claimant.holder, claimant.ttl_s, renew):
         yield
-    finally:
-        done.set()
-        thread.join()

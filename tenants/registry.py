@@ -19,7 +19,8 @@ from tenants.context import TenantId
 from tenants.errors import RegistryError
 from tenants.models import new_id
 
-MemberRole = Literal["owner", "member", "viewer"]
+#: An auditor reads its tenant's evidence, and none of its data.
+MemberRole = Literal["owner", "member", "viewer", "auditor"]
 MEMBER_ROLES: tuple[MemberRole, ...] = get_args(MemberRole)
 
 TOKEN_PREFIX = "tnr_"  # noqa: S105 - what a token begins with, for secret scanners
@@ -81,6 +82,15 @@ def find_tenant(cursor: Cursor, slug: str) -> TenantRow:
     row = cursor.fetchone()
     if row is None:
         raise RegistryError(f"there is no tenant {slug!r}")
+    return TenantRow(TenantId(row[0]), row[1], row[2])
+
+
+def get_tenant(cursor: Cursor, tenant_id: TenantId) -> TenantRow:
+    """Return a tenant by its id, which must be there."""
+    cursor.execute("SELECT id, slug, name FROM tenure.tenants WHERE id = %s", (tenant_id,))
+    row = cursor.fetchone()
+    if row is None:
+        raise RegistryError(f"there is no tenant {tenant_id}")
     return TenantRow(TenantId(row[0]), row[1], row[2])
 
 

@@ -34,6 +34,11 @@ class SessionUser(flask_login.UserMixin):  # type: ignore[misc]  # flask_login h
         return self.principal.is_auditor
 
     @property
+    def audited(self) -> TenantId | None:
+        """The tenant whose evidence alone this session may read, being its auditor's."""
+        return self.principal.tenant_id if self.principal.role == "auditor" else None
+
+    @property
     def email(self) -> str:
         """The address that the session was opened with."""
         return self.principal.email or ""
@@ -47,6 +52,7 @@ class Anonymous(flask_login.AnonymousUserMixin):  # type: ignore[misc]  # flask_
     """What `flask_login.current_user` is without a session."""
 
     is_auditor = False
+    audited = None
     principal = None
     email = ""
 
@@ -135,6 +141,13 @@ def require_member(principal: Principal, method: str) -> None:
             "42501",
             "Auditors stand outside of all tenants",
             "A tenant's data is for its members.",
+        )
+    if principal.role == "auditor":
+        raise Problem(
+            HTTPStatus.FORBIDDEN,
+            "42501",
+            "A tenant's auditors read its evidence, not its data",
+            "The evidence is on the pages under /console.",
         )
     if method not in SAFE and not principal.may_write:
         raise Problem(

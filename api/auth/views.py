@@ -133,7 +133,9 @@ def _log_in(identity: Identity, given: Credentials) -> tuple[str, str]:
     if login.is_auditor and not given.tenant:
         tenant_id, home = None, AUDITOR_HOME
     else:
-        tenant_id, home = _chosen(memberships, given.tenant).tenant_id, MEMBER_HOME
+        chosen = _chosen(memberships, given.tenant)
+        home = AUDITOR_HOME if chosen.role == "auditor" else MEMBER_HOME
+        tenant_id = chosen.tenant_id
     secret = open_session(connections, login.id, tenant_id)
     if secret is None:
         raise _wrong()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from uuid import UUID
 
 import click
 
@@ -14,13 +15,16 @@ from api.cli.retention_support import Instant
 from api.cli.support import Failure, failures, installation_of
 from api.workshop import ticking_of
 from retention.reports.asking import Asked
+from retention.reports.drawing import MAX_DRAWN, Draw, Presented, new_seed
 from retention.reports.export import to_csv, to_json
 from retention.reports.index import REPORTS
 from retention.reports.paging import PageRequest
 from retention.reports.paper import to_pdf
 from retention.reports.report import Report, Table, lines_of
+from retention.reports.samples import SamplesReport, hashes_of
 from retention.reports.scope import Scope
 from retention.reports.snapshot import snapshot
+from tenants.connections import Cursor
 from tenants.registry import find_tenant
 
 _NAMES = "\n".join(f"  {name:<16}{entry.about}" for name, entry in REPORTS.items())
@@ -33,6 +37,8 @@ Example:
   tenure report schedule
   tenure report reconciliation --from 2026-07-01 --until 2026-10-01 --format pdf --output q3.pdf
   tenure report holds --tenant acme --format csv --table events
+  tenure report samples --draw 25 --seed q3 --until 2026-10-01 --proofs proofs
+  tenure report samples --key 019a4c1e-7d2f-7a31-9c55-0f6f3c2b1a90
 """
 
 
@@ -54,6 +60,15 @@ Example:
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file."
 )
 @click.option("--daily", is_flag=True, help="Of verifications, the last one of each day.")
+@click.option("--draw", type=click.IntRange(1, MAX_DRAWN), metavar="N", help="So many samples.")
+@click.option("--seed", metavar="SEED", help="Draw by this seed.  [default: made up, and told]")
+@click.option("--key", type=click.UUID, metavar="ID", help="The sample of this row's id.")
+@click.option("--of", "key_of", metavar="TABLE", help="Of this table.  [default: any]")
+@click.option(
+    "--proofs",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write the samples' proofs, and the hashes they are of, into this folder.",
+)
 @click.option("--page", type=click.IntRange(1), default=1, show_default=True, help="Of long lists.")
 @click.option(
     "--size", type=click.IntRange(1, 1000), default=1000, show_default=True, help="Lines of a page."
@@ -70,6 +85,11 @@ def command(
     table: str | None,
     output: Path | None,
     daily: bool,
+    draw: int | None,
+    seed: str | None,
+    key: UUID | None,
+    key_of: str | None,
+    proofs: Path | None,
     page: int,
     size: int,
 ) -> None:
@@ -81,14 +101,20 @@ def command(
         raise click.UsageError(f"{name} are the whole installation's, not a tenant's")
     if output_format == "pdf" and output is None and sys.stdout.isatty():
         raise click.UsageError("a PDF is not for a screen: say --output FILE")
+    if name != "samples" and any(x is not None for x in (draw, seed, key, key_of, proofs)):
+        raise click.UsageError("--draw, --seed, --key, --of and --proofs are for samples")
+    with _usage():
+        sought = _sought(draw, seed, key, key_of)
     installation = installation_of(ctx)
     with failures(), snapshot(installation.auditor) as cursor:
         whose = None if tenant is None else find_tenant(cursor, tenant)
         with _usage():
-            asked = Asked(
-                PageRequest(page, size), ticking_of(installation), Scope(since, until, whose), daily
-            )
+            scope = Scope(since, until, whose)
+            ticking = ticking_of(installation)
+            asked = Asked(PageRequest(page, size), ticking, scope, daily, sought)
         report = REPORTS[name].report(cursor, asked)
+        if proofs is not None:
+            _write_proofs(cursor, report.value, proofs)
     now = installation.clock.now()
     if output_format == "text":
         _write(output, "".join(_text(report)).encode())
@@ -101,6 +127,31 @@ def command(
         _write(output, to_pdf(report, now))
     if report.page is not None and report.page.next is not None:
         click.echo(f"there is more: --page {report.page.next}", err=True)
+
+
+def _sought(
+    draw: int | None, seed: str | None, key: UUID | None, key_of: str | None
+) -> Draw | Presented | None:
+    if draw is not None and key is not None:
+        raise click.UsageError("either samples are drawn (--draw), or one is found by its --key")
+    if draw is not None and key_of is None:
+        return Draw(draw, new_seed() if seed is None else seed)
+    if key is not None and seed is None:
+        return Presented(key, key_of)
+    if seed is not None or key_of is not None:
+        raise click.UsageError("--seed goes with --draw, --of with --key")
+    return None
+
+
+def _write_proofs(cursor: Cursor, found: SamplesReport, folder: Path) -> None:
+    for entry in found.entries:
+        if entry.tlog_proof is not None:
+            proof = folder / f"{entry.batch_id}.tlog-proof"
+            _write(proof, entry.tlog_proof.encode())
+    for part in found.commitments:
+        hashes = hashes_of(cursor, part.batch_id, part.table)
+        if hashes is not None:
+            _write(folder / f"{part.batch_id}.{part.table}.keys".replace("/", "_"), hashes)
 
 
 @contextmanager
@@ -148,6 +199,7 @@ def _write(output: Path | None, content: bytes) -> None:
         sys.stdout.buffer.write(content)
         return
     try:
+        output.parent.mkdir(parents=True, exist_ok=True)
         output.write_bytes(content)
     except OSError as error:
         raise Failure(f"{output}: {error.strerror or error}") from error

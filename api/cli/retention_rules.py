@@ -8,6 +8,7 @@ from uuid import UUID
 
 import click
 
+from api.cli.retention_leftovers import leftovers
 from api.cli.retention_replay import command as replay
 from api.cli.retention_restore import command as restore
 from api.cli.retention_support import tenant_id_of
@@ -17,6 +18,8 @@ from retention.errors import PolicyError, SubjectError
 from retention.explain import Explanation, Question, explain
 from retention.graph import edges_of
 from retention.held_rows import held_by
+from retention.leftovers import keepings
+from retention.leftovers import problems as undeclared
 from retention.policy_records import set_period
 from retention.precedence import Decision
 from tenants.catalog import Catalog, TableName
@@ -30,7 +33,8 @@ Example:
 @format_option
 @click.pass_context
 def check(ctx: click.Context, output_format: str) -> None:
-    """Check policies and subjects against the database: tables, indexes, foreign keys, privileges.
+    """Check policies and subjects against the database: tables, indexes, foreign keys, privileges;
+    and that each table of ours says how long it keeps its rows.
 
     Each problem names its mend. Exit code 1 when there is one. Changes nothing.
     """
@@ -47,6 +51,8 @@ def check(ctx: click.Context, output_format: str) -> None:
                     look()
                 except (PolicyError, SubjectError) as error:
                     problems += str(error).splitlines()
+        with installation.verifier.transaction(None, read_only=True) as cursor:
+            problems += undeclared(cursor)
     if output_format == "json":
         echo_json({"problems": problems})
     else:
@@ -55,6 +61,7 @@ def check(ctx: click.Context, output_format: str) -> None:
         if not problems:
             click.echo(f"{len(shop.policies)} policies fit the database.")
             click.echo(f"{len(shop.subjects)} subjects fit the database.")
+            click.echo(f"{len(keepings())} tables of ours say how long they keep their rows.")
     ctx.exit(1 if problems else 0)
 
 
@@ -210,4 +217,4 @@ def _said(decision: Decision) -> str:
     }[decision.outcome]
 
 
-COMMANDS = (check, period, explain_row, restore, replay)
+COMMANDS = (check, period, explain_row, restore, replay, leftovers)

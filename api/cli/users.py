@@ -28,8 +28,9 @@ Example:
 def command() -> None:
     """Create logins, make them members of tenants, and end both.
 
-    A member of a tenant is an owner or member (reads and writes) or a viewer (reads).
-    An auditor belongs to no tenant and reads the evidence alone.
+    A member of a tenant is an owner or member (reads and writes), a viewer (reads), or an auditor
+    (reads the tenant's evidence, and no data). A login that is made with --auditor belongs to no
+    tenant, and reads the evidence of all.
     """
 
 

@@ -8,10 +8,21 @@ from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from flask import Blueprint, Response, request, url_for
+from flask_login import current_user
 
 from api.console.formats import SUFFIX, split_suffix, there, wanted_page
 from api.errors import Problem, shorten
-from retention.reports import inspections, policies, run, schedule, trend, units, verification
+from retention.reports import (
+    commitments,
+    inspections,
+    policies,
+    run,
+    samples,
+    schedule,
+    trend,
+    units,
+    verification,
+)
 from retention.reports import runs as run_list
 from retention.reports.report import Report, Table
 from tenants.connections import Cursor
@@ -75,18 +86,62 @@ def detail_views(views: Blueprint, read: Read, shown: Shown) -> None:
         # As it was kept, to the byte: its digest can be checked with sha256sum.
         return Response(text, content_type="application/json")
 
+    @views.get("/console/batches/<uuid:batch_id>.tlog-proof")
+    def batch_proof(batch_id: UUID) -> Response:
+        text = there(
+            read(lambda cursor: samples.proof_of(cursor, batch_id, for_tenant=confined())),
+            f"There is no batch {batch_id}, or it is under no checkpoint yet",
+        )
+        return _file(text.encode(), f"{batch_id}.tlog-proof", "text/plain; charset=utf-8")
+
+    @views.get("/console/batches/<uuid:batch_id>/<table>.keys")
+    def batch_keys(batch_id: UUID, table: str) -> Response:
+        if "\0" in table:
+            raise Problem(HTTPStatus.NOT_FOUND, "not_found", "No table has such a name")
+        hashes = there(
+            read(lambda cursor: samples.hashes_of(cursor, batch_id, table)),
+            f"There is no batch {batch_id} with keys of this table",
+        )
+        return _file(hashes, f"{batch_id}.keys", "application/octet-stream")
+
+
+def _file(content: bytes, name: str, content_type: str) -> Response:
+    response = Response(content, content_type=content_type)
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
 
 def link_of(row: Any) -> str | None:
     """Return the address of the page that a line of a list is about, None where it has none."""
-    if isinstance(row, run_list.RunLine):
-        return url_for("console.one_run", trace_id=row.trace_id)
-    if isinstance(row, trend.VerificationLine):
-        return url_for("console.one_verification", verification_id=row.id)
-    if isinstance(row, inspections.InspectionLine):
-        return url_for("console.inspection_result", inspection_id=row.id)
-    if isinstance(row, schedule.ScheduleLine):
-        return url_for("console.policy", policy=row.policy)
-    return None
+    link = (_OWN_LINKS if confined() else _LINKS).get(type(row))
+    return None if link is None else link(row)
+
+
+def confined() -> bool:
+    """Tell whether who asks is a tenant's own auditor."""
+    return current_user.audited is not None
+
+
+def _proof_link(row: commitments.Entered) -> str | None:
+    has_proof = row.tlog_proof is not None
+    return url_for("console.batch_proof", batch_id=row.batch_id) if has_proof else None
+
+
+_OWN_LINKS: dict[type, Callable[[Any], str | None]] = {
+    commitments.Commitment: lambda row: url_for(
+        "console.batch_keys", batch_id=row.batch_id, table=row.table
+    ),
+    commitments.Entered: _proof_link,
+}
+_LINKS = _OWN_LINKS | {
+    run_list.RunLine: lambda row: url_for("console.one_run", trace_id=row.trace_id),
+    samples.Sample: lambda row: url_for("console.one_run", trace_id=row.trace_id),
+    trend.VerificationLine: lambda row: url_for("console.one_verification", verification_id=row.id),
+    inspections.InspectionLine: lambda row: url_for(
+        "console.inspection_result", inspection_id=row.id
+    ),
+    schedule.ScheduleLine: lambda row: url_for("console.policy", policy=row.policy),
+}
 
 
 _CHECKED = (

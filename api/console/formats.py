@@ -10,6 +10,7 @@ from typing import Literal, TypeVar
 from urllib.parse import quote, urlencode
 
 from flask import Response, render_template, request
+from flask_login import current_user
 
 from api.errors import Problem, shorten
 from config.clock import parse_instant
@@ -30,7 +31,7 @@ _MIMETYPES: dict[str, Format] = {
 _SUFFIXES: dict[str, Format] = {".json": "json", ".csv": "csv", ".pdf": "pdf"}
 # What an address may end in, for its route.
 SUFFIX = "<any('.json', '.csv', '.pdf'):_suffix>"
-_PAGES = "console_report.html"
+PAGES = "console_report.html"
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
@@ -77,7 +78,7 @@ def wanted_page() -> PageRequest:
     """
     size = MAX_SIZE if wanted_format() == "pdf" else DEFAULT_SIZE
     try:
-        return PageRequest(_number("page", 1), _number("size", size))
+        return PageRequest(wanted_number("page", 1), wanted_number("size", size))
     except ValueError as error:
         raise _bad(str(error)) from None
 
@@ -96,7 +97,8 @@ def wanted_instant(name: str) -> datetime | None:
         raise _bad(f"{name}: {error}") from None
 
 
-def _number(name: str, default: int) -> int:
+def wanted_number(name: str, default: int) -> int:
+    """Return the number that ?name= asks for; raises Problem 400 for what is none."""
     text = request.args.get(name)
     if text is None:
         return default
@@ -134,7 +136,7 @@ def answer(
     wanted: Format,
     generated_at: datetime,
     *,
-    template: str = _PAGES,
+    template: str = PAGES,
     query: Mapping[str, str] | None = None,
 ) -> Response:
     """Return the report in the form that is wanted; raises Problem 400 for no such table.
@@ -149,7 +151,8 @@ def answer(
     elif wanted == "csv":
         response = _csv(report)
     elif wanted == "pdf":
-        response = Response(to_pdf(report, generated_at), content_type="application/pdf")
+        pdf = to_pdf(report, generated_at, confined=current_user.audited is not None)
+        response = Response(pdf, content_type="application/pdf")
         response.headers["Content-Disposition"] = f'inline; filename="tenure-{report.name}.pdf"'
     else:
         response = Response(

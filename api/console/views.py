@@ -16,8 +16,8 @@ from werkzeug.routing import BaseConverter
 
 from api.console import words
 from api.console.asked import wanted_query
-from api.console.details import detail_views, link_of
-from api.console.formats import SUFFIX, answer, format_of_errors, wanted_format
+from api.console.details import confined, detail_views, link_of
+from api.console.formats import PAGES, SUFFIX, answer, format_of_errors, wanted_format
 from api.errors import Problem
 from api.problems import problem_of, problem_response
 from config.clock import Clock
@@ -40,7 +40,15 @@ POLICY = (
 # Of the reports that are lists; the others have one that shows whatever there is.
 _TEMPLATES = {
     name: f"console_{name}.html"
-    for name in ("runs", "verifications", "reconciliation", "holds", "reads")
+    for name in ("runs", "verifications", "reconciliation", "samples", "holds", "reads")
+}
+
+# What a tenant's own auditor may open.
+_FOR_TENANTS = {
+    "console.overview",
+    "console.batch_proof",
+    "console.batch_keys",
+    *(f"console.{name}" for name, entry in REPORTS.items() if entry.of_tenant),
 }
 
 _log = get_logger(__name__)
@@ -54,9 +62,15 @@ class _TraceId(BaseConverter):
 
 
 def console_blueprint(
-    auditor: RoleConnections, clock: Clock, ticking: Callable[[], Ticking]
+    auditor: RoleConnections,
+    app: RoleConnections,
+    clock: Clock,
+    ticking: Callable[[], Ticking],
 ) -> Blueprint:
     """Return the pages under /console, for auditors alone; all reads are tenure_auditor's.
+
+    A tenant's own auditor reads as tenure_app in the tenant's context, and is refused what belongs
+    to the whole installation.
 
     `ticking` says how retention is woken, as of now: for gaps, and for what comes next.
     """
@@ -77,7 +91,8 @@ def console_blueprint(
     _install_errors(views)
 
     def read(question: Callable[[Cursor], T]) -> T:
-        with snapshot(auditor) as cursor:
+        audited = current_user.audited
+        with snapshot(auditor if audited is None else app, audited) as cursor:
             return question(cursor)
 
     def shown(report: Report, template: str) -> Response:
@@ -85,13 +100,20 @@ def console_blueprint(
 
     @views.get("/console", strict_slashes=False)
     @views.get(f"/console{SUFFIX}")
-    def overview(_suffix: str = "") -> Response:
+    def overview(_suffix: str = "") -> BaseResponse:
+        if confined():
+            return flask.redirect(flask.url_for("console.schedule"))
         return shown(_overview(read(overviews.overview)), "console_overview.html")
 
     def listed(name: str, _suffix: str = "") -> Response:
-        query = wanted_query(REPORTS[name])
-        found = read(lambda cursor: REPORTS[name].report(cursor, query.of(cursor, ticking())))
-        template = _TEMPLATES.get(name, "console_report.html")
+        audited = current_user.audited
+        query = wanted_query(name, clock.now(), audited)
+        found = read(
+            lambda cursor: REPORTS[name].report(cursor, query.of(cursor, ticking(), audited))
+        )
+        template = _TEMPLATES.get(name, PAGES)
+        if audited is not None and name != "samples":
+            template = PAGES  # the others lead to pages of the installation
         return answer(found, wanted_format(), clock.now(), template=template, query=query.given)
 
     for name in REPORTS:
@@ -163,6 +185,13 @@ def _install_words(views: Blueprint) -> None:
     views.app_template_filter("console_words")(words.words_of)
     views.app_template_filter("console_text")(text_of)
     views.app_template_global("console_link")(link_of)
+    views.app_template_global("console_confined")(confined)
+    views.app_template_global("console_in_menu")(_is_in_menu)
+
+
+def _is_in_menu(endpoint: str) -> bool:
+    # A tenant's own auditor has no overview, and is led on from there.
+    return not confined() or endpoint in _FOR_TENANTS - {"console.overview"}
 
 
 def _install_guard(views: Blueprint) -> None:
@@ -171,6 +200,14 @@ def _install_guard(views: Blueprint) -> None:
         # The style sheet tells nothing, and the page that refuses somebody needs it.
         if request.endpoint == "console.static" or current_user.is_auditor:
             return None
+        if current_user.audited is not None:
+            if request.endpoint in _FOR_TENANTS:
+                return None
+            raise Problem(
+                HTTPStatus.FORBIDDEN,
+                "not_for_tenants",
+                "This is not for a tenant's own auditor",
+            )
         if current_user.is_authenticated:
             raise Problem(
                 HTTPStatus.FORBIDDEN,

@@ -37,12 +37,16 @@ _STATES: dict[str, tuple[Tone, str]] = {
     "deferred": ("warn", "deferred"),
     "approved": ("busy", "approved"),
     "other terms": ("bad", "another version or cutoff"),
+    "proven": ("good", "proven"),
+    "under no checkpoint yet": ("warn", "under no checkpoint yet"),
 }
+# How a proof that fails begins; what follows says in what.
+_FAILURES = ("not in the ledger", "in the ledger ", "does not verify", "its ")
 
 
 def tone_of(state: str) -> Tone:
     """Return the tone of a state; of one that is not known, quiet."""
-    return _STATES.get(state, ("quiet", state))[0]
+    return _STATES.get(state, ("bad" if state.startswith(_FAILURES) else "quiet", state))[0]
 
 
 def words_of(state: str) -> str:

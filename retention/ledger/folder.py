@@ -2,7 +2,8 @@
 
 `checkpoint` is the last one; each one stays, as `2026-11/00000000000000000042.note`: the month in
 which it was signed, and its size. Files come into being whole (fsync, then a name), with the same
-bytes however often they are written, and are never changed. What stands here is what the
+bytes however often they are written, and are never changed; what a
+process that died left half-made is swept away by the next. What stands here is what the
 database is held against: it should be kept where those who may write to the database may not.
 """
 
@@ -12,7 +13,7 @@ import fcntl
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +27,7 @@ LAST = "checkpoint"
 _SHIPPED = "shipped"
 _MONTH = re.compile(r"\d{4,}-\d{2}")
 _NOTE = re.compile(r"(\d{20})\.note")
+_FRESH = ".fresh-"
 
 
 @dataclass(frozen=True)
@@ -53,13 +55,35 @@ class Folder:
                     raise
                 return None
 
+    def beyond(self, size: int) -> list[bytes]:
+        """Return the checkpoints over more than `size` entries, the smallest first: who wrote one
+        down and died did not make it the last one.
+
+        Raises:
+            LedgerError: the folder cannot be read.
+        """
+        found: list[tuple[int, Path]] = []
+        with _said("read", self.path):
+            months = [each for each in self.path.iterdir() if _MONTH.fullmatch(each.name)]
+            # Sizes grow with the months: of those before, there is no need to read.
+            for month in sorted(months, key=lambda each: each.name, reverse=True):
+                there = _notes_in(month)
+                found += [each for each in there if each[0] > size]
+                if any(each <= size for each, _ in there):
+                    break
+            return [_read(path) for _, path in sorted(found)]
+
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes on this machine out: those of another database, for one."""
+        """Keep other processes on this machine out, those of another database, for one, while
+        something is written."""
         with _said("lock", self.path):
             descriptor = os.open(self.path, os.O_RDONLY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
+            with _said("tidy", self.path):
+                for left in self.path.glob(f"{_FRESH}*"):
+                    left.unlink(missing_ok=True)
             yield
         finally:
             os.close(descriptor)
@@ -68,11 +92,10 @@ class Folder:
         """Yield the checkpoints that are there, with their sizes, the smallest first."""
         with _said("read", self.path):
             found = [
-                (int(named[1]), note)
+                each
                 for month in self.path.iterdir()
                 if _MONTH.fullmatch(month.name)
-                for note in month.iterdir()
-                if (named := _NOTE.fullmatch(note.name))
+                for each in _notes_in(month)
             ]
         yield from sorted(found)
 
@@ -81,8 +104,15 @@ class Folder:
         with _said("read", path):
             return _read(path)
 
-    def keep(self, size: int, note: bytes, signed_at: datetime) -> None:
-        """Write a checkpoint down, for good.
+    def keep(
+        self,
+        size: int,
+        note: bytes,
+        signed_at: datetime,
+        *,
+        on_step: Callable[[str], None] = lambda _step: None,
+    ) -> None:
+        """Write a checkpoint down, for good; `on_step` hears of `written` and `linked`.
 
         Raises:
             LedgerError: another one of this size is there, or nothing can be written.
@@ -90,9 +120,11 @@ class Folder:
         path = self.path / f"{signed_at:%Y-%m}" / f"{size:020}.note"
         with _said("write", path):
             path.parent.mkdir(exist_ok=True)
-            fresh = _written(path.parent, note)
+            fresh = _written(self.path, note)
+            on_step("written")
             try:
                 os.link(fresh, path)
+                on_step("linked")
             except FileExistsError:
                 if _read(path) != note:
                     raise LedgerError(f"{path} is another checkpoint of that size") from None
@@ -101,10 +133,14 @@ class Folder:
             sync_folder(path.parent)
             sync_folder(self.path)
 
-    def set_last(self, note: bytes) -> None:
-        """Make a checkpoint, which is kept already, the last one."""
+    def set_last(self, note: bytes, *, on_step: Callable[[str], None] = lambda _step: None) -> None:
+        """Make a checkpoint, which is kept already, the last one; `on_step` hears of `rewritten`
+        and `replaced`."""
         with _said("write", self.last_path):
-            _written(self.path, note).replace(self.last_path)
+            fresh = _written(self.path, note)
+            on_step("rewritten")
+            fresh.replace(self.last_path)
+            on_step("replaced")
             sync_folder(self.path)
 
     def shipped(self) -> int:
@@ -117,8 +153,14 @@ class Folder:
 
     def set_shipped(self, size: int) -> None:
         """Note that the checkpoint of this size was shipped."""
-        with _said("write", self.path / _SHIPPED):
+        with self.locked(), _said("write", self.path / _SHIPPED):
             _written(self.path, f"{size}\n".encode()).replace(self.path / _SHIPPED)
+
+
+def _notes_in(month: Path) -> list[tuple[int, Path]]:
+    return [
+        (int(named[1]), note) for note in month.iterdir() if (named := _NOTE.fullmatch(note.name))
+    ]
 
 
 def _read(path: Path) -> bytes:
@@ -128,7 +170,7 @@ def _read(path: Path) -> bytes:
 
 def _written(folder: Path, content: bytes) -> Path:
     """Write a file that is on the disk, and has no name that anybody looks for yet."""
-    descriptor, name = tempfile.mkstemp(prefix=".fresh-", dir=folder)
+    descriptor, name = tempfile.mkstemp(prefix=_FRESH, dir=folder)
     with os.fdopen(descriptor, "wb") as stream:
         os.fchmod(descriptor, 0o644)  # public: to be handed out
         stream.write(content)

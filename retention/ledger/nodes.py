@@ -9,8 +9,12 @@ from retention.ledger.tree import Node, ReadNode
 from tenants.connections import Cursor
 
 _SIZE = "SELECT coalesce(max(position) + 1, 0) FROM tenure.ledger_entries"
-_READ = """
-SELECT 0, position, leaf_hash FROM tenure.ledger_entries WHERE position = ANY(%(leaves)s)
+_LEAVES = (
+    "SELECT 0, position, leaf_hash FROM tenure.ledger_entries WHERE position = ANY(%(leaves)s)"
+)
+# In a tenant's context others' entries are not to be seen; their hashes are.
+_LEAVES_FOR_TENANT = "SELECT 0, leaf_position, leaf_hash FROM tenure.leaf_hashes(%(leaves)s)"
+_ABOVE = """
 UNION ALL
 SELECT n.level, n.position, n.hash
 FROM unnest(%(levels)s::smallint[], %(positions)s::bigint[]) AS w(level, position)
@@ -25,8 +29,9 @@ def size_of_tree(cursor: Cursor) -> int:
     return int(row[0]) if row else 0
 
 
-def read_nodes(cursor: Cursor, nodes: Collection[Node]) -> ReadNode:
-    """Read these nodes with one statement; return what knows them.
+def read_nodes(cursor: Cursor, nodes: Collection[Node], *, for_tenant: bool = False) -> ReadNode:
+    """Read these nodes with one statement; return what knows them. `for_tenant`: as tenure_app, in
+    a tenant's context.
 
     Raises:
         LedgerError: one is not there (now, or when it is asked for).
@@ -35,7 +40,7 @@ def read_nodes(cursor: Cursor, nodes: Collection[Node]) -> ReadNode:
     if nodes:
         above = [node for node in nodes if node[0]]
         cursor.execute(
-            _READ,
+            (_LEAVES_FOR_TENANT if for_tenant else _LEAVES) + _ABOVE,
             {
                 "leaves": [position for level, position in nodes if level == 0],
                 "levels": [level for level, _ in above],

@@ -29,8 +29,9 @@ _OF_SIZE = "SELECT note FROM tenure.ledger_checkpoints WHERE size = %s"
 _ATTESTATIONS = """
 SELECT kind, content FROM tenure.ledger_attestations WHERE size = %s ORDER BY kind, name
 """
-_COLUMNS = "SELECT id::text, kind, tenant_id::text, recorded_at, position, leaf"
-_OF_ROWS = f"""{_COLUMNS} FROM tenure.ledger_entries WHERE source = %s AND row_key = ANY(%s)
+_COLUMNS = "SELECT id::text, kind, tenant_id::text, recorded_at, position, leaf, row_key"
+_OF_ROWS = f"""{_COLUMNS} FROM tenure.ledger_entries
+WHERE source = %s AND row_key = ANY(%s)
 ORDER BY position NULLS LAST, recorded_at, id"""
 _AT_INDEX = f"{_COLUMNS} FROM tenure.ledger_entries WHERE position = %s"
 
@@ -73,20 +74,43 @@ class Membership:
     proof: Proof | None
 
 
-def of_row(cursor: Cursor, source: str, row_key: str) -> list[Membership]:
+def of_row(
+    cursor: Cursor, source: str, row_key: str, *, for_tenant: bool = False
+) -> list[Membership]:
     """Return the entries of a row, the oldest first, each with its proof under the last checkpoint
     given out.
 
     `source` is the table's name without its schema, `row_key` the primary key, its columns joined
     with slashes in their order. A row whose key tells of a person is not found so.
+    `for_tenant`: as tenure_app in the tenant's context, whose entries alone are found.
     """
-    return of_rows(cursor, source, [row_key])
+    return of_rows(cursor, source, (row_key,), for_tenant=for_tenant)
 
 
-def of_rows(cursor: Cursor, source: str, row_keys: Sequence[str]) -> list[Membership]:
+def of_rows(
+    cursor: Cursor, source: str, row_keys: Sequence[str], *, for_tenant: bool = False
+) -> list[Membership]:
     """Return the entries of any of these rows of one table, as `of_row` does."""
+    return [membership for _, membership in _of_rows(cursor, source, row_keys, for_tenant)]
+
+
+def by_row(
+    cursor: Cursor, source: str, row_keys: Sequence[str], *, for_tenant: bool = False
+) -> dict[str, list[Membership]]:
+    """Return the same by the rows' keys; those without an entry are left out."""
+    found: dict[str, list[Membership]] = {}
+    for row_key, membership in _of_rows(cursor, source, row_keys, for_tenant):
+        found.setdefault(row_key, []).append(membership)
+    return found
+
+
+def _of_rows(
+    cursor: Cursor, source: str, row_keys: Sequence[str], for_tenant: bool
+) -> list[tuple[str, Membership]]:
     cursor.execute(_OF_ROWS, (source, list(row_keys)))
-    return _with_proofs(cursor, cursor.fetchall(), last_note(cursor))
+    rows = cursor.fetchall()
+    memberships = _with_proofs(cursor, rows, last_note(cursor), for_tenant=for_tenant)
+    return [(row[6], each) for row, each in zip(rows, memberships, strict=True)]
 
 
 def at_index(cursor: Cursor, index: int, *, size: int | None = None) -> Membership:
@@ -159,16 +183,22 @@ def verifier_keys(cursor: Cursor, origin: str) -> list[VerifierKey]:
 
 
 def _with_proofs(
-    cursor: Cursor, rows: Sequence[tuple[Any, ...]], note: bytes | None
+    cursor: Cursor,
+    rows: Sequence[tuple[Any, ...]],
+    note: bytes | None,
+    *,
+    for_tenant: bool = False,
 ) -> list[Membership]:
     checkpoint = Checkpoint.parse(Note.parse(note).text) if note else None
     size = checkpoint.size if checkpoint else 0
     indices = [row[4] for row in rows if row[4] is not None and row[4] < size]
     node = read_nodes(
-        cursor, {each for index in indices for each in tree.inclusion_nodes(size, index)}
+        cursor,
+        {each for index in indices for each in tree.inclusion_nodes(size, index)},
+        for_tenant=for_tenant,
     )
     found = []
-    for entry_id, kind, tenant_id, entered_at, index, leaf in rows:
+    for entry_id, kind, tenant_id, entered_at, index, leaf, _ in rows:
         proof = None
         if note and checkpoint and index is not None and index < size:
             path = tuple(tree.inclusion_path(size, index, node))

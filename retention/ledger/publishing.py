@@ -2,9 +2,10 @@
 
 Invariant: no checkpoint is signed that contradicts one given out before. Two signed checkpoints of
 one ledger, neither of which begins the other, are a proof that it lied: so, under a lock,
-what is about to be signed is held against the last one in the export folder and the last one in
-the database, before it is signed and again before it is exported. A database that was restored,
-or written to by hand, is refused, until somebody has decided what to do (docs/operator.md).
+what is about to be signed is held against the last one in the export folder, any beyond it there,
+and the last one in the database, before it is signed and again before it is exported. A database
+that was restored, or written to by hand, is refused, until somebody has decided what to do
+(docs/operator.md).
 
 A process that dies between any two steps leaves the same bytes to be written again.
 """
@@ -20,7 +21,7 @@ from pathlib import Path
 import psycopg2
 
 from retention.errors import LedgerError
-from retention.ledger import tree
+from retention.ledger import sequencer, tree
 from retention.ledger.attesting import Attesters, attest
 from retention.ledger.checkpoint import (
     Checkpoint,
@@ -45,6 +46,14 @@ from retention.ledger.proofs import consistency, verifier_keys
 from retention.ledger.recording import record_gone
 from retention.ledger.sequencer import ignore_step, sequence, take_lock
 from tenants.connections import Cursor, RoleConnections
+
+#: What `Ledger.on_step` hears of, in order; `recorded` and `marked` come after a commit.
+STEPS = (
+    *sequencer.STEPS,
+    *("gone", "signed", "recorded"),
+    *("written", "linked", "kept", "rewritten", "replaced", "exported", "marked"),
+    *("handed-on", "shipped", "attested"),
+)
 
 _LOCK = int.from_bytes(b"ledgerPB")
 _SHIP_TIMEOUT_S = 60.0
@@ -107,7 +116,7 @@ class Published:
 class Ledger:
     """The ledger of an installation. Without an `outside`, entries are put in order and nothing
     is signed. `actor` is named where a key is installed or exchanged; `on_step` hears of each
-    step; `attesters` are asked for their word on what was given out."""
+    of STEPS; `attesters` are asked for their word on what was given out."""
 
     retention: RoleConnections
     outside: Outside | None
@@ -220,17 +229,20 @@ class Ledger:
             if not take_lock(cursor, _LOCK, wait=False):
                 return None
             keys = _keys_that_sign(cursor, signers[0])
-            outside = self._last_outside(keys)
+            outside, beyond = self._given_out(keys)
             inside, was_exported = _last_inside(cursor, origin, keys)
             if was_exported and outside is None and not refill:
                 raise LedgerError(
                     f"{self.outside.folder.path} holds no checkpoint, and some were exported: is "
                     "it the right folder? (`tenure ledger publish --refill` writes them again.)"
                 )
-            earlier = [each for each in (outside, inside) if each]
+            earlier = [each for each in (outside, *beyond, inside) if each]
             size, root = _root_after(cursor, [each.checkpoint for each in earlier])
-            if outside:  # a copy of the database may have missed it
+            # A copy of the database may have missed them.
+            if outside:
                 _record(cursor, outside.checkpoint, str(outside.note), exported=True)
+            for each in beyond:
+                _record(cursor, each.checkpoint, str(each.note), exported=False)
             if size <= max((each.checkpoint.size for each in earlier), default=0):
                 return False
             checkpoint = Checkpoint(origin, size, root)
@@ -249,19 +261,18 @@ class Ledger:
             cursor.execute(_TO_EXPORT, (f"{signer.name}\n", refill))
             rows = cursor.fetchall()
             with folder.locked():
-                last = self._last_outside(keys)
-                if last:
-                    _root_after(cursor, [last.checkpoint])
+                last, beyond = self._given_out(keys)
+                _root_after(cursor, [each.checkpoint for each in (last, *beyond) if each])
                 for size, note, signed_at in rows:
                     signed = _verified(note.encode(), keys, "tenure.ledger_checkpoints")
                     _root_after(cursor, [signed.checkpoint])
-                    folder.keep(size, note.encode(), signed_at)
+                    folder.keep(size, note.encode(), signed_at, on_step=self.on_step)
                     self.on_step("kept")
                     if last is None or size > last.checkpoint.size:
-                        folder.set_last(note.encode())
+                        folder.set_last(note.encode(), on_step=self.on_step)
                     self.on_step("exported")
                     cursor.execute(_MARK, (size,))
-                last = self._last_outside(keys)
+                last, _ = self._given_out(keys)
         self.on_step("marked")
         return last.checkpoint.size if last else None
 
@@ -285,15 +296,21 @@ class Ledger:
             return f"the command that ships checkpoints did not run ({type(error).__name__})"
         if done.returncode:
             return f"the command that ships checkpoints ended with {done.returncode}"
+        self.on_step("handed-on")
         folder.set_shipped(size)
         self.on_step("shipped")
         return None
 
-    def _last_outside(self, keys: Sequence[VerifierKey]) -> SignedCheckpoint | None:
+    def _given_out(
+        self, keys: Sequence[VerifierKey]
+    ) -> tuple[SignedCheckpoint | None, list[SignedCheckpoint]]:
+        """Return the last checkpoint in the folder, and those beyond it, the smallest first."""
         assert self.outside is not None  # noqa: S101 - who calls has looked
         folder = self.outside.folder
         note = folder.last()
-        return _verified(note, keys, str(folder.last_path)) if note is not None else None
+        last = _verified(note, keys, str(folder.last_path)) if note is not None else None
+        notes = folder.beyond(last.checkpoint.size if last else 0)
+        return last, [_verified(each, keys, str(folder.path)) for each in notes]
 
 
 def _last_inside(

@@ -22,6 +22,9 @@ from tenants.connections import Cursor, RoleConnections
 #: Entries that one transaction places.
 BATCH = 1000
 
+#: In order; `sequenced` alone comes after the commit.
+STEPS = ("locked", "positioned", "placed", "sequenced")
+
 _LOCK = int.from_bytes(b"ledgerSQ")
 _PENDING = (
     f"SELECT {COLUMNS} FROM {FROM} WHERE e.position IS NULL"  # noqa: S608 - our own texts
@@ -54,7 +57,7 @@ def sequence(
 
     Any number of processes may. Where another is at it, nothing is done here; with `wait` its
     transaction is waited for, as long as the lock timeout says. `stop` is asked between
-    transactions, `on_step` hears of `locked`, `placed` (not committed yet) and `sequenced`.
+    transactions, `on_step` hears of each of STEPS.
 
     Raises:
         LedgerError: the tree is damaged, or others kept the lock for too long.
@@ -65,7 +68,7 @@ def sequence(
             if not take_lock(cursor, _LOCK, wait=wait):
                 return placed
             on_step("locked")
-            count = _append(cursor)
+            count = _append(cursor, on_step)
             on_step("placed")
         on_step("sequenced")
         placed += count
@@ -91,7 +94,7 @@ def take_lock(cursor: Cursor, lock: int, *, wait: bool) -> bool:
     return bool(row and row[0])
 
 
-def _append(cursor: Cursor) -> int:
+def _append(cursor: Cursor, on_step: Callable[[str], None]) -> int:
     cursor.execute(_PENDING, {"max_body": MAX_BODY, "most": BATCH})
     entries = [Entry.of(row) for row in cursor.fetchall()]
     if not entries:
@@ -112,6 +115,7 @@ def _append(cursor: Cursor) -> int:
     )
     if cursor.rowcount != len(entries):
         raise LedgerError(f"{len(entries)} entries were to be placed, and {cursor.rowcount} were")
+    on_step("positioned")
     if above:
         cursor.execute(
             _KEEP,

@@ -37,8 +37,7 @@ class ChangesReport:
 
 
 # A policy's first version, and one from before changes were kept, is one line.
-_CHANGES = """
-WITH changes AS (
+_OWN = """
     SELECT v.recorded_at AS at, 'policy' AS kind, v.policy AS subject, NULL::uuid AS tenant_id,
            CASE WHEN e.key IS NULL THEN 'version ' || v.version ELSE e.key END AS what,
            CASE WHEN jsonb_typeof(e.value->0) = 'string' THEN e.value->>0
@@ -57,6 +56,8 @@ WITH changes AS (
     SELECT changed_at, 'access', login_id::text, tenant_id, what, before, after, actor, NULL,
            id::text
     FROM tenure.access_changes
+"""
+_EVERYBODYS = """
     UNION ALL
     SELECT taken_at, 'context key', key_id, NULL, step, NULL, NULL, actor, NULL, id::text
     FROM tenure.context_key_steps
@@ -67,7 +68,9 @@ WITH changes AS (
     SELECT i.taken_at, 'retention', coalesce(r.trace_id, 'all retention'), NULL, i.action, NULL,
            NULL, i.actor, i.reason, i.number::text
     FROM tenure.interventions i LEFT JOIN tenure.runs r ON r.id = i.run_id
-)
+"""
+_CHANGES = """
+WITH changes AS ({})
 SELECT c.at, c.kind, c.subject, t.slug, t.name, c.what, c.before, c.after, c.actor, c.reason
 FROM changes c LEFT JOIN tenure.tenants t ON t.id = c.tenant_id
 WHERE c.at >= %(since)s::timestamptz AND c.at < %(until)s::timestamptz
@@ -77,7 +80,9 @@ ORDER BY c.at DESC, c.kind, c.subject, c.number DESC LIMIT %(limit)s OFFSET %(of
 
 
 def changes_report(cursor: Cursor, wanted: PageRequest, scope: Scope) -> ChangesReport:
-    """Return a page of changes; one query. Of one tenant: its own, and everybody's."""
-    cursor.execute(_CHANGES, {**scope.params, **wanted.window})
+    """Return a page of changes; one query. Of one tenant: its own, and everybody's, of which its
+    own auditor sees the policies alone."""
+    changes = _OWN if scope.confined else _OWN + _EVERYBODYS
+    cursor.execute(_CHANGES.format(changes), {**scope.params, **wanted.window})
     lines, page = wanted.cut([ChangeLine(*row) for row in cursor.fetchall()])
     return ChangesReport(lines, page)

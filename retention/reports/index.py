@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from retention.reports import erasure_sheets, sheets, verified_sheets
+from retention.reports import erasure_sheets, sampled_sheets, sheets, verified_sheets
 from retention.reports.asking import Entry
 
 REPORTS: Mapping[str, Entry] = {
@@ -25,15 +25,22 @@ REPORTS: Mapping[str, Entry] = {
         "the population, whether it comes out even, its queries",
         verified_sheets.reconciliation,
     ),
+    "samples": Entry(
+        "Samples", "single rows that went, traced from rule to proof", sampled_sheets.samples
+    ),
     "alerts": Entry(
         "Alerts", "what was warned of, open and past", sheets.alert_list, of_tenant=False
     ),
     "holds": Entry("Legal holds", "holds with their clocks, what became of them", sheets.holds),
     "erasures": Entry(
-        "Erasures", "people's requests, their clocks, what defers them", erasure_sheets.erasures
+        "Erasures",
+        "people's requests, their clocks, what defers them",
+        erasure_sheets.erasures,
     ),
     "connectors": Entry(
-        "Connectors", "what others were asked to erase, and answered", erasure_sheets.connectors
+        "Connectors",
+        "what others were asked to erase, and answered",
+        erasure_sheets.connectors,
     ),
     "changes": Entry(
         "Changes", "changes of policies, access and keys; stops and pauses", sheets.changes

@@ -11,12 +11,18 @@ from retention.reports.report import Heading, Report, Table, lines_of
 from retention.reports.words import text_of
 
 SUBJECT = "Evidence of retention, read as tenure_auditor; no tenant's data"
+OWN_SUBJECT = "Evidence of retention of one tenant, read as tenure_app in its context"
 
 
-def to_pdf(report: Report, generated_at: datetime) -> bytes:
-    """Return the report as a PDF; equal reports at equal instants give equal bytes."""
+def to_pdf(report: Report, generated_at: datetime, *, confined: bool = False) -> bytes:
+    """Return the report as a PDF; equal reports at equal instants give equal bytes. `confined`: it
+    was read for a tenant's own auditor."""
     document = Document(
-        report.title, at=generated_at, subject=SUBJECT, reference=report.name, landscape=True
+        report.title,
+        at=generated_at,
+        subject=OWN_SUBJECT if confined else SUBJECT,
+        reference=report.name,
+        landscape=True,
     )
     if report.lead:
         document.paragraph(report.lead)

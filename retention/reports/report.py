@@ -20,9 +20,20 @@ from retention.reports.words import text_of
 
 Kind = Literal["text", "code", "state", "number", "span", "instant", "flag"]
 _CODES = frozenset(
-    {"trace_id", "digest", "sha256", "statement", "query", "place", "condition", "root", "key"}
+    {
+        "trace_id",
+        "digest",
+        "sha256",
+        "statement",
+        "query",
+        "place",
+        "condition",
+        "root",
+        "key",
+        "key_hash",
+    }
 )
-_STATES = frozenset({"state", "outcome"})
+_STATES = frozenset({"state", "outcome", "proof"})
 
 
 @dataclass(frozen=True, slots=True)

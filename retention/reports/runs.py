@@ -72,12 +72,13 @@ class NextLine:
 
 @dataclass(frozen=True, slots=True)
 class StopLine:
-    """Somebody stopped, or started again, all retention."""
+    """Somebody stopped, or started again, all retention. Who, and why, is not for a tenant's own
+    auditor: null there."""
 
     taken_at: datetime
     action: str
-    actor: str
-    reason: str
+    actor: str | None
+    reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,7 @@ WHERE missed > 0 AND due_at >= %(since)s::timestamptz AND due_at < %(until)s::ti
 ORDER BY due_at DESC, name LIMIT %(most)s
 """
 _STOPS = """
-SELECT taken_at, action, actor, reason FROM tenure.interventions
+SELECT taken_at, action, {} FROM tenure.interventions
 WHERE run_id IS NULL
   AND taken_at >= %(since)s::timestamptz AND taken_at < %(until)s::timestamptz
 ORDER BY number DESC LIMIT %(most)s
@@ -175,7 +176,7 @@ def runs_report(
     params = {**scope.params, "most": MAX_SIZE}
     cursor.execute(_MISSED, params)
     missed = tuple(MissedLine(*row) for row in cursor.fetchall())
-    cursor.execute(_STOPS, params)
+    cursor.execute(_STOPS.format("NULL, NULL" if scope.confined else "actor, reason"), params)
     stops = tuple(StopLine(*row) for row in cursor.fetchall())
     cursor.execute(_WATCHES)
     watches = cursor.fetchall()

@@ -11,7 +11,8 @@ from tenants.registry import TenantRow
 @dataclass(frozen=True, slots=True)
 class Scope:
     """From `since` (None: from the beginning) until before `until` (None: until now); of one
-    tenant, or of all.
+    tenant, or of all. `confined`: read by that tenant's own auditor, who sees its rows and nothing
+    that was written for everybody.
 
     Raises ValueError, naming both, for a period that ends before it begins.
     """
@@ -19,12 +20,15 @@ class Scope:
     since: datetime | None = None
     until: datetime | None = None
     tenant: TenantRow | None = None
+    confined: bool = False
 
     def __post_init__(self) -> None:
         if self.since is not None and self.until is not None and self.since >= self.until:
             raise ValueError(
                 f"from {self.since.isoformat()} until {self.until.isoformat()} is no period"
             )
+        if self.confined and self.tenant is None:
+            raise ValueError("who is confined is confined to a tenant")
 
     @property
     def params(self) -> dict[str, datetime | str | None]:

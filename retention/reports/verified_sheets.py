@@ -33,7 +33,7 @@ def verifications(cursor: Cursor, asked: Asked) -> Report:
                 trend.VerificationLine,
                 lines,
                 title="Verifications",
-                show="finished_at started_by as_of seconds findings account overdue age_p99_s "
+                show="finished_at/started_by as_of/seconds findings/account overdue/age_p99_s "
                 "unreconciled returned orphans held undeletable paused",
                 labels={
                     "finished_at": "Ended",
@@ -119,7 +119,7 @@ def reconciliation(cursor: Cursor, asked: Asked) -> Report:
         lead="Opening due + newly due = deleted + deleted along + removed by users + no longer due "
         "+ held + undeletable + paused + still due. What is left over is the difference.",
         texts=(
-            ("The figures, as tenure_auditor asked for them", found.query),
+            ("The figures, as they were asked for", found.query),
             *((f"The population of {p.policy}", p.query) for p in found.populations),
         ),
     )

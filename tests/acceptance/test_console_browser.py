@@ -26,7 +26,7 @@ from retention.policy_records import set_state
 from tenants.context import TenantId
 from tenants.crossing import cross_tenant
 from tenants.importing import generator_of
-from tenants.registry import create_login, ensure_tenant, slug_of
+from tenants.registry import add_member, create_login, ensure_tenant, slug_of
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
@@ -45,6 +45,7 @@ ARGUMENTS = (
 LINTED = '{"statements": [], "findings": [], "summary": {"statements": 113}}'
 AUDITED = '{"findings": [{"severity": "error"}], "assumed": [], "checked": 51}'
 EMAIL, PASSWORD = "auditor@audit.example", "look, do not touch"
+OWN_EMAIL = "auditor@linden.example"
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,8 @@ def _audit(installed: Installation) -> str:
         with owner.transaction(None) as cursor:
             hashed = hash_password(PASSWORD)
             create_login(cursor, email=EMAIL, password_hash=hashed, is_auditor=True)
+            own = create_login(cursor, email=OWN_EMAIL, password_hash=hashed)
+            add_member(cursor, tenant_id=ids["Linden Books"], login_id=own, role="auditor")
     workshop = workshop_of(installed, actor="scheduler:worker-1")
     run_once(workshop, lambda: workshop.plan(as_of=now - timedelta(days=400)))
     place(
@@ -180,14 +183,14 @@ class Visit:
         if kind in ("error", "warning") and not where.endswith("/favicon.ico"):
             self.complaints.append(f"{kind}: {message.text} ({where})")
 
-    def log_in(self) -> None:
+    def log_in(self, email: str = EMAIL, home: str = "/console") -> None:
         """Ask for the overview, and log in on the way."""
         self.page.goto(f"{self.base_url}/console")
         assert self.page.url.startswith(f"{self.base_url}/login?next=")
-        self.page.get_by_label("E-mail").fill(EMAIL)
+        self.page.get_by_label("E-mail").fill(email)
         self.page.get_by_label("Password").fill(PASSWORD)
         self.page.get_by_role("button", name="Log in").click()
-        self.page.wait_for_url(f"{self.base_url}/console")
+        self.page.wait_for_url(f"{self.base_url}{home}")
 
     def looks_right(self) -> None:
         """Nothing was refused or failed, the page is dressed, nothing is wider than it."""
@@ -247,8 +250,8 @@ def test_every_other_page_looks_right(visit: Visit, site: Site):
     page = visit.page
     visit.log_in()
     for name in (
-        "Schedule", "Runs", "Verifications", "Reconciliation", "Alerts", "Holds", "Changes",
-        "Cross-tenant reads", "Inspections", "Erasures", "Connectors",
+        "Schedule", "Runs", "Verifications", "Reconciliation", "Samples", "Alerts", "Holds",
+        "Changes", "Cross-tenant reads", "Inspections", "Erasures", "Connectors",
     ):  # fmt: skip
         menu = page.get_by_role("navigation", name="Pages")
         menu.get_by_role("link", name=name, exact=True).click()
@@ -265,12 +268,14 @@ def test_auditor_sees_which_erasures_wait_and_for_what(visit: Visit, site: Site)
     page = visit.page
     visit.log_in()
     page.get_by_role("link", name="Erasures", exact=True).click()
+    page.wait_for_url("**/console/erasures")
     overdue = page.locator("#erasures tbody tr").first
     assert overdue.get_by_text("overdue", exact=True).is_visible()
     assert page.locator("#erasures").get_by_text("connector customer-files").first.is_visible()
     assert page.locator("#waiting tbody tr").count() >= 2
     visit.looks_right()
     page.get_by_role("link", name="Connectors", exact=True).click()
+    page.wait_for_url("**/console/connectors")
     assert page.locator("#requests").get_by_text("in time").first.is_visible()
     visit.looks_right()
 
@@ -307,6 +312,46 @@ def test_auditor_asks_for_a_tenants_schedule_and_takes_it_along_as_pdf(visit: Vi
     answer = page.request.get(f"{visit.base_url}{link}")
     assert answer.headers["content-type"] == "application/pdf"
     assert answer.body().startswith(b"%PDF-")
+
+
+def test_auditor_draws_samples_and_looks_one_row_up(visit: Visit, site: Site):
+    page = visit.page
+    visit.log_in()
+    page.get_by_role("link", name="Samples", exact=True).click()
+    page.get_by_label("Draw").fill("7")
+    page.get_by_label("Seed").fill("audit-1")
+    page.get_by_role("button", name="Draw samples").click()
+    page.wait_for_url("**/console/samples?draw=7&seed=audit-1*")
+    rows = page.locator("#samples tbody tr")
+    assert rows.count() == 7
+    assert "under no checkpoint yet" in rows.first.inner_text()
+    visit.looks_right()
+    drawn = page.locator("#samples").inner_text()
+    # The link to the PDF keeps the seed, and where the period ended.
+    link = page.get_by_role("link", name="JSON", exact=True).get_attribute("href")
+    assert page.request.get(f"{visit.base_url}{link}").json()["samples"][0]["key_hash"] in drawn
+    page.get_by_label("Row's id").fill("019a4c1e-7d2f-7a31-9c55-0f6f3c2b1a90")
+    page.get_by_role("button", name="Look it up").click()
+    assert page.get_by_text("No policy took a row by this key").is_visible()
+    visit.looks_right()
+
+
+def test_a_tenants_own_auditor_walks_through_their_pages(visit: Visit, site: Site):
+    page = visit.page
+    visit.log_in(OWN_EMAIL, "/console/schedule")
+    menu = page.get_by_role("navigation", name="Pages")
+    names = menu.get_by_role("link").all_inner_texts()
+    assert names == [
+        "Schedule", "Runs", "Verifications", "Reconciliation", "Samples", "Holds", "Erasures",
+        "Connectors", "Changes",
+    ]  # fmt: skip
+    for name in names:
+        menu.get_by_role("link", name=name, exact=True).click()
+        assert page.locator("nav [aria-current=page]").inner_text() == name
+        assert page.get_by_text("Linden Books").first.is_visible()
+        assert page.get_by_text("Alpine Bicycles").count() == 0
+        visit.looks_right()
+    assert page.get_by_role("textbox", name="Tenant").count() == 0
 
 
 def test_keyboard_reaches_the_content_first(visit: Visit, site: Site):

@@ -21,17 +21,26 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent), str(ROOT / "tests" / "uni
 from lint_faults import FAULTS  # noqa: E402 - after the path
 
 from retention.batch import STEPS  # noqa: E402 - after the path
+from retention.ledger.publishing import STEPS as PUBLISHING_STEPS  # noqa: E402 - after the path
 from tests.integration.retention.conftest import acme, globex, lab  # noqa: E402 - after the path
 
 __all__ = ["acme", "globex", "lab"]
 
-_TITLES = {"kills": "Kills", "oracle": "Oracle", "api": "API", "lint": "Lint", "scoping": "Scoping"}
+_TITLES = {
+    "kills": "Kills",
+    "ledger": "Ledger",
+    "oracle": "Oracle",
+    "api": "API",
+    "lint": "Lint",
+    "scoping": "Scoping",
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("soak")
     group.addoption("--seed", default="1", help="of everything random")
     group.addoption("--kills", type=int, default=3_000, help="workers killed")
+    group.addoption("--ledger-kills", type=int, default=600, help="publishers killed")
     group.addoption("--oracle-seeds", type=int, default=200, help="random retention runs")
     group.addoption("--intruders", type=int, default=10, help="walks through the API")
     group.addoption("--statements", type=int, default=20_000, help="statements of the lint fuzz")
@@ -45,6 +54,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     config = metafunc.config
     if "kills" in metafunc.fixturenames:
         metafunc.parametrize(("part", "kills"), _parts(config.getoption("kills"), 25))
+    if "ledger_kills" in metafunc.fixturenames:
+        parts = _parts(config.getoption("ledger_kills"), 50)
+        metafunc.parametrize(("part", "ledger_kills"), parts)
     if "statements" in metafunc.fixturenames:
         metafunc.parametrize(("part", "statements"), _statements(config))
     if "faults" in metafunc.fixturenames:
@@ -114,6 +126,11 @@ def _short_of_quota(figures: dict[str, Counter[str]]) -> str:
             for workers in (1, 2, 4):
                 if kills[f"at {step}, of {workers}"] < 20:
                     return f"fewer than 20 kills at {step}, of {workers} workers"
+    publishers = figures.get("ledger", Counter())
+    if publishers["publishers killed"] >= 600:
+        for step in PUBLISHING_STEPS:
+            if publishers[f"at {step}"] < 5:
+                return f"fewer than 5 publishers killed at {step}"
     counts = figures.get("lint", Counter())
     statements, asked = counts["statements"], counts["not scoped, and run to see whether they leak"]
     if statements < 5000:
@@ -140,12 +157,12 @@ def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pyte
         return  # other tests: pytest only came past this file
     seconds = time.monotonic() - config.stash[_BEGAN]
     lines = [
-        "make soak SEED={} ARGS='--kills {} --oracle-seeds {} --intruders {} --queries {}"
-        " --statements {} --faults {}'".format(
+        "make soak SEED={} ARGS='--kills {} --ledger-kills {} --oracle-seeds {} --intruders {}"
+        " --queries {} --statements {} --faults {}'".format(
             *(
                 config.getoption(name)
                 for name in (
-                    *("seed", "kills", "oracle_seeds", "intruders", "queries"),
+                    *("seed", "kills", "ledger_kills", "oracle_seeds", "intruders", "queries"),
                     *("statements", "faults"),
                 )
             )

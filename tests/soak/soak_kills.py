@@ -3,6 +3,7 @@ recorded, always, and every run comes to its end."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import signal
@@ -17,7 +18,7 @@ import pytest
 from config.trace import new_trace_id
 from retention import holds
 from retention.batch import STEPS
-from retention.deletions import keys_digest
+from retention.deletions import HASH_BYTES, key_hash
 from tenants.context import TenantId
 from tests.integration.retention.crash import Order, units_agree_with_batches, workers_of
 from tests.integration.retention.test_oracle import TABLES, Rows, oracle, plant, read_rows
@@ -76,12 +77,20 @@ class Watch:
         lost = {f"lab.{n}": ever[n] - len(now[n]) for n in TABLES if ever[n] != len(now[n])}
         assert self.lab.recorded() == lost
         assert units_agree_with_batches(self.lab)
-        batches = self.lab.sql("SELECT counts FROM tenure.batches ORDER BY id")
+        batches = self.lab.sql("SELECT id, counts FROM tenure.batches ORDER BY id")
         if len(batches) == self.batches + 1:
-            ((counts,),) = batches[-1:]
-            digests = {table: entry["sha256"] for table, entry in counts.items()}
-            assert digests == {
-                f"lab.{n}": keys_digest(map(UUID, ids)) for n, ids in gone.items() if ids
+            ((batch, counts),) = batches[-1:]
+            kept = dict(
+                self.lab.sql(
+                    "SELECT table_name, hashes FROM tenure.deleted_keys WHERE batch_id = %s",
+                    (batch,),
+                )
+            )
+            assert {table: sorted(split(hashes)) for table, hashes in kept.items()} == {
+                f"lab.{n}": sorted(key_hash(UUID(i)) for i in ids) for n, ids in gone.items() if ids
+            }
+            assert {table: entry["sha256"] for table, entry in counts.items()} == {
+                table: hashlib.sha256(hashes).hexdigest() for table, hashes in kept.items()
             }
         self.batches, self.left = len(batches), now
         for tenant, (_, ids) in self.held.items():
@@ -102,6 +111,10 @@ class Watch:
             for name in TABLES:
                 left[name] |= set(rows[name])
         return left
+
+
+def split(hashes: bytes) -> list[bytes]:
+    return [bytes(hashes[at : at + HASH_BYTES]) for at in range(0, len(hashes), HASH_BYTES)]
 
 
 def open_run(lab: Any) -> None:

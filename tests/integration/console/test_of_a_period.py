@@ -105,6 +105,32 @@ def test_runs_show_the_nights_in_which_nobody_was_there(console: Console):
     assert "Gaps: nobody was there" in console.pages.html("/console/runs")
 
 
+def test_stops_of_all_retention_are_no_runs_own(console: Console):
+    evidence = console.evidence
+    run, _ = evidence.run()
+    for run_id, action in ((None, "stop"), (None, "start"), (run, "pause")):
+        evidence.sql(
+            "INSERT INTO tenure.interventions (run_id, action, actor, reason, taken_at)"
+            " VALUES (%s, %s, 'ops', 'because', %s)",
+            (run_id, action, NOW),
+        )
+    assert [s["action"] for s in asked(console, "runs")["stops"]] == ["start", "stop"]
+    assert asked(console, "runs", from_=NOW + DAY)["stops"] == []
+    assert asked(console, "runs", until=NOW)["stops"] == []
+
+
+def test_changes_and_reads_outside_of_the_period_are_out(console: Console):
+    evidence = console.evidence
+    evidence.policy("p")
+    evidence.read(read_at=NOW)
+    ((recorded,),) = evidence.sql("SELECT recorded_at FROM tenure.policy_versions")
+    for name, rows, at in (("changes", "changes", recorded), ("reads", "reads", NOW)):
+        inside = {"from_": at - DAY, "until": at + DAY}
+        assert asked(console, name, **inside)[rows], name
+        assert asked(console, name, from_=at + DAY)[rows] == [], name
+        assert asked(console, name, until=at - DAY)[rows] == [], name
+
+
 def test_a_tenants_runs_are_its_part_of_them(console: Console):
     evidence = console.evidence
     umbrella, initech = evidence.tenant("umbrella"), evidence.tenant("initech")
@@ -220,7 +246,7 @@ def test_every_report_is_there_in_four_forms_that_agree(console: Console, name: 
                 if row.get(figure) is not None:
                     said += 1
                     assert written(row[figure]) in paper, figure
-    assert said or name in ("schedule", "alerts", "changes", "reads"), document
+    assert said or name in ("schedule", "samples", "alerts", "changes", "reads"), document
 
 
 FIGURES = ("planned", "deleted", "newly_due", "findings", "overdue", "matter", "rows", "connector")

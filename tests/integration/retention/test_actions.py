@@ -395,6 +395,19 @@ def test_a_tenants_period_lies_within_bounds(desk: Lab, acme: TenantId) -> None:
         )
 
 
+def test_each_change_of_a_tenants_period_is_recorded_and_what_is_none_is_not(
+    desk: Lab, acme: TenantId
+) -> None:
+    (policy,) = read(HEAD + 'maximum = "P30Y"')
+    desk.shop(policies=(policy,)).record()
+    for period in ("P2Y", "P2Y", None, None):
+        set_period(desk.installation.retention, acme, policy, period, actor="ann")
+    assert desk.sql("SELECT before, after FROM tenure.policy_changes ORDER BY changed_at") == [
+        (None, "P2Y"),
+        ("P2Y", None),
+    ]
+
+
 def test_a_period_made_longer_since_the_plan_stops_the_unit(desk: Lab, acme: TenantId) -> None:
     policies = read(HEAD + 'maximum = "P30Y"')
     person(desk, acme)

@@ -502,3 +502,28 @@ def test_a_run_that_archived_nothing_has_nothing_to_restore(
     assert found.exit_code == 2
     assert "archived anything" in found.output
     assert tenure("retention", "restore", trace, "--reason", "x", "--keep", "soon").exit_code == 2
+
+
+def test_how_long_our_own_rows_are_kept_is_shown(
+    tenure: Tenure, owner_sql: Callable[..., Any]
+) -> None:
+    owner_sql(
+        "INSERT INTO tenure.alerts (id, kind, subject, detail, resolved_at)"
+        " VALUES (gen_random_uuid(), 'run', 's', 'd', now() - interval '400 days')"
+    )
+    owner_sql("DELETE FROM tenure.alerts")
+    shown = tenure("retention", "leftovers").stdout
+    alerts, batches = (
+        next(line for line in shown.splitlines() if line.startswith(f"tenure.{table} "))
+        for table in ("alerts", "batches")
+    )
+    assert alerts.split()[1:5] == ["P1Y", "from", "resolved_at", "1"]
+    assert batches.split()[1:3] == ["for", "good"]
+    listed = json.loads(tenure("retention", "leftovers", "--format", "json").stdout)
+    (entry,) = (entry for entry in listed if entry["table"] == "tenure.alerts")
+    assert (entry["period"], entry["deleted"]) == ("P1Y", 1)
+    assert "tables of ours say how long" in tenure("retention", "check").stdout
+    owner_sql("CREATE TABLE tenure.forgotten (id uuid)")
+    found = tenure("retention", "check")
+    assert found.exit_code == 1
+    assert "tenure.forgotten: add it to retention/leftovers.toml" in found.stdout

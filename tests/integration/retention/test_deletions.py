@@ -94,14 +94,12 @@ def test_what_is_committed_to_is_what_postgresql_computes(lab: Any, acme: Tenant
 def test_no_tenant_reads_anothers_keys(lab: Any, acme: TenantId, globex: TenantId) -> None:
     case = lab.case(acme)
     lab.run()
-    for tenant, seen in ((acme, 1), (globex, 0), (None, 0)):
-        with lab.installation.retention.transaction(tenant, read_only=True) as cursor:
-            assert len(deletions.find(cursor, acme, CASES, UUID(case))) == seen
-    with (
-        pytest.raises(psycopg2.errors.InsufficientPrivilege),
-        lab.installation.app_connections.transaction(acme) as cursor,
-    ):
-        deletions.find(cursor, acme, CASES, UUID(case))
+    installation = lab.installation
+    for connections in (installation.retention, installation.app_connections):
+        for tenant, seen in ((acme, 1), (globex, 0), (None, 0)):
+            with connections.transaction(tenant, read_only=True) as cursor:
+                for wanted in (acme, None):
+                    assert len(deletions.find(cursor, wanted, CASES, UUID(case))) == seen
 
 
 def test_keys_without_a_record_of_their_batch_are_refused(lab: Any, acme: TenantId) -> None:

@@ -17,7 +17,7 @@ from retention.hold_scopes import Scope
 from tenants.catalog import TableName
 from tenants.context import TenantId, tenant_scope
 
-from .test_cli import Tenure, tenure  # noqa: F401 - a fixture
+from .conftest import Tenure
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
 FIRST = "536365,22423,,1,1/12/2010 08:26,2.50,,France\n"
@@ -36,7 +36,7 @@ def file_of(tmp_path: Path, name: str, *lines: str) -> str:
 
 
 def test_an_import_changes_no_row_of_a_tenant_under_hold(
-    tenure: Tenure,  # noqa: F811 - a fixture
+    tenure: Tenure,
     installation: Installation,
     tmp_path: Path,
     owner_sql: Callable[..., Any],
@@ -60,7 +60,7 @@ def test_an_import_changes_no_row_of_a_tenant_under_hold(
 
 
 def test_an_import_past_a_held_row_changes_the_others(
-    tenure: Tenure,  # noqa: F811 - a fixture
+    tenure: Tenure,
     installation: Installation,
     tmp_path: Path,
     owner_sql: Callable[..., Any],

@@ -8,9 +8,10 @@ from typing import Any
 
 import psycopg2
 
+from config.trace import new_trace_id
 from retention.alerts import Alert
 from retention.errors import DeliveryError
-from retention.interventions import start, stop
+from retention.interventions import intervene, start, stop
 from retention.jobs import Workshop, tick
 from retention.status import read_status
 from tenants.context import TenantId
@@ -147,3 +148,35 @@ def test_stopped_retention_does_not_use_a_scheduled_time_up(lab: Lab, acme: Tena
     found = tick(shop).run
     assert found is not None
     assert found.deleted() == {"lab.nodes": 1}
+
+
+def test_what_an_open_run_has_is_not_planned_again(lab: Lab, acme: TenantId) -> None:
+    lab.node(acme)
+    shop = lab.shop()
+    shop.record()
+    run_id = shop.open(shop.plan(), trace_id=new_trace_id())
+    intervene(lab.installation.retention, run_id, "pause", actor="ann", reason="a look")
+    done = tick(shop)
+    assert (done.run, lab.sql("SELECT count(*) FROM tenure.runs")) == (None, [(1,)])
+    assert len(lab.ids("nodes")) == 1
+    lab.case(acme)
+    found = tick(shop).run
+    assert found is not None
+    assert found.deleted() == {"lab.cases": 1}
+    intervene(lab.installation.retention, run_id, "resume", actor="ann", reason="looked")
+    tick(shop)
+    assert lab.ids("nodes") == set()
+
+
+def test_a_clock_that_was_put_back_opens_no_gap(lab: Lab, acme: TenantId) -> None:
+    shop = nightly(lab)
+    tick(shop)
+    at(lab, NOW - timedelta(hours=9))
+    tick(shop)
+    assert lab.sql("SELECT last_at, ticks FROM tenure.watches") == [(NOW, 2)]
+    at(lab, NOW + timedelta(seconds=60))
+    tick(shop)
+    assert lab.sql("SELECT began_at, last_at, ticks FROM tenure.watches") == [
+        (NOW, NOW + timedelta(seconds=60), 3)
+    ]
+    assert open_alerts(lab) == set()

@@ -15,10 +15,12 @@ import pytest
 
 from config.trace import new_trace_id
 from retention import units
-from retention.executor import Options
+from retention.batch import Attempt, run_batch
+from retention.errors import LeaseLostError
+from retention.executor import Options, task_of
 from retention.jobs import Workshop, run_once, tick
 from retention.plan import catalog_digest
-from retention.runs import close_done, report_of
+from retention.runs import close_done, plan_of, report_of
 from retention.windows import Window
 from tenants.context import TenantId
 
@@ -52,6 +54,20 @@ def served(lab: Any) -> list[str]:
         " ORDER BY b.recorded_at"
     )
     return [slug for (slug,) in rows]
+
+
+def test_who_works_on_a_policy_is_counted(lab: Any, acme: TenantId, globex: TenantId) -> None:
+    for tenant in (acme, globex):
+        lab.node(tenant)
+    shop = lab.shop()
+    opened(shop)
+    retention = shop.retention
+    assert units.workers_on(retention, "nodes") == 0
+    assert claim(shop, "one")
+    assert units.workers_on(retention, "nodes") == 1
+    assert claim(shop, "two")
+    assert units.workers_on(retention, "nodes") == 2
+    assert units.workers_on(retention, "cases") == 0
 
 
 def test_a_unit_has_one_worker_and_so_has_a_tenant(
@@ -134,6 +150,51 @@ def test_the_tenant_served_longest_ago_is_next_over_all_runs(
     assert served(lab)[2] == "globex"
     assert lab.ids("cases") == set()
     assert units_agree_with_batches(lab)
+
+
+def batch_of(shop: Workshop, claimed: units.Claim | None, steps: list[str]) -> None:
+    """Run a batch of a claimed unit."""
+    assert claimed is not None
+    plan = plan_of(shop.retention, claimed.run_id)
+    options = Options(on_step=steps.append)
+    task = task_of(plan, plan.units[claimed.number - 1], claimed, shop.catalog, options)
+    run_batch(shop.retention, task, Attempt(1, waiting=False, after=None))
+
+
+def test_a_stale_worker_looks_at_no_row(lab: Any, acme: TenantId) -> None:
+    lab.node(acme)
+    shop = lab.shop()
+    opened(shop)
+    stale = claim(shop)
+    expire(lab)
+    assert units.reap(shop.retention) == 1
+    steps: list[str] = []
+    with pytest.raises(LeaseLostError, match="another took over"):
+        batch_of(shop, stale, steps)
+    assert steps == ["gate"]
+
+
+def test_a_lease_from_before_the_clock_was_set_back_is_taken(lab: Any, acme: TenantId) -> None:
+    lab.node(acme)
+    shop = lab.shop()
+    opened(shop)
+    claim(shop, ttl_s=units.LONGEST_TTL_S)
+    assert units.reap(shop.retention) == 0
+    lab.sql("UPDATE tenure.units SET lease_until = now() + interval '1 day'")
+    assert units.reap(shop.retention) == 1
+
+
+def test_who_cannot_lock_the_unit_deletes_nothing(lab: Any, acme: TenantId) -> None:
+    # Without the UPDATE policy a row lock locks nothing, and says nothing.
+    node = lab.node(acme)
+    shop = lab.shop()
+    opened(shop)
+    claimed = claim(shop)
+    lab.sql("DROP POLICY tenure_retention_update ON tenure.units")
+    with pytest.raises(LeaseLostError):
+        batch_of(shop, claimed, [])
+    assert lab.ids("nodes") == {node}
+    assert lab.recorded() == {}
 
 
 def test_a_stale_worker_cannot_commit_and_the_next_one_goes_on_where_it_was(

@@ -79,6 +79,8 @@ WRONG = {
     "TENURE_PORT": ["0", "65536", "http"],
     "TENURE_RETENTION_TICK_S": ["0", "inf"],
     "TENURE_BATCH_SIZE": ["0", "100001"],
+    "TENURE_BATCH_MS": ["4", "10001", "0.5"],
+    "TENURE_BATCH_SHARE": ["0", "1.1", "nan"],
     "TENURE_JOB_STATEMENT_TIMEOUT_MS": ["-1"],
     "TENURE_VERIFY_SCHEDULE": ["at night", "0 2 * *"],
     "TENURE_MAX_REPLICATION_LAG_S": ["0", "soon"],

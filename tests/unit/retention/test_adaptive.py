@@ -81,6 +81,52 @@ def test_a_rate_holds_over_time_and_no_batch_is_worth_more_than_a_second() -> No
     assert 18.9 <= time.now <= 20
 
 
+def test_workers_divide_a_rate_among_them() -> None:
+    time = Time()
+    there = iter([2, 4, 4])
+    pacer = AdaptivePacer(
+        rate=50, start=1000, workers=lambda: next(there), clock=time, sleep=time.sleep
+    )
+    pacer.rest(never)
+    pacer.committed(attempt(50, rows=50), 0.0)
+    pacer.rest(never)  # they are asked again, for more than a second has gone by
+    assert time.now == pytest.approx(2.0)
+    pacer.committed(attempt(50, rows=50), 0.0)
+    pacer.rest(lambda: time.now >= 5.9)
+    assert time.now == pytest.approx(5.9, abs=0.06)
+
+
+def test_batches_take_their_share_of_the_time_and_no_more() -> None:
+    time = Time()
+    pacer = AdaptivePacer(share=0.2, clock=time, sleep=time.sleep)
+    worked = 0.0
+    for number in range(1, 21):
+        pacer.rest(never)
+        took = 0.01 * number
+        time.now += took
+        worked += took
+        pacer.committed(attempt(pacer.size, rows=1), took)
+    pacer.rest(never)
+    assert worked / time.now == pytest.approx(0.2)
+
+
+def test_a_share_and_a_rate_both_hold() -> None:
+    time = Time()
+    pacer = AdaptivePacer(share=0.5, rate=10, start=10, clock=time, sleep=time.sleep)
+    pacer.committed(attempt(10, rows=10), 0.1)
+    pacer.rest(never)
+    assert time.now == pytest.approx(1.0)
+    pacer.committed(attempt(10, rows=1), 3.0)
+    pacer.rest(never)
+    assert time.now == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize("share", [0.0, -0.1, 1.1])
+def test_a_share_that_is_none_is_refused(share: float) -> None:
+    with pytest.raises(PlanError, match="of the time"):
+        AdaptivePacer(share=share)
+
+
 def test_pressure_puts_batches_off_until_it_is_gone() -> None:
     time = Time()
     weighs = iter([["lag"], ["lag"], [], []])

@@ -16,6 +16,7 @@ import pytest
 from retention.plan import Kept, Unit
 from retention.reports import (
     alerts,
+    commitments,
     connectors,
     erasures,
     inspections,
@@ -26,6 +27,7 @@ from retention.reports import (
     registers,
     run,
     runs,
+    samples,
     schedule,
     trend,
     units,
@@ -214,6 +216,12 @@ DOCUMENTED = {
     trend.VerificationsReport: "Verifications",
     trend.VerificationLine: "verifications, verification",
     trend.PolicyPoint: "trend",
+    samples.SamplesReport: "Samples",
+    samples.Population: "population",
+    samples.Sample: "samples",
+    samples.ErasedRow: "erased rows",
+    commitments.Commitment: "commitments",
+    commitments.Entered: "entries",
     reconciliation.StatementReport: "Reconciliation",
     reconciliation.Period: "period",
     reconciliation.AccountMark: "period",
@@ -260,7 +268,8 @@ DOCUMENTED = {
 def test_every_report_has_its_place_in_the_document():
     modules = (
         overview, runs, run, units, policies, verification, trend, reconciliation, registers,
-        paging, schedule, alerts, change_log, inspections, erasures, connectors,
+        paging, schedule, alerts, change_log, inspections, erasures, connectors, samples,
+        commitments,
     )  # fmt: skip
     values = {
         value

@@ -1,0 +1,123 @@
+"""Samples as a report: what there is to draw from, what was drawn or found, what proves it."""
+
+from __future__ import annotations
+
+from retention.reports.asking import Asked
+from retention.reports.commitments import Commitment, Entered
+from retention.reports.report import Report, Table
+from retention.reports.samples import ErasedRow, Sample, SamplesReport, samples_report
+from retention.reports.words import text_of
+from tenants.connections import Cursor
+
+
+def samples(cursor: Cursor, asked: Asked) -> Report:
+    """Return samples, as they are asked for; without that, the population alone."""
+    found = samples_report(cursor, asked.scope, asked.ticking.now, asked.sought)
+    return Report(
+        "samples",
+        "",
+        found,
+        (
+            Table(
+                "samples",
+                Sample,
+                found.samples,
+                title="Samples",
+                show="number proof/index/checkpoint/place table/went/action/tenant/key_hash/key "
+                "policy/version/period_words/legal_basis/approved_by/approved_at "
+                "trigger/cutoff/due_by/cutoff_agrees purged_at/trace_id/started_by/batch_id",
+                labels={
+                    "number": "No.",
+                    "place": "In the population no.",
+                    "key_hash": "Key's hash",
+                    "key": "Key",
+                    "went": "Went",
+                    "action": "Action",
+                    "tenant": "Of",
+                    "period_words": "Kept for",
+                    "legal_basis": "Because:",
+                    "trigger": "Counted from",
+                    "cutoff": "Which was before",
+                    "due_by": "Due at the latest on",
+                    "cutoff_agrees": "The period apart:",
+                    "purged_at": "Went on",
+                    "trace_id": "Run",
+                    "batch_id": "Batch",
+                    "started_by": "By",
+                    "approved_by": "By",
+                    "approved_at": "On",
+                    "index": "Entry",
+                    "checkpoint": "Of the checkpoint's",
+                },
+                empty=_nothing(found),
+            ),
+            Table(
+                "commitments",
+                Commitment,
+                found.commitments,
+                title="Keys of their batches",
+                note="The hashes of the keys that a batch deleted of a table; SHA-256 over them is "
+                "in the batch's entry.",
+                show="batch_id/sha256 table rows proof",
+                labels={"batch_id": "Batch", "sha256": "SHA-256"},
+            ),
+            Table(
+                "entries",
+                Entered,
+                found.entries,
+                title="Their batches in the ledger",
+                note="Each with its proof, to be taken along (tlog-proof@v1).",
+                show="batch_id/root entered_at index checkpoint",
+                labels={
+                    "batch_id": "Batch",
+                    "index": "Entry",
+                    "checkpoint": "Of the checkpoint's",
+                },
+            ),
+            Table(
+                "erased",
+                ErasedRow,
+                found.erased,
+                title="By erasures",
+                note="What became of the row because a person asked to be erased.",
+                show="erasure_id table/tenant action erased_at trace_id/batch_id",
+                labels={
+                    "erasure_id": "Erasure",
+                    "tenant": "Of",
+                    "erased_at": "When",
+                    "trace_id": "Trace",
+                    "batch_id": "Batch",
+                },
+                empty="None." if found.key else "Looked for when a key is presented.",
+            ),
+        ),
+        facts=_facts(found),
+        lead="Rows that went by a policy. Of a row nothing is kept but its key's hash; of its "
+        "batch, when it went, by which run, and what was due then. A row's own starting point is "
+        "not kept: it was before the cutoff.",
+    )
+
+
+def _facts(found: SamplesReport) -> tuple[tuple[str, str], ...]:
+    population = found.population
+    facts = [
+        ("Rows", f"{population.rows:,} in {population.batches:,} batches"),
+        ("SHA-256 over batches", population.digest),
+    ]
+    if population.seed is not None:
+        drawn = f"{len(found.samples)} of {population.rows:,}, by the seed {population.seed}"
+        facts += [("Drawn", drawn), ("From rows up to", population.until.isoformat())]
+    if found.key is not None:
+        facts.append(("Key", f"{text_of(found.key)}, in whatever period"))
+    return tuple(facts)
+
+
+def _nothing(found: SamplesReport) -> str:
+    if found.key is not None:
+        return (
+            "No policy took a row by this key, as far as keys are committed to; or the row is not "
+            "of the tenant or table that was named."
+        )
+    if found.population.rows == 0:
+        return "No row went in the period."
+    return "None was asked for."

@@ -1,0 +1,348 @@
+"""Samples: single rows that went, drawn at random from all of them, or found by a key that
+somebody presents; each traced from its rule to its entry in the ledger.
+
+No key is stored, and no row's starting point: what there is of a row is its key's hash, and of its
+batch the cutoff. So of a row it can be said that it started before the cutoff and was due when its
+run was made; not when it started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from retention import deletions
+from retention.deletions import key_hash
+from retention.ledger import proofs
+from retention.policies import Period, cutoff
+from retention.reports.commitments import Commitment, Entered, committed
+from retention.reports.drawing import Draw, Presented
+from retention.reports.scope import Scope
+from retention.reports.words import period_in_words
+from tenants.connections import Cursor
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """Rows that went in the period, until `until`: how many, in how many batches; and the SHA-256
+    over a line each for batch and table ("batch table rows sha256", ascending, with line feeds
+    between): where it is the same, `size` and `seed` draw the same rows again."""
+
+    rows: int
+    batches: int
+    digest: str
+    until: datetime
+    size: int | None
+    seed: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A row that went. `number` counts samples from 1; `place` is its number in the population,
+    None where its `key` was presented.
+
+    `trigger` is the column that its period was counted from, which was before `cutoff`; it was due
+    at `due_by` at the latest. `cutoff_agrees`: cutoff and due_by are the period apart, as the
+    period was when the run began. `went` is how: as itself, or along with the row it belongs to.
+    `approved_by` recorded the version of the policy, `started_by` the run.
+    """
+
+    number: int
+    place: int | None
+    key: UUID | None
+    key_hash: str
+    tenant: str
+    tenant_name: str
+    table: str
+    action: str
+    went: str
+    trigger: str
+    cutoff: datetime
+    period: str
+    period_words: str
+    period_of: str
+    cutoff_agrees: bool
+    due_by: datetime
+    purged_at: datetime
+    trace_id: str
+    run_id: UUID
+    batch_id: UUID
+    started_by: str
+    policy: str
+    version: int
+    approved_by: str
+    approved_at: datetime
+    deletion_class: str
+    legal_basis: str
+    proof: str
+    index: int | None
+    checkpoint: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ErasedRow:
+    """What an erasure did to the row whose key was presented; `action` "cut" took its reference to
+    the erased person away. Rows that people asked to be erased are not in the population."""
+
+    tenant: str
+    table: str
+    action: str
+    erased_at: datetime
+    erasure_id: UUID
+    batch_id: UUID
+    trace_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SamplesReport:
+    """The population; samples of it, or of what went by a `key` that was presented; per batch
+    what proves them; and what erasures did to the row of that key."""
+
+    population: Population
+    key: UUID | None
+    samples: tuple[Sample, ...]
+    commitments: tuple[Commitment, ...]
+    entries: tuple[Entered, ...]
+    erased: tuple[ErasedRow, ...]
+
+
+_POPULATION = """
+WITH population AS (
+    SELECT k.tenant_id, k.run_id, k.batch_id, k.table_name,
+           octet_length(k.hashes) / 16 AS rows,
+           b.counts->k.table_name->>'sha256' AS sha256
+    FROM tenure.deleted_keys k JOIN tenure.batches b
+        ON b.tenant_id = k.tenant_id AND b.run_id = k.run_id AND b.id = k.batch_id
+    WHERE b.recorded_at >= %(since)s::timestamptz AND b.recorded_at < %(until)s::timestamptz
+      AND (%(tenant)s::uuid IS NULL OR k.tenant_id = %(tenant)s::uuid)
+)
+"""
+_SIZE = f"""{_POPULATION}
+SELECT coalesce(sum(rows), 0)::bigint, count(DISTINCT batch_id),
+       encode(sha256(convert_to(coalesce(string_agg(
+           batch_id || ' ' || table_name || ' ' || rows || ' ' || coalesce(sha256, '-'), E'\\n'
+           ORDER BY batch_id, table_name COLLATE "C"), ''), 'UTF8')), 'hex')
+FROM population
+"""  # noqa: S608 - a constant
+_DRAWN = f"""{_POPULATION}, numbered AS (
+    SELECT p.*, (sum(rows) OVER (ORDER BY batch_id, table_name COLLATE "C"))::bigint AS upto
+    FROM population p
+)
+SELECT d.place, n.tenant_id, n.run_id, n.batch_id, n.table_name,
+       substr(k.hashes, ((d.place - (n.upto - n.rows)) * 16 + 1)::integer, 16)
+FROM unnest(%(places)s::bigint[]) WITH ORDINALITY AS d(place, nth)
+JOIN numbered n ON d.place >= n.upto - n.rows AND d.place < n.upto
+JOIN tenure.deleted_keys k ON k.tenant_id = n.tenant_id AND k.table_name = n.table_name
+    AND k.batch_id = n.batch_id
+ORDER BY d.nth
+"""  # noqa: S608 - a constant
+# The period is the tenant's own where it had one when the run began.
+_BATCHES = """
+SELECT b.id::text, t.slug, t.name, b.action, b.cutoff, b.recorded_at, r.trace_id, r.as_of,
+       r.started_by, b.policy, b.policy_version, v.definition, v.recorded_by, v.recorded_at,
+       (SELECT c.after FROM tenure.policy_changes c
+        WHERE c.tenant_id = b.tenant_id AND c.policy = b.policy AND c.what = 'period'
+          AND c.changed_at <= r.started_at
+        ORDER BY c.changed_at DESC, c.id DESC LIMIT 1)
+FROM tenure.batches b
+JOIN tenure.tenants t ON t.id = b.tenant_id
+JOIN tenure.runs r ON r.id = b.run_id
+JOIN tenure.policy_versions v ON v.policy = b.policy AND v.version = b.policy_version
+WHERE b.run_id = ANY(%(runs)s::uuid[]) AND b.id = ANY(%(batches)s::uuid[])
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    place: int | None
+    tenant_id: UUID
+    run_id: UUID
+    batch_id: UUID
+    table: str
+    hash: bytes
+
+
+def samples_report(
+    cursor: Cursor, scope: Scope, now: datetime, asked: Draw | Presented | None
+) -> SamplesReport:
+    """Return the population of the period, and samples of it: drawn, or found by a key, which is
+    looked for in all there is, whatever the period."""
+    period = scope if scope.until is not None else replace(scope, until=now)
+    cursor.execute(_SIZE, period.params)
+    rows, batches, digest = cursor.fetchall()[0]
+    draw = asked if isinstance(asked, Draw) else None
+    key = asked.key if isinstance(asked, Presented) else None
+    found: list[_Row] = []
+    erased: tuple[ErasedRow, ...] = ()
+    if draw is not None:
+        cursor.execute(_DRAWN, {**period.params, "places": draw.numbers(rows)})
+        found = [
+            _Row(place, tenant_id, run_id, batch_id, table, bytes(hashed))
+            for place, tenant_id, run_id, batch_id, table, hashed in cursor.fetchall()
+        ]
+    elif isinstance(asked, Presented):
+        tenant = None if scope.tenant is None else scope.tenant.id
+        every = deletions.find(cursor, tenant, asked.table, asked.key)
+        found = [
+            _Row(None, d.tenant_id, d.run_id, d.batch_id, d.table, key_hash(asked.key))
+            for d in every
+            if d.run_id is not None
+        ]
+        erased = _erased(cursor, every)
+    commitments, entries = committed(
+        cursor,
+        sorted({(row.tenant_id, row.run_id, row.batch_id, row.table) for row in found}),
+        for_tenant=scope.confined,
+    )
+    return SamplesReport(
+        Population(
+            rows,
+            batches,
+            digest,
+            period.until or now,
+            None if draw is None else draw.size,
+            None if draw is None else draw.seed,
+        ),
+        key,
+        _samples(cursor, found, key, commitments, entries),
+        commitments,
+        entries,
+        erased,
+    )
+
+
+def _erased(cursor: Cursor, found: Sequence[deletions.Deletion]) -> tuple[ErasedRow, ...]:
+    erased = [(d, d.erasure_id) for d in found if d.erasure_id is not None]
+    if not erased:
+        return ()
+    cursor.execute(
+        "SELECT id::text, slug FROM tenure.tenants WHERE id = ANY(%s::uuid[])",
+        ([str(d.tenant_id) for d, _ in erased],),
+    )
+    slugs = dict(cursor.fetchall())
+    return tuple(
+        ErasedRow(
+            slugs[str(d.tenant_id)],
+            d.table,
+            d.action,
+            d.deleted_at,
+            erasure_id,
+            d.batch_id,
+            d.trace_id,
+        )
+        for d, erasure_id in erased
+    )
+
+
+def _samples(
+    cursor: Cursor,
+    found: Sequence[_Row],
+    key: UUID | None,
+    commitments: Sequence[Commitment],
+    entries: Sequence[Entered],
+) -> tuple[Sample, ...]:
+    ids = {"runs": [str(r.run_id) for r in found], "batches": [str(r.batch_id) for r in found]}
+    cursor.execute(_BATCHES, ids)
+    batches = {UUID(row[0]): row[1:] for row in cursor.fetchall()}
+    proofs_of = {(c.batch_id, c.table): c.proof for c in commitments}
+    entered = {e.batch_id: e for e in entries}
+    return tuple(
+        _sample(
+            number,
+            row,
+            key=key,
+            batch=batches[row.batch_id],
+            proof=proofs_of[row.batch_id, row.table],
+            entered=entered.get(row.batch_id),
+        )
+        for number, row in enumerate(found, 1)
+        if row.batch_id in batches
+    )
+
+
+def _sample(
+    number: int,
+    row: _Row,
+    *,
+    key: UUID | None,
+    batch: tuple[Any, ...],
+    proof: str,
+    entered: Entered | None,
+) -> Sample:
+    slug, name, action, before, purged_at, trace_id, as_of, started_by = batch[:8]
+    policy, version, definition, approved_by, approved_at, own = batch[8:]
+    known: dict[str, Any] = definition if isinstance(definition, dict) else {}
+    period = own or str(known.get("period", ""))
+    table = str(known.get("table", ""))
+    return Sample(
+        number=number,
+        place=row.place,
+        key=key,
+        key_hash=row.hash.hex(),
+        tenant=slug,
+        tenant_name=name,
+        table=row.table,
+        action=action,
+        went="itself" if row.table == table else f"along with {table}",
+        trigger=f"{table}.{known.get('starts', '')}",
+        cutoff=before,
+        period=period,
+        period_words=period_in_words(period),
+        period_of="the tenant" if own else "the policy",
+        cutoff_agrees=_agrees(period, as_of, before),
+        due_by=as_of,
+        purged_at=purged_at,
+        trace_id=trace_id,
+        run_id=row.run_id,
+        batch_id=row.batch_id,
+        started_by=started_by,
+        policy=policy,
+        version=version,
+        approved_by=approved_by,
+        approved_at=approved_at,
+        deletion_class=str(known.get("class", "")),
+        legal_basis=str(known.get("legal_basis", "")),
+        proof=proof,
+        index=None if entered is None else entered.index,
+        checkpoint=None if entered is None else entered.checkpoint,
+    )
+
+
+def _agrees(period: str, as_of: datetime, before: datetime) -> bool:
+    try:
+        return cutoff(Period.parse(period), as_of) == before
+    except (ValueError, OverflowError):
+        return False
+
+
+_KEYS = """
+SELECT k.hashes FROM tenure.deleted_keys k
+WHERE k.batch_id = %(batch)s::uuid AND k.table_name = %(table)s
+"""
+
+
+def hashes_of(cursor: Cursor, batch_id: UUID, table: str) -> bytes | None:
+    """Return the hashes of the keys that a batch deleted of a table, ascending, end to end, 16
+    bytes each; None where there are none to be seen. Their SHA-256 is in the ledger."""
+    cursor.execute(_KEYS, {"batch": str(batch_id), "table": table})
+    row = cursor.fetchone()
+    return None if row is None else bytes(row[0])
+
+
+def proof_of(cursor: Cursor, batch_id: UUID, *, for_tenant: bool = False) -> str | None:
+    """Return the proof that a batch is in the ledger, as tlog-proof@v1; None where it is under no
+    checkpoint, or is not to be seen."""
+    cursor.execute(
+        "SELECT b.run_id::text FROM tenure.batches b WHERE b.id = %s::uuid", (str(batch_id),)
+    )
+    row = cursor.fetchone()
+    if row is None:
+        return None
+    row_key = f"{row[0]}/{batch_id}"
+    for found in proofs.of_row(cursor, "batches", row_key, for_tenant=for_tenant):
+        if found.proof is not None and found.leaf is not None:
+            return found.proof.text(found.leaf)
+    return None

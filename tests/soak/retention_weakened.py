@@ -1,0 +1,260 @@
+"""The defences of policies, ticks, batches and leftovers, taken away one at a time; a plugin of
+pytest.
+
+`python -m pytest -p retention_weakened ..` with RETENTION_WEAKENED=NAME runs tests without one of
+them: some test must fail. `WEAKENED` says which tests those are looked for in, and which words of
+which module become which others.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+R = "integration/retention"
+
+
+class Weakening(NamedTuple):
+    """In `module`, `words`, which stand there once, become `others`."""
+
+    tests: str
+    module: str
+    words: str
+    others: str
+
+
+WEAKENED = {
+    # -- policies
+    "an explicit policy silences a general one": Weakening(
+        f"{R}/test_rules.py",
+        "retention.rules",
+        'sql.SQL("NOT {}").format(_true_of(condition, alias)) for condition',
+        'sql.SQL("true") for condition',
+    ),
+    "an empty start keeps a minimum's row": Weakening(
+        f"{R}/test_rules.py",
+        "retention.rules",
+        '"coalesce({} >= {}, true)"',
+        '"coalesce({} >= {}, false)"',
+    ),
+    "what was restored is not archived again": Weakening(
+        f"{R}/test_actions.py",
+        "retention.rules",
+        'if self.policy.action == "archive":',
+        "if False:",
+    ),
+    "what was changed is not changed again": Weakening(
+        f"{R}/test_actions.py",
+        "retention.rules",
+        'return sql.SQL("({})").format(_all_of(done)) if done else None',
+        "return None",
+    ),
+    "a tenant's period lies within bounds": Weakening(
+        f"{R}/test_actions.py",
+        "retention.policy_records",
+        "        check_period(policy, period)\n    with",
+        "        pass\n    with",
+    ),
+    "a cutoff is counted in UTC": Weakening(
+        "unit/retention/test_policies.py",
+        "retention.policies",
+        "moved = as_of.astimezone(UTC) - period.rest",
+        "moved = as_of - period.rest",
+    ),
+    "a period is not shorter on any day": Weakening(
+        "unit/retention/test_policies.py",
+        "retention.policies",
+        "for n in range(4 * 365 + 1))",
+        "for n in range(1))",
+    ),
+    "a change of policies is recorded once": Weakening(
+        f"{R}/test_actions.py",
+        "retention.policy_records",
+        "if before == after:",
+        "if False:",
+    ),
+    # -- runs and batches
+    "a plan for another catalog is refused": Weakening(
+        f"{R}/test_planner.py",
+        "retention.runs",
+        "if plan.catalog_digest != catalog_digest(catalog):",
+        "if False:",
+    ),
+    "a plan under an old policy is refused": Weakening(
+        f"{R}/test_run.py",
+        "retention.runs",
+        "if recorded.digest != policy.digest or numbers.get(name) not in (None, recorded.version):",
+        "if False:",
+    ),
+    "no run is opened while all stands still": Weakening(
+        f"{R}/test_interventions.py",
+        "retention.runs",
+        "if cursor.fetchone() != (False,):",
+        "if False:",
+    ),
+    "only who leads opens a run": Weakening(
+        f"{R}/test_lease.py",
+        "retention.runs",
+        "            check_fence(cursor, lease)",
+        "            pass",
+    ),
+    "a batch looks whether the policy changed": Weakening(
+        f"{R}/test_run.py",
+        "retention.batch",
+        "standing.period != task.period or standing.versions != pinned",
+        "standing.period != task.period",
+    ),
+    "a batch looks whether the period changed": Weakening(
+        f"{R}/test_actions.py",
+        "retention.batch",
+        "standing.period != task.period or standing.versions != pinned",
+        "standing.versions != pinned",
+    ),
+    "a batch looks whether it is paused": Weakening(
+        f"{R}/test_run.py",
+        "retention.batch",
+        'if (standing.own_state or task.policy.state) == "paused":',
+        "if False:",
+    ),
+    "a batch without its unit is rolled back": Weakening(
+        f"{R}/test_units.py",
+        "retention.batch",
+        "if standing.in_window is None:",
+        "if False:",
+    ),
+    "a batch that is not counted is rolled back": Weakening(
+        f"{R}/test_units.py",
+        "retention.batch",
+        "if self.session.cursor.rowcount != 1:",
+        "if False:",
+    ),
+    "a sweep that lost a row is rolled back": Weakening(
+        f"{R}/test_sweep.py", "retention.batch", "if rows != chosen:", "if False:"
+    ),
+    "what sees no rows is no success": Weakening(
+        f"{R}/test_run.py", "retention.executor", "if seen > (self.left or 0):", "if False:"
+    ),
+    "a lease from before the clock was set back is taken": Weakening(
+        f"{R}/test_units.py",
+        "retention.units",
+        "AND clock_timestamp() + make_interval(secs => %(longest)s)",
+        "AND 'infinity'::timestamptz + make_interval(secs => %(longest)s)",
+    ),
+    # -- ticks
+    "what an open run has is not planned again": Weakening(
+        f"{R}/test_ticks.py",
+        "retention.jobs",
+        ".without(open_units(shop.retention))",
+        ".without(frozenset())",
+    ),
+    "missed times are counted": Weakening(
+        f"{R}/test_ticks.py", "retention.schedule", "len(times) - 1)", "0)"
+    ),
+    "a clock that was put back ends no watch": Weakening(
+        f"{R}/test_ticks.py",
+        "retention.schedule",
+        "SET last_at = greatest(last_at, %s)",
+        "SET last_at = %s",
+    ),
+    "a new schedule is not due at once": Weakening(
+        f"{R}/test_ticks.py",
+        "retention.schedule",
+        "        mark(cursor, Taken(name, now, 0), now)\n        return None",
+        "        return Taken(name, now, 0)",
+    ),
+    "a gap is told": Weakening(
+        f"{R}/test_ticks.py",
+        "retention.schedule",
+        "return None if row is None else now - row[1]",
+        "return None",
+    ),
+    "an alert that is over is resolved": Weakening(
+        f"{R}/test_alerts.py",
+        "retention.alerts",
+        "UPDATE tenure.alerts SET resolved_at = clock_timestamp()",
+        "UPDATE tenure.alerts SET resolved_at = resolved_at",
+    ),
+    "an alert is delivered once": Weakening(
+        f"{R}/test_alerts.py",
+        "retention.alerts",
+        "AND (delivered_at IS NULL OR delivered_at < clock_timestamp() - %(remind)s)",
+        "AND %(remind)s IS NOT NULL",
+    ),
+    "what is signed is of now": Weakening(
+        f"{R}/test_alerts.py",
+        "retention.webhook",
+        'str(at).encode() + b"." + body',
+        "body",
+    ),
+    # -- leftovers
+    "our own rows have floors": Weakening(
+        f"{R}/test_leftovers.py",
+        "migrations.0021_leftovers",
+        "       > clock_timestamp() - TG_ARGV[1]::interval THEN",
+        "       IS NULL THEN",
+    ),
+    "a clock ahead takes none of our rows": Weakening(
+        f"{R}/test_leftovers.py",
+        "migrations.0021_leftovers",
+        "\n            WHERE t.{ended} < least(ended_before, clock_timestamp() -",
+        "\n            WHERE t.{ended} < least(ended_before, clock_timestamp() +",
+    ),
+    "the last of our rows stay": Weakening(
+        f"{R}/test_leftovers.py",
+        "migrations.0021_leftovers",
+        '"EXISTS (SELECT FROM tenure.watches n WHERE n.last_at > t.last_at)"',
+        '"true"',
+    ),
+    "what went of our rows is recorded": Weakening(
+        f"{R}/test_leftovers.py",
+        "migrations.0021_leftovers",
+        "    HAVING count(*) > 0;\n    RETURN NULL;",
+        "    HAVING false;\n    RETURN NULL;",
+    ),
+    "every table of ours is declared": Weakening(
+        f"{R}/test_leftovers.py",
+        "retention.leftovers",
+        "for t in sorted(there - declared)",
+        "for t in sorted(there & set())",
+    ),
+}
+
+
+def _weaken(one: Weakening) -> None:
+    """Import the module without the defence, before anybody else does."""
+    found = importlib.util.find_spec(one.module)
+    if found is None or found.origin is None:
+        raise LookupError(one.module)
+    text = Path(found.origin).read_text()
+    if text.count(one.words) != 1:
+        raise LookupError(f"{one.module} has {one.words!r} {text.count(one.words)} times")
+    if one.module.startswith("migrations."):
+        # The runner loads files.
+        _weaken_file(Path(found.origin), text.replace(one.words, one.others))
+        return
+    module = importlib.util.module_from_spec(found)
+    sys.modules[one.module] = module
+    exec(compile(text.replace(one.words, one.others), found.origin, "exec"), module.__dict__)
+    parent, _, name = one.module.rpartition(".")
+    setattr(importlib.import_module(parent), name, module)
+
+
+def _weaken_file(path: Path, text: str) -> None:
+    load = SourceFileLoader.exec_module
+
+    def exec_module(self: SourceFileLoader, module: ModuleType) -> None:
+        if Path(self.path).resolve() == path.resolve():
+            exec(compile(text, str(path), "exec"), module.__dict__)
+        else:
+            load(self, module)
+
+    SourceFileLoader.exec_module = exec_module  # type: ignore[method-assign]
+
+
+if name := os.environ.get("RETENTION_WEAKENED"):
+    _weaken(WEAKENED[name])
