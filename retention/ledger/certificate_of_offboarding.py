@@ -52,7 +52,7 @@ def sections_of_offboarding(statement: Mapping[str, Any]) -> Iterator[Section]:
     yield commitments(statement)
     yield Section(
         "What stays of the tenant, and why",
-        columns=(Column("Table"), Column("Rows", align="right"), Column("Because it")),
+        columns=(Column("Table"), Column("Rows", align="right"), Column("Why")),
         rows=tuple(
             (
                 each["table"],
@@ -88,7 +88,7 @@ def _clock(statement: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _export(export: Mapping[str, Any]) -> Section:
     return Section(
-        "The copy that the tenant was given before",
+        "The export that was made before",
         (
             ("Export", f"{export['id']}, by {named(export['by'])}"),
             ("As of", when(export["as_of"])),
@@ -99,8 +99,8 @@ def _export(export: Mapping[str, Any]) -> Section:
         tuple((each["name"], f"{each['value']:,}") for each in export["counts"]),
         "It had no rows.",
         (
-            "The manifest has the digest of each file of the copy. The tenant may have written "
-            "after it: what went is counted above.",
+            "The manifest has the digest of each file of the copy. Whether the tenant got it, no "
+            "entry says. The tenant may have written after it: what went is counted above.",
         ),
     )
 
@@ -114,8 +114,8 @@ def _verification(verified: Mapping[str, Any]) -> Section:
             ("Tables", ", ".join(verified["tables"])),
         ),
         sentences=(
-            "It counted with queries of its own, as another role, the tenant's rows in every table "
-            "of the domain that the database has, archives included; where it finds one, an "
-            "offboarding is not completed.",
+            "It counted with queries of its own, as another role, the tenant's rows in these "
+            "tables: all with a tenant_id that the database had in the domain's schemas, archives "
+            "included. Where it finds one, an offboarding is not completed.",
         ),
     )

@@ -1831,7 +1831,7 @@ def _tenant_body(
         "verification": _verified_empty(last["counts"]),
         "complete": {"batches": True, "steps": False},
         "not_covered": [
-            "Rows in tables that are no tenant's, whatever they say.",
+            "Rows in tables that are no tenant's, whatever they say; logins, which are people's.",
             "What stays in the schema tenure, which is listed with its reason.",
             "What had gone before, by retention or erasures: their certificates tell of it.",
         ],
@@ -1847,7 +1847,7 @@ def _unchanged(entries: Sequence[Shown], *names: str) -> None:
 
 
 def _export(of: _Evidence, ended: dict[str, Any]) -> dict[str, Any]:
-    """Return the copy that the tenant was given before the deletion began."""
+    """Return the export that was finished before the deletion began."""
     states = of.take("export", by="id", of=ended["export_id"])
     last = states[-1]
     if (last.record["kind"], last.record["state"]) != ("tenant", "finished"):

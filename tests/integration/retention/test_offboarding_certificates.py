@@ -229,7 +229,7 @@ def test_what_was_changed_in_the_database_bears_no_certificate(
     lab: Lab, acme: TenantId, issuer: Issuer, tmp_path: Path
 ) -> None:
     offboarding_id, _ = put_through(lab, acme, tmp_path)
-    for table in ("purge_batches", "purged_keys"):
+    for table in ("purged_keys", "purge_batches"):
         lab.sql(f"ALTER TABLE tenure.{table} DISABLE TRIGGER append_only")
         lab.sql(f"DELETE FROM tenure.{table}")
     with pytest.raises(LedgerError, match="counts other rows"):
