@@ -32,7 +32,11 @@ from retention.connectors.declarations import Connector, Connectors, FileStore, 
 from retention.connectors.protocol import Acknowledgement, read_acknowledgement, request_body
 from retention.connectors.requests import Event, add_event, end
 from retention.errors import ConnectorError, DeliveryError, SignatureError
+from retention.graph import edges_of
+from retention.held_rows import HeldRows
+from retention.hold_records import standing_holds
 from retention.webhook import Answer, Webhook
+from tenants.catalog import Catalog
 from tenants.connections import Cursor, RoleConnections
 from tenants.context import TenantId
 
@@ -55,7 +59,8 @@ FROM tenure.connector_requests r
 WHERE r.tenant_id = %(tenant)s::uuid AND r.id = %(request)s::uuid AND r.ended_at IS NULL
 FOR UPDATE SKIP LOCKED
 """
-# A hold on the tenant, on the subject itself, or on rows among which the subject's was.
+# A hold on the tenant, on the subject itself, or on rows among which the subject's was, which may
+# be gone by now.
 _HELD = """
 SELECT h.id::text FROM tenure.holds h
 WHERE h.tenant_id = %(tenant)s::uuid
@@ -100,6 +105,7 @@ class Courier:
     retention: RoleConnections
     verifier: RoleConnections
     connectors: Connectors
+    catalog: Catalog
     stop: Callable[[], bool] = lambda: False
     now: Callable[[], float] = time.time
     most_files: int = MOST_FILES
@@ -201,9 +207,20 @@ class _Attempt:
         return None if row is None else _Taken(row[0], row[1], row[2] or {}, *row[3:])
 
     def _is_held(self, cursor: Cursor, taken: _Taken) -> bool:
+        """Tell whether a hold is on what is asked about, as it was or as it is: a condition may be
+        met since, and a row that is held may refer to the subject's."""
         key = None if taken.key is None else str(taken.key)
         cursor.execute(_HELD, {**self.values, "key": key})
-        return cursor.fetchone() is not None
+        if cursor.fetchone() is not None:
+            return True
+        if key is None:
+            return False
+        standing = standing_holds(cursor, self.tenant_id)
+        catalog = self.courier.catalog
+        asked = HeldRows(cursor, self.tenant_id, edges_of(catalog), standing.on_rows)
+        # The request names no table: keys are of one row among all.
+        rows = {table.name: {key} for table in catalog if table.kind == "tenant"}
+        return bool(standing.on_rows and asked.needed(rows))
 
     # -- files --------------------------------------------------------------------------------
 

@@ -248,7 +248,7 @@ def test_what_others_hold_is_asked_for_and_waited_for(
     )  # fmt: skip
     assert not any(everything(lab).values())
     installation = lab.installation
-    deliver_due(Courier(installation.retention, installation.verifier, connectors))
+    deliver_due(Courier(installation.retention, installation.verifier, connectors, lab.catalog))
     assert not folder.exists()
     result = executor(lab, connectors=connectors).run(erasure_id)
     assert result.erasure.state == "completed"
