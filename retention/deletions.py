@@ -1,7 +1,7 @@
 """Deleted keys: how they are committed to, and the way back from a key to its deletion.
 
 What was archived or changed (anonymised, pseudonymised) is committed to alike, and so is what an
-erasure did (`tenure.erased_keys`).
+erasure did (`tenure.erased_keys`), and a replay after a restore (`tenure.purged_keys`).
 
 A key's hash is the first 16 bytes of `sha256(uuid_send(id))`. A batch keeps, per table, the
 hashes of the keys it deleted, end to end as they went (sorting them would cost a tenth of all its
@@ -28,7 +28,7 @@ HASH = "substr(sha256(uuid_send({})), 1, 16)"
 @dataclass(frozen=True, slots=True)
 class Deletion:
     """What a batch did to a row (`action`) of a tenant's table: a run's, under which version of
-    which policy, or an erasure's, which has neither run, policy nor cutoff.
+    which policy, or an erasure's or a replay's, which have neither run, policy nor cutoff.
 
     The action "cut" took a reference to an erased person's row away.
     """
@@ -44,6 +44,7 @@ class Deletion:
     tenant_id: TenantId
     table: str
     erasure_id: UUID | None = None
+    replay_id: UUID | None = None
 
 
 # A hash may by chance stand across two others: `position` finds what may be, the rest decides.
@@ -56,7 +57,7 @@ _AMONG = """
 """
 _IN_RUNS = f"""
 SELECT b.recorded_at, b.run_id, b.trace_id, b.id, b.policy, b.policy_version, b.cutoff, b.action,
-       k.tenant_id, k.table_name, NULL::uuid
+       k.tenant_id, k.table_name, NULL::uuid, NULL::uuid
 FROM tenure.deleted_keys k
 JOIN tenure.batches b
     ON b.run_id = k.run_id AND b.id = k.batch_id AND b.tenant_id = k.tenant_id
@@ -64,10 +65,19 @@ WHERE {_AMONG}
 """  # noqa: S608 - constants
 _IN_ERASURES = f"""
 SELECT b.recorded_at, NULL::uuid, b.trace_id, b.id, NULL::text, NULL::integer,
-       NULL::timestamptz, k.action, k.tenant_id, k.table_name, k.erasure_id
+       NULL::timestamptz, k.action, k.tenant_id, k.table_name, k.erasure_id,
+       NULL::uuid
 FROM tenure.erased_keys k
 JOIN tenure.erasure_batches b
     ON b.tenant_id = k.tenant_id AND b.erasure_id = k.erasure_id AND b.id = k.batch_id
+WHERE {_AMONG}
+"""  # noqa: S608 - constants
+_IN_REPLAYS = f"""
+SELECT b.recorded_at, NULL::uuid, b.trace_id, b.id, NULL::text, NULL::integer,
+       NULL::timestamptz, k.action, k.tenant_id, k.table_name, NULL::uuid, k.purge_id
+FROM tenure.purged_keys k
+JOIN tenure.purge_batches b
+    ON b.tenant_id = k.tenant_id AND b.purge_id = k.purge_id AND b.id = k.batch_id
 WHERE {_AMONG}
 """  # noqa: S608 - constants
 
@@ -83,7 +93,8 @@ def find(
     auditor. There may be several: a row that was restored can go again. Batches from before
     keys were committed to are not found.
     """
-    return _find(cursor, f"{_IN_RUNS} UNION ALL {_IN_ERASURES}", tenant_id, table, key)
+    every = f"{_IN_RUNS} UNION ALL {_IN_ERASURES} UNION ALL {_IN_REPLAYS}"
+    return _find(cursor, every, tenant_id, table, key)
 
 
 def find_in_runs(
@@ -105,7 +116,7 @@ def _find(
         "table": None if table is None else str(table),
         "hash": key_hash(key),
     }
-    # tenure: allow TS004 because one of two constants is asked; policies bind the role
+    # tenure: allow TS004 because it is made of constants; policies bind the role
     cursor.execute(f"{query} ORDER BY 1, 4", params)
     return [Deletion(*row) for row in cursor.fetchall()]
 

@@ -1,5 +1,5 @@
 """Explaining one row: which rule decides over it, what holds or keeps it, and when it goes; or,
-for a key that is gone, when it went, and under which run and rule, or by which erasure.
+for a key that is gone, when it went, and under which run and rule, or by which erasure or replay.
 
 Reads as tenure_verifier. What is said of a row that is there is `retention.precedence`'s.
 """
@@ -93,6 +93,7 @@ class Explanation:
                     "cutoff": d.cutoff,
                     "action": d.action,
                     "erasure_id": None if d.erasure_id is None else str(d.erasure_id),
+                    "replay_id": None if d.replay_id is None else str(d.replay_id),
                 }
                 for d in self.deletions
             ],

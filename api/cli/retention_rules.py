@@ -190,7 +190,9 @@ def _lines(one: Explanation) -> Iterator[str]:
         yield f"  goes along with {table} {parent} under {policy}"
     for deletion in one.deletions:
         done = f"  {_DONE[deletion.action]} {deletion.deleted_at.isoformat(timespec='seconds')} "
-        if deletion.cutoff is None:
+        if deletion.replay_id is not None:
+            yield f"{done}again, by replay {deletion.replay_id}, batch {deletion.batch_id}"
+        elif deletion.cutoff is None:
             yield f"{done}by erasure {deletion.erasure_id}, batch {deletion.batch_id}"
         else:
             yield (
