@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import random
-import resource
 import statistics
 import tempfile
 import time
@@ -22,7 +21,7 @@ from pathlib import Path
 from api.wiring import open_installation
 from benchmarks.ledger_data import ORIGIN, ExportFile, export_of, grow
 from benchmarks.ledger_entering import entering
-from benchmarks.measure import Figure, interleaved
+from benchmarks.measure import Figure, interleaved, peak_memory
 from benchmarks.world import World
 from config.logging import configure_logging
 from retention.ledger.checkpoint import VerifierKey
@@ -115,7 +114,7 @@ def _peak(export: ExportFile) -> float:
 
 def _measure_peak(told: Connection, export: ExportFile) -> None:
     _verify(export.path, export.key)
-    told.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    told.send(peak_memory())
 
 
 # -- proving -------------------------------------------------------------------------------

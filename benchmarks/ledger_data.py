@@ -52,6 +52,9 @@ def grow(settings: Settings, size: int) -> None:
         with connection, connection.cursor() as cursor:
             cursor.execute("SET LOCAL session_replication_role = replica")
             cursor.execute("SET LOCAL work_mem = '256MB'")
+            # By these no proof is read, and they take long to fill.
+            cursor.execute("DROP INDEX IF EXISTS tenure.ledger_entries_row")
+            cursor.execute("DROP INDEX IF EXISTS tenure.ledger_entries_tenant")
             cursor.execute("SELECT coalesce(max(position) + 1, 0) FROM tenure.ledger_entries")
             ((first,),) = cursor.fetchall()
             cursor.execute(_ENTRIES, {"first": first, "beyond": size})

@@ -10,10 +10,13 @@ Absolute figures are printed for orientation only.
 from __future__ import annotations
 
 import random
+import re
+import resource
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,17 @@ def interleaved(
             if number >= 0:
                 times[name].append(time.perf_counter() - started)
     return {name: statistics.median(values) for name, values in times.items()}
+
+
+def peak_memory() -> int:
+    """Return the most memory this process has had, in KiB.
+
+    What getrusage says on Linux, a child takes over from the process that began it.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())[0])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 class Medians:

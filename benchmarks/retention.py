@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import resource
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +25,7 @@ import psycopg2
 from api.wiring import open_installation
 from api.workshop import workshop_of
 from benchmarks.foreground import foreground, p99
-from benchmarks.measure import Figure
+from benchmarks.measure import Figure, peak_memory
 from benchmarks.retention_data import CUSTOMERS, NOTES, Template
 from benchmarks.world import World
 from config.logging import configure_logging
@@ -455,4 +454,4 @@ def _peak(settings: Settings) -> float:
 def _measure_peak(told: Connection, settings: Settings) -> None:
     configure_logging("json", "error")
     _ours(settings)
-    told.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    told.send(peak_memory())

@@ -15,7 +15,7 @@ from api.cli.support import (
     format_option,
     installation_of,
 )
-from api.workshop import outside_of
+from api.workshop import attesters_of, outside_of
 from retention.ledger import verifier
 from retention.ledger.audit import LedgerAudit, audit_ledger
 from retention.ledger.keys import key_steps
@@ -62,7 +62,8 @@ def verify(
     superuser wrote past all triggers is found.
 
     Whoever also has the signing key could write everything anew: that is found by a checkpoint
-    that was given out before (--since).
+    that was given out before (--since), and by the timestamps and cosignatures that the old
+    checkpoints had, as long as they are kept.
     """
     try:
         keys = tuple(map(VerifierKey.parse, given))
@@ -77,6 +78,7 @@ def verify(
         found = audit_ledger(
             installation.verifier,
             outside_of(installation.settings),
+            attesters_of(installation.settings),
             keys=keys,
             since=(note, str(since)) if note is not None else None,
             on_progress=_show_progress if sys.stderr.isatty() else _show_nothing,

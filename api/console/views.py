@@ -48,7 +48,7 @@ _FOR_TENANTS = {
     "console.overview",
     "console.batch_proof",
     "console.batch_keys",
-    *(f"console.{name}" for name, entry in REPORTS.items() if entry.of_tenant and entry.for_own),
+    *(f"console.{name}" for name, entry in REPORTS.items() if entry.of_tenant),
 }
 
 _log = get_logger(__name__)

@@ -25,7 +25,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from retention.errors import ConnectorError
+from retention.errors import ConnectorError, SignatureError
 from retention.webhook import MOST_ANSWER, require_signature
 
 Outcome = Literal["erased", "nothing", "refused"]
@@ -54,7 +54,7 @@ def read_acknowledgement(
     of it, for what is no acknowledgement.
     """
     if len(body) > MOST_ANSWER:
-        raise ConnectorError(f"an acknowledgement has at most {MOST_ANSWER} bytes")
+        raise SignatureError(f"an acknowledgement has at most {MOST_ANSWER} bytes")
     require_signature(secrets, header, body, now)
     try:
         return Acknowledgement.model_validate_json(body)

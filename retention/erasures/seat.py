@@ -1,8 +1,8 @@
 """A seat at the desk: how the application, as tenure_app, enters requests and decisions.
 
 Every transaction begins with a seal over its tenant, its backend, its beginning and who acts.
-Without it tenure_app sees and writes nothing there, and under it it can write in nobody else's
-name (`tenure.desk_actor`, migration 0020). What it may not do at all is plan, erase, complete.
+Without it tenure_app writes nothing there, and under it it can write in nobody else's name
+(`tenure.desk_actor`, migration 0020). What it may not do at all is plan, erase, complete.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 What somebody wrote past the triggers, a superuser for one, contradicts an entry; what they wrote
 into the entries contradicts the tree, and the tree a checkpoint that was given out. Whoever changes
-all of it, and has the key, is found by who holds an earlier checkpoint (`since`). Entries that wait
+all of it, and has the key, is found by what others said of the checkpoints before, or by who holds
+an earlier one (`since`). Entries that wait
 for their place, and rows of what still waits, are not yet protected by anything.
 
 One snapshot, read only, as a role that reads the evidence of all tenants; in little memory.
@@ -15,6 +16,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from retention.errors import LedgerError
+from retention.ledger.attesting import Attesters
+from retention.ledger.audited_attestations import audit_attestations
 from retention.ledger.audited_checkpoints import Checkpoints
 from retention.ledger.audited_rows import Compared, Texts, audit_rows, audit_texts
 from retention.ledger.audited_tree import audit_tree
@@ -24,6 +27,9 @@ from retention.ledger.findings import Finding, Findings
 from retention.ledger.keys import key_steps
 from retention.ledger.publishing import Outside
 from tenants.connections import RoleConnections
+
+#: No others are asked.
+NOBODY = Attesters()
 
 _WAITING = "SELECT count(*) FROM tenure.ledger_entries WHERE position IS NULL"
 
@@ -70,6 +76,7 @@ class LedgerAudit:
 def audit_ledger(
     reader: RoleConnections,
     outside: Outside | None,
+    attesters: Attesters = NOBODY,
     *,
     keys: Sequence[VerifierKey] = (),
     since: tuple[bytes, str] | None = None,
@@ -78,7 +85,8 @@ def audit_ledger(
     """Compare all of the ledger with itself and with what it is about.
 
     `reader` is tenure_verifier's connections. `keys` are those that are believed, if not the ones
-    that the database names; `since` a checkpoint that was given out, and what to call it.
+    that the database names; `since` a checkpoint that was given out, and what to call it. What the
+    `attesters` said of checkpoints is compared with those.
 
     Raises:
         LedgerError: what is given outside cannot be read, or `since` is none of this ledger.
@@ -96,7 +104,8 @@ def audit_ledger(
         checkpoints = Checkpoints(believed, findings)
         held = checkpoints.held(*since) if since else None
         checkpoints.read(cursor, outside, listed)
-        size = audit_tree(cursor, checkpoints.claims, findings, on_progress)
+        times = audit_attestations(cursor, believed, attesters, findings)
+        size = audit_tree(cursor, checkpoints.claims, times, findings, on_progress)
         texts = audit_texts(cursor, findings)
         fed = fed_tables(cursor)
         triggers = [trigger for table in fed for trigger in table.triggers]

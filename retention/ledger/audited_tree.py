@@ -14,7 +14,7 @@ from retention.ledger import tree
 from retention.ledger.entries import COLUMNS, FROM, MAX_BODY, Entry
 from retention.ledger.findings import Findings
 from retention.ledger.tree import Node
-from retention.ledger.verifier import RootBuilder
+from retention.ledger.verifier import RootBuilder, Times
 from tenants.connections import Cursor
 
 BLOCK = 1000  # entries
@@ -42,12 +42,14 @@ class Claim:
 def audit_tree(
     cursor: Cursor,
     claims: Mapping[int, Sequence[Claim]],
+    times: Times,
     findings: Findings,
     on_progress: Callable[[int], None],
 ) -> int:
-    """Compare entries and nodes with each other and with the claims, by size; return how many
-    entries are in order. `on_progress` hears how many were read."""
-    walk = _Walk(cursor, claims, findings)
+    """Compare entries and nodes with each other and with the claims, by size, and their times with
+    when others saw them; return how many entries are in order. `on_progress` hears how many were
+    read."""
+    walk = _Walk(cursor, claims, times, findings)
     while walk.block():
         on_progress(walk.size)
     walk.end()
@@ -56,9 +58,14 @@ def audit_tree(
 
 class _Walk:
     def __init__(
-        self, cursor: Cursor, claims: Mapping[int, Sequence[Claim]], findings: Findings
+        self,
+        cursor: Cursor,
+        claims: Mapping[int, Sequence[Claim]],
+        times: Times,
+        findings: Findings,
     ) -> None:
         self.size = 0
+        self._times, self._bounds = times, times.bounds(0)
         self._cursor, self._claims, self._findings = cursor, claims, findings
         self._builder = RootBuilder()
         self._peaks: dict[Node, bytes] = {}
@@ -109,6 +116,16 @@ class _Walk:
                 "entry",
                 f"entry {position} ({made.id})",
                 "what is stored is not what its leaf says",
+            )
+        if self.size in self._claims:
+            self._bounds = self._times.bounds(self.size)
+        earliest, latest = self._bounds
+        if not earliest <= made.at[:19].encode() <= latest:
+            self._findings.add(
+                "attestation",
+                f"entry {position} ({made.id})",
+                f"says that it is of {made.at}, and others saw the ledger "
+                "with or without it at a time that contradicts this",
             )
         own = tree.leaf_hash(bytes(leaf))
         if own != bytes(hashed):

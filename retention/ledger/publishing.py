@@ -50,7 +50,7 @@ from tenants.connections import Cursor, RoleConnections
 #: What `Ledger.on_step` hears of, in order; `recorded` and `marked` come after a commit.
 STEPS = (
     *sequencer.STEPS,
-    *("signed", "recorded"),
+    *("gone", "signed", "recorded"),
     *("written", "linked", "kept", "rewritten", "replaced", "exported", "marked"),
     *("handed-on", "shipped", "attested"),
 )

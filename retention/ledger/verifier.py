@@ -1127,7 +1127,7 @@ def verify_export(stream: BinaryIO, trust: Trust, since: bytes | None = None) ->
             )
         known.append(held)
     checkpoints[-1].require(trust)
-    hashed = _check_lines(stream, known, _Times(checkpoints))
+    hashed = _check_lines(stream, known, Times(checkpoints))
     return Export(checkpoints, hashed, held)
 
 
@@ -1153,7 +1153,7 @@ def _checkpoints(header: dict[str, object], trust: Trust) -> tuple[Attested, ...
     return tuple(found)
 
 
-class _Times:
+class Times:
     """Compares what entries say of their time with when checkpoints were seen."""
 
     def __init__(self, checkpoints: Sequence[Attested]) -> None:
@@ -1175,7 +1175,7 @@ def _second(time: datetime, by: timedelta) -> bytes:
     return (within + by).strftime("%Y-%m-%dT%H:%M:%S").encode()
 
 
-def _check_lines(stream: BinaryIO, known: list[Checkpoint], times: _Times) -> int:
+def _check_lines(stream: BinaryIO, known: list[Checkpoint], times: Times) -> int:
     """Check the entries against the checkpoints; return how many are hashes only."""
     builder, blocks, lines, at, hashed = RootBuilder(), _blocks(stream), list[bytes](), 0, 0
     for checkpoint in sorted(known, key=lambda each: each.size):
@@ -1402,7 +1402,7 @@ def _proven(listed: object, note: bytes, attested: Attested) -> Shown:
     except (TypeError, KeyError, ValueError) as error:
         raise CertificateError("what was opened of an entry cannot be read") from error
     shown = Shown.open(proof.index, leaf, opened)
-    earliest, latest = _Times([attested]).bounds(proof.index)
+    earliest, latest = Times([attested]).bounds(proof.index)
     if not earliest <= shown.at[:19].encode() <= latest:
         raise CertificateError(
             f"entry {proof.index} says that it is of {_shown(shown.at)}, but others saw the ledger "

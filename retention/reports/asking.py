@@ -26,14 +26,13 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A report: its title, what it is of, and its maker. `of_tenant`: it can be of one tenant;
-    `for_own`: then that tenant's own auditor may read it, too."""
+    """A report: its title, what it is of, and its maker. `of_tenant`: it can be of one tenant,
+    and then that tenant's own auditor may read it, too."""
 
     title: str
     about: str
     make: Callable[[Cursor, Asked], Report]
     of_tenant: bool = True
-    for_own: bool = True
 
     def report(self, cursor: Cursor, asked: Asked) -> Report:
         """Return the report as it is asked for, from one snapshot of the evidence."""

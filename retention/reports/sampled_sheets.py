@@ -5,7 +5,7 @@ from __future__ import annotations
 from retention.reports.asking import Asked
 from retention.reports.commitments import Commitment, Entered
 from retention.reports.report import Report, Table
-from retention.reports.samples import Sample, SamplesReport, samples_report
+from retention.reports.samples import ErasedRow, Sample, SamplesReport, samples_report
 from retention.reports.words import text_of
 from tenants.connections import Cursor
 
@@ -73,6 +73,22 @@ def samples(cursor: Cursor, asked: Asked) -> Report:
                     "index": "Entry",
                     "checkpoint": "Of the checkpoint's",
                 },
+            ),
+            Table(
+                "erased",
+                ErasedRow,
+                found.erased,
+                title="By erasures",
+                note="What became of the row because a person asked to be erased.",
+                show="erasure_id table/tenant action erased_at trace_id/batch_id",
+                labels={
+                    "erasure_id": "Erasure",
+                    "tenant": "Of",
+                    "erased_at": "When",
+                    "trace_id": "Trace",
+                    "batch_id": "Batch",
+                },
+                empty="None." if found.key else "Looked for when a key is presented.",
             ),
         ),
         facts=_facts(found),

@@ -83,15 +83,30 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class ErasedRow:
+    """What an erasure did to the row whose key was presented; `action` "cut" took its reference to
+    the erased person away. Rows that people asked to be erased are not in the population."""
+
+    tenant: str
+    table: str
+    action: str
+    erased_at: datetime
+    erasure_id: UUID
+    batch_id: UUID
+    trace_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class SamplesReport:
-    """The population; samples of it, or of what went by a `key` that was presented; and per batch
-    what proves them."""
+    """The population; samples of it, or of what went by a `key` that was presented; per batch
+    what proves them; and what erasures did to the row of that key."""
 
     population: Population
     key: UUID | None
     samples: tuple[Sample, ...]
     commitments: tuple[Commitment, ...]
     entries: tuple[Entered, ...]
+    erased: tuple[ErasedRow, ...]
 
 
 _POPULATION = """
@@ -161,6 +176,7 @@ def samples_report(
     draw = asked if isinstance(asked, Draw) else None
     key = asked.key if isinstance(asked, Presented) else None
     found: list[_Row] = []
+    erased: tuple[ErasedRow, ...] = ()
     if draw is not None:
         cursor.execute(_DRAWN, {**period.params, "places": draw.numbers(rows)})
         found = [
@@ -169,11 +185,13 @@ def samples_report(
         ]
     elif isinstance(asked, Presented):
         tenant = None if scope.tenant is None else scope.tenant.id
+        every = deletions.find(cursor, tenant, asked.table, asked.key)
         found = [
             _Row(None, d.tenant_id, d.run_id, d.batch_id, d.table, key_hash(asked.key))
-            for d in deletions.find_in_runs(cursor, tenant, asked.table, asked.key)
+            for d in every
             if d.run_id is not None
         ]
+        erased = _erased(cursor, every)
     commitments, entries = committed(
         cursor,
         sorted({(row.tenant_id, row.run_id, row.batch_id, row.table) for row in found}),
@@ -192,6 +210,30 @@ def samples_report(
         _samples(cursor, found, key, commitments, entries),
         commitments,
         entries,
+        erased,
+    )
+
+
+def _erased(cursor: Cursor, found: Sequence[deletions.Deletion]) -> tuple[ErasedRow, ...]:
+    erased = [(d, d.erasure_id) for d in found if d.erasure_id is not None]
+    if not erased:
+        return ()
+    cursor.execute(
+        "SELECT id::text, slug FROM tenure.tenants WHERE id = ANY(%s::uuid[])",
+        ([str(d.tenant_id) for d, _ in erased],),
+    )
+    slugs = dict(cursor.fetchall())
+    return tuple(
+        ErasedRow(
+            slugs[str(d.tenant_id)],
+            d.table,
+            d.action,
+            d.deleted_at,
+            erasure_id,
+            d.batch_id,
+            d.trace_id,
+        )
+        for d, erasure_id in erased
     )
 
 

@@ -268,12 +268,14 @@ def test_auditor_sees_which_erasures_wait_and_for_what(visit: Visit, site: Site)
     page = visit.page
     visit.log_in()
     page.get_by_role("link", name="Erasures", exact=True).click()
+    page.wait_for_url("**/console/erasures")
     overdue = page.locator("#erasures tbody tr").first
     assert overdue.get_by_text("overdue", exact=True).is_visible()
     assert page.locator("#erasures").get_by_text("connector customer-files").first.is_visible()
     assert page.locator("#waiting tbody tr").count() >= 2
     visit.looks_right()
     page.get_by_role("link", name="Connectors", exact=True).click()
+    page.wait_for_url("**/console/connectors")
     assert page.locator("#requests").get_by_text("in time").first.is_visible()
     visit.looks_right()
 
@@ -340,7 +342,8 @@ def test_a_tenants_own_auditor_walks_through_their_pages(visit: Visit, site: Sit
     menu = page.get_by_role("navigation", name="Pages")
     names = menu.get_by_role("link").all_inner_texts()
     assert names == [
-        "Schedule", "Runs", "Verifications", "Reconciliation", "Samples", "Holds", "Changes",
+        "Schedule", "Runs", "Verifications", "Reconciliation", "Samples", "Holds", "Erasures",
+        "Connectors", "Changes",
     ]  # fmt: skip
     for name in names:
         menu.get_by_role("link", name=name, exact=True).click()

@@ -325,10 +325,10 @@ def test_unknown_parameters_are_refused(acme: Tenant) -> None:
 # -- the application's role, hostile ----------------------------------------------------------
 
 FORGED = {
-    "read": "SELECT id FROM tenure.erasures",
-    "events": "SELECT id FROM tenure.erasure_events",
     "plans": "SELECT plan FROM tenure.erasure_plans",
-    "keys": "SELECT hashes FROM tenure.erased_keys",
+    "enter": "INSERT INTO tenure.erasure_events (tenant_id, id, erasure_id, event, actor)"
+    " SELECT tenant_id, gen_random_uuid(), id, 'approved', 'login:x' FROM tenure.erasures"
+    " RETURNING id",
     "approve": "UPDATE tenure.erasures SET state = 'approved' RETURNING id",
     "forget": "DELETE FROM tenure.erasure_subjects RETURNING erasure_id",
     "identity": "UPDATE tenure.erasure_subjects SET identity = 'x' RETURNING erasure_id",
@@ -358,8 +358,24 @@ def injected(service: Service, statement: str, before: str | None = None) -> lis
 def test_injected_sql_has_no_seat(
     service: Service, acme: Tenant, statement: str, before: str | None
 ) -> None:
+    path = planned(service, acme, acme.customer("1")["id"])
+    was = acme.get(path).json
+    try:
+        assert injected(service, statement, before) == []
+    except psycopg2.errors.InsufficientPrivilege:
+        assert statement == FORGED["enter"]
+    assert acme.get(path).json == was
+
+
+@pytest.mark.parametrize("column", ["asked_by", "requester", "identity"])
+def test_who_asks_is_not_to_be_selected(service: Service, acme: Tenant, column: str) -> None:
     planned(service, acme, acme.customer("1")["id"])
-    assert injected(service, statement, before) == []
+    for statement in (
+        f"SELECT {column} FROM tenure.erasure_subjects",
+        "SELECT subject_hash FROM tenure.erasures",
+    ):
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            injected(service, statement)
 
 
 def test_a_seal_that_was_seen_serves_in_no_other_transaction(

@@ -145,6 +145,21 @@ def test_a_deferred_erasure_says_what_it_waits_for_and_what_went(case: Case) -> 
     ]  # fmt: skip
 
 
+def test_a_key_that_an_erasure_took_is_traced_to_it(case: Case) -> None:
+    key = case.customer()
+    erasure = case.approved(key)
+    assert case.desk.run(erasure).erasure.state == "completed"
+    found = report(case, "samples", key=str(key))
+    (line,) = found["erased"]
+    assert (line["erasure_id"], line["tenant"]) == (str(erasure), "umbrella")
+    assert (line["table"], line["action"]) == ("shop.customers", "anonymise")
+    assert found["samples"] == []
+    assert report(case, "samples", key=str(key), of="shop.notes")["erased"] == []
+    assert report(case, "samples", key=str(new_id()))["erased"] == []
+    page = case.console.pages.html(f"/console/samples?key={key}")
+    assert str(erasure) in page
+
+
 def test_the_overdue_come_first_and_are_counted(case: Case) -> None:
     late = case.asked(case.customer(), days=40)
     soon = case.asked(case.customer(), days=20)

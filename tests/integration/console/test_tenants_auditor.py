@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -18,8 +18,9 @@ from flask.testing import FlaskClient
 
 from api.app import create_app
 from api.wiring import Installation, owner_of
-from api.workshop import workshop_of
+from api.workshop import desk_of, workshop_of
 from config.trace import new_trace_id
+from retention.connectors.declarations import parse_connectors
 from retention.executor import Options
 from retention.holds import pass_gate, place
 from retention.interventions import start, stop
@@ -39,7 +40,7 @@ from tenants.registry import ensure_tenant, slug_of
 from .conftest import Evidence, Pages, _hashed, log_in
 from .test_of_a_period import paper_of
 
-OWN = [name for name, entry in REPORTS.items() if entry.of_tenant and entry.for_own]
+OWN = [name for name, entry in REPORTS.items() if entry.of_tenant]
 REFUSED = [name for name in REPORTS if name not in OWN]
 EMAIL, OWNER = "auditor@linden.example", "owner@linden.example"
 OTHERS_REASON = "Harbour Supplies is being sued in the matter 2026-0417"
@@ -107,6 +108,8 @@ def two(installed: Installation, tmp_path_factory: pytest.TempPathFactory) -> It
 def _history(installed: Installation, evidence: Evidence, own: TenantId, other: TenantId) -> None:
     workshop = workshop_of(installed, actor="tester", options=Options(batch_size=10))
     retention = installed.retention
+    for tenant in (own, other):
+        _erase(installed, tenant)
     run_once(workshop, lambda: workshop.plan(as_of=workshop.clock.now() - timedelta(days=400)))
     for tenant, matter in ((own, "Our matter"), (other, "Their secret matter")):
         place(retention, tenant, matter=matter, reason=f"{matter}: keep", actor=f"counsel {matter}")
@@ -123,6 +126,36 @@ def _history(installed: Installation, evidence: Evidence, own: TenantId, other: 
         " INSERT INTO tenure.scheduled (name, due_at, taken_at, missed)"
         " SELECT 'verification', now() - interval '1 hour', now(), 1"
     )
+
+
+CONNECTORS = """
+[connectors.files]
+kind = "files"
+root = "/nowhere"
+prefix = "{tenant}/{key}"
+deadline = "P7D"
+"""
+
+
+def _erase(installed: Installation, tenant: TenantId) -> None:
+    """Erase a customer, up to the connector that does not answer."""
+    shop = replace(workshop_of(installed, actor="worker"), connectors=parse_connectors(CONNECTORS))
+    desk = desk_of(installed, shop)
+    ann, bob = (
+        replace(desk, executor=replace(desk.executor, actor=f"{name} of {tenant}"))
+        for name in ("ann", "bob")
+    )
+    with installed.retention.transaction(tenant, read_only=True) as cursor:
+        cursor.execute(
+            "SELECT id FROM shop.customers WHERE tenant_id = %s ORDER BY id LIMIT 1",
+            (str(tenant),),
+        )
+        ((key,),) = cursor.fetchall()
+    erasure = ann.request(tenant, "customer", requester="they", key=key).id
+    ann.confirm(erasure, how="letter")
+    ann.plan(erasure)
+    bob.approve(erasure)
+    assert desk.run(erasure).erasure.state == "deferred"
 
 
 def _secrets(evidence: Evidence, own: TenantId, stranger: str) -> dict[str, str]:
@@ -144,6 +177,11 @@ def _secrets(evidence: Evidence, own: TenantId, stranger: str) -> dict[str, str]
         " WHERE tenant_id <> %(own)s",
         "keys": "SELECT encode(sha256(hashes), 'hex') FROM tenure.deleted_keys"
         " WHERE tenant_id <> %(own)s",
+        "an erasure": "SELECT id::text FROM tenure.erasures WHERE tenant_id <> %(own)s",
+        "who asked": "SELECT entered_by FROM tenure.erasures WHERE tenant_id <> %(own)s",
+        "erased keys": "SELECT encode(hashes, 'hex') FROM tenure.erased_keys"
+        " WHERE tenant_id <> %(own)s",
+        "a request": "SELECT id::text FROM tenure.connector_requests WHERE tenant_id <> %(own)s",
         "an entry": "SELECT id::text FROM tenure.ledger_entries WHERE tenant_id <> %(own)s",
     }.items():
         rows = evidence.sql(statement, {"own": str(own)})
@@ -196,6 +234,8 @@ def test_their_own_evidence_is_all_there(two: Two) -> None:
         "verifications": ("verifications",),
         "reconciliation": ("balances", "books", "populations"),
         "holds": ("holds", "events"),
+        "erasures": ("erasures", "waiting", "erased", "kept", "events"),
+        "connectors": ("connectors", "requests", "events"),
     }.items():
         own = two.pages.json(f"/console/{name}?size=1000")
         whole = every.json(f"/console/{name}?size=1000&tenant={slug}")
@@ -218,7 +258,7 @@ def without(value: Any) -> Any:
     """Leave out clocks, and what was not read for a tenant's auditor."""
     if isinstance(value, dict):
         return {k: without(v) for k, v in value.items() if k not in
-                ("in_force_s", "ends_in_s", "query")}  # fmt: skip
+                ("in_force_s", "ends_in_s", "left_s", "query")}  # fmt: skip
     return [without(item) for item in value] if isinstance(value, list) else value
 
 
@@ -351,7 +391,8 @@ TABLES = (
     "policy_versions", "policy_states", "policy_changes", "hold_events", "access_changes", "units",
     "batches", "deleted_keys", "runs", "interventions", "watches", "scheduled", "verifications",
     "verification_results", "reconciliations", "ledger_entries", "ledger_nodes",
-    "ledger_checkpoints", "ledger_key_steps", "holds", "tenants",
+    "ledger_checkpoints", "ledger_key_steps", "holds", "tenants", "erasures", "erasure_events",
+    "erasure_batches", "erased_keys", "connector_requests", "connector_events",
 )  # fmt: skip
 
 
@@ -387,7 +428,8 @@ def test_without_a_context_no_row_is_seen_and_in_one_no_others(two: Two, table: 
     ["runs.plan", "runs.detail", "runs.catalog_digest", "interventions.reason",
      "interventions.actor", "verifications.findings", "ledger_entries.body",
      "ledger_key_steps.actor", "ledger_texts.content", "alerts.detail", "inspections.result",
-     "cross_tenant_reads.reason", "batches.progress", "units.holder", "movements.hashes"],
+     "cross_tenant_reads.reason", "batches.progress", "units.holder", "movements.hashes",
+     "erasure_subjects.requester", "erasure_subjects.identity", "connector_requests.told"],
 )  # fmt: skip
 def test_what_spans_tenants_is_not_to_be_selected(two: Two, column: str) -> None:
     table, name = column.split(".")

@@ -85,6 +85,7 @@ def test_a_kind_that_is_not_known_is_shown_to_no_tenant(
     assert without - FOR_ALL <= {
         "cross-tenant-read",
         "inspection",
+        "leftovers",
         "login",
         "tenant",
         "verification",

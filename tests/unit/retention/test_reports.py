@@ -219,6 +219,7 @@ DOCUMENTED = {
     samples.SamplesReport: "Samples",
     samples.Population: "population",
     samples.Sample: "samples",
+    samples.ErasedRow: "erased rows",
     commitments.Commitment: "commitments",
     commitments.Entered: "entries",
     reconciliation.StatementReport: "Reconciliation",
