@@ -25,7 +25,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from retention.errors import ConnectorError, SignatureError
+from retention.errors import ConnectorError
 from retention.webhook import MOST_ANSWER, require_signature
 
 Outcome = Literal["erased", "nothing", "refused"]
@@ -53,9 +53,9 @@ def read_acknowledgement(
     Raises SignatureError before anything of the body is read, and ConnectorError, without any
     of it, for what is no acknowledgement.
     """
-    if len(body) > MOST_ANSWER:
-        raise SignatureError(f"an acknowledgement has at most {MOST_ANSWER} bytes")
     require_signature(secrets, header, body, now)
+    if len(body) > MOST_ANSWER:
+        raise ConnectorError(f"an acknowledgement has at most {MOST_ANSWER} bytes")
     try:
         return Acknowledgement.model_validate_json(body)
     except ValidationError as error:

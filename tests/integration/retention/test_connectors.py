@@ -773,7 +773,7 @@ def test_whoever_has_not_the_secret_is_answered_alike_and_changes_nothing(
     }
     assert len(answers) == 1
     long = b"{" * 20_000
-    assert {post(client, long, signed(long), name) for name in ("crm", "nobody")} == {401}
+    assert {post(client, long, "t=1,v1=00", name) for name in ("crm", "nobody")} == {401}
     assert {r.state for r in desk.all().values()} == {"open"}
 
 
