@@ -77,9 +77,13 @@ ACCESS: tuple[Access, ...] = (
     *(
         (table, "tenure_app", ("SELECT",), OWN)
         for table in (
-            "erasure_events", "erasure_batches", "erased_keys", "connector_events",
-            "purge_batches", "purged_keys",
-        )  # fmt: skip
+            "erasure_events",
+            "erasure_batches",
+            "erased_keys",
+            "connector_events",
+            "purge_batches",
+            "purged_keys",
+        )
     ),
 )
 

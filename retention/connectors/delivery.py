@@ -1,6 +1,7 @@
 """Work on requests to connectors: files are deleted, webhooks are told, until it is acknowledged.
 
-Invariant: no file goes that is under hold, and what went is on record. Files are deleted in the
+Invariant: no file goes that is under hold, or by an erasure that was taken back or waits for an
+approval, and what went is on record. Files are deleted in the
 transaction that passed the tenant's gate and looked for holds behind it (`retention.holds`), a
 portion at a time; what was there is counted, and committed, before the first of them goes; and
 the request ends only when a second count, by another way, finds nothing. Who is killed in
@@ -71,6 +72,15 @@ WHERE h.tenant_id = %(tenant)s::uuid
                     AND k.row_id = %(key)s::uuid))
 LIMIT 1
 """
+# Locked: who takes the erasure back waits for us, and we see what they decided.
+_ERASURE = """
+SELECT e.state FROM tenure.erasures e
+JOIN tenure.connector_requests r ON r.tenant_id = e.tenant_id AND r.cause_id = e.id
+WHERE r.tenant_id = %(tenant)s::uuid AND r.id = %(request)s::uuid AND r.cause = 'erasure'
+FOR SHARE OF e
+"""
+_TAKEN_BACK = ("refused", "withdrawn")
+_APPROVED = ("approved", "running", "deferred", "completed")
 _CLAIM = """
 UPDATE tenure.connector_requests SET next_attempt_at = clock_timestamp() + interval '1 minute'
 WHERE tenant_id = %(tenant)s::uuid AND id = %(request)s::uuid
@@ -182,8 +192,9 @@ class _Attempt:
             taken = self._take(cursor)
             if taken is None:
                 return "taken"
-            if self._is_held(cursor, taken):
-                return self._later(cursor, taken, "deferred", "under legal hold")
+            not_now = self._not_now(cursor, taken)
+            if not_now is not None:
+                return not_now
             connector = self.courier.connectors.get(taken.connector)
             if connector is None:
                 return self._later(cursor, taken, "failed", "the connector is not declared")
@@ -205,6 +216,18 @@ class _Attempt:
         cursor.execute(_TAKE, self.values)
         row = cursor.fetchone()
         return None if row is None else _Taken(row[0], row[1], row[2] or {}, *row[3:])
+
+    def _not_now(self, cursor: Cursor, taken: _Taken) -> Result | None:
+        """End the request if it was taken back, put it off if it has to wait; None to go on."""
+        cursor.execute(_ERASURE, self.values)
+        row = cursor.fetchone()  # None for a request of another cause
+        if row is not None and row[0] in _TAKEN_BACK:
+            return self._taken_back(cursor, taken, row[0])
+        if row is not None and row[0] not in _APPROVED:
+            return self._later(cursor, taken, "deferred", "the erasure waits for an approval")
+        if self._is_held(cursor, taken):
+            return self._later(cursor, taken, "deferred", "under legal hold")
+        return None
 
     def _is_held(self, cursor: Cursor, taken: _Taken) -> bool:
         """Tell whether a hold is on what is asked about, as it was or as it is: a condition may be
@@ -317,6 +340,13 @@ class _Attempt:
             problem=problem,
         )
         return event
+
+    def _taken_back(self, cursor: Cursor, taken: _Taken, erasure: str) -> Result:
+        end(
+            cursor, self.tenant_id, self.request_id, taken.connector, "refused",
+            actor="retention", detail=f"not asked for any more: the erasure was {erasure}",
+        )  # fmt: skip
+        return "refused"
 
     def _event(
         self,
