@@ -76,14 +76,7 @@ ACCESS: tuple[Access, ...] = (
     ("erasure_plans", "tenure_app", ("SELECT",), AT_DESK),
     *(
         (table, "tenure_app", ("SELECT",), OWN)
-        for table in (
-            "erasure_events",
-            "erasure_batches",
-            "erased_keys",
-            "connector_events",
-            "purge_batches",
-            "purged_keys",
-        )
+        for table in ("erasure_events", "erasure_batches", "erased_keys", "connector_events")
     ),
 )
 

@@ -24,7 +24,15 @@ from tenants.connections import Cursor, RoleConnections
 from tenants.models import new_id
 
 Kind = Literal[
-    "run", "overdue", "orphans", "verification", "missed", "ledger", "erasure", "connector"
+    "run",
+    "overdue",
+    "orphans",
+    "verification",
+    "missed",
+    "ledger",
+    "erasure",
+    "connector",
+    "offboarding",
 ]
 
 REMIND_AFTER = timedelta(days=1)
@@ -70,6 +78,7 @@ RUN: tuple[Kind, ...] = ("run",)
 MISSED: tuple[Kind, ...] = ("missed",)
 ERASURES: tuple[Kind, ...] = ("erasure",)
 CONNECTORS: tuple[Kind, ...] = ("connector",)
+OFFBOARDINGS: tuple[Kind, ...] = ("offboarding",)
 LEDGER: tuple[Kind, ...] = ("ledger",)
 VERIFIED: tuple[Kind, ...] = ("overdue", "orphans", "verification")
 

@@ -1,7 +1,7 @@
 """Deleted keys: how they are committed to, and the way back from a key to its deletion.
 
 What was archived or changed (anonymised, pseudonymised) is committed to alike, and so is what an
-erasure did (`tenure.erased_keys`), and a replay after a restore (`tenure.purged_keys`).
+erasure (`tenure.erased_keys`) or a purge did (`tenure.purged_keys`).
 
 A key's hash is the first 16 bytes of `sha256(uuid_send(id))`. A batch keeps, per table, the
 hashes of the keys it deleted, end to end as they went (sorting them would cost a tenth of all its
@@ -28,7 +28,8 @@ HASH = "substr(sha256(uuid_send({})), 1, 16)"
 @dataclass(frozen=True, slots=True)
 class Deletion:
     """What a batch did to a row (`action`) of a tenant's table: a run's, under which version of
-    which policy, or an erasure's or a replay's, which have neither run, policy nor cutoff.
+    which policy, or an erasure's or a purge's, which has neither run, policy nor cutoff. A purge
+    is of a kind: "offboarding", or "replay".
 
     The action "cut" took a reference to an erased person's row away.
     """
@@ -44,7 +45,8 @@ class Deletion:
     tenant_id: TenantId
     table: str
     erasure_id: UUID | None = None
-    replay_id: UUID | None = None
+    purge_id: UUID | None = None
+    purge: str | None = None
 
 
 # A hash may by chance stand across two others: `position` finds what may be, the rest decides.
@@ -57,24 +59,27 @@ _AMONG = """
 """
 _FIND = f"""
 SELECT b.recorded_at, b.run_id, b.trace_id, b.id, b.policy, b.policy_version, b.cutoff, b.action,
-       k.tenant_id, k.table_name, NULL::uuid, NULL::uuid
+       k.tenant_id, k.table_name, NULL::uuid
 FROM tenure.deleted_keys k
 JOIN tenure.batches b
     ON b.run_id = k.run_id AND b.id = k.batch_id AND b.tenant_id = k.tenant_id
 WHERE {_AMONG}
 UNION ALL
 SELECT b.recorded_at, NULL, b.trace_id, b.id, NULL, NULL, NULL, k.action, k.tenant_id,
-       k.table_name, k.erasure_id, NULL
+       k.table_name, k.erasure_id
 FROM tenure.erased_keys k
 JOIN tenure.erasure_batches b
     ON b.tenant_id = k.tenant_id AND b.erasure_id = k.erasure_id AND b.id = k.batch_id
 WHERE {_AMONG}
-UNION ALL
-SELECT b.recorded_at, NULL, b.trace_id, b.id, NULL, NULL, NULL, k.action, k.tenant_id,
-       k.table_name, NULL, k.purge_id
+ORDER BY 1, 4
+"""  # noqa: S608 - constants
+_FIND_PURGED = f"""
+SELECT b.recorded_at, NULL::uuid, b.trace_id, b.id, NULL::text, NULL::integer,
+       NULL::timestamptz, k.action, k.tenant_id, k.table_name, NULL::uuid, k.purge_id, p.kind
 FROM tenure.purged_keys k
 JOIN tenure.purge_batches b
     ON b.tenant_id = k.tenant_id AND b.purge_id = k.purge_id AND b.id = k.batch_id
+JOIN tenure.purges p ON p.tenant_id = k.tenant_id AND p.id = k.purge_id
 WHERE {_AMONG}
 ORDER BY 1, 4
 """  # noqa: S608 - constants
@@ -91,13 +96,30 @@ def find(
     auditor. There may be several: a row that was restored can go again. Batches from before
     keys were committed to are not found.
     """
+    return _find(cursor, _FIND, tenant_id, table, key)
+
+
+def find_purged(
+    cursor: Cursor, tenant_id: TenantId | None, table: TableName | str | None, key: UUID
+) -> list[Deletion]:
+    """Return what purges did to a row, as `find` does; not as the application."""
+    return _find(cursor, _FIND_PURGED, tenant_id, table, key)
+
+
+def _find(
+    cursor: Cursor,
+    query: str,
+    tenant_id: TenantId | None,
+    table: TableName | str | None,
+    key: UUID,
+) -> list[Deletion]:
     params = {
         "tenant": None if tenant_id is None else str(tenant_id),
         "table": None if table is None else str(table),
         "hash": key_hash(key),
     }
-    # tenure: allow TS001 because a key may be presented without its tenant; policies bind the role
-    cursor.execute(_FIND, params)
+    # tenure: allow TS004 because one of two constants is asked; policies bind the role
+    cursor.execute(query, params)
     return [Deletion(*row) for row in cursor.fetchall()]
 
 

@@ -47,6 +47,10 @@ class ErasingError(HeldError):
     """A row of a person who is being erased: it does not change any more."""
 
 
+class OffboardingError(RetentionError):
+    """A tenant cannot be offboarded, or its offboarding taken back, as asked."""
+
+
 class OvertakenError(RetentionError):
     """Others changed rows between a batch's choosing and deleting them; it is rolled back, and
     done again with the rows locked first."""

@@ -1,5 +1,6 @@
 """Explaining one row: which rule decides over it, what holds or keeps it, and when it goes; or,
-for a key that is gone, when it went, and under which run and rule, or by which erasure or replay.
+for a key that is gone, when it went, and under which run and rule, by which erasure, or with its
+tenant.
 
 Reads as tenure_verifier. What is said of a row that is there is `retention.precedence`'s.
 """
@@ -93,7 +94,8 @@ class Explanation:
                     "cutoff": d.cutoff,
                     "action": d.action,
                     "erasure_id": None if d.erasure_id is None else str(d.erasure_id),
-                    "replay_id": None if d.replay_id is None else str(d.replay_id),
+                    "purge_id": None if d.purge_id is None else str(d.purge_id),
+                    "purge": d.purge,
                 }
                 for d in self.deletions
             ],
@@ -138,7 +140,9 @@ def explain(
     found = []
     for tenant, slug in reader.tenants():
         there = reader.is_there(tenant)
-        gone = tuple(deletions.find(cursor, tenant, question.table, question.id))
+        asked = cursor, tenant, question.table, question.id
+        every = [*deletions.find(*asked), *deletions.find_purged(*asked)]
+        gone = tuple(sorted(every, key=lambda deletion: deletion.deleted_at))
         if there:
             held = held_by(tenant, question.table, question.id)
             found.append(reader.row(tenant, slug, held, gone))

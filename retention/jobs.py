@@ -20,6 +20,7 @@ from retention.alerts import (
     ERASURES,
     LEDGER,
     MISSED,
+    OFFBOARDINGS,
     RUN,
     VERIFIED,
     Alert,
@@ -46,6 +47,7 @@ from retention.ledger.gone import GoneFolder
 from retention.ledger.publishing import Ledger, Published
 from retention.leftovers import Leftovers, delete_leftovers
 from retention.live_check import check_live, check_subjects
+from retention.offboardings import execution as offboarding
 from retention.plan import Plan
 from retention.planner import plan as make_plan
 from retention.policies import Policy
@@ -223,6 +225,19 @@ class Workshop:
             stop=self.options.stop,
         )
 
+    def offboardings(self) -> offboarding.Executor:
+        """Return what carries offboardings out."""
+        return offboarding.Executor(
+            retention=self.retention,
+            verifier=self.verifier,
+            catalog=self.catalog,
+            actor=self.actor,
+            connectors=self.connectors,
+            limit=self.options.batch_size,
+            lock_timeout_ms=self.options.lock_timeout_ms,
+            stop=self.options.stop,
+        )
+
     def verify(self, *, as_of: datetime | None = None, trace_id: TraceId) -> VerificationReport:
         """Verify; see `retention.verification.verify`."""
         return verify(
@@ -308,6 +323,7 @@ class Tick:
     run: RunReport | None = None
     slices: int = 0
     erased: tuple[execution.Result, ...] = ()
+    offboarded: tuple[offboarding.Result, ...] = ()
     verification: VerificationReport | None = None
     leftovers: Leftovers = field(default_factory=Leftovers)
 
@@ -320,8 +336,8 @@ def help_out(shop: Workshop, *, for_s: float = inf) -> int:
 
 def tick(shop: Workshop, *, verify_every: timedelta = VERIFY_EVERY, work_s: float = inf) -> Tick:
     """Do what is due: open a run if something may go, work, go on with erasures that are
-    approved, verify when runs have ended, and every so often (or on its schedule); delete
-    sessions and tokens whose time is over; warn.
+    approved and offboardings whose grace is over, verify when runs have ended, and every so often
+    (or on its schedule); delete sessions and tokens whose time is over; warn.
 
     Any number of processes may tick. The one with the lease plans and verifies; all work, for
     about `work_s` seconds, so that what comes due meanwhile is planned beside a long run. What
@@ -349,8 +365,10 @@ def tick(shop: Workshop, *, verify_every: timedelta = VERIFY_EVERY, work_s: floa
             _mark(shop, agenda)
         erased = make_round(shop.erasures())
         shop.warn(erased.alerts(shop.clock.now()), Looked(ERASURES))
+        left = offboarding.make_round(shop.offboardings())
+        shop.warn(left.alerts, Looked(OFFBOARDINGS))
         slices = help_out(shop, for_s=until - time.monotonic())
-        done = replace(done, erased=erased.done, slices=slices)
+        done = replace(done, erased=erased.done, offboarded=left.done, slices=slices)
         ask_connectors(shop)
         if not shop.options.stop() and _verification_is_due(shop, agenda, verify_every):
             # As of the plan: what has come due since then is not overdue, but next.

@@ -28,7 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "retention": ("retention", "Plan and run retention deletes."),
     "serve": ("serve", "Serve the API and the auditors' pages."),
     "subject": ("subject", "Give a person a copy of their data."),
-    "tenants": ("tenants", "Create and list tenants."),
+    "tenants": ("tenants", "Create, list and offboard tenants."),
     "tokens": ("tokens", "Issue and revoke API tokens."),
     "users": ("users", "Create logins, make them members of tenants, and end both."),
     "verify": ("verify", "Look afresh for overdue and orphaned rows."),

@@ -11,7 +11,7 @@ from api.cli.retention_support import tenant_id_of
 from api.cli.support import Failure, actor, failures, installation_of
 from api.workshop import ledger_of
 from retention.ledger.certificate import Issuer
-from retention.ledger.certificate_evidence import find_run
+from retention.ledger.certificate_evidence import find_subject
 from retention.ledger.certificate_paper import to_pdf, to_text
 
 
@@ -21,11 +21,12 @@ Example:
   tenure certificate 4bf92f3577b34da6a3ce929d0e0e4736
   tenure certificate 4bf92f3577b34da6a3ce929d0e0e4736 --format json --output deleted.json
   tenure certificate 4bf92f3577b34da6a3ce929d0e0e4736 --tenant acme --format pdf --output acme.pdf
+  tenure certificate 01a1f8b0-40cf-765f-99aa-7eac363e7fc8 --format json --output erased.json
   python verifier.py --key VKEY deleted.json
 
 Exit codes: 0 issued, 2 wrong usage or failure."""
 )
-@click.argument("subject", metavar="RUN")
+@click.argument("subject", metavar="RUN|ERASURE")
 @click.option("--tenant", metavar="SLUG", help="For this tenant, of nobody else.  [default: all]")
 @click.option(
     "--format",
@@ -42,12 +43,16 @@ Exit codes: 0 issued, 2 wrong usage or failure."""
 def command(
     ctx: click.Context, *, subject: str, tenant: str | None, output_format: str, output: Path | None
 ) -> None:
-    """Issue a certificate of what RUN (its id or trace id) deleted.
+    """Issue a certificate of what a RUN (its id or trace id) or an ERASURE (its id) deleted.
 
     It states which rows of which tables went, under which version of which policy, before which
     cutoff, what was left and why, what the verification found after it, and what it does not
     cover. All of that is drawn from entries of the ledger, whose proofs are in the JSON: it
     verifies offline, with the public key alone (docs/ledger.md).
+
+    One of an erasure states its clock, who approved which plan, what became of each table and what
+    is kept on which basis, what others were asked, and the verification at its end; not whom it
+    was about. It is there once the erasure is completed.
 
     That it was issued enters the ledger. Asked for again while nothing has changed, it is the
     same certificate.
@@ -64,7 +69,7 @@ def command(
         )
         whose = None if tenant is None else tenant_id_of(installation, tenant)
         with installation.auditor.transaction(None, read_only=True) as cursor:
-            found = find_run(cursor, subject, whose)
+            found = find_subject(cursor, subject, whose)
         issued = issuer.issue(found)
     statement = issued.certificate.statement
     if output_format == "json":

@@ -125,8 +125,8 @@ def explain_row(
 ) -> None:
     """Say which rule decides over a row, what holds it, and when it goes.
 
-    For a key that is gone: when it went, under which run and rule, or by which erasure. Exit
-    code 1 when nobody has or had such a row.
+    For a key that is gone: when it went, under which run and rule, by which erasure, or with its
+    tenant. Exit code 1 when nobody has or had such a row.
     """
     installation = installation_of(ctx)
     with failures():
@@ -190,8 +190,8 @@ def _lines(one: Explanation) -> Iterator[str]:
         yield f"  goes along with {table} {parent} under {policy}"
     for deletion in one.deletions:
         done = f"  {_DONE[deletion.action]} {deletion.deleted_at.isoformat(timespec='seconds')} "
-        if deletion.replay_id is not None:
-            yield f"{done}again, by replay {deletion.replay_id}, batch {deletion.batch_id}"
+        if deletion.purge is not None:
+            yield f"{done}by {deletion.purge} {deletion.purge_id}, batch {deletion.batch_id}"
         elif deletion.cutoff is None:
             yield f"{done}by erasure {deletion.erasure_id}, batch {deletion.batch_id}"
         else:

@@ -1,4 +1,4 @@
-"""`tenure tenants`: create and list."""
+"""`tenure tenants`: create, list, and offboard."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 import click
 
+from api.cli import tenants_offboard
 from api.cli.support import echo_json, echo_rows, format_option, owner_cursor
 from tenants.registry import create_tenant, list_tenants, slug_of
 
@@ -14,10 +15,14 @@ from tenants.registry import create_tenant, list_tenants, slug_of
     epilog="""\b
 Example:
   tenure tenants create "Acme Ltd"
-  tenure tenants list --format json"""
+  tenure tenants list --format json
+  tenure tenants offboard request acme --reason "contract ended" --output acme.zip"""
 )
 def command() -> None:
-    """Create and list tenants."""
+    """Create, list and offboard tenants."""
+
+
+command.add_command(tenants_offboard.command)
 
 
 @command.command(epilog='\b\nExample:\n  tenure tenants create "Acme Ltd" --slug acme')

@@ -336,13 +336,13 @@ class _Execution:
                 for table in tables_of(cursor, case, judged)
                 if table.action == "keep" and table.rows
             ]
-            elsewhere = {
-                request.connector: request.state
-                for request in connector_requests(cursor, cause_id=erasure.id, ended=True)
-            }
+            asked = connector_requests(cursor, cause_id=erasure.id, ended=True)
             counts = {
-                "erased": erased_counts(cursor, erasure), "kept": kept, "elsewhere": elsewhere,
-            }  # fmt: skip
+                "erased": erased_counts(cursor, erasure),
+                "kept": kept,
+                "elsewhere": {request.connector: request.state for request in asked},
+                "requests": {request.connector: str(request.id) for request in asked},
+            }
             forget(cursor, erasure)
             add_event(cursor, erasure, "verified", "tenure_verifier", {"findings": 0})
             add_event(cursor, erasure, "completed", self.executor.actor, counts)

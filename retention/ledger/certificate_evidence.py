@@ -14,11 +14,11 @@ from uuid import UUID
 
 from retention.errors import LedgerError, UnsignedError
 from retention.ledger.proofs import Membership, of_rows
-from retention.ledger.verifier import Opened
+from retention.ledger.verifier import Opened, canonical
 from tenants.connections import Cursor
 from tenants.context import TenantId
 
-Kind = Literal["run"]
+Kind = Literal["run", "erasure"]
 
 _RUN = """
 SELECT id::text, started_at, finished_at FROM tenure.runs
@@ -58,6 +58,34 @@ SELECT jsonb_build_array(id, kind, subject, tenant_id, found, held, oldest, quer
 FROM tenure.verification_results WHERE verification_id = %s ORDER BY line
 """
 _PLAN = "SELECT plan::text FROM tenure.runs WHERE id = %s"
+_ERASURE = """
+SELECT id::text, tenant_id::text, state, plan FROM tenure.erasures
+WHERE id = %(erasure)s::uuid AND (%(tenant)s IS NULL OR tenant_id = %(tenant)s::uuid)
+"""
+_PLANS = """
+SELECT tenant_id || '/' || erasure_id || '/' || number FROM tenure.erasure_plans
+WHERE tenant_id = %(tenant)s::uuid AND erasure_id = %(erasure)s::uuid
+"""
+_STEPS = """
+SELECT tenant_id || '/' || id FROM tenure.erasure_events
+WHERE tenant_id = %(tenant)s::uuid AND erasure_id = %(erasure)s::uuid
+"""
+_ERASED = """
+SELECT tenant_id || '/' || id FROM tenure.erasure_batches
+WHERE tenant_id = %(tenant)s::uuid AND erasure_id = %(erasure)s::uuid
+"""
+# Of the requests that its end names: those before say only what was answered.
+_ANSWERS = """
+SELECT e.tenant_id || '/' || e.id FROM tenure.connector_events e
+WHERE e.tenant_id = %(tenant)s::uuid AND e.request_id::text IN (
+    SELECT r.value FROM tenure.erasure_events s, jsonb_each_text(s.facts->'requests') r
+    WHERE s.tenant_id = %(tenant)s::uuid AND s.erasure_id = %(erasure)s::uuid
+      AND s.event = 'completed')
+"""
+_ERASURE_PLAN = """
+SELECT plan FROM tenure.erasure_plans
+WHERE tenant_id = %s::uuid AND erasure_id = %s::uuid AND number = %s
+"""
 _DEFINITION = """
 SELECT definition::text FROM tenure.policy_versions WHERE policy = %s AND version = %s
 """
@@ -88,6 +116,29 @@ class Source:
 Gathered = tuple[Membership, Opened]
 
 
+def find_subject(cursor: Cursor, named: str, tenant: TenantId | None) -> Subject:
+    """Return an erasure by its id, or a run by its id or trace id. An erasure is of one tenant, and
+    so is its certificate; there is none of another tenant's than `tenant`.
+
+    Raises:
+        LedgerError: there is neither, or it has not ended, or an erasure erased nothing.
+    """
+    try:
+        erasure = UUID(named)
+    except ValueError:
+        return find_run(cursor, named, tenant)
+    known = {"erasure": str(erasure), "tenant": None if tenant is None else str(tenant)}
+    cursor.execute(_ERASURE, known)
+    row = cursor.fetchone()
+    if row is None:
+        return find_run(cursor, named, tenant)
+    if row[2] != "completed":
+        raise LedgerError(
+            f"erasure {erasure} is {row[2]}; a certificate tells of one that is completed"
+        )
+    return Subject("erasure", erasure, TenantId(UUID(row[1])))
+
+
 def find_run(cursor: Cursor, named: str, tenant: TenantId | None) -> Subject:
     """Return a run by its id or trace id.
 
@@ -97,7 +148,7 @@ def find_run(cursor: Cursor, named: str, tenant: TenantId | None) -> Subject:
     cursor.execute(_RUN, {"named": named})
     row = cursor.fetchone()
     if row is None:
-        raise LedgerError(f"there is no run {named}")
+        raise LedgerError(f"there is no run {named}, and no erasure")
     if row[2] is None:
         raise LedgerError(f"run {named} has not ended; a certificate tells of what is done")
     return Subject("run", UUID(row[0]), tenant)
@@ -176,7 +227,21 @@ def _run_sources(cursor: Cursor, subject: Subject) -> Iterator[Source]:
         yield Source("reconciliations", _keys(cursor, _BOOKS, {**asked, "account": account}))
 
 
-_SOURCES: dict[Kind, Callable[[Cursor, Subject], Iterator[Source]]] = {"run": _run_sources}
+def _erasure_sources(cursor: Cursor, subject: Subject) -> Iterator[Source]:
+    asked = {"erasure": str(subject.id), "tenant": str(subject.tenant)}
+    yield Source("erasures", (f"{subject.tenant}/{subject.id}",), ("entered_by",))
+    yield Source("tenants", (asked["tenant"],), ("slug", "name"))
+    yield Source("erasure_plans", _keys(cursor, _PLANS, asked), ("made_by",))
+    yield Source("erasure_events", _keys(cursor, _STEPS, asked), ("actor",))
+    yield Source("erasure_batches", _keys(cursor, _ERASED, asked))
+    # What others wrote stays closed: it may name people.
+    yield Source("connector_events", _keys(cursor, _ANSWERS, asked))
+
+
+_SOURCES: dict[Kind, Callable[[Cursor, Subject], Iterator[Source]]] = {
+    "run": _run_sources,
+    "erasure": _erasure_sources,
+}
 
 
 def _keys(cursor: Cursor, query: str, asked: Mapping[str, Any]) -> tuple[str, ...]:
@@ -206,6 +271,10 @@ def _values(cursor: Cursor, table: str, entry: Membership, subject: Subject) -> 
     if table == "runs" and record["finished_at"] is not None and subject.tenant is None:
         cursor.execute(_PLAN, (record["id"],))
         return {"plan": cursor.fetchall()[0][0]}
+    if table == "erasure_plans":
+        known = (record["tenant_id"], record["erasure_id"], record["number"])
+        cursor.execute(_ERASURE_PLAN, known)
+        return {"plan": canonical(cursor.fetchall()[0][0]).decode()}
     return {}
 
 

@@ -1269,6 +1269,10 @@ MAX_CERTIFICATE: Final = 2**28  # bytes
 _CERTIFICATE_START: Final = b'{"certificate":'
 
 
+#: Where a kind of entry has the digest of a value under a name of its own.
+_DIGESTS: Final = {("erasure-plan", "plan"): "digest"}
+
+
 @dataclass(frozen=True)
 class Shown:
     """An entry that a certificate rests on. `texts` are those of its commitments that were opened,
@@ -1306,7 +1310,8 @@ class Shown:
             if commitments.get(name) != hashlib.sha256(salt + text.encode()).hexdigest():
                 raise CertificateError(f"{where} commits to another {name} than {_shown(text)!r}")
         for name, text in opened.values.items():
-            if record.get(f"{name}_sha256") != hashlib.sha256(text.encode()).hexdigest():
+            digest = _DIGESTS.get((kind, name), f"{name}_sha256")
+            if record.get(digest) != hashlib.sha256(text.encode()).hexdigest():
                 raise CertificateError(f"{where} was made of another {name} than is shown")
         for name, lines in opened.rows.items():
             if not _has_rows(record, name, lines):
@@ -1464,8 +1469,8 @@ def digest_of_body(body: dict[str, Any]) -> str:
 def body_of(
     kind: str, subject: str, tenant: str | None, backups: int | None, evidence: Sequence[Shown]
 ) -> dict[str, Any]:
-    """Return what entries say of a subject (`run`: its id), of one tenant or of all. `backups`: for
-    how many days they are kept, as the operator declares.
+    """Return what entries say of a subject (`run`, `erasure`: its id), of one tenant or of all.
+    `backups`: for how many days they are kept, as the operator declares.
 
     Raises:
         CertificateError: they do not say it.
@@ -1475,13 +1480,13 @@ def body_of(
     for each in evidence:
         if tenant is not None and each.tenant not in {None, tenant}:
             raise CertificateError(f"entry {each.index} is another tenant's")
-        if tenant is not None and (each.rows or "plan" in each.values):
+        if tenant is not None and each.tenant is None and (each.rows or "plan" in each.values):
             raise CertificateError(f"entry {each.index} shows what is of other tenants")
     try:
         body = _BODIES[kind](subject, tenant, evidence)
         ended = datetime.fromisoformat(body["ended_at"])
         expired = None if backups is None else (ended + timedelta(days=backups)).isoformat()
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CertificateError(f"the entries cannot be read: {error!r}") from error
     stated = None if backups is None else {"kept_days": backups, "expired_by": expired}
     return {
@@ -1578,8 +1583,213 @@ def _run_body(run_id: str, tenant: str | None, evidence: Sequence[Shown]) -> dic
     return body
 
 
+def _erasure_body(erasure_id: str, tenant: str | None, evidence: Sequence[Shown]) -> dict[str, Any]:
+    of = _Evidence(evidence, erasure_id)
+    states = of.take("erasure", by="id")
+    steps = of.take("erasure-event", by="erasure_id")
+    first, last = states[0], states[-1]
+    if last.record["state"] != "completed":
+        raise CertificateError("the erasure was not completed")
+    if tenant is None or last.record["tenant_id"] != tenant:
+        raise CertificateError("an erasure is of one tenant, and its certificate for that one")
+    received, confirmed = _step(steps, "received"), _step(steps, "confirmed")
+    verified, completed = _step(steps, "verified"), _step(steps, "completed")
+    if steps[0] is not received or steps[-1] is not completed:
+        raise CertificateError("an erasure begins with its request, and ends when it is completed")
+    extended = [each for each in steps if each.record["event"] == "extended"]
+    if sum(each.record["facts"]["months"] for each in extended) != last.record["extended_months"]:
+        raise CertificateError("the extensions are not those by which the answer was put off")
+    started = [each for each in steps if each.record["event"] == "started"]
+    plans = _erasure_plans(of, steps, last)
+    batches = [_erasure_batch(each) for each in of.take("erasure-batch", by="erasure_id")]
+    tables = _totals(batches)
+    body = {
+        "erasure": {
+            "id": erasure_id,
+            "of_kind": last.record["subject"],
+            "state": last.record["state"],
+            "received_at": last.record["received_at"],
+            "due_at": last.record["due_at"],
+            "extended_months": last.record["extended_months"],
+            "entered_by": first.texts.get("entered_by"),
+            "started_at": started[0].record["happened_at"],
+            "ended_at": last.record["ended_at"],
+            "in_time": datetime.fromisoformat(last.record["ended_at"])
+            <= datetime.fromisoformat(last.record["due_at"]),
+            "entries": [each.index for each in states],
+        },
+        "ended_at": last.record["ended_at"],
+        "tenants": _tenants(of),
+        "confirmation": _taken(confirmed),
+        "extensions": [_taken(each, "months", "reason") for each in extended],
+        "plans": [
+            _picked(each, "number", "digest", "made_at")
+            | {"by": each.texts.get("made_by"), "as_of": plan["as_of"], "cut": plan["cut"]}
+            for each, plan in plans
+        ],
+        "approval": _approval(steps, first, last),
+        "outcome": _outcome([plan for _, plan in plans], tables, completed.record["facts"]),
+        "tables": tables,
+        "batches": batches,
+        "deferrals": [
+            _taken(each, "connectors") | {"waiting": _listed(each.record["facts"]["waiting"])}
+            for each in steps if each.record["event"] == "deferred"
+        ],
+        "connectors": _connectors(of, completed.record["facts"]),
+        "verification": _taken(verified, "findings"),
+        "steps": [_taken(each) for each in steps],
+        "complete": {"batches": True, "steps": False},
+        "not_covered": [
+            "Rows that do not refer to the person by a key, whatever their text says.",
+            "Rows that are kept on a legal basis, which are listed, and evidence of legal holds.",
+        ],
+    }  # fmt: skip
+    of.end()
+    return body
+
+
+def _step(steps: Sequence[Shown], event: str) -> Shown:
+    """Return the one step of this kind."""
+    found = [each for each in steps if each.record["event"] == event]
+    if len(found) != 1:
+        raise CertificateError(f"an erasure is {event} once, not {len(found)} times")
+    return found[0]
+
+
+def _taken(step: Shown, *facts: str) -> dict[str, Any]:
+    """Return what a step was, when, by whom, and of its facts these."""
+    return {
+        **_picked(step, "event", "happened_at"),
+        "by": step.texts.get("actor"),
+        **{name: step.record["facts"][name] for name in facts},
+    }
+
+
+def _listed(by_name: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a value by names as a list: names are others', and no keys of ours."""
+    return [{"name": name, "value": value} for name, value in sorted(by_name.items())]
+
+
+def _erasure_plans(
+    of: _Evidence, steps: Sequence[Shown], last: Shown
+) -> list[tuple[Shown, dict[str, Any]]]:
+    """Return all plans, oldest first; they are numbered."""
+    entries = sorted(of.take("erasure-plan", by="erasure_id"), key=lambda e: e.record["number"])
+    told = [
+        (each.record["facts"]["plan"], each.record["facts"]["digest"])
+        for each in steps
+        if each.record["event"] == "planned"
+    ]
+    numbers = list(range(1, last.record["plan"] + 1))
+    if not told or told != [(each.record["number"], each.record["digest"]) for each in entries]:
+        raise CertificateError("the plans are not those that were made")
+    if [number for number, _ in told] != numbers:
+        raise CertificateError("the plans are not all there are")
+    found = [(each, json.loads(each.values["plan"])) for each in entries]
+    if any(plan["erasure"] != last.record["id"] for _, plan in found):
+        raise CertificateError("a plan is of another erasure")
+    return found
+
+
+def _approval(steps: Sequence[Shown], first: Shown, last: Shown) -> dict[str, Any]:
+    """Return who approved the plan that counts; `alone`: it is who had entered the request."""
+    approved = [each for each in steps if each.record["event"] == "approved"][-1]
+    found = _taken(approved, "plan", "alone")
+    entered_by = first.texts.get("entered_by")
+    if found["plan"] != last.record["plan"]:
+        raise CertificateError("the plan that counts is not the one that was approved")
+    if None not in (found["by"], entered_by) and (found["by"] == entered_by) is not found["alone"]:
+        raise CertificateError("who approved it is not who its entry says")
+    return found
+
+
+def _erasure_batch(batch: Shown) -> dict[str, Any]:
+    tables = [
+        {"table": table, "action": action, "rows": counted["rows"],
+         "keys_sha256": counted["sha256"]}
+        for table, of in sorted(batch.record["counts"].items())
+        for action, counted in sorted(of.items())
+    ]  # fmt: skip
+    if sum(each["rows"] for each in tables) != batch.record["rows"]:
+        raise CertificateError(f"entry {batch.index} contradicts itself: its rows")
+    return {**_picked(batch, "id", "trace_id", "started_at", "recorded_at"), "tables": tables}
+
+
+def _outcome(
+    plans: Sequence[dict[str, Any]], tables: Sequence[dict[str, Any]], ended: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Return what was planned for each table and what became of it: the batches must come to what
+    the end counts, no more and no less."""
+    erased = {(each["table"], each["action"]): each["rows"] for each in tables}
+    counted = {(table, action): rows for table, of in ended["erased"].items()
+               for action, rows in of.items()}  # fmt: skip
+    if erased != counted:
+        raise CertificateError("the batches are not all there are: the end counts other rows")
+    allowed = {(each["table"], each["action"]) for plan in plans for each in plan["tables"]}
+    for table, action in erased:
+        if action != "cut" and (table, action) not in allowed:
+            raise CertificateError(f"{_shown(table)}: {action} is in no plan")
+    planned = {each["table"]: each for each in plans[-1]["tables"]}
+    kept = {each["table"]: each for each in ended["kept"]}
+    for table, left in kept.items():
+        if (planned[table]["action"], planned[table]["basis"]) != ("keep", left["basis"]):
+            raise CertificateError(f"{_shown(table)} is kept, and not as was planned")
+    return [
+        {
+            "table": table,
+            "action": planned[table]["action"] if table in planned else "cut",
+            "basis": planned[table]["basis"] if table in planned else None,
+            "planned": {
+                "rows": planned[table]["rows"],
+                "going": planned[table]["going"],
+                "done": planned[table]["done"],
+                "waiting": planned[table]["waiting"],
+            } if table in planned else None,
+            "done": [
+                {"action": action, "rows": rows}
+                for (of, action), rows in sorted(erased.items()) if of == table
+            ],
+            "kept": {"rows": kept[table]["rows"], "ends": kept[table]["ends"]}
+            if table in kept else None,
+        }
+        for table in (*planned, *sorted({table for table, _ in erased} - set(planned)))
+    ]  # fmt: skip
+
+
+def _connectors(of: _Evidence, ended: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what others were asked and said, as the end names them: each one's answer, and when,
+    where the end says by which request."""
+    events, requests = of.take("connector-event"), ended.get("requests")
+    if requests is not None and set(requests) != set(ended["elsewhere"]):
+        raise CertificateError("the connectors are not those that were asked")
+    found, left = [], list(events)
+    for name, state in sorted(ended["elsewhere"].items()):
+        said: dict[str, Any] = {"connector": name, "state": state, "asked_at": None, "answer": None}
+        if requests is not None:
+            own = [each for each in events if each.record["request_id"] == requests[name]]
+            left = [each for each in left if each not in own]
+            asked = [each for each in own if each.record["event"] == "requested"]
+            answers = [
+                each for each in own if each.record["event"] in {"acknowledged", "refused"}
+            ]  # fmt: skip
+            if [each.record["event"] for each in answers] != [state] or len(asked) != 1:
+                raise CertificateError(f"connector {_shown(name)} was not asked, or said otherwise")
+            if any(each.record["connector"] != name for each in own):
+                raise CertificateError(f"another connector than {_shown(name)} has answered")
+            said["asked_at"] = asked[0].record["happened_at"]
+            said["answer"] = _picked(answers[0], "happened_at", "digest") | {
+                "counts": _listed(answers[0].record["counts"])
+            }
+            said["steps"] = [_picked(each, "event", "happened_at") for each in own]
+        found.append(said)
+    if left:
+        raise CertificateError(f"entry {left[0].index} is of something else")
+    return found
+
+
 _BODIES: Final[dict[str, Callable[[str, str | None, Sequence[Shown]], dict[str, Any]]]] = {
-    "run": _run_body
+    "run": _run_body,
+    "erasure": _erasure_body,
 }
 
 
@@ -1885,7 +2095,13 @@ def _of_certificate(certificate: Certificate) -> Findings:
     issued, complete = stated["issued"], stated["complete"]
     whose = "all tenants" if stated["tenant"] is None else f"the tenant {stated['tenant']} alone"
     unknown = ["Not covered: " + each[0].lower() + each[1:] for each in stated["not_covered"]]
-    if not complete["units"]:
+    if stated["kind"] == "erasure":
+        unknown.insert(
+            0,
+            "Whom it was about: nothing in it says so. Whether there were more steps, as "
+            "deferrals; an export of the ledger shows it.",
+        )
+    elif not complete["units"]:
         unknown.insert(
             0,
             "Whether the run had other policies to work on"
@@ -1910,12 +2126,7 @@ def _of_certificate(certificate: Certificate) -> Findings:
 
 def _said(stated: dict[str, Any]) -> Iterator[str]:
     """Yield what a certificate states, in short."""
-    run = stated["run"]
-    yield (
-        f"Run {run['id']} (trace {run['trace_id']}), begun {run['started_at']} by "
-        f"{run['requested_by'] or 'somebody whose name was erased'}, ended {run['finished_at']}: "
-        f"{run['state']}."
-    )
+    yield from _SAID[stated["kind"]](stated)
     for method in dict.fromkeys(each["method"] for each in stated["tables"]):
         rows = [
             f"{e['rows']} rows of {e['table']}" for e in stated["tables"] if e["method"] == method
@@ -1923,11 +2134,43 @@ def _said(stated: dict[str, Any]) -> Iterator[str]:
         yield f"{', '.join(rows)}: {method}."
     if not stated["tables"]:
         yield "No row was touched."
-    for each in stated["policies"]:
+    for each in stated.get("policies", ()):
         yield (
             f"Policy {each['name']}, version {each['version']}: {each['period']} after "
             f"{each['starts']}, on the legal basis {each['legal_basis']}."
         )
+
+
+def _said_of_run(stated: dict[str, Any]) -> Iterator[str]:
+    run = stated["run"]
+    yield (
+        f"Run {run['id']} (trace {run['trace_id']}), begun {run['started_at']} by "
+        f"{run['requested_by'] or 'somebody whose name was erased'}, ended {run['finished_at']}: "
+        f"{run['state']}."
+    )
+
+
+def _said_of_erasure(stated: dict[str, Any]) -> Iterator[str]:
+    erasure, approval = stated["erasure"], stated["approval"]
+    yield (
+        f"Erasure {erasure['id']} of a {erasure['of_kind']}, asked for {erasure['received_at']}, "
+        f"due {erasure['due_at']}, completed {erasure['ended_at']}"
+        f"{'' if erasure['in_time'] else ': late'}."
+    )
+    yield (
+        f"Its plan {approval['plan']} was approved {approval['happened_at']} by "
+        + ("who had entered the request." if approval["alone"]
+           else "another than who had entered the request.")
+    )  # fmt: skip
+    for each in stated["outcome"]:
+        if each["kept"]:
+            yield f"{each['kept']['rows']} rows of {each['table']} are kept: {each['basis']}."
+    for each in stated["connectors"]:
+        yield f"The connector {each['connector']} was asked, and has {each['state']}."
+    yield f"The verification at its end had {stated['verification']['findings']} findings."
+
+
+_SAID: Final = {"run": _said_of_run, "erasure": _said_of_erasure}
 
 
 def _alone(

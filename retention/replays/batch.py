@@ -1,12 +1,12 @@
-"""One batch of a replay: rows that went before go again, and that they did is recorded.
+"""One batch of a replay, or of an offboarding: rows go, and that they did is recorded.
 
-Invariant: only rows that are on record as gone go, or change as they had been changed; none that
-is under hold when its batch passed the gate; none that a row refers to which stays. What is gone
-is what is recorded, for both commit together. The order of the steps: the gate, FOR SHARE, in a
-statement of its own; the turn, which one such batch has at a time; whether all retention was
-stopped; the rows, locked; what keeps them, asked once they are; references emptied, rows deleted
-(tables that refer to each other in one statement) or changed, each counted against what was
-locked; the record; commit.
+Invariant: only rows that it is given (on record as gone, or of a tenant that leaves) go, or change
+as they had been changed; none that is under hold when its batch passed the gate; none that a row
+refers to which stays. What is gone is what is recorded, for both commit together. The order of
+the steps: the gate, FOR SHARE, in a statement of its own; the turn, which one such batch has at a
+time; whether all retention was stopped; the rows, locked; what keeps them, asked once they are;
+references emptied, rows deleted (tables that refer to each other in one statement) or changed,
+each counted against what was locked; the record; commit.
 """
 
 from __future__ import annotations

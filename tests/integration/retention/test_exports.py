@@ -473,7 +473,7 @@ def test_what_has_ended_does_not_change_and_roles_do_no_more_than_that(
     shop.export(acme, shop.customer(acme, "1"))
     change = "UPDATE tenure.exports SET state = 'failed', problem = 'x'"
     connections = shop.installation.retention
-    for statement in (change, "DELETE FROM tenure.exports", "TRUNCATE tenure.exports"):
+    for statement in (change, "DELETE FROM tenure.exports", "TRUNCATE tenure.exports CASCADE"):
         with (
             pytest.raises(psycopg2.errors.InsufficientPrivilege),
             connections.transaction(acme) as cursor,

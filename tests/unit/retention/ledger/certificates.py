@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,6 +21,7 @@ from retention.ledger.verifier import (
     Trust,
     VerifierError,
     body_of,
+    canonical,
     digest_of_body,
     encode_base64,
     sealed,
@@ -56,6 +58,7 @@ class Entry:
     rows: dict[str, list[str]] = field(default_factory=dict)
     shown: bool = True
     closed: frozenset[str] = frozenset()
+    digests: bool = True  # of its values, under their names
 
     @property
     def opened(self) -> Opened:
@@ -70,7 +73,8 @@ class Entry:
 
     def leaf(self, number: int) -> bytes:
         record = dict(self.record)
-        record |= {f"{name}_sha256": sha256(text) for name, text in self.values.items()}
+        if self.digests:
+            record |= {f"{name}_sha256": sha256(text) for name, text in self.values.items()}
         for name, lines in self.rows.items():
             record |= {f"{name}_count": len(lines), f"{name}_sha256": sha256("\n".join(lines))}
         commitments = {
@@ -196,6 +200,126 @@ def run_entries() -> list[Entry]:
     ]  # fmt: skip
 
 
+ERASURE = "0192abcd-0000-7000-8000-000000000001"
+HOLD = "0192ffff-0000-7000-8000-000000000001"
+_ASKED = "0192abcd-0000-7000-8000-0000000000aa"
+
+
+def step(number: int, event: str, actor: str, facts: dict[str, Any]) -> Entry:
+    record = {
+        "tenant_id": ACME, "id": f"0192abce-0000-7000-8000-{number:012}", "erasure_id": ERASURE,
+        "event": event, "facts": facts, "happened_at": f"2026-02-{number:02}T00:00:00+00:00",
+    }  # fmt: skip
+    return Entry("erasure-event", record, ACME, {"actor": actor})
+
+
+def erasure_batch(number: int, counts: dict[str, dict[str, int]]) -> Entry:
+    record = {
+        "tenant_id": ACME, "id": f"0192abcf-0000-7000-8000-{number:012}", "erasure_id": ERASURE,
+        "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+        "rows": sum(sum(of.values()) for of in counts.values()),
+        "counts": {
+            table: {
+                action: {"rows": rows, "sha256": sha256(f"{table} {action} {number}")}
+                for action, rows in of.items()
+            }
+            for table, of in counts.items()
+        },
+        "started_at": "2026-02-06T00:00:00+00:00", "recorded_at": "2026-02-06T00:00:01+00:00",
+    }  # fmt: skip
+    return Entry("erasure-batch", record, ACME)
+
+
+def erasure_plan(number: int) -> Entry:
+    def table(name: str, action: str, rows: int, basis: str | None = None) -> dict[str, Any]:
+        return {
+            "table": name, "action": action, "rows": rows, "going": 0 if basis else rows,
+            "done": 0, "waiting": [], "basis": basis, "ends": [],
+        }  # fmt: skip
+
+    plan = {
+        "erasure": ERASURE, "as_of": "2026-02-03T00:00:00+00:00", "definition": {"number": number},
+        "tables": [
+            table("shop.customers", "anonymise", 1), table("shop.notes", "delete", 3),
+            table("shop.invoices", "keep", 2, "s. 12 Books Act"),
+        ],
+        "cut": [{"reference": "shop.letters.note_id", "rows": 1}],
+    }  # fmt: skip
+    text = canonical(plan).decode()
+    record = {
+        "tenant_id": ACME, "erasure_id": ERASURE, "number": number, "digest": sha256(text),
+        "made_at": "2026-02-03T00:00:00+00:00",
+    }  # fmt: skip
+    return Entry(
+        "erasure-plan", record, ACME, {"made_by": "command:ann"}, {"plan": text}, digests=False
+    )
+
+
+def connector_event(event: str, request: str = _ASKED, **more: Any) -> Entry:
+    record = {
+        "tenant_id": ACME, "id": "0192abd0-0000-7000-8000-000000000001", "request_id": request,
+        "connector": "mail", "event": event, "counts": {}, "digest": None,
+        "happened_at": "2026-02-06T00:00:02+00:00",
+    }  # fmt: skip
+    return Entry("connector-event", record | more, ACME)
+
+
+def erasure_entries() -> list[Entry]:
+    """What an erasure enters that was put off, deferred, and completed, with one thing between."""
+    record = {
+        "tenant_id": ACME, "id": ERASURE, "subject": "customer", "state": "received",
+        "received_at": "2026-02-01T00:00:00+00:00", "due_at": "2026-03-01T00:00:00+00:00",
+        "extended_months": 0, "plan": None, "waits_until": None, "ended_at": None,
+    }  # fmt: skip
+    plans = [erasure_plan(1), erasure_plan(2)]
+    made = [{"plan": p.record["number"], "digest": p.record["digest"]} for p in plans]
+
+    def now(**changes: Any) -> Entry:
+        entered = {"entered_by": "command:ann"}
+        return Entry("erasure-changed", record | changes, ACME, entered)
+
+    waiting = [{"hold": HOLD, "policy": None, "rows": 1, "until": None}]
+    kept = {"table": "shop.invoices", "basis": "s. 12 Books Act", "rows": 2,
+            "ends": [{"policy": "invoices", "until": "2030-01-01T00:00:00+00:00"}]}  # fmt: skip
+    end = {
+        "erased": {"shop.customers": {"anonymise": 1}, "shop.notes": {"delete": 3},
+                   "shop.letters": {"cut": 1}},
+        "kept": [kept], "elsewhere": {"mail": "acknowledged"}, "requests": {"mail": _ASKED},
+    }  # fmt: skip
+    ended = {"plan": 2, "extended_months": 1, "due_at": "2026-04-01T00:00:00+00:00",
+             "state": "completed", "ended_at": "2026-03-01T00:00:09+00:00"}  # fmt: skip
+    digest = sha256("answer")
+    return [
+        Entry("tenant", {"id": ACME}, ACME, {"slug": "acme", "name": "Acme & Söhne"}),
+        replace(now(), kind="erasure"),
+        step(1, "received", "command:ann", {}),
+        step(2, "confirmed", "command:ann", {}),
+        plans[0],
+        step(3, "planned", "command:ann", made[0]),
+        Entry("login", {"is_auditor": False}, shown=False),
+        plans[1],
+        step(4, "planned", "command:ann", made[1]),
+        step(5, "approved", "command:bob", {"plan": 2, "alone": False}),
+        step(6, "started", "command:eve", {"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"}),
+        connector_event("requested"),
+        erasure_batch(1, {"shop.notes": {"delete": 2}, "shop.letters": {"cut": 1}}),
+        step(7, "extended", "command:ann", {"months": 1, "reason": "complexity"}),
+        step(
+            8, "deferred", "command:eve",
+            {"waiting": {"shop.notes": waiting}, "connectors": ["mail"]},
+        ),
+        connector_event(
+            "acknowledged", digest=digest, counts={"messages": 4},
+            id="0192abd0-0000-7000-8000-000000000002",
+        ),
+        step(9, "resumed", "command:eve", {}),
+        erasure_batch(2, {"shop.notes": {"delete": 1}, "shop.customers": {"anonymise": 1}}),
+        step(10, "verified", "tenure_verifier", {"findings": 0}),
+        step(11, "completed", "command:eve", end),
+        now(**ended),
+    ]  # fmt: skip
+
+
 def for_tenant(entries: Sequence[Entry], tenant: str) -> list[Entry]:
     """The same ledger, of which a certificate for one tenant shows what is that tenant's."""
     hidden = {"verification"}
@@ -221,16 +345,21 @@ class Made:
         return sealed(self.content) + b"\n"
 
 
-def certify(entries: Sequence[Entry], tenant: str | None = None, backups: int | None = 35) -> Made:
+def certify(
+    entries: Sequence[Entry],
+    tenant: str | None = None,
+    backups: int | None = 35,
+    of: tuple[str, str] = ("run", RUN),
+) -> Made:
     """Issue a certificate as `retention.ledger.certificate` does."""
     leaves = [each.leaf(number) for number, each in enumerate(entries)]
     shown = [(number, each) for number, each in enumerate(entries) if each.shown]
     evidence = [Shown.open(n, leaves[n], each.opened) for n, each in shown]
-    body = body_of("run", RUN, tenant, backups, evidence)
+    body = body_of(*of, tenant, backups, evidence)
     own = Entry(
         "certificate",
         {
-            "id": CERTIFICATE, "kind": "run", "subject_id": RUN, "tenant_id": tenant,
+            "id": CERTIFICATE, "kind": of[0], "subject_id": of[1], "tenant_id": tenant,
             "statement_sha256": digest_of_body(body), "backups_kept_days": backups,
             "release": "1.0", "issued_at": "2026-03-02T00:00:00+00:00",
         },
@@ -274,3 +403,29 @@ def refused(data: bytes, trust: Trust = TRUST) -> str | None:
     except VerifierError as error:
         return str(error)
     return None
+
+
+def resealed(content: dict[str, Any]) -> bytes:
+    return sealed(content) + b"\n"
+
+
+def leaves_of(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The paths to all values that are no container."""
+    if isinstance(value, dict | list) and value:
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, inner in items:
+            yield from leaves_of(inner, (*path, key))
+    else:
+        yield path
+
+
+def changed_at(content: dict[str, Any], path: tuple[Any, ...], to: Any = None) -> dict[str, Any]:
+    """A copy with another value there, of the same kind."""
+    copied = copy.deepcopy(content)
+    at: Any = copied
+    for key in path[:-1]:
+        at = at[key]
+    old = at[path[-1]]
+    others: dict[type, Any] = {bool: lambda: not old, int: lambda: old + 1, str: lambda: old + "x"}
+    at[path[-1]] = others[type(old)]() if type(old) in others else "x" if to is None else to
+    return copied

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,6 @@ from retention.ledger.verifier import (
     Trust,
     body_of,
     canonical,
-    sealed,
 )
 from tests.unit.retention.ledger.certificates import (
     ACME,
@@ -31,8 +30,11 @@ from tests.unit.retention.ledger.certificates import (
     batch,
     certified,
     certify,
+    changed_at,
     for_tenant,
+    leaves_of,
     refused,
+    resealed,
     run_entries,
     sha256,
     unit,
@@ -40,10 +42,6 @@ from tests.unit.retention.ledger.certificates import (
 from tests.unit.retention.ledger.ledgers import NEW, TRUST
 
 MADE = certify(run_entries())
-
-
-def resealed(content: dict[str, Any]) -> bytes:
-    return sealed(content) + b"\n"
 
 
 def test_it_states_what_the_entries_say() -> None:
@@ -114,28 +112,6 @@ def test_any_bit_flipped_under_a_seal_made_anew_is_refused() -> None:
         flipped += 1
         assert refused(forged), f"bit {bit} of {data[bit // 8 - 20 : bit // 8 + 20]!r}"
     assert flipped > 1000
-
-
-def leaves_of(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The paths to all values that are no container."""
-    if isinstance(value, dict | list) and value:
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, inner in items:
-            yield from leaves_of(inner, (*path, key))
-    else:
-        yield path
-
-
-def changed_at(content: dict[str, Any], path: tuple[Any, ...], to: Any = None) -> dict[str, Any]:
-    """A copy with another value there, of the same kind."""
-    copied = copy.deepcopy(content)
-    at: Any = copied
-    for key in path[:-1]:
-        at = at[key]
-    old = at[path[-1]]
-    others: dict[type, Any] = {bool: lambda: not old, int: lambda: old + 1, str: lambda: old + "x"}
-    at[path[-1]] = others[type(old)]() if type(old) in others else "x" if to is None else to
-    return copied
 
 
 @pytest.mark.parametrize("path", list(leaves_of(MADE.content)), ids=lambda p: "/".join(map(str, p)))
@@ -308,6 +284,12 @@ def test_text_and_paper_have_the_same_figures() -> None:
         assert part in text
     assert to_pdf(stated) == to_pdf(stated)
     assert to_pdf(stated).startswith(b"%PDF")
+
+
+def test_one_that_holds_nothing_but_its_own_entry_is_refused() -> None:
+    own = own_entry()
+    with pytest.raises(CertificateError, match="cannot be read"):
+        assemble([own])
 
 
 def test_hostile_files_are_refused_and_never_a_crash() -> None:
