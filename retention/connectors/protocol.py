@@ -53,9 +53,9 @@ def read_acknowledgement(
     Raises SignatureError before anything of the body is read, and ConnectorError, without any
     of it, for what is no acknowledgement.
     """
+    require_signature(secrets, header, body, now)
     if len(body) > MOST_ANSWER:
         raise ConnectorError(f"an acknowledgement has at most {MOST_ANSWER} bytes")
-    require_signature(secrets, header, body, now)
     try:
         return Acknowledgement.model_validate_json(body)
     except ValidationError as error:
