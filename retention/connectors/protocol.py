@@ -29,7 +29,7 @@ from retention.errors import ConnectorError
 from retention.webhook import MOST_ANSWER, require_signature
 
 Outcome = Literal["erased", "nothing", "refused"]
-_Name = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"^[ -~]+$")]
+_Name = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"^[A-Za-z0-9_.-]+$")]
 _Count = Annotated[int, Field(strict=True, ge=0, lt=2**53)]
 
 
