@@ -106,7 +106,9 @@ class Workshop:
     @property
     def courier(self) -> Courier:
         """What delivers requests to connectors, until told to stop."""
-        return Courier(self.retention, self.verifier, self.connectors, self.options.stop)
+        return Courier(
+            self.retention, self.verifier, self.connectors, self.catalog, self.options.stop
+        )
 
     @property
     def exporter(self) -> Exporter:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -81,7 +83,7 @@ Example:
     "--port", type=click.IntRange(0, 65535), default=8090, show_default=True, help="Port."
 )
 def serve(*, key_path: Path, folder: Path, logs: tuple[str, ...], host: str, port: int) -> None:
-    """Cosign checkpoints over HTTP (C2SP tlog-witness), until interrupted.
+    """Cosign checkpoints over HTTP (C2SP tlog-witness), until SIGTERM or Ctrl-C.
 
     Put a proxy with TLS in front where others are to reach it.
     """
@@ -98,7 +100,12 @@ def serve(*, key_path: Path, folder: Path, logs: tuple[str, ...], host: str, por
         raise Failure(f"cannot listen on {host}:{port}: {error.strerror}") from error
     address, bound = server.server_address[:2]
     logging.getLogger(__name__).info("witness %s on %s:%s", found.signer.name, address, bound)
-    try:
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt  # serve_forever is left by an exception, not from its own thread
+
+    # Both, for a shell's background job begins with SIGINT ignored.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    with server, suppress(KeyboardInterrupt):
         server.serve_forever()
-    finally:
-        server.server_close()

@@ -1,6 +1,7 @@
 """Work on requests to connectors: files are deleted, webhooks are told, until it is acknowledged.
 
-Invariant: no file goes that is under hold, and what went is on record. Files are deleted in the
+Invariant: no file goes that is under hold, or by an erasure that was taken back or waits for an
+approval, and what went is on record. Files are deleted in the
 transaction that passed the tenant's gate and looked for holds behind it (`retention.holds`), a
 portion at a time; what was there is counted, and committed, before the first of them goes; and
 the request ends only when a second count, by another way, finds nothing. Who is killed in
@@ -32,7 +33,11 @@ from retention.connectors.declarations import Connector, Connectors, FileStore, 
 from retention.connectors.protocol import Acknowledgement, read_acknowledgement, request_body
 from retention.connectors.requests import Event, add_event, end
 from retention.errors import ConnectorError, DeliveryError, SignatureError
+from retention.graph import edges_of
+from retention.held_rows import HeldRows
+from retention.hold_records import standing_holds
 from retention.webhook import Answer, Webhook
+from tenants.catalog import Catalog
 from tenants.connections import Cursor, RoleConnections
 from tenants.context import TenantId
 
@@ -55,7 +60,8 @@ FROM tenure.connector_requests r
 WHERE r.tenant_id = %(tenant)s::uuid AND r.id = %(request)s::uuid AND r.ended_at IS NULL
 FOR UPDATE SKIP LOCKED
 """
-# A hold on the tenant, on the subject itself, or on rows among which the subject's was.
+# A hold on the tenant, on the subject itself, or on rows among which the subject's was, which may
+# be gone by now.
 _HELD = """
 SELECT h.id::text FROM tenure.holds h
 WHERE h.tenant_id = %(tenant)s::uuid
@@ -66,6 +72,15 @@ WHERE h.tenant_id = %(tenant)s::uuid
                     AND k.row_id = %(key)s::uuid))
 LIMIT 1
 """
+# Locked: who takes the erasure back waits for us, and we see what they decided.
+_ERASURE = """
+SELECT e.state FROM tenure.erasures e
+JOIN tenure.connector_requests r ON r.tenant_id = e.tenant_id AND r.cause_id = e.id
+WHERE r.tenant_id = %(tenant)s::uuid AND r.id = %(request)s::uuid AND r.cause = 'erasure'
+FOR SHARE OF e
+"""
+_TAKEN_BACK = ("refused", "withdrawn")
+_APPROVED = ("approved", "running", "deferred", "completed")
 _CLAIM = """
 UPDATE tenure.connector_requests SET next_attempt_at = clock_timestamp() + interval '1 minute'
 WHERE tenant_id = %(tenant)s::uuid AND id = %(request)s::uuid
@@ -100,6 +115,7 @@ class Courier:
     retention: RoleConnections
     verifier: RoleConnections
     connectors: Connectors
+    catalog: Catalog
     stop: Callable[[], bool] = lambda: False
     now: Callable[[], float] = time.time
     most_files: int = MOST_FILES
@@ -176,8 +192,9 @@ class _Attempt:
             taken = self._take(cursor)
             if taken is None:
                 return "taken"
-            if self._is_held(cursor, taken):
-                return self._later(cursor, taken, "deferred", "under legal hold")
+            not_now = self._not_now(cursor, taken)
+            if not_now is not None:
+                return not_now
             connector = self.courier.connectors.get(taken.connector)
             if connector is None:
                 return self._later(cursor, taken, "failed", "the connector is not declared")
@@ -200,10 +217,33 @@ class _Attempt:
         row = cursor.fetchone()
         return None if row is None else _Taken(row[0], row[1], row[2] or {}, *row[3:])
 
+    def _not_now(self, cursor: Cursor, taken: _Taken) -> Result | None:
+        """End the request if it was taken back, put it off if it has to wait; None to go on."""
+        cursor.execute(_ERASURE, self.values)
+        row = cursor.fetchone()  # None for a request of another cause
+        if row is not None and row[0] in _TAKEN_BACK:
+            return self._taken_back(cursor, taken, row[0])
+        if row is not None and row[0] not in _APPROVED:
+            return self._later(cursor, taken, "deferred", "the erasure waits for an approval")
+        if self._is_held(cursor, taken):
+            return self._later(cursor, taken, "deferred", "under legal hold")
+        return None
+
     def _is_held(self, cursor: Cursor, taken: _Taken) -> bool:
+        """Tell whether a hold is on what is asked about, as it was or as it is: a condition may be
+        met since, and a row that is held may refer to the subject's."""
         key = None if taken.key is None else str(taken.key)
         cursor.execute(_HELD, {**self.values, "key": key})
-        return cursor.fetchone() is not None
+        if cursor.fetchone() is not None:
+            return True
+        if key is None:
+            return False
+        standing = standing_holds(cursor, self.tenant_id)
+        catalog = self.courier.catalog
+        asked = HeldRows(cursor, self.tenant_id, edges_of(catalog), standing.on_rows)
+        # The request names no table: keys are of one row among all.
+        rows = {table.name: {key} for table in catalog if table.kind == "tenant"}
+        return bool(standing.on_rows and asked.needed(rows))
 
     # -- files --------------------------------------------------------------------------------
 
@@ -300,6 +340,13 @@ class _Attempt:
             problem=problem,
         )
         return event
+
+    def _taken_back(self, cursor: Cursor, taken: _Taken, erasure: str) -> Result:
+        end(
+            cursor, self.tenant_id, self.request_id, taken.connector, "refused",
+            actor="retention", detail=f"not asked for any more: the erasure was {erasure}",
+        )  # fmt: skip
+        return "refused"
 
     def _event(
         self,

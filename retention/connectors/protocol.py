@@ -29,7 +29,7 @@ from retention.errors import ConnectorError
 from retention.webhook import MOST_ANSWER, require_signature
 
 Outcome = Literal["erased", "nothing", "refused"]
-_Name = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"^[ -~]+$")]
+_Name = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"^[A-Za-z0-9_.-]+$")]
 _Count = Annotated[int, Field(strict=True, ge=0, lt=2**53)]
 
 
@@ -53,9 +53,9 @@ def read_acknowledgement(
     Raises SignatureError before anything of the body is read, and ConnectorError, without any
     of it, for what is no acknowledgement.
     """
+    require_signature(secrets, header, body, now)
     if len(body) > MOST_ANSWER:
         raise ConnectorError(f"an acknowledgement has at most {MOST_ANSWER} bytes")
-    require_signature(secrets, header, body, now)
     try:
         return Acknowledgement.model_validate_json(body)
     except ValidationError as error:

@@ -72,6 +72,12 @@ _ASKED = """
 INSERT INTO tenure.erasure_subjects (tenant_id, erasure_id, key, asked_by, requester)
 VALUES (%(tenant)s::uuid, %(id)s::uuid, %(key)s::uuid, %(asked_by)s, %(requester)s)
 """
+# Who was asked and has done nothing yet is not asked any more (retention.connectors.delivery).
+_BEGUN_ELSEWHERE = """
+SELECT r.connector FROM tenure.connector_requests r
+WHERE r.tenant_id = %(tenant)s::uuid AND r.cause_id = %(id)s::uuid
+  AND (r.state <> 'open' OR r.counted IS NOT NULL)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +314,11 @@ def _end(
     def step(cursor: Cursor, locked: Erasure, known: Mapping[str, Any]) -> None:
         if erased_counts(cursor, locked):
             raise ErasureError(f"erasure {erasure.id} has begun: what went does not come back")
+        cursor.execute(_BEGUN_ELSEWHERE, known)
+        if cursor.fetchall():
+            raise ErasureError(
+                f"erasure {erasure.id} has begun: others were asked, and may have erased already"
+            )
         forget(cursor, locked)
         cursor.execute(
             "UPDATE tenure.erasures SET state = %(state)s, ended_at = %(now)s,"

@@ -51,16 +51,17 @@ WITH entered AS (
     SELECT DISTINCT ON (k) * FROM entered WHERE k IS NOT NULL
     ORDER BY k, position DESC NULLS FIRST, recorded_at DESC, id DESC
 ), stands AS (
-    SELECT {row_key} AS k, {record} AS record, {texts} AS texts FROM tenure.{table} t
+    SELECT {row_key} AS k, {record} AS record, {texts} AS texts, {must} AS must
+    FROM tenure.{table} t{as_new}
 ), joined AS (
-    SELECT k, l.id, l.kind, l.tenant_id, l.position, l.body, s.record, s.texts
+    SELECT k, l.id, l.kind, l.tenant_id, l.position, l.body, s.record, s.texts, s.must
     FROM last l FULL JOIN stands s USING (k)
 ), judged AS (
     SELECT j.*, CASE
         WHEN j.id IS NULL THEN CASE
             WHEN EXISTS (SELECT FROM entered o WHERE o.k IS NULL AND o.kind !~ '-deleted$'
                          AND o.body -> 'record' = j.record) THEN 'erased'
-            ELSE 'new' END
+            WHEN j.must THEN 'new' ELSE 'apart' END
         WHEN j.kind ~ '-deleted$' THEN CASE WHEN j.record IS NULL THEN 'same' ELSE 'back' END
         WHEN j.record IS NULL THEN CASE
             WHEN EXISTS (SELECT FROM tenure.ledger_entries d
@@ -162,11 +163,7 @@ def audit_rows(cursor: Cursor, table: FedTable, findings: Findings) -> Compared 
     judged = _judged(table, [c for c in table.committed if c not in without])
     cursor.execute(judged + sql.SQL(_COUNTS))
     counts: dict[str, int] = dict(cursor.fetchall())
-    states = [
-        state
-        for state in ("gone", "new", "back", "changed")
-        if counts.get(state) and not (state == "new" and table.conditional)
-    ]
+    states = [state for state in ("gone", "new", "back", "changed") if counts.get(state)]
     if states:
         key = sql.SQL("j.k" if table.named else "NULL")
         cursor.execute(judged + sql.SQL(_ROW_FINDINGS).format(shown_key=key), (states, SHOWN))
@@ -181,7 +178,7 @@ def audit_rows(cursor: Cursor, table: FedTable, findings: Findings) -> Compared 
         counts.get("same", 0),
         counts.get("erased", 0),
         counts.get("with tenant", 0),
-        counts.get("new", 0) if table.conditional else 0,
+        counts.get("apart", 0),
         tuple(without),
     )
 
@@ -210,6 +207,9 @@ def _judged(table: FedTable, texts: list[str]) -> sql.Composed:
             sql.SQL(" || '/' || ").join(map(_text, table.keys))
         ),
         record=_object(record),
+        must=sql.SQL("coalesce(({}), true)").format(sql.SQL(table.condition or "true")),
+        # A condition is on NEW; all columns are read for it, and for it alone.
+        as_new=sql.SQL(" CROSS JOIN LATERAL (SELECT t.*) AS new" if table.condition else ""),
         texts=_object([(column, _text(column)) for column in texts]),
         differs=sql.SQL(" OR ").join(differs),
     )

@@ -10,7 +10,7 @@ from tenants.connections import Cursor
 
 _SOURCES = """
 SELECT DISTINCT ON (table_name) table_name, events, key_columns, plain, committed, digested,
-    children, condition IS NOT NULL, count(*) OVER (PARTITION BY table_name)
+    children, condition, count(*) OVER (PARTITION BY table_name)
 FROM tenure.ledger_sources ORDER BY table_name, number DESC
 """
 _UNREADABLE = """
@@ -45,7 +45,8 @@ GUARDS = (
 @dataclass(frozen=True, slots=True)
 class FedTable:
     """A table of `tenure`, and what of it enters the ledger, see `ledger_statement`. `redefined`:
-    older entries may have been made of other columns."""
+    older entries may have been made of other columns. `condition`, on NEW: of which rows it enters
+    that they are there, as the migration wrote it."""
 
     name: str
     events: tuple[str, ...]
@@ -54,7 +55,7 @@ class FedTable:
     committed: tuple[str, ...]
     digested: tuple[str, ...]
     children: Mapping[str, Any]
-    conditional: bool
+    condition: str | None
     redefined: bool
 
     @property
@@ -85,9 +86,9 @@ def fed_tables(cursor: Cursor) -> list[FedTable]:
     return [
         FedTable(
             table, tuple(events), tuple(keys), tuple(plain), tuple(committed), tuple(digested),
-            children, conditional, definitions > 1,
+            children, condition, definitions > 1,
         )
-        for table, events, keys, plain, committed, digested, children, conditional, definitions
+        for table, events, keys, plain, committed, digested, children, condition, definitions
         in cursor.fetchall()
     ]  # fmt: skip
 

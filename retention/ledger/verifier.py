@@ -1060,6 +1060,7 @@ def _instant(seconds: int) -> datetime:
 # --- Exports
 
 EXPORT_FORMAT: Final = "tenure-ledger-export/v1"
+_BEGINS: Final = re.compile(rb'\{"at":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z",')
 _HASHED: Final = re.compile(rb'\{"hash":"([0-9a-f]{64})"\}')
 # Between what an entry says of its time and what others say of a checkpoint. An entry is
 # written before its transaction commits, and clocks differ.
@@ -1225,7 +1226,11 @@ def _add_lines(builder: RootBuilder, lines: Sequence[bytes], bounds: tuple[bytes
             raise ExportError(f"line {builder.size + n} of the entries is none")
     earliest, latest = bounds
     for n, line in enumerate(lines) if bounds != _UNBOUNDED else ():
-        said = line[7:26] if line[:7] == b'{"at":"' else earliest
+        if line[:8] == b'{"hash":':
+            continue
+        said = line[7:26]
+        if not _says_once(line):
+            raise ExportError(f"entry {builder.size + n} does not say when it was entered")
         if not earliest <= said <= latest:
             raise ExportError(
                 f"entry {builder.size + n} says that it is of {said.decode(errors='replace')}, but "
@@ -1234,6 +1239,20 @@ def _add_lines(builder: RootBuilder, lines: Sequence[bytes], bounds: tuple[bytes
             )
     builder.extend(hashes)
     return hashed
+
+
+def _says_once(line: bytes) -> bool:
+    """Tell whether an entry says its time as the first thing, in UTC, and no second time, which
+    another reader could take for it."""
+    if not _BEGINS.match(line):
+        return False
+    if line.count(b'"at"') == 1 and b"\\u00" not in line:
+        return True
+    try:
+        parse_canonical(line)
+    except ExportError:
+        return False
+    return True
 
 
 def _hash_in(line: bytes) -> bytes:

@@ -119,7 +119,7 @@ def test_logins_of_others_are_as_unknown_as_those_nobody_has(world: World) -> No
     with owner_of(world.service.installation.settings) as owner, owner.transaction(None) as cursor:
         cursor.execute("SELECT email FROM tenure.logins WHERE email LIKE '%@globex.example'")
         emails = [email for (email,) in cursor.fetchall()]
-    assert len(emails) == 3
+    assert len(emails) == 4
     client = world.service.app.test_client()
     token = client.get("/login", headers={"Accept": "application/json"}).json["csrf_token"]
     for number, email in enumerate(emails):

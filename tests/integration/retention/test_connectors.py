@@ -187,7 +187,9 @@ class Desk:
 
 @pytest.fixture
 def desk(lab: Lab, acme: TenantId, connectors: Connectors) -> Desk:
-    courier = Courier(lab.installation.retention, lab.installation.verifier, connectors)
+    courier = Courier(
+        lab.installation.retention, lab.installation.verifier, connectors, lab.catalog
+    )
     return Desk(lab, acme, courier)
 
 
@@ -360,6 +362,33 @@ def test_no_file_goes_under_a_hold_and_all_go_after_it(desk: Desk, kind: str) ->
     assert not folder.exists()
 
 
+@pytest.mark.parametrize("kind", ["condition", "subject above", "what refers to it"])
+def test_no_file_goes_under_a_hold_that_the_person_came_under_after_it_was_placed(
+    desk: Desk, kind: str
+) -> None:
+    """Keys are kept of the rows that were there then; the hold is on what it is on now."""
+    lab, tenant = desk.lab, desk.tenant
+    nodes, files = TableName("lab", "nodes"), TableName("lab", "files")
+    top, case = UUID(lab.node(tenant)), UUID(lab.case(tenant))
+    scope = {
+        "condition": Scope("table", nodes, condition="r.made_at IS NOT NULL"),
+        "subject above": Scope("subject", nodes, subject=top),
+        "what refers to it": Scope("table", files, condition="r.id IS NOT NULL"),
+    }[kind]
+    hold = lab.hold(tenant, scope)
+    if kind == "what refers to it":
+        lab.add("files", tenant, case_id=str(case))
+        desk.key = case
+    else:
+        desk.key = UUID(lab.node(tenant, parent_id=str(top)))
+    folder = desk.plant(3)
+    desk.ask()
+    assert desk.deliver() == {"deferred": 2}
+    assert len(list(folder.rglob("*.txt"))) == 3
+    lab.release(hold)
+    assert desk.deliver() == {"acknowledged": 1, "delivered": 1}
+
+
 def test_a_hold_on_others_defers_nothing(desk: Desk) -> None:
     folder = desk.plant(3)
     desk.lab.hold(
@@ -415,8 +444,8 @@ CHILD = """
             os.kill(os.getpid(), 9)
     os.unlink = unlink
     opened = open_installation(load_settings(None or os.environ, None))
-    deliver_due(Courier(opened.retention, opened.verifier,
-                load_connectors(Path({toml!r})), most_files=5), everything=True)
+    deliver_due(Courier(opened.retention, opened.verifier, load_connectors(Path({toml!r})),
+                opened.catalog, most_files=5), everything=True)
 """
 
 
@@ -743,6 +772,8 @@ def test_whoever_has_not_the_secret_is_answered_alike_and_changes_nothing(
         for name in ("crm", "documents", "nobody")
     }
     assert len(answers) == 1
+    long = b"{" * 20_000
+    assert {post(client, long, "t=1,v1=00", name) for name in ("crm", "nobody")} == {401}
     assert {r.state for r in desk.all().values()} == {"open"}
 
 

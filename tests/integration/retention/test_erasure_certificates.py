@@ -71,7 +71,7 @@ def put_through(lab: Lab, tenant: TenantId, folder: Path) -> tuple[UUID, str, di
     assert executor(lab, connectors=connectors).run(erasure_id).erasure.state == "deferred"
     lab.release(hold)
     assert executor(lab, connectors=connectors).run(erasure_id).erasure.state == "deferred"
-    deliver_due(Courier(retention, lab.installation.verifier, connectors))
+    deliver_due(Courier(retention, lab.installation.verifier, connectors, lab.catalog))
     assert executor(lab, connectors=connectors).run(erasure_id).erasure.state == "completed"
     rows = lab.sql(
         "SELECT table_name, sum(octet_length(hashes) / 16)::int FROM tenure.erased_keys"

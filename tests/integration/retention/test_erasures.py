@@ -248,7 +248,7 @@ def test_what_others_hold_is_asked_for_and_waited_for(
     )  # fmt: skip
     assert not any(everything(lab).values())
     installation = lab.installation
-    deliver_due(Courier(installation.retention, installation.verifier, connectors))
+    deliver_due(Courier(installation.retention, installation.verifier, connectors, lab.catalog))
     assert not folder.exists()
     result = executor(lab, connectors=connectors).run(erasure_id)
     assert result.erasure.state == "completed"
@@ -256,6 +256,52 @@ def test_what_others_hold_is_asked_for_and_waited_for(
         done = events_of(cursor, result.erasure)[-1]
     assert done.facts["elsewhere"] == {"documents": "acknowledged"}
     assert lab.sql("SELECT told FROM tenure.connector_requests") == [(None,)]
+
+
+@pytest.mark.parametrize("then", ["withdrawn", "planned again", "files gone"])
+def test_what_is_taken_back_after_others_were_asked_goes_nowhere_else(
+    lab: Lab, acme: TenantId, tmp_path: Path, then: str
+) -> None:
+    case, _ = plant(lab, acme)
+    folder = tmp_path / str(acme) / case
+    folder.mkdir(parents=True)
+    (folder / "passport.txt").write_text("S3ntinel")
+    connectors = parse_connectors(
+        f'[connectors.documents]\nkind = "files"\nroot = "{tmp_path}"\n'
+        'prefix = "{tenant}/{key}"\ndeadline = "P7D"'
+    )
+    installation = lab.installation
+    courier = Courier(installation.retention, installation.verifier, connectors, lab.catalog)
+    hold = lab.hold(acme)
+    erasure_id = approved(lab, acme, case)
+    assert executor(lab, connectors=connectors).run(erasure_id).erasure.state == "deferred"
+    assert deliver_due(courier, everything=True) == {"deferred": 1}
+    plan = make_plan(
+        installation.verifier, erasure_id, subjects(),
+        catalog=CATALOG, policies=lab.policies, now=lab.now,
+    )  # fmt: skip
+    if then == "files gone":
+        lab.release(hold)
+        assert deliver_due(courier, everything=True) == {"acknowledged": 1}
+        requests.keep_plan(installation.retention, erasure_of(lab, erasure_id), plan, actor="x")
+        with pytest.raises(ErasureError, match="others were asked"):
+            requests.withdraw(
+                installation.retention, erasure_of(lab, erasure_id), actor="x", now=lab.now
+            )
+        return
+    requests.keep_plan(installation.retention, erasure_of(lab, erasure_id), plan, actor="x")
+    expected = {"deferred": 1}
+    if then == "withdrawn":
+        requests.withdraw(
+            installation.retention, erasure_of(lab, erasure_id), actor="x", now=lab.now
+        )
+        expected = {"refused": 1}
+    lab.release(hold)
+    assert deliver_due(courier, everything=True) == expected
+    assert folder.exists()
+    assert lab.sql("SELECT state, told IS NULL FROM tenure.connector_requests") == [
+        ("refused", True) if then == "withdrawn" else ("open", False)
+    ]
 
 
 # -- what others do meanwhile ------------------------------------------------------------------

@@ -253,7 +253,8 @@ def test_a_witness_is_run_by_command_and_the_ledger_cosigned_by_it(
         status = json.loads(tenure("ledger", "status", "--format", "json", env=env).stdout)
         assert status["checkpoint"]["attestations"] == 1
     finally:
-        child.send_signal(signal.SIGINT)
+        child.send_signal(signal.SIGTERM)
         child.communicate(timeout=10)
+    assert child.returncode == 0
     published = tenure("ledger", "publish", env=env)
     assert published.exit_code == 0, "nothing new is nothing to attest"

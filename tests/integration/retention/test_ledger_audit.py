@@ -142,6 +142,17 @@ def scene(lab: Any, acme: TenantId, ledger: Ledger) -> Iterator[Scene]:
         yield Scene(lab, ledger, intruder, held, first.size, current_key(ledger))
 
 
+def test_a_row_forged_where_only_some_have_to_be_entered_is_found(scene: Scene) -> None:
+    """Units enter when they end; one that has ended, and was never entered, did not happen."""
+    scene.intruder.sql(
+        "INSERT INTO tenure.units SELECT (jsonb_populate_record(u, %s::jsonb)).*"
+        " FROM tenure.units u WHERE u.state <> 'open' LIMIT 1",
+        ('{"number": 4711, "policy": "forged"}',),
+    )
+    found = audit(scene.lab, scene.ledger)
+    assert [(f.check, "was never entered" in f.detail) for f in found.findings] == [("row", True)]
+
+
 def test_what_is_as_entered_gives_no_finding(lab: Any, acme: TenantId, ledger: Ledger) -> None:
     for _ in range(5):
         lab.case(acme, files=1)

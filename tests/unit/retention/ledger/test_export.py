@@ -161,6 +161,35 @@ def test_an_entry_slipped_in_later_under_an_old_date_is_found_by_an_attested_tim
     assert refusal(honest.with_leaves([*leaves[:3], late]).export(), trust) is None
 
 
+@pytest.mark.parametrize(
+    ("what", "written"),
+    [
+        ("another key first", b'{"as":"","at":"2024-01-01T10:00:00.000000Z"'),
+        (
+            "a second time",
+            b'{"at":"2024-03-01T00:03:00.000000Z","at":"2024-01-01T10:00:00.000000Z"',
+        ),
+        (
+            "a second time in disguise",
+            b'{"at":"2024-03-01T00:03:00.000000Z","\\u0061t":"2024-01-01T10:00:00.000000Z"',
+        ),
+        ("another zone", b'{"at":"2024-03-01T00:03:00.000000+23:59"'),
+        ("no time at all", b'{"at":"2024-03-01T00:03:00 or so"'),
+    ],
+)
+def test_an_entry_that_two_readers_could_date_differently_is_refused(
+    what: str, written: bytes
+) -> None:
+    """Where others attest the time: an entry cannot get past them by the way it is written."""
+    trust = Trust(keys(LOG), (WITNESS.verifier_key,))
+    honest = replace(ledger(4), sizes=(2, 4), cosigned={2: seconds(AT), 4: seconds(AT)})
+    assert refusal(honest.export(), trust) is None
+    first = b'{"at":"2024-03-01T00:03:00.000000Z"'
+    assert honest.leaves[3].startswith(first)
+    dated = honest.with_leaves([*honest.leaves[:3], written + honest.leaves[3][len(first) :]])
+    assert "does not say when" in str(refusal(dated.export(), trust)), what
+
+
 def test_an_entry_that_says_it_is_younger_than_the_checkpoint_with_it_is_found() -> None:
     trust = Trust(keys(LOG), (WITNESS.verifier_key,))
     dated = replace(ledger(4), sizes=(2, 4), cosigned={2: seconds(AT), 4: seconds(AT)})
