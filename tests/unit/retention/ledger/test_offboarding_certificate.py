@@ -380,6 +380,15 @@ def test_there_is_none_for_all_tenants() -> None:
         issue(offboarding_entries(), None)
 
 
+def test_of_a_tenant_without_a_row_it_says_that_none_was_touched() -> None:
+    entries = copy.deepcopy([e for e in offboarding_entries() if e.kind != "purge-batch"])
+    entries[-2].record["counts"] = {}
+    end(entries)["counts"]["deleted"] = {}
+    stated = certified(issue(entries).data).statement
+    assert (stated["tables"], stated["batches"]) == ([], [])
+    assert "No row was touched." in to_text(stated)
+
+
 def test_erased_names_are_missing_and_the_rest_stands() -> None:
     stated = certified(issue([replace(e, texts={}) for e in offboarding_entries()]).data).statement
     assert (stated["offboarding"]["requested_by"], stated["offboarding"]["started_by"]) == (
