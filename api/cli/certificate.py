@@ -22,11 +22,13 @@ Example:
   tenure certificate 4bf92f3577b34da6a3ce929d0e0e4736 --format json --output deleted.json
   tenure certificate 4bf92f3577b34da6a3ce929d0e0e4736 --tenant acme --format pdf --output acme.pdf
   tenure certificate 01a1f8b0-40cf-765f-99aa-7eac363e7fc8 --format json --output erased.json
+  tenure tenants offboard show acme --format json | jq -r .id
+  tenure certificate 019f0c5e-8d12-7a44-b6d0-3f2c9e7a1b58 --format pdf --output left.pdf
   python verifier.py --key VKEY deleted.json
 
 Exit codes: 0 issued, 2 wrong usage or failure."""
 )
-@click.argument("subject", metavar="RUN|ERASURE")
+@click.argument("subject", metavar="RUN|ERASURE|OFFBOARDING")
 @click.option("--tenant", metavar="SLUG", help="For this tenant, of nobody else.  [default: all]")
 @click.option(
     "--format",
@@ -43,7 +45,7 @@ Exit codes: 0 issued, 2 wrong usage or failure."""
 def command(
     ctx: click.Context, *, subject: str, tenant: str | None, output_format: str, output: Path | None
 ) -> None:
-    """Issue a certificate of what a RUN (its id or trace id) or an ERASURE (its id) deleted.
+    """Issue a certificate of what a RUN (its id or trace id), an ERASURE or an OFFBOARDING deleted.
 
     It states which rows of which tables went, under which version of which policy, before which
     cutoff, what was left and why, what the verification found after it, and what it does not
@@ -53,6 +55,10 @@ def command(
     One of an erasure states its clock, who approved which plan, what became of each table and what
     is kept on which basis, what others were asked, and the verification at its end; not whom it
     was about. It is there once the erasure is completed.
+
+    One of an OFFBOARDING states that all rows of a tenant went: its grace, the export before it,
+    each batch, what it waited for, what others were asked, what of our records stays and why, and
+    the verification at its end. It is there once the offboarding is completed.
 
     That it was issued enters the ledger. Asked for again while nothing has changed, it is the
     same certificate.

@@ -18,7 +18,7 @@ from retention.ledger.verifier import Opened, canonical
 from tenants.connections import Cursor
 from tenants.context import TenantId
 
-Kind = Literal["run", "erasure"]
+Kind = Literal["run", "erasure", "tenant"]
 
 _RUN = """
 SELECT id::text, started_at, finished_at FROM tenure.runs
@@ -82,6 +82,21 @@ WHERE e.tenant_id = %(tenant)s::uuid AND e.request_id::text IN (
     WHERE s.tenant_id = %(tenant)s::uuid AND s.erasure_id = %(erasure)s::uuid
       AND s.event = 'completed')
 """
+_OFFBOARDING = """
+SELECT id::text, tenant_id::text, state, export_id::text, purge_id::text, deletes_at, ended_at
+FROM tenure.offboardings
+WHERE id = %(offboarding)s::uuid AND (%(tenant)s IS NULL OR tenant_id = %(tenant)s::uuid)
+"""
+_PURGED = """
+SELECT tenant_id || '/' || id FROM tenure.purge_batches
+WHERE tenant_id = %(tenant)s::uuid AND purge_id = %(purge)s::uuid
+"""
+_ASKED = """
+SELECT e.tenant_id || '/' || e.id FROM tenure.connector_events e
+WHERE e.tenant_id = %(tenant)s::uuid AND e.request_id::text IN (
+    SELECT r.value FROM tenure.offboardings o, jsonb_each_text(o.counts->'requests') r
+    WHERE o.tenant_id = %(tenant)s::uuid AND o.id = %(offboarding)s::uuid)
+"""
 _ERASURE_PLAN = """
 SELECT plan FROM tenure.erasure_plans
 WHERE tenant_id = %s::uuid AND erasure_id = %s::uuid AND number = %s
@@ -117,26 +132,32 @@ Gathered = tuple[Membership, Opened]
 
 
 def find_subject(cursor: Cursor, named: str, tenant: TenantId | None) -> Subject:
-    """Return an erasure by its id, or a run by its id or trace id. An erasure is of one tenant, and
-    so is its certificate; there is none of another tenant's than `tenant`.
+    """Return an erasure or an offboarding by its id, or a run by its id or trace id. The former are
+    of one tenant, and so are their certificates; there is none of another tenant's than `tenant`.
 
     Raises:
-        LedgerError: there is neither, or it has not ended, or an erasure erased nothing.
+        LedgerError: there is none of them, or it has not ended, or nothing went by it.
     """
     try:
-        erasure = UUID(named)
+        id_ = UUID(named)
     except ValueError:
         return find_run(cursor, named, tenant)
-    known = {"erasure": str(erasure), "tenant": None if tenant is None else str(tenant)}
-    cursor.execute(_ERASURE, known)
-    row = cursor.fetchone()
-    if row is None:
-        return find_run(cursor, named, tenant)
-    if row[2] != "completed":
-        raise LedgerError(
-            f"erasure {erasure} is {row[2]}; a certificate tells of one that is completed"
-        )
-    return Subject("erasure", erasure, TenantId(UUID(row[1])))
+    known = {"tenant": None if tenant is None else str(tenant)}
+    kinds: tuple[tuple[Kind, str, str], ...] = (
+        ("erasure", "erasure", _ERASURE),
+        ("tenant", "offboarding", _OFFBOARDING),
+    )
+    for kind, word, query in kinds:
+        cursor.execute(query, {**known, word: str(id_)})
+        row = cursor.fetchone()
+        if row is None:
+            continue
+        if row[2] != "completed":
+            raise LedgerError(
+                f"{word} {id_} is {row[2]}; a certificate tells of one that is completed"
+            )
+        return Subject(kind, id_, TenantId(UUID(row[1])))
+    return find_run(cursor, named, tenant)
 
 
 def find_run(cursor: Cursor, named: str, tenant: TenantId | None) -> Subject:
@@ -148,7 +169,7 @@ def find_run(cursor: Cursor, named: str, tenant: TenantId | None) -> Subject:
     cursor.execute(_RUN, {"named": named})
     row = cursor.fetchone()
     if row is None:
-        raise LedgerError(f"there is no run {named}, and no erasure")
+        raise LedgerError(f"there is no run {named}, and no erasure or offboarding")
     if row[2] is None:
         raise LedgerError(f"run {named} has not ended; a certificate tells of what is done")
     return Subject("run", UUID(row[0]), tenant)
@@ -238,9 +259,25 @@ def _erasure_sources(cursor: Cursor, subject: Subject) -> Iterator[Source]:
     yield Source("connector_events", _keys(cursor, _ANSWERS, asked))
 
 
+def _tenant_sources(cursor: Cursor, subject: Subject) -> Iterator[Source]:
+    tenant = str(subject.tenant)
+    asked: dict[str, Any] = {"offboarding": str(subject.id), "tenant": tenant, "tenants": [tenant]}
+    cursor.execute(_OFFBOARDING, asked)
+    *_, export, asked["purge"], asked["began"], asked["ended"] = cursor.fetchall()[0]
+    # For what it waited, and why it was asked for, stay closed: they may name matters and people.
+    yield Source("offboardings", (f"{tenant}/{subject.id}",), ("requested_by",))
+    yield Source("tenants", (tenant,), ("slug", "name"))
+    yield Source("exports", (f"{tenant}/{export}",), ("requested_by",))
+    yield Source("purges", (f"{tenant}/{asked['purge']}",), ("begun_by",))
+    yield Source("purge_batches", _keys(cursor, _PURGED, asked))
+    yield Source("holds", _keys(cursor, _HOLDS, asked))
+    yield Source("connector_events", _keys(cursor, _ASKED, asked))
+
+
 _SOURCES: dict[Kind, Callable[[Cursor, Subject], Iterator[Source]]] = {
     "run": _run_sources,
     "erasure": _erasure_sources,
+    "tenant": _tenant_sources,
 }
 
 

@@ -9,6 +9,8 @@ from retention.erasures.requests import REASONS
 from retention.ledger.certificate_section import (
     Section,
     backups,
+    commitments,
+    connectors,
     done,
     issued,
     named,
@@ -31,35 +33,8 @@ def sections_of_erasure(statement: Mapping[str, Any]) -> Iterator[Section]:
         rows=tuple(row for each in statement["deferrals"] for row in _deferral(each)),
         empty="It was not deferred.",
     )
-    yield Section(
-        "What others were asked, and said",
-        columns=(
-            Column("Connector"), Column("Asked"), Column("Answered"), Column("Said"),
-            Column("Counts"), Column("SHA-256 of the answer", mono=True),
-        ),
-        rows=tuple(_connector(each) for each in statement["connectors"]),
-        empty="No connector was asked.",
-    )  # fmt: skip
-    yield Section(
-        "Commitments to the keys",
-        columns=(
-            Column("Batch"), Column("Begun"), Column("Table"), Column("Done"),
-            Column("Rows", align="right"), Column("SHA-256", mono=True),
-        ),
-        rows=tuple(
-            (
-                batch["id"], when(batch["started_at"]), each["table"], each["action"],
-                f"{each['rows']:,}", each["keys_sha256"],
-            )
-            for batch in statement["batches"]
-            for each in batch["tables"]
-        ),
-        empty="No row went.",
-        sentences=(
-            "Over the hashes of the keys of the rows. Who knows a row's key can ask whether it was "
-            "among them; nobody learns one.",
-        ),
-    )  # fmt: skip
+    yield connectors(statement)
+    yield commitments(statement)
     verified = statement["verification"]
     yield Section(
         "The verification at its end",
@@ -182,15 +157,3 @@ def _deferral(each: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
             yield at, table["name"], cause + until, f"{one['rows']:,}"
     for connector in each["connectors"]:
         yield at, "-", f"the connector {connector}", "-"
-
-
-def _connector(each: Mapping[str, Any]) -> tuple[str, ...]:
-    answer = each["answer"]
-    return (
-        each["connector"],
-        when(each["asked_at"]) if each["asked_at"] else "not recorded",
-        when(answer["happened_at"]) if answer else "not recorded",
-        each["state"],
-        "\n".join(f"{one['name']} {one['value']}" for one in answer["counts"]) if answer else "-",
-        (answer["digest"] or "-") if answer else "-",
-    )

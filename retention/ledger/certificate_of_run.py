@@ -9,8 +9,10 @@ from retention.ledger.certificate_section import (
     Section,
     backups,
     done,
+    holds,
     issued,
     named,
+    names_of,
     not_covered,
     proof,
     when,
@@ -21,7 +23,7 @@ from retention.reports.pdf import Column
 def sections_of_run(statement: Mapping[str, Any]) -> Iterator[Section]:
     """Yield what the certificate of a run states."""
     run = statement["run"]
-    names = {each["id"]: each["slug"] or each["id"] for each in statement["tenants"]}
+    names = names_of(statement)
     yield Section(
         "Certificate",
         (
@@ -105,29 +107,7 @@ def sections_of_run(statement: Mapping[str, Any]) -> Iterator[Section]:
 
 
 def _circumstances(statement: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[Section]:
-    holds = statement["holds"]
-    yield Section(
-        "Legal holds in force while it ran",
-        (("Digest", f"SHA-256 {holds['sha256']}"),),
-        (
-            Column("Hold"),
-            Column("Tenant"),
-            Column("On"),
-            Column("Placed"),
-            Column("In force until"),
-        ),
-        tuple(
-            (
-                each["id"],
-                names.get(each["tenant_id"], each["tenant_id"]),
-                " ".join(x for x in (each["scope"], each["table_name"]) if x),
-                when(each["placed_at"]),
-                when(each["effective_at"]) if each["effective_at"] else "further notice",
-            )
-            for each in holds["in_force"]
-        ),
-        "None.",
-    )
+    yield holds(statement, names)
     if statement["interventions"]:
         yield Section(
             "What people did to the run",

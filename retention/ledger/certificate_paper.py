@@ -9,6 +9,7 @@ from textwrap import wrap
 from typing import Any
 
 from retention.ledger.certificate_of_erasure import sections_of_erasure
+from retention.ledger.certificate_of_offboarding import sections_of_offboarding
 from retention.ledger.certificate_of_run import sections_of_run
 from retention.ledger.certificate_section import Section
 from retention.reports.pdf import Document
@@ -18,6 +19,7 @@ _WRAP = 96  # characters of a line of text
 _SECTIONS: Mapping[str, Callable[[Mapping[str, Any]], Iterator[Section]]] = {
     "run": sections_of_run,
     "erasure": sections_of_erasure,
+    "tenant": sections_of_offboarding,
 }
 
 

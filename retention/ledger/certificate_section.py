@@ -36,6 +36,87 @@ def done(statement: Mapping[str, Any]) -> Section:
     )
 
 
+def commitments(statement: Mapping[str, Any]) -> Section:
+    """Return what each batch did to which table, with its commitment to the keys."""
+    return Section(
+        "Commitments to the keys",
+        columns=(
+            Column("Batch"), Column("Begun"), Column("Table"), Column("Done"),
+            Column("Rows", align="right"), Column("SHA-256", mono=True),
+        ),
+        rows=tuple(
+            (
+                batch["id"], when(batch["started_at"]), each["table"], each["action"],
+                f"{each['rows']:,}", each["keys_sha256"],
+            )
+            for batch in statement["batches"]
+            for each in batch["tables"]
+        ),
+        empty="No row went.",
+        sentences=(
+            "Over the hashes of the keys of the rows. Who knows a row's key can ask whether it was "
+            "among them; nobody learns one.",
+        ),
+    )  # fmt: skip
+
+
+def connectors(statement: Mapping[str, Any]) -> Section:
+    """Return what others were asked, and what they said."""
+    return Section(
+        "What others were asked, and said",
+        columns=(
+            Column("Connector"), Column("Asked"), Column("Answered"), Column("Said"),
+            Column("Counts"), Column("SHA-256 of the answer", mono=True),
+        ),
+        rows=tuple(_connector(each) for each in statement["connectors"]),
+        empty="No connector was asked.",
+    )  # fmt: skip
+
+
+def _connector(each: Mapping[str, Any]) -> tuple[str, ...]:
+    answer = each["answer"]
+    return (
+        each["connector"],
+        when(each["asked_at"]) if each["asked_at"] else "not recorded",
+        when(answer["happened_at"]) if answer else "not recorded",
+        each["state"],
+        "\n".join(f"{one['name']} {one['value']}" for one in answer["counts"]) if answer else "-",
+        (answer["digest"] or "-") if answer else "-",
+    )
+
+
+def holds(statement: Mapping[str, Any], names: Mapping[str, str]) -> Section:
+    """Return the holds that were in force meanwhile; `names`: of tenants, by their ids."""
+    found = statement["holds"]
+    return Section(
+        "Legal holds in force while it ran",
+        (("Digest", f"SHA-256 {found['sha256']}"),),
+        (
+            Column("Hold"),
+            Column("Tenant"),
+            Column("On"),
+            Column("Placed"),
+            Column("In force until"),
+        ),
+        tuple(
+            (
+                each["id"],
+                names.get(each["tenant_id"], each["tenant_id"]),
+                " ".join(x for x in (each["scope"], each["table_name"]) if x),
+                when(each["placed_at"]),
+                when(each["effective_at"]) if each["effective_at"] else "further notice",
+            )
+            for each in found["in_force"]
+        ),
+        "None.",
+    )
+
+
+def names_of(statement: Mapping[str, Any]) -> dict[str, str]:
+    """Return the tenants' short names by their ids."""
+    return {each["id"]: each["slug"] or each["id"] for each in statement["tenants"]}
+
+
 def backups(statement: Mapping[str, Any]) -> Section:
     """Return when backups expire."""
     declared = statement["backups"]

@@ -1469,7 +1469,8 @@ def digest_of_body(body: dict[str, Any]) -> str:
 def body_of(
     kind: str, subject: str, tenant: str | None, backups: int | None, evidence: Sequence[Shown]
 ) -> dict[str, Any]:
-    """Return what entries say of a subject (`run`, `erasure`: its id), of one tenant or of all.
+    """Return what entries say of a subject (`run`, `erasure`, `tenant`: the id of its
+    run, erasure, offboarding), of one tenant or of all.
     `backups`: for how many days they are kept, as the operator declares.
 
     Raises:
@@ -1601,7 +1602,7 @@ def _erasure_body(erasure_id: str, tenant: str | None, evidence: Sequence[Shown]
         raise CertificateError("the extensions are not those by which the answer was put off")
     started = [each for each in steps if each.record["event"] == "started"]
     plans = _erasure_plans(of, steps, last)
-    batches = [_erasure_batch(each) for each in of.take("erasure-batch", by="erasure_id")]
+    batches = [_batch_by_action(each) for each in of.take("erasure-batch", by="erasure_id")]
     tables = _totals(batches)
     body = {
         "erasure": {
@@ -1703,7 +1704,7 @@ def _approval(steps: Sequence[Shown], first: Shown, last: Shown) -> dict[str, An
     return found
 
 
-def _erasure_batch(batch: Shown) -> dict[str, Any]:
+def _batch_by_action(batch: Shown) -> dict[str, Any]:
     tables = [
         {"table": table, "action": action, "rows": counted["rows"],
          "keys_sha256": counted["sha256"]}
@@ -1787,9 +1788,140 @@ def _connectors(of: _Evidence, ended: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
+def _tenant_body(
+    offboarding_id: str, tenant: str | None, evidence: Sequence[Shown]
+) -> dict[str, Any]:
+    of = _Evidence(evidence, offboarding_id)
+    states = of.take("offboarding", by="id")
+    first, last = states[0], states[-1].record
+    if last["state"] != "completed":
+        raise CertificateError("the offboarding was not completed")
+    if tenant is None or any(each.record["tenant_id"] != tenant for each in states):
+        raise CertificateError("an offboarding is of one tenant, and its certificate for that one")
+    if [each for each in states if each.kind == "offboarding"] != [first]:
+        raise CertificateError("an offboarding begins with its request")
+    begun = [each for each in states if each.record["started_at"] is not None]
+    _unchanged(states, "requested_at", "grace", "deletes_at")
+    _unchanged(begun, "started_at", "purge_id", "export_id", "access")
+    export = _export(of, last)
+    times = (last["deletes_at"], last["started_at"], last["ended_at"])
+    in_order = [datetime.fromisoformat(each) for each in times]
+    if in_order != sorted(in_order) or datetime.fromisoformat(export["ended_at"]) > in_order[1]:
+        raise CertificateError("it began before its grace was over, or before the export was made")
+    purges = of.take("purge", by="id", of=last["purge_id"])
+    batches = [
+        _batch_by_action(each)
+        for each in of.take("purge-batch", by="purge_id", of=last["purge_id"])
+    ]
+    tables = _totals(batches)
+    _check_purge(purges, offboarding_id, tables, last)
+    body = {
+        "offboarding": {
+            "id": offboarding_id,
+            "state": last["state"],
+            "requested_at": last["requested_at"],
+            "requested_by": first.texts.get("requested_by"),
+            "grace": last["grace"],
+            "deletes_at": last["deletes_at"],
+            "started_at": last["started_at"],
+            "started_by": purges[0].texts.get("begun_by"),
+            "purge_id": last["purge_id"],
+            "trace_id": purges[0].record["trace_id"],
+            "ended_at": last["ended_at"],
+            "entries": [each.index for each in (*states, *purges)],
+        },
+        "ended_at": last["ended_at"],
+        "tenants": _tenants(of),
+        "export": export,
+        "access_ended": _listed(last["access"]),
+        "tables": tables,
+        "batches": batches,
+        "deferrals": [
+            {"state": a.record["state"], "at": a.at, "until": b.at, "entry": a.index}
+            for a, b in itertools.pairwise(states)
+            if a.record["state"] in {"deferred", "waiting"}
+        ],
+        "holds": _holds(of),
+        "connectors": _connectors(of, last["counts"]),
+        "stays": [
+            {"table": name, "rows": each["rows"], "why": each["why"]}
+            for name, each in sorted(last["stays"].items())
+        ],
+        "verification": _verified_empty(last["counts"]),
+        "complete": {"batches": True, "steps": False},
+        "not_covered": [
+            "Rows in tables that are no tenant's, whatever they say; logins, which are people's.",
+            "What stays in the schema tenure, which is listed with its reason.",
+            "What had gone before, by retention or erasures: their certificates tell of it.",
+        ],
+    }
+    of.end()
+    return body
+
+
+def _unchanged(entries: Sequence[Shown], *names: str) -> None:
+    for name in names:
+        if any(each.record[name] != entries[0].record[name] for each in entries):
+            raise CertificateError(f"the entries contradict each other: {name}")
+
+
+def _export(of: _Evidence, ended: dict[str, Any]) -> dict[str, Any]:
+    """Return the export that was finished before the deletion began."""
+    states = of.take("export", by="id", of=ended["export_id"])
+    last = states[-1]
+    if (last.record["kind"], last.record["state"]) != ("tenant", "finished"):
+        raise CertificateError("the export is not one of the tenant, or was not finished")
+    return {
+        **_picked(last, "id", "manifest_sha256", "bytes", "as_of", "began_at", "ended_at"),
+        "by": last.texts.get("requested_by"),
+        "counts": _listed(last.record["counts"]),
+        "entries": [each.index for each in states],
+    }
+
+
+def _check_purge(
+    purges: Sequence[Shown],
+    offboarding_id: str,
+    tables: Sequence[dict[str, Any]],
+    ended: dict[str, Any],
+) -> None:
+    """Check that the deletion was this offboarding's, that it ended, and that the batches come to
+    what both ends count, no more and no less."""
+    done = purges[-1].record
+    for entry in purges:
+        of = (entry.record["kind"], entry.record["cause"])
+        if of != ("offboarding", {"offboarding": offboarding_id}):
+            raise CertificateError(f"entry {entry.index} is of something else")
+    if (done["state"], done["kept"]) != ("completed", {}):
+        raise CertificateError("the deletion was not completed, or kept rows")
+    deleted: dict[str, dict[str, int]] = {}
+    for each in tables:
+        if each["action"] != "delete":
+            raise CertificateError(f"rows of {_shown(each['table'])} were not deleted")
+        deleted[each["table"]] = {"delete": each["rows"]}
+    if not deleted == done["counts"] == ended["counts"]["deleted"]:
+        raise CertificateError("the batches are not all there are: the end counts other rows")
+
+
+def _verified_empty(ended: dict[str, Any]) -> dict[str, Any]:
+    """Return who looked at the end, when, and into which tables: none had a row left."""
+    verified = ended.get("verified")
+    if verified is None:
+        raise CertificateError("no verification at its end is on record")
+    if any(verified["left"].values()) or not set(ended["deleted"]) <= set(verified["left"]):
+        raise CertificateError("rows were left, or a table was not looked into")
+    return {
+        "at": verified["at"],
+        "by": verified["by"],
+        "tables": sorted(verified["left"]),
+        "findings": sum(verified["left"].values()),
+    }
+
+
 _BODIES: Final[dict[str, Callable[[str, str | None, Sequence[Shown]], dict[str, Any]]]] = {
     "run": _run_body,
     "erasure": _erasure_body,
+    "tenant": _tenant_body,
 }
 
 
@@ -1800,13 +1932,14 @@ class _Evidence:
         self._left = list(evidence)
         self._subject = subject
 
-    def take(self, *kinds: str, by: str | None = None) -> list[Shown]:
-        """Return the entries of these kinds (of one kind, with its changes), oldest first."""
+    def take(self, *kinds: str, by: str | None = None, of: str | None = None) -> list[Shown]:
+        """Return the entries of these kinds (of one kind, with its changes), oldest first; by
+        `by` they are of the subject, or of `of`."""
         wanted = set(kinds) | {f"{kind}-changed" for kind in kinds}
         found = [each for each in self._left if each.kind in wanted]
         self._left = [each for each in self._left if each.kind not in wanted]
         for each in found:
-            if by is not None and each.record[by] != self._subject:
+            if by is not None and each.record[by] != (self._subject if of is None else of):
                 raise CertificateError(f"entry {each.index} is of something else")
         return found
 
@@ -2101,6 +2234,8 @@ def _of_certificate(certificate: Certificate) -> Findings:
             "Whom it was about: nothing in it says so. Whether there were more steps, as "
             "deferrals; an export of the ledger shows it.",
         )
+    elif stated["kind"] == "tenant":
+        unknown.insert(0, "Whether it waited more often; an export of the ledger shows it.")
     elif not complete["units"]:
         unknown.insert(
             0,
@@ -2170,7 +2305,28 @@ def _said_of_erasure(stated: dict[str, Any]) -> Iterator[str]:
     yield f"The verification at its end had {stated['verification']['findings']} findings."
 
 
-_SAID: Final = {"run": _said_of_run, "erasure": _said_of_erasure}
+def _said_of_tenant(stated: dict[str, Any]) -> Iterator[str]:
+    one, export, verified = stated["offboarding"], stated["export"], stated["verification"]
+    yield (
+        f"Offboarding {one['id']}, asked for {one['requested_at']}, with a grace until "
+        f"{one['deletes_at']}, begun {one['started_at']}, completed {one['ended_at']}."
+    )
+    yield (
+        f"The tenant's data was exported before, {export['ended_at']}: the manifest has the "
+        f"SHA-256 {export['manifest_sha256']}."
+    )
+    for each in stated["connectors"]:
+        yield f"The connector {each['connector']} was asked, and has {each['state']}."
+    for each in stated["stays"]:
+        rows = "Rows (not counted)" if each["rows"] is None else f"{each['rows']} rows"
+        yield f"{rows} of {each['table']} stay: {each['why']}."
+    yield (
+        f"At its end, {verified['at']}, {verified['by']} found no row of the tenant in "
+        f"{len(verified['tables'])} tables."
+    )
+
+
+_SAID: Final = {"run": _said_of_run, "erasure": _said_of_erasure, "tenant": _said_of_tenant}
 
 
 def _alone(

@@ -109,6 +109,14 @@ def rows_left(cursor: Cursor, catalog: Catalog, tenant_id: TenantId) -> dict[str
     return counts
 
 
+def look(cursor: Cursor, catalog: Catalog, tenant_id: TenantId) -> dict[str, Any]:
+    """Return the same as `left`, with who asked (`by`, a role) and as of when (`at`), as JSON's
+    values."""
+    cursor.execute("SELECT current_user::text, transaction_timestamp()")
+    ((by, at),) = cursor.fetchall()
+    return {"at": at.isoformat(), "by": by, "left": rows_left(cursor, catalog, tenant_id)}
+
+
 def has_rows(cursor: Cursor, catalog: Catalog, tenant_id: TenantId) -> list[str]:
     """Return the tables of the models in which a tenant has any row, as any role that sees it."""
     found = []

@@ -32,7 +32,7 @@ from retention.errors import InvariantError, OffboardingError, RetentionError
 from retention.graph import edges_of
 from retention.hold_records import standing_holds
 from retention.holds import turn_gate
-from retention.offboardings.checking import ENDS, has_rows, rows_left, what_stays
+from retention.offboardings.checking import ENDS, has_rows, look, rows_left, what_stays
 from retention.offboardings.finding import Portions, deletes_in_order
 from retention.offboardings.records import (
     AT_WORK,
@@ -356,10 +356,9 @@ class _Execution:
         with executor.verifier.transaction(
             None, isolation="REPEATABLE READ", read_only=True
         ) as cursor:
-            left = {
-                n: c for n, c in rows_left(cursor, executor.catalog, one.tenant_id).items() if c
-            }
+            verified = look(cursor, executor.catalog, one.tenant_id)
             stays = what_stays(cursor, one.tenant_id)
+        left = {name: count for name, count in verified["left"].items() if count}
         executor.on_step("verified")
         with executor.retention.transaction(one.tenant_id) as cursor:
             turn_gate(cursor, one.tenant_id)
@@ -376,7 +375,7 @@ class _Execution:
                 why = f"connectors have not answered: {', '.join(asked)}"
                 cursor.execute(_SET, {**self._known, "state": "waiting", "waits": why})
                 return why
-            counts = self._counts(cursor)
+            counts = {**self._counts(cursor), "verified": verified}
             cursor.execute(_PURGED, {**self._known, "counts": json.dumps(counts["deleted"])})
             done = {"counts": json.dumps(counts), "stays": json.dumps(stays)}
             cursor.execute(_COMPLETE, {**self._known, **done})
@@ -409,7 +408,11 @@ class _Execution:
         for name, action, rows in cursor.fetchall():
             deleted.setdefault(name, {})[action] = int(rows)
         answered = requests(cursor, cause_id=self.offboarding.id, ended=True)
-        return {"deleted": deleted, "elsewhere": {r.connector: r.state for r in answered}}
+        return {
+            "deleted": deleted,
+            "elsewhere": {r.connector: r.state for r in answered},
+            "requests": {r.connector: str(r.id) for r in answered},
+        }
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,9 @@ class Offboarding:
     """An offboarding on record.
 
     `is_due`: the grace is over by the database's clock. `access` counts what ended when the
-    deletion began; `waits` says for what it waits; `counts` are rows by table and action;
-    `stays` says per table what is kept, and why.
+    deletion began; `waits` says for what it waits; `counts` are rows by table and action, what
+    connectors were asked and said, and what the verifier saw at the end; `stays` says per table
+    what is kept, and why.
     """
 
     id: UUID

@@ -320,6 +320,108 @@ def erasure_entries() -> list[Entry]:
     ]  # fmt: skip
 
 
+OFFBOARDING = "0192abe0-0000-7000-8000-000000000001"
+PURGE = "0192abe1-0000-7000-8000-000000000001"
+EXPORT = "0192abe2-0000-7000-8000-000000000001"
+
+
+def purge_batch(number: int, rows: dict[str, int]) -> Entry:
+    record = {
+        "tenant_id": ACME, "id": f"0192abe3-0000-7000-8000-{number:012}", "purge_id": PURGE,
+        "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "rows": sum(rows.values()),
+        "counts": {
+            table: {"delete": {"rows": count, "sha256": sha256(f"{table} {number}")}}
+            for table, count in rows.items()
+        },
+        "started_at": "2026-02-10T00:00:01+00:00", "recorded_at": "2026-02-10T00:00:02+00:00",
+    }  # fmt: skip
+    return Entry("purge-batch", record, ACME)
+
+
+def offboarding_entries() -> list[Entry]:
+    """What an offboarding enters that was held, waited for a connector, and was completed, with
+    one thing between."""
+    record = {
+        "tenant_id": ACME, "id": OFFBOARDING, "state": "requested",
+        "requested_at": "2026-01-10T00:00:00+00:00", "grace": "P30D",
+        "deletes_at": "2026-02-09T00:00:00+00:00", "export_id": None, "purge_id": None,
+        "started_at": None, "access": None, "counts": None, "stays": None, "ended_at": None,
+    }  # fmt: skip
+    texts = {"requested_by": "command:ann"}
+
+    def now(**changes: Any) -> Entry:
+        record.update(changes)
+        return Entry("offboarding-changed", dict(record), ACME, texts)
+
+    requested = replace(now(), kind="offboarding")
+    export = {
+        "tenant_id": ACME, "id": EXPORT, "kind": "tenant", "subject": None, "state": "begun",
+        "began_at": "2026-01-10T00:00:01+00:00", "as_of": None, "counts": None, "bytes": None,
+        "manifest_sha256": None, "ended_at": None,
+    }  # fmt: skip
+    exported = {
+        "state": "finished", "as_of": "2026-01-10T00:00:01+00:00", "bytes": 900,
+        "counts": {"shop.notes": 3, "shop.customers": 2}, "manifest_sha256": sha256("manifest"),
+        "ended_at": "2026-01-10T00:00:02+00:00",
+    }  # fmt: skip
+    purge = {
+        "tenant_id": ACME, "id": PURGE, "kind": "offboarding", "state": "running",
+        "cause": {"offboarding": OFFBOARDING}, "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+        "began_at": "2026-02-10T00:00:00+00:00", "counts": None, "kept": None, "ended_at": None,
+    }  # fmt: skip
+    deleted = {"shop.notes": {"delete": 3}, "shop.customers": {"delete": 2}}
+    at_end = "2026-02-11T00:00:00+00:00"
+    counts = {
+        "deleted": deleted, "elsewhere": {"mail": "acknowledged"}, "requests": {"mail": _ASKED},
+        "verified": {
+            "at": "2026-02-10T23:59:59+00:00", "by": "tenure_verifier",
+            "left": {"shop.notes": 0, "shop.customers": 0, "shop.letters": 0},
+        },
+    }  # fmt: skip
+    stays = {
+        "tenure.tenants": {"rows": 1, "why": "what all that stays refers to"},
+        "tenure.ledger_texts": {"rows": None, "why": "who acted and why"},
+    }
+    hold = {
+        "id": HOLD, "tenant_id": ACME, "scope": "tenant", "table_name": None,
+        "placed_at": "2026-01-20T00:00:00+00:00", "released_at": None, "effective_at": None,
+    }  # fmt: skip
+    released = {
+        "released_at": "2026-02-09T12:00:00+00:00", "effective_at": "2026-02-09T12:00:00+00:00",
+    }  # fmt: skip
+    begun_by = {"begun_by": "command:eve"}
+    return [
+        Entry("tenant", {"id": ACME}, ACME, {"slug": "acme", "name": "Acme & Söhne"}),
+        requested,
+        Entry("export", export, ACME, {"requested_by": "command:ann"}),
+        Entry("export-changed", export | exported, ACME, {"requested_by": "command:ann"}),
+        now(export_id=EXPORT),
+        Entry("hold", hold, ACME),
+        now(state="deferred"),
+        Entry("hold-changed", hold | released, ACME),
+        Entry("login", {"is_auditor": False}, shown=False),
+        Entry("purge", purge, ACME, begun_by),
+        now(
+            state="running", purge_id=PURGE, started_at="2026-02-10T00:00:00+00:00",
+            access={"memberships": 3, "api_tokens": 1, "sessions": 2},
+        ),
+        connector_event("requested"),
+        purge_batch(1, {"shop.notes": 2}),
+        purge_batch(2, {"shop.notes": 1, "shop.customers": 2}),
+        now(state="waiting"),
+        connector_event(
+            "acknowledged", digest=sha256("answer"), counts={"messages": 4},
+            id="0192abd0-0000-7000-8000-000000000002",
+        ),
+        Entry(
+            "purge-changed",
+            purge | {"state": "completed", "counts": deleted, "kept": {}, "ended_at": at_end},
+            ACME, begun_by,
+        ),
+        now(state="completed", counts=counts, stays=stays, ended_at=at_end),
+    ]  # fmt: skip
+
+
 def for_tenant(entries: Sequence[Entry], tenant: str) -> list[Entry]:
     """The same ledger, of which a certificate for one tenant shows what is that tenant's."""
     hidden = {"verification"}
