@@ -39,7 +39,7 @@ def samples(cursor: Cursor, asked: Asked) -> Report:
                     "trigger": "Counted from",
                     "cutoff": "Which was before",
                     "due_by": "Due at the latest on",
-                    "cutoff_agrees": "The period apart:",
+                    "cutoff_agrees": "Cutoff and due are the period apart:",
                     "purged_at": "Went on",
                     "trace_id": "Run",
                     "batch_id": "Batch",
