@@ -198,8 +198,10 @@ def test_nothing_of_a_person_is_left_but_where_a_kept_table_says_why(shop: Shop)
     report = json.loads(shop.tenure("report", "erasures", "--format", "json"))
     assert {f"hold {hold}"} <= set(report["erasures"][0]["waits_for"])
 
-    # Released: it goes on by itself.
+    # Released: it goes on by itself; connectors that waited for the hold, within a minute, or
+    # at once when told to.
     shop.tenure("hold", "release", hold, "--grace", "P0D")
+    shop.tenure("connectors", "deliver")
     shop.work()
     shown = ann.get(path)
     assert shown.json()["state"] == "completed", shown.text

@@ -97,9 +97,13 @@ def test_two_at_once_do_nothing_twice(lab: Lab, acme: TenantId) -> None:
     running = [
         subprocess.Popen(child, env=env, stderr=subprocess.PIPE, text=True) for _ in range(2)
     ]
+    ended = []
     for process in running:
         _, errors = process.communicate(timeout=60)
-        assert process.returncode == 0, errors
+        # Who comes when the other is done with it is told so.
+        assert process.returncode == 0 or "is completed" in errors, errors
+        ended.append(process.returncode)
+    assert 0 in ended
     assert erasure_of(lab, erasure_id).state == "completed"
     assert erased(lab, erasure_id) == {f"lab.{name}": len(mine[name]) for name in TABLES}
     events = said(lab, erasure_id)
