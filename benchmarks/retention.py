@@ -112,8 +112,8 @@ def _old_snapshot(notes: Template) -> Figure:
 def _foreground(world: World) -> Iterator[Figure]:
     """Latencies are counted from when a request was due, not from when it could be sent.
 
-    A worker at full speed keeps a processor busy, and so costs others what any busy process
-    does, no lock and no commit being waited for: it is measured beside one that only counts.
+    A worker at full speed keeps a processor busy: it is measured beside a process that only
+    counts. What of it is locks, WAL or commits is not measured apart.
     The bound is for the pace that docs/operator.md says is for a server that serves meanwhile.
     """
     notes = Template(world, "served", NOTES, rows=ROWS // 10, tenants=TENANTS)

@@ -146,6 +146,28 @@ def run_batch(retention: RoleConnections, work: Work, limit: int) -> Outcome:
     return outcome
 
 
+def count_exactly(
+    counts: dict[str, dict[str, Any]],
+    rows: Mapping[int, tuple[TableName, str, Collection[str]]],
+    done: Sequence[tuple[Any, ...]],
+    tenant_id: TenantId,
+) -> None:
+    """Add to `counts` what became of `rows` (table, action, ids, by number), as `done` says
+    (number, count, SHA-256 over the hashes of the keys).
+
+    Raises InvariantError where it was not these very rows: then the transaction must not commit.
+    """
+    found = {number: (count, sha256) for number, count, sha256 in done}
+    for number, (name, action, ids) in rows.items():
+        count, sha256 = found.get(number, (0, ""))
+        if count != len(ids):
+            raise InvariantError(
+                f"{name}: {len(ids)} rows of tenant {tenant_id} were locked and "
+                f"{count} could be erased ({action}); nothing is"
+            )
+        counts.setdefault(str(name), {})[action] = {"rows": count, "sha256": sha256}
+
+
 def pass_gate(cursor: Cursor, tenant_id: TenantId) -> None:
     """Take the tenant's gate FOR SHARE; raises InvariantError where there is none."""
     cursor.execute(GATE, {"tenant": str(tenant_id)})
@@ -325,15 +347,7 @@ class _Batch:
         """Run what deletes or changes these very rows; raises InvariantError for others."""
         members = {f"m{number}": ids for number, (_, _, ids) in rows.items()}
         self._run(statement, {**members, **(more or {})})
-        found = {number: (count, sha256) for number, count, sha256 in self.cursor.fetchall()}
-        for number, (name, action, ids) in rows.items():
-            count, sha256 = found.get(number, (0, ""))
-            if count != len(ids):
-                raise InvariantError(
-                    f"{name}: {len(ids)} rows of tenant {self.work.tenant_id} were locked and "
-                    f"{count} could be erased ({action}); nothing is"
-                )
-            self.counts.setdefault(str(name), {})[action] = {"rows": count, "sha256": sha256}
+        count_exactly(self.counts, rows, self.cursor.fetchall(), self.work.tenant_id)
 
     def _record(self) -> None:
         rows = sum(entry["rows"] for of in self.counts.values() for entry in of.values())

@@ -23,28 +23,18 @@ def server_of(witness: Witness, host: str, port: int) -> ThreadingHTTPServer:
     """Return a server that is bound to host and port; `serve_forever()` serves."""
 
     class Handler(_Handler):
-        def reply(self, body: bytes) -> Reply:
-            return witness.add_checkpoint(body)
+        pass
 
-        def latest(self, origin_hash: str) -> bytes | None:
-            return witness.latest(origin_hash)
-
+    Handler.witness = witness
     return ThreadingHTTPServer((host, port), Handler)
 
 
 class _Handler(BaseHTTPRequestHandler):
+    witness: Witness  # of the server it is made for
     timeout = _TIMEOUT_S
     protocol_version = "HTTP/1.1"
     server_version = "tenure-witness"
     sys_version = ""
-
-    def reply(self, body: bytes) -> Reply:
-        """Answer a request to cosign."""
-        raise NotImplementedError
-
-    def latest(self, origin_hash: str) -> bytes | None:
-        """Return the last checkpoint of a ledger."""
-        raise NotImplementedError
 
     def do_POST(self) -> None:
         """Cosign a checkpoint."""
@@ -58,7 +48,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             body = self.rfile.read(int(length))
             try:
-                self._send(self.reply(body))
+                self._send(self.witness.add_checkpoint(body))
             except WitnessError:
                 self._failed()
 
@@ -66,7 +56,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Give the last checkpoint of a ledger."""
         asked = _LATEST.fullmatch(self.path)
         try:
-            found = self.latest(asked[1]) if asked else None
+            found = self.witness.latest(asked[1]) if asked else None
         except WitnessError:
             self._failed()
             return

@@ -20,7 +20,7 @@ from uuid import UUID
 from psycopg2 import sql
 
 from retention.erasures import statements
-from retention.erasures.batch import is_stopped, pass_gate
+from retention.erasures.batch import count_exactly, is_stopped, pass_gate
 from retention.errors import InvariantError
 from retention.graph import Edge, edges_of
 from retention.held_rows import HeldRows
@@ -235,15 +235,7 @@ class _Batch:
         """Run what deletes or changes these very rows; raises InvariantError for others."""
         members = {f"m{number}": ids for number, (_, _, ids) in rows.items()}
         done = self._run(statement, {**members, **(more or {})})
-        found = {number: (count, sha256) for number, count, sha256 in done}
-        for number, (name, action, ids) in rows.items():
-            count, sha256 = found.get(number, (0, ""))
-            if count != len(ids):
-                raise InvariantError(
-                    f"{name}: {len(ids)} rows of tenant {self.work.tenant_id} were locked and "
-                    f"{count} could be erased ({action}); nothing is"
-                )
-            self.counts.setdefault(str(name), {})[action] = {"rows": count, "sha256": sha256}
+        count_exactly(self.counts, rows, done, self.work.tenant_id)
 
     def _record(self) -> None:
         rows = sum(entry["rows"] for of in self.counts.values() for entry in of.values())
