@@ -44,7 +44,9 @@ from retention.executor import Options
 from retention.exports.making import Exporter
 from retention.interventions import intervene, stopped
 from retention.ledger.gone import GoneFolder
-from retention.ledger.publishing import Ledger, Published
+from retention.ledger.keys import key_steps
+from retention.ledger.publishing import Ledger, Published, verified, writer_of
+from retention.ledger.verifier import VerifierKey
 from retention.leftovers import Leftovers, delete_leftovers
 from retention.live_check import check_live, check_subjects
 from retention.offboardings import execution as offboarding
@@ -53,6 +55,7 @@ from retention.planner import plan as make_plan
 from retention.policies import Policy
 from retention.policy_records import record_policies
 from retention.replays.execution import Replayer
+from retention.replays.wanted import Sources
 from retention.run_report import OPEN_STATES, RunReport, RunState
 from retention.runs import Intent, fail_outdated, latest, open_run, report_of
 from retention.schedule import (
@@ -118,20 +121,44 @@ class Workshop:
         )
 
     def replayer(
-        self, further: Iterable[GoneFolder] = (), *, stop: Callable[[], bool] | None = None
+        self,
+        further: Iterable[GoneFolder] = (),
+        *,
+        keys: Iterable[VerifierKey] = (),
+        given_out: Iterable[bytes] = (),
+        accept_unsigned: bool = False,
+        stop: Callable[[], bool] | None = None,
     ) -> Replayer:
-        """Return what erases again after a restore: by the ledger's own records, and others."""
+        """Return what erases again after a restore: by the ledger's own records, and others.
+
+        `keys` are those that are believed, if not the ones that the database names; `given_out`
+        notes of checkpoints that the records must reach. Raises LedgerError for such a note that
+        nobody has signed.
+        """
         outside = None if self.ledger is None else self.ledger.outside
         own = () if outside is None else (outside.gone,)
         note = None if outside is None else outside.folder.last()
+        writer = None if outside is None else writer_of(outside)
+        believed = tuple(keys)
+        if not believed:
+            with self.verifier.transaction(None, read_only=True) as cursor:
+                believed = tuple(step.key for step in key_steps(cursor))
+            # What a copy of the database does not know yet.
+            believed += tuple(s.verifier_key for s in (writer.signers if writer else ()))
+        notes = (*([] if note is None else [note]), *given_out)
         return Replayer(
             retention=self.retention,
             verifier=self.verifier,
             catalog=self.catalog,
             subjects=self.subjects,
             actor=self.actor,
-            folders=(*own, *further),
-            goes_on=None if outside is None else outside.gone,
+            sources=Sources(
+                (*own, *further),
+                believed,
+                tuple(verified(each, believed, "a checkpoint given out") for each in notes),
+                accept_unsigned,
+            ),
+            goes_on=writer,
             before=None if note is None else note.decode(),
             limit=self.options.batch_size,
             lock_timeout_ms=self.options.lock_timeout_ms,

@@ -15,11 +15,12 @@ from api.cli.support import (
     format_option,
     installation_of,
 )
+from api.cli.verifier_keys import keys_option
 from api.workshop import attesters_of, outside_of
 from retention.ledger import verifier
 from retention.ledger.audit import LedgerAudit, audit_ledger
 from retention.ledger.keys import key_steps
-from retention.ledger.verifier import NoteError, Trust, VerifierError, VerifierKey
+from retention.ledger.verifier import Trust, VerifierError, VerifierKey
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -37,13 +38,7 @@ Exit codes: 0 it verifies, 1 findings, 2 wrong usage or failure."""
 @click.option(
     "--since", type=_FILE, help="A checkpoint that was given out: nothing before it may differ."
 )
-@click.option(
-    "--key",
-    "given",
-    metavar="VKEY",
-    multiple=True,
-    help="A key to believe, in the place of those that the database names; again for each.",
-)
+@keys_option
 @format_option
 @click.pass_context
 def verify(
@@ -51,7 +46,7 @@ def verify(
     *,
     export_file: Path | None,
     since: Path | None,
-    given: tuple[str, ...],
+    keys: tuple[VerifierKey, ...],
     output_format: str,
 ) -> None:
     """Find what was changed since it was entered.
@@ -65,10 +60,6 @@ def verify(
     that was given out before (--since), and by the timestamps and cosignatures that the old
     checkpoints had, as long as they are kept.
     """
-    try:
-        keys = tuple(map(VerifierKey.parse, given))
-    except NoteError as error:
-        raise click.BadParameter(str(error), param_hint="--key") from error
     with failures():
         note = since.read_bytes() if since else None
         if export_file:
@@ -131,6 +122,8 @@ def _echo(found: LedgerAudit) -> None:
         + (f", and the one of {found.since} that was given" if found.since is not None else "")
     )
     click.echo(f"texts        {found.texts.kept} as entered, {found.texts.erased} erased")
+    if found.record is not None:
+        click.echo(f"record       {found.record} batches of what went, outside of the database")
     for key in found.keys:
         click.echo(f"key          {key}")
     click.echo()

@@ -17,9 +17,11 @@ from api.cli.support import (
     format_option,
     installation_of,
 )
+from api.cli.verifier_keys import keys_option
 from api.workshop import workshop_of
 from retention.errors import LedgerError
 from retention.ledger.gone import GoneFolder
+from retention.ledger.verifier import VerifierKey
 from retention.replays.execution import Planned, Replayed
 
 
@@ -41,26 +43,58 @@ Exit codes: 0 all of it went, 1 something is kept (a hold, a reference) or it wa
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Further records of what went: the deletions of a former ledger's folder.",
 )
+@keys_option
+@click.option(
+    "--since",
+    "notes",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A checkpoint that was given out: the records must reach as far.",
+)
+@click.option(
+    "--accept-unsigned",
+    is_flag=True,
+    help="Believe lines that were never signed: look at them first.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would go again; change nothing.")
 @format_option
 @click.pass_context
 def command(
-    ctx: click.Context, *, folders: tuple[Path, ...], dry_run: bool, output_format: str
+    ctx: click.Context,
+    *,
+    folders: tuple[Path, ...],
+    keys: tuple[VerifierKey, ...],
+    notes: tuple[Path, ...],
+    accept_unsigned: bool,
+    dry_run: bool,
+    output_format: str,
 ) -> None:
     """Erase again, in a restored database, what had gone since its backup was made.
 
     What retention and erasures did is on record beside the ledger's checkpoints (ledger_dir), with
     hashes of the keys. What this database knows nothing of goes again, through holds, in batches,
     on record as a replay. It can be broken off at any moment and run again.
+
+    The record is signed with the ledger's key. What was changed, cut off or added is refused, and
+    nothing goes; so is a record that does not reach the last checkpoint in the folder. Whoever may
+    write there could put an older folder back, checkpoints and all: a checkpoint that was kept
+    elsewhere (--since) shows it.
     """
     installation = installation_of(ctx)
     with failures(), stop_signals() as stopping:
         shop = workshop_of(installation, actor=actor())
         if not folders and (shop.ledger is None or shop.ledger.outside is None):
             raise Failure("there are no records: set ledger_dir, or give --records")
-        replayer = shop.replayer(map(GoneFolder, folders), stop=stopping.is_set)
-        if not any(folder.path.is_dir() for folder in replayer.folders):
-            raise Failure(f"there are no records in {replayer.folders[0].path}")
+        replayer = shop.replayer(
+            map(GoneFolder, folders),
+            keys=keys,
+            given_out=[path.read_bytes() for path in notes],
+            accept_unsigned=accept_unsigned,
+            stop=stopping.is_set,
+        )
+        records = replayer.sources.folders
+        if not any(folder.path.is_dir() for folder in records):
+            raise Failure(f"there are no records in {records[0].path}")
         if dry_run:
             _echo_plan(replayer.plan(), output_format)
             return

@@ -1,4 +1,5 @@
-"""Audits the ledger where it is kept: entries, tree, checkpoints, texts, and the rows that fed it.
+"""Audits the ledger where it is kept: entries, tree, checkpoints, texts, the rows that fed it, and
+the record of what went.
 
 What somebody wrote past the triggers, a superuser for one, contradicts an entry; what they wrote
 into the entries contradicts the tree, and the tree a checkpoint that was given out. Whoever changes
@@ -19,6 +20,7 @@ from retention.errors import LedgerError
 from retention.ledger.attesting import Attesters
 from retention.ledger.audited_attestations import audit_attestations
 from retention.ledger.audited_checkpoints import Checkpoints
+from retention.ledger.audited_record import audit_record
 from retention.ledger.audited_rows import Compared, Texts, audit_rows, audit_texts
 from retention.ledger.audited_tree import audit_tree
 from retention.ledger.checkpoint import VerifierKey
@@ -39,7 +41,8 @@ class LedgerAudit:
     """What was read, and what was found: `counts` of each kind, the first of them in `findings`.
 
     `size` entries are in order, `waiting` not yet; checkpoints were compared inside and outside of
-    the database, and with them `since` (its size), if one was given.
+    the database, and with them `since` (its size), if one was given. `record`: batches in the
+    record of what went outside of the database; None where there is no outside.
     """
 
     size: int
@@ -47,6 +50,7 @@ class LedgerAudit:
     inside: int
     outside: int
     since: int | None
+    record: int | None
     keys: tuple[VerifierKey, ...]
     texts: Texts
     tables: tuple[Compared, ...]
@@ -65,6 +69,7 @@ class LedgerAudit:
             "waiting": self.waiting,
             "checkpoints": {"database": self.inside, "folder": self.outside},
             "since": self.since,
+            "record": self.record,
             "keys": [str(key) for key in self.keys],
             "texts": asdict(self.texts),
             "tables": [asdict(each) for each in self.tables],
@@ -114,12 +119,14 @@ def audit_ledger(
         compared = [audit_rows(cursor, table, findings) for table in fed]
         cursor.execute(_WAITING)
         ((waiting,),) = cursor.fetchall()
+    record = None if outside is None else audit_record(outside, believed, findings)
     return LedgerAudit(
         size=size,
         waiting=waiting,
         inside=checkpoints.inside,
         outside=checkpoints.outside,
         since=held,
+        record=record,
         keys=believed,
         texts=texts,
         tables=tuple(each for each in compared if each),

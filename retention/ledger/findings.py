@@ -9,7 +9,9 @@ from typing import Literal
 #: Findings of one kind that are shown; of more, how many there are.
 SHOWN = 50
 
-Check = Literal["entry", "order", "node", "checkpoint", "attestation", "text", "row", "trigger"]
+Check = Literal[
+    "entry", "order", "node", "checkpoint", "attestation", "text", "row", "trigger", "record"
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 In `deletions/` of the ledger's folder, a file a month of JSON lines: a header, then a line for
 each committed batch, in the order that the ledger gives it. Each line has a number, without gaps,
 and the SHA-256 of the line before it. A line is there when it is on the disk, its line feed
-included; one that was cut short was never there, and is written again. Nothing is changed.
+included; one that was cut short was never there, and is written again. Nothing is changed. That
+nobody else changes it is vouched for by a signed head: `retention.ledger.gone_head`.
 
 A line has tenant, tables, and of each key that went the first 16 bytes of `sha256(uuid_send(id))`
 (`retention.deletions`), in base64, end to end: no identifier. As a hash of a key is still
@@ -34,7 +35,8 @@ from tenants.catalog import TableName
 FOLDER = "deletions"
 _FILE = re.compile(r"\d{4,}-\d{2}\.jsonl")
 _BLOCK = 1 << 16
-_NOTHING = "0" * 64
+#: The digest before the first line.
+NOTHING = "0" * 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,14 @@ class Line:
         """Whose rows went."""
         return UUID(self.content["tenant"])
 
+    def says(
+        self, kind: str, position: int, entry: UUID | None, at: datetime, more: Mapping[str, Any]
+    ) -> bool:
+        """Tell whether this is the line that `Pen.write` makes of these."""
+        of_the_line = {name: self.content.get(name) for name in ("v", "n", "previous")}
+        written = {**of_the_line, **_said_of(kind, position, entry, at, more)}
+        return bool(json.loads(json.dumps(written)) == self.content)
+
     @property
     def keys(self) -> Iterator[Keys]:
         """What became of which rows."""
@@ -97,12 +107,26 @@ class GoneFolder:
     @contextmanager
     def writing(self) -> Iterator[Pen]:
         """Keep others out, and yield what writes; raises LedgerError where that is impossible."""
-        with _said("write", self.path):
+        with said("write", self.path):
             self.path.mkdir(mode=0o700, exist_ok=True)
             descriptor = os.open(self.path, os.O_RDONLY)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
                 yield Pen(self, self._last())
+            finally:
+                os.close(descriptor)
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Have nobody write while the block reads; raises LedgerError where that is impossible."""
+        with said("read", self.path):
+            if not self.path.is_dir():
+                yield
+                return
+            descriptor = os.open(self.path, os.O_RDONLY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH)
+                yield
             finally:
                 os.close(descriptor)
 
@@ -112,9 +136,9 @@ class GoneFolder:
         Raises:
             LedgerError: one is missing, damaged, or not what the next one says it was.
         """
-        number, before = 0, _NOTHING
+        number, before = 0, NOTHING
         for path in self._files():
-            with _said("read", path), path.open("rb") as stream:
+            with said("read", path), path.open("rb") as stream:
                 for raw in stream:
                     if not raw.endswith(b"\n"):
                         break  # never written to its end; if anything follows, its number tells
@@ -128,7 +152,7 @@ class GoneFolder:
                     number, before = number + 1, line.sha256
 
     def _files(self) -> list[Path]:
-        with _said("read", self.path):
+        with said("read", self.path):
             if not self.path.is_dir():
                 return []
             return sorted(p for p in self.path.iterdir() if _FILE.fullmatch(p.name))
@@ -165,18 +189,14 @@ class Pen:
         content = {
             "v": 1,
             "n": number,
-            "previous": self.last.sha256 if self.last else _NOTHING,
-            "kind": kind,
-            "position": position,
-            "entry": None if entry is None else str(entry),
-            "at": at.isoformat(),
-            **more,
+            "previous": self.last.sha256 if self.last else NOTHING,
+            **_said_of(kind, position, entry, at, more),
         }
         raw = json.dumps(content, separators=(",", ":"), ensure_ascii=True).encode() + b"\n"
         # Names ascend as lines do, whatever the clock says.
         newest = max((p.name for p in self.folder._files()), default="")
         path = self.folder.path / max(f"{at:%Y-%m}.jsonl", newest)
-        with _said("write", path):
+        with said("write", path):
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(raw)
@@ -185,6 +205,18 @@ class Pen:
             sync_folder(self.folder.path)
         self.last = _parsed(raw, path)
         return self.last
+
+
+def _said_of(
+    kind: str, position: int, entry: UUID | None, at: datetime, more: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "position": position,
+        "entry": None if entry is None else str(entry),
+        "at": at.isoformat(),
+        **more,
+    }
 
 
 def packed(hashes: bytes) -> str:
@@ -223,7 +255,8 @@ def _last_line(path: Path) -> tuple[bytes, int]:
 
 
 @contextmanager
-def _said(verb: str, path: Path) -> Iterator[None]:
+def said(verb: str, path: Path) -> Iterator[None]:
+    """Say of a failure of the block what was to be done to which file: raises LedgerError."""
     try:
         yield
     except OSError as error:

@@ -33,6 +33,7 @@ from retention.ledger.checkpoint import (
 )
 from retention.ledger.folder import Folder
 from retention.ledger.gone import FOLDER, GoneFolder
+from retention.ledger.gone_head import Writer, has_head
 from retention.ledger.keys import (
     create_key,
     key_steps,
@@ -137,10 +138,11 @@ class Ledger:
         placed = sequence(self.retention, wait=wait, on_step=self.on_step)
         if self.outside is None:
             return Published(placed)
-        if self.outside.folder.path.is_dir():  # else signing says what is wrong
-            record_gone(self.retention, self.outside.gone)
-            self.on_step("gone")
-        signer = read_key(self.outside.key_file, self.outside.origin)
+        try:
+            signer = read_key(self.outside.key_file, self.outside.origin)
+        except LedgerError:
+            self._record_gone(())  # what went is on record, though nobody can sign
+            raise
         if self._install(signer):
             placed += sequence(self.retention, wait=wait, on_step=self.on_step)
         published = self._published(placed, [signer], wait=wait, refill=refill)
@@ -178,6 +180,22 @@ class Ledger:
         replace_key(path, following_path)
         return previous, following.verifier_key
 
+    def _record_gone(self, signers: Sequence[Signer], *, refill: bool = False) -> int:
+        """Write down what went; return how many of the ledger's entries may be signed by that."""
+        assert self.outside is not None  # noqa: S101 - who calls has looked
+        folder, gone = self.outside.folder, self.outside.gone
+        if not folder.path.is_dir():
+            return 0  # signing says what is wrong
+        if signers and folder.last() is not None and not (refill or has_head(gone)):
+            raise LedgerError(
+                f"{gone.path} has no signed head, and checkpoints were given out: is it the right "
+                "folder? (`tenure ledger publish --refill` compares it with the database, and "
+                "signs it anew.)"
+            )
+        covers = record_gone(self.retention, gone, signers).covers
+        self.on_step("gone")
+        return covers
+
     def _exchange(
         self, cursor: Cursor, retiring: Sequence[Signer], following: VerifierKey
     ) -> VerifierKey:
@@ -212,7 +230,8 @@ class Ledger:
     ) -> Published:
         assert self.outside is not None  # noqa: S101 - who calls has looked
         until = time.monotonic() + _WAIT_S
-        while (signed := self._sign(signers, refill=refill)) is None:
+        covers = self._record_gone(signers, refill=refill)
+        while (signed := self._sign(signers, covers, refill=refill)) is None:
             if not wait:
                 return Published(placed)
             if time.monotonic() > until:
@@ -221,8 +240,9 @@ class Ledger:
         size = self._export(signers[0], refill=refill)
         return Published(placed, signed, size, self._ship(size) if size else None)
 
-    def _sign(self, signers: Sequence[Signer], *, refill: bool) -> bool | None:
-        """Sign what is committed; tell whether there was anything new. None: others are at it."""
+    def _sign(self, signers: Sequence[Signer], covers: int, *, refill: bool) -> bool | None:
+        """Sign what is committed, up to where it is on record what went; tell whether there was
+        anything new. None: others are at it."""
         assert self.outside is not None  # noqa: S101 - who calls has looked
         origin = self.outside.origin
         with self.retention.transaction(None) as cursor:
@@ -237,7 +257,7 @@ class Ledger:
                     "it the right folder? (`tenure ledger publish --refill` writes them again.)"
                 )
             earlier = [each for each in (outside, *beyond, inside) if each]
-            size, root = _root_after(cursor, [each.checkpoint for each in earlier])
+            size, root = _root_after(cursor, [each.checkpoint for each in earlier], covers)
             # A copy of the database may have missed them.
             if outside:
                 _record(cursor, outside.checkpoint, str(outside.note), exported=True)
@@ -264,7 +284,7 @@ class Ledger:
                 last, beyond = self._given_out(keys)
                 _root_after(cursor, [each.checkpoint for each in (last, *beyond) if each])
                 for size, note, signed_at in rows:
-                    signed = _verified(note.encode(), keys, "tenure.ledger_checkpoints")
+                    signed = verified(note.encode(), keys, "tenure.ledger_checkpoints")
                     _root_after(cursor, [signed.checkpoint])
                     folder.keep(size, note.encode(), signed_at, on_step=self.on_step)
                     self.on_step("kept")
@@ -308,9 +328,9 @@ class Ledger:
         assert self.outside is not None  # noqa: S101 - who calls has looked
         folder = self.outside.folder
         note = folder.last()
-        last = _verified(note, keys, str(folder.last_path)) if note is not None else None
+        last = verified(note, keys, str(folder.last_path)) if note is not None else None
         notes = folder.beyond(last.checkpoint.size if last else 0)
-        return last, [_verified(each, keys, str(folder.path)) for each in notes]
+        return last, [verified(each, keys, str(folder.path)) for each in notes]
 
 
 def _last_inside(
@@ -321,10 +341,19 @@ def _last_inside(
     row = cursor.fetchone()
     if row is None:
         return None, False
-    return _verified(row[0].encode(), keys, "tenure.ledger_checkpoints"), row[1]
+    return verified(row[0].encode(), keys, "tenure.ledger_checkpoints"), row[1]
 
 
-def _verified(note: bytes, keys: Sequence[VerifierKey], where: str) -> SignedCheckpoint:
+def writer_of(outside: Outside) -> Writer | None:
+    """Return who writes the record of what went on, and signs it; None without the key."""
+    try:
+        return Writer(outside.gone, (read_key(outside.key_file, outside.origin),))
+    except LedgerError:
+        return None
+
+
+def verified(note: bytes, keys: Sequence[VerifierKey], where: str) -> SignedCheckpoint:
+    """Return the checkpoint of a note; raises LedgerError where none of `keys` has signed it."""
     try:
         return SignedCheckpoint.verify(note, keys)
     except NoteError as error:
@@ -348,13 +377,17 @@ def _not_the_key(signer: Signer, current: VerifierKey | None) -> str:
     )
 
 
-def _root_after(cursor: Cursor, earlier: Sequence[Checkpoint]) -> tuple[int, bytes]:
-    """Return the tree's size and root; raise LedgerError where it does not begin with `earlier`."""
-    size = size_of_tree(cursor)
+def _root_after(
+    cursor: Cursor, earlier: Sequence[Checkpoint], covers: int = 0
+) -> tuple[int, bytes]:
+    """Return a size of the tree, `covers` unless one of `earlier` is larger, and its root; raise
+    LedgerError where it does not begin with `earlier`."""
+    there = size_of_tree(cursor)
+    size = max(covers, *(each.size for each in earlier), 0)
     for each in earlier:
-        if size < each.size:
+        if there < each.size:
             raise LedgerError(
-                f"the ledger has {size} entries in the database, and a checkpoint of {each.size} "
+                f"the ledger has {there} entries in the database, and a checkpoint of {each.size} "
                 "was given out: the database was restored, or rewound. Nothing is signed"
             )
     sizes = [size, *(each.size for each in earlier)]

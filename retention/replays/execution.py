@@ -25,13 +25,14 @@ from config.logging import get_logger
 from config.trace import TraceId, new_trace_id
 from retention.errors import InvariantError
 from retention.graph import deletion_order, edges_of
-from retention.ledger.gone import GoneFolder
-from retention.ledger.recording import is_in
+from retention.ledger.gone_head import Writer, read_head
+from retention.ledger.nodes import size_of_tree
+from retention.ledger.recording import is_in, sign_record
 from retention.ledger.sequencer import sequence
 from retention.replays.batch import Outcome, Rows, Step, Work, run_batch
 from retention.replays.checking import still_there
 from retention.replays.finding import Found, find
-from retention.replays.wanted import Change, Records, Wanted, read_records
+from retention.replays.wanted import Change, Records, Sources, Wanted, read_records
 from retention.subjects import Subject
 from tenants.catalog import Catalog, TableName
 from tenants.connections import RoleConnections
@@ -81,17 +82,17 @@ def _nothing(_: object) -> None:
 
 @dataclass(frozen=True)
 class Replayer:
-    """What a replay needs. `folders` have the records of what went; `goes_on` is the one of them,
-    if any, that is to be written on from the restored database. `limit` is how many rows a batch
-    takes, `before` what was last given out of the ledger."""
+    """What a replay needs. `sources` have the records of what went; `goes_on` writes the one of
+    them, if any, that is to be written on from the restored database. `limit` is how many rows a
+    batch takes, `before` what was last given out of the ledger."""
 
     retention: RoleConnections
     verifier: RoleConnections
     catalog: Catalog
     subjects: Sequence[Subject]
     actor: str
-    folders: Sequence[GoneFolder]
-    goes_on: GoneFolder | None = None
+    sources: Sources
+    goes_on: Writer | None = None
     before: str | None = None
     limit: int = 1000
     lock_timeout_ms: int = 2000
@@ -102,7 +103,7 @@ class Replayer:
     def plan(self) -> Planned:
         """Return what went and is there again; changes nothing. Raises LedgerError."""
         with self.verifier.transaction(None, isolation="REPEATABLE READ", read_only=True) as cursor:
-            records = read_records(cursor, self.folders)
+            records = read_records(cursor, self.sources)
             found = {w.tenant: find(cursor, self.catalog, w) for w in records.wanted}
         return Planned(records, found)
 
@@ -129,13 +130,18 @@ class Replayer:
 
     def _write_on(self, trace_id: TraceId) -> None:
         """Say in the records where the restored database goes on."""
-        folder = self.goes_on
-        if folder is None:
+        if self.goes_on is None:
             return
+        folder, signers = self.goes_on.folder, self.goes_on.signers
         sequence(self.retention, wait=True)
         with folder.writing() as pen, self.retention.transaction(None, read_only=True) as cursor:
-            last = pen.last
-            if last is None or last.entry is None or is_in(cursor, last):
+            keys = (*self.sources.keys, *(each.verifier_key for each in signers))
+            head, last = read_head(folder, keys), pen.last
+            if last is None or last.entry is None:
+                return
+            # A line that says where to go on, and is not signed, may be anybody's.
+            unsigned = last.number >= (head.lines if head else 0)
+            if is_in(cursor, last) and not (last.kind == "rewound" and unsigned):
                 return
             position, entry = -1, None
             for line in folder.lines():
@@ -144,6 +150,8 @@ class Replayer:
             cursor.execute("SELECT clock_timestamp()")
             ((now,),) = cursor.fetchall()
             pen.write("rewound", position, entry, now, {"replay": trace_id, "by": "replay"})
+            self.on_step("rewound")
+            sign_record(pen, head, size_of_tree(cursor), signers)
         self.on_step("written on")
 
 

@@ -9,12 +9,15 @@ purpose. What was archived is not erased; its policy archives it again when it i
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from retention.errors import LedgerError
+from retention.ledger.checkpoint import SignedCheckpoint, VerifierKey
 from retention.ledger.gone import GoneFolder, Keys, Line
+from retention.ledger.gone_head import read_head, signed_lines
 from retention.treatments import Treatment
 from tenants.catalog import TableName
 from tenants.connections import Cursor
@@ -66,11 +69,24 @@ class Records:
     left: Mapping[str, int]
 
 
-def read_records(cursor: Cursor, folders: Sequence[GoneFolder]) -> Records:
+@dataclass(frozen=True)
+class Sources:
+    """Where it is on record what went, and whose word is believed: `keys` that sign records. They
+    must reach as far as checkpoints that were `given_out`; with `accept_unsigned` lines that
+    nobody signed are believed."""
+
+    folders: tuple[GoneFolder, ...]
+    keys: tuple[VerifierKey, ...] = ()
+    given_out: tuple[SignedCheckpoint, ...] = ()
+    accept_unsigned: bool = False
+
+
+def read_records(cursor: Cursor, sources: Sources) -> Records:
     """Read all of it, and return what this database knows nothing of; as verifier.
 
-    Raises LedgerError where a line is missing or changed.
+    Raises LedgerError where a line is missing, changed, or not signed.
     """
+    _require_whole(sources)
     # tenure: allow TS001 because a replay is over all tenants, as tenure_verifier
     cursor.execute(_TENANTS)
     slugs = dict(cursor.fetchall())
@@ -80,9 +96,9 @@ def read_records(cursor: Cursor, folders: Sequence[GoneFolder]) -> Records:
     found: dict[str, Wanted] = {}
     left: dict[str, int] = defaultdict(int)
     cause = []
-    for folder in folders:
+    for folder in sources.folders:
         journal, last = "", None
-        for line in _unknown(cursor, folder):
+        for line in _unknown(cursor, folder, sources):
             last = line
             journal = line.content.get("journal", journal)
             if not line.is_batch or line.content.get("known"):
@@ -101,7 +117,18 @@ def read_records(cursor: Cursor, folders: Sequence[GoneFolder]) -> Records:
     return Records(tuple(sorted(wanted_now, key=lambda w: w.tenant)), tuple(cause), dict(left))
 
 
-def _unknown(cursor: Cursor, folder: GoneFolder) -> Iterator[Line]:
+def _require_whole(sources: Sources) -> None:
+    heads = [read_head(folder, sources.keys) for folder in sources.folders]
+    origins = {head.origin for head in heads if head}
+    for each in sources.given_out:
+        if each.checkpoint.origin not in origins and not sources.accept_unsigned:
+            raise LedgerError(
+                f"a checkpoint of {each.checkpoint.origin} was given out, and there is no signed "
+                "record beside that ledger: give its folder, too"
+            )
+
+
+def _unknown(cursor: Cursor, folder: GoneFolder, sources: Sources) -> Iterator[Line]:
     """Yield all lines, with those marked whose batch this database has."""
     portion: list[Line] = []
 
@@ -114,7 +141,9 @@ def _unknown(cursor: Cursor, folder: GoneFolder) -> Iterator[Line]:
             there = line.is_batch and str(line.batch) in known
             yield _marked(line) if there else line
 
-    for line in folder.lines():
+    for line in signed_lines(
+        folder, sources.keys, sources.given_out, accept_unsigned=sources.accept_unsigned
+    ):
         portion.append(line)
         if len(portion) >= _PORTION:
             yield from looked_up()

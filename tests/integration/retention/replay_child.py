@@ -1,6 +1,7 @@
 """Replays in a restored database of the lab, and kills itself where it is told to.
 
-Argument: JSON of `folder` (the ledger's), `step`, `count` (the count-th time it comes to it).
+Argument: JSON of `folder` (the records), `key` and `origin` (of whoever signs them), `step`,
+`count` (the count-th time it comes to it).
 """
 
 import json
@@ -15,7 +16,10 @@ from api.wiring import open_installation
 from config.logging import configure_logging
 from config.settings import load_settings
 from retention.ledger.gone import GoneFolder
+from retention.ledger.gone_head import Writer
+from retention.ledger.keys import read_key
 from retention.replays.execution import Replayer
+from retention.replays.wanted import Sources
 from tests.integration.retention.conftest import CATALOG
 from tests.integration.retention.erasing import subjects
 
@@ -32,15 +36,16 @@ def main() -> None:
 
     configure_logging("json", "critical")
     installation = open_installation(load_settings(path=None))
-    folder = GoneFolder(Path(order["folder"]))
+    signer = read_key(Path(order["key"]), order["origin"])
+    writer = Writer(GoneFolder(Path(order["folder"])), (signer,))
     Replayer(
         retention=installation.retention,
         verifier=installation.verifier,
         catalog=CATALOG,
         subjects=subjects(),
         actor="child",
-        folders=[folder],
-        goes_on=folder,
+        sources=Sources((writer.folder,), (signer.verifier_key,)),
+        goes_on=writer,
         limit=3,
         on_step=on_step,
     ).run()

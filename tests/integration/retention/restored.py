@@ -16,9 +16,12 @@ from api.wiring import open_installation
 from config.postgres_install import installation_for
 from retention.ledger.folder import Folder
 from retention.ledger.gone import GoneFolder
+from retention.ledger.gone_head import Writer
 from retention.ledger.keys import create_key
-from retention.ledger.publishing import Ledger, Outside
+from retention.ledger.publishing import Ledger, Outside, writer_of
+from retention.ledger.recording import record_gone
 from retention.replays.execution import Replayer
+from retention.replays.wanted import Sources
 from tenants.roles import close_database
 from tests.conftest import Cluster
 
@@ -38,6 +41,19 @@ def make_ledger(lab: Lab, path: Path, origin: str) -> Ledger:
 def gone(ledger: Ledger) -> GoneFolder:
     assert ledger.outside
     return ledger.outside.gone
+
+
+def writer(ledger: Ledger, folder: GoneFolder | None = None) -> Writer:
+    """Who writes the ledger's record on; or a copy of it, in `folder`."""
+    assert ledger.outside
+    found = writer_of(ledger.outside)
+    assert found
+    return found if folder is None else replace(found, folder=folder)
+
+
+def record(lab: Lab, by: Writer) -> int:
+    """Write down what went, and sign it; how many batches that took."""
+    return record_gone(lab.installation.retention, by.folder, by.signers).batches
 
 
 @contextmanager
@@ -73,16 +89,21 @@ def run(lab: Lab, tool: str, *arguments: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def replayer(lab: Lab, *folders: GoneFolder, **changes: Any) -> Replayer:
+def replayer(lab: Lab, *records: Writer, **changes: Any) -> Replayer:
+    """What replays from records, and writes the first of them on."""
+    keys = tuple(signer.verifier_key for each in records for signer in each.signers)
+    given = {
+        name: changes.pop(name) for name in ("given_out", "accept_unsigned") if name in changes
+    }
     return Replayer(
         retention=lab.installation.retention,
         verifier=lab.installation.verifier,
         actor="test",
-        folders=folders,
+        sources=Sources(tuple(each.folder for each in records), keys, **given),
         **{
             "catalog": CATALOG,
             "subjects": subjects(),
-            "goes_on": folders[0],
+            "goes_on": records[0],
             "limit": 2,
             **changes,
         },

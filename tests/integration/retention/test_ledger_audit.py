@@ -383,7 +383,7 @@ def guards_off(intruder: Intruder) -> None:
         (drop_note, {"checkpoint"}),
         (swap_note, {"checkpoint"}),
         (put_back_last, {"checkpoint"}),
-        (another_key, {"checkpoint", "row"}),
+        (another_key, {"checkpoint", "record", "row"}),
         (restore_yesterday, {"checkpoint"}),
         (triggers_off, {"trigger"}),
         (guards_off, {"trigger"}),

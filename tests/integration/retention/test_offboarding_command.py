@@ -17,7 +17,7 @@ from tenants.context import TenantId
 from tests.conftest import Cluster
 
 from .conftest import Lab, Tenure
-from .restored import dumped, gone, make_ledger, replayer, restored
+from .restored import dumped, make_ledger, replayer, restored, writer
 from .test_erasure_cli import SENTINELS, customer, ok
 from .test_offboardings import asked as ask_in_lab
 from .test_offboardings import counted, executor, plant, rows
@@ -159,6 +159,6 @@ def test_restored_from_the_day_before_it_left_it_goes_again(
     ledger.publish()
     with restored(cluster, dump, lab) as new:
         assert counted(rows(new, acme)) != {}
-        assert replayer(new, gone(ledger)).run().whole
+        assert replayer(new, writer(ledger)).run().whole
         assert counted(rows(new, acme)) == {}
         assert rows(new, globex) == before

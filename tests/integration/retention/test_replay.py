@@ -22,7 +22,6 @@ from retention.interventions import start, stop
 from retention.ledger.gone import GoneFolder
 from retention.ledger.keys import key_steps
 from retention.ledger.publishing import Ledger
-from retention.ledger.recording import record_gone
 from tenants.catalog import TableName
 from tenants.context import TenantId
 from tests.conftest import Cluster
@@ -30,7 +29,7 @@ from tests.conftest import Cluster
 from .conftest import Lab
 from .crash import NAME, wait_for_its_sessions
 from .erasing import approved, executor
-from .restored import dumped, gone, make_ledger, replayer, restored
+from .restored import dumped, gone, make_ledger, record, replayer, restored, writer
 from .shop_rows import environment_of
 from .test_erasures import TABLES, plant
 
@@ -107,7 +106,7 @@ def test_what_had_gone_since_the_backup_goes_again_and_nothing_else(
         renewed = replace(ledger, retention=new.installation.retention)
         with pytest.raises(LedgerError, match="tenure retention replay"):
             renewed.publish()
-        work = replayer(new, gone(ledger))
+        work = replayer(new, writer(ledger))
         planned = work.plan()
         assert {
             name: sum(f.counts().get(name, {}).get("delete", 0) for f in planned.found.values())
@@ -141,7 +140,7 @@ def test_the_ledger_goes_on_under_a_new_name_that_names_the_old_one(
     given_out = ledger.outside.folder.last()
     assert given_out
     with restored(cluster, day["dump"], lab) as new:
-        replayer(new, gone(ledger), before=given_out.decode()).run()
+        replayer(new, writer(ledger), before=given_out.decode()).run()
         former = replace(ledger, retention=new.installation.retention)
         with pytest.raises(LedgerError, match="Nothing is signed"):
             former.publish()
@@ -166,12 +165,12 @@ def test_a_second_restore_of_the_same_backup_is_replayed_whole(
     cluster: Cluster, lab: Lab, ledger: Ledger, day: dict[str, Any]
 ) -> None:
     with restored(cluster, day["dump"], lab) as new:
-        replayer(new, gone(ledger)).run()
+        replayer(new, writer(ledger)).run()
         new.node(UUID(str(new.sql("SELECT tenant_id FROM lab.nodes LIMIT 1")[0][0])))  # type: ignore[arg-type]
         new.run()
-        record_gone(new.installation.retention, gone(ledger))
+        record(new, writer(ledger))
     with restored(cluster, day["dump"], lab) as again:
-        done = replayer(again, gone(ledger)).run()
+        done = replayer(again, writer(ledger)).run()
         assert done.whole
         assert rows(again) == day["after"]
         assert_in_order(again)
@@ -182,18 +181,18 @@ def test_records_of_what_no_restored_database_has_are_not_written_on(
 ) -> None:
     """Rewound once, and then further back than that."""
     with restored(cluster, day["dump"], lab) as new:
-        replayer(new, gone(ledger)).run()
-        record_gone(new.installation.retention, gone(ledger))
+        replayer(new, writer(ledger)).run()
+        record(new, writer(ledger))
         later = dumped(cluster, new, tmp_path / "later.sql")
     with restored(cluster, later, lab) as third:
-        assert record_gone(third.installation.retention, gone(ledger)) == 0
-        assert replayer(third, gone(ledger)).run().tenants == ()
+        assert record(third, writer(ledger)) == 0
+        assert replayer(third, writer(ledger)).run().tenants == ()
     with restored(cluster, day["dump"], lab) as second:
         with pytest.raises(LedgerError, match="tenure retention replay"):
-            record_gone(second.installation.retention, gone(ledger))
-        assert replayer(second, gone(ledger)).run().whole
+            record(second, writer(ledger))
+        assert replayer(second, writer(ledger)).run().whole
         assert rows(second) == day["after"]
-        assert record_gone(second.installation.retention, gone(ledger)) > 0
+        assert record(second, writer(ledger)) > 0
 
 
 def test_what_is_held_stays_until_it_is_released(
@@ -202,7 +201,7 @@ def test_what_is_held_stays_until_it_is_released(
     held = min(day["before"]["pages"] - day["after"]["pages"])
     with restored(cluster, day["dump"], lab) as new:
         hold = new.hold(acme, Scope("rows", TableName("lab", "pages"), rows=(UUID(held),)))
-        work = replayer(new, gone(ledger))
+        work = replayer(new, writer(ledger))
         done = work.run()
         assert not done.whole
         (tenant,) = [t for t in done.tenants if t.kept]
@@ -222,7 +221,7 @@ def test_a_tenant_under_hold_loses_nothing(
 ) -> None:
     with restored(cluster, day["dump"], lab) as new:
         new.hold(acme)
-        done = replayer(new, gone(ledger)).run()
+        done = replayer(new, writer(ledger)).run()
         assert [t.tenant for t in done.tenants if t.kept] == ["acme"]
         assert new.sql("SELECT count(*) FROM tenure.purge_batches WHERE tenant_id = %s",
                        (str(acme),)) == [(0,)]  # fmt: skip
@@ -237,7 +236,7 @@ def test_a_row_that_others_refer_to_stays_and_is_named(
             "SELECT id FROM lab.nodes WHERE tenant_id = %s AND id = ANY(%s::uuid[]) ORDER BY id",
             (str(acme), went))]  # fmt: skip
         child = new.node(acme, new.lately, parent_id=mine)
-        done = replayer(new, gone(ledger)).run()
+        done = replayer(new, writer(ledger)).run()
         assert {"referred to": {"lab.nodes": 1}} in [t.kept for t in done.tenants]
         assert {mine, child} <= new.ids("nodes")
 
@@ -248,29 +247,32 @@ def test_killed_at_every_step_it_is_gone_on_with(
     # At the second batch, so that the first one is committed.
     steps = {"begun": 1, "gate": 2, "locked": 2, "judged": 2, "cut": 2, "deleted": 2,
              "recorded": 2, "committed": 2, "verified": 1, "ending": 1, "ended": 1,
-             "written on": 1}  # fmt: skip
+             "rewound": 1, "written on": 1}  # fmt: skip
     for step, count in steps.items():
-        folder = GoneFolder(tmp_path / step)
-        shutil.copytree(gone(ledger).path, folder.path)
+        copied = writer(ledger, GoneFolder(tmp_path / step))
+        shutil.copytree(gone(ledger).path, copied.folder.path)
         with restored(cluster, day["dump"], lab) as new:
-            assert killed_at(new, folder, step, count), f"it never came to {step}"
+            assert killed_at(new, ledger, copied.folder, step, count), f"it never came to {step}"
             left = rows(new)
             missing = {f"lab.{n}": len(day["before"][n] - left[n]) for n in ALL}
             assert {n: c for n, c in missing.items() if c} == purged(new), step
-            replayer(new, folder).run()
+            replayer(new, copied).run()
             assert rows(new) == day["after"], step
-            assert record_gone(new.installation.retention, folder) > 0
+            assert record(new, copied) > 0
             assert purged(new) == lost(day), step
             tenants = [t for (t,) in new.sql("SELECT tenant_id FROM tenure.purges")]
             assert len(tenants) == len(set(tenants)), f"{step}: begun twice"
 
 
-def killed_at(lab: Lab, folder: GoneFolder, step: str, count: int) -> bool:
+def killed_at(lab: Lab, ledger: Ledger, folder: GoneFolder, step: str, count: int) -> bool:
+    assert ledger.outside
+    order = {"folder": str(folder.path), "key": str(ledger.outside.key_file),
+             "origin": ledger.outside.origin, "step": step, "count": count}  # fmt: skip
     child = subprocess.run(
         [
             sys.executable,
             str(Path(__file__).parent / "replay_child.py"),
-            json.dumps({"folder": str(folder.path), "step": step, "count": count}),
+            json.dumps(order),
         ],
         env=environment_of(lab.installation) | {"PGAPPNAME": NAME},
         capture_output=True,
@@ -287,11 +289,11 @@ def test_all_retention_stopped_stops_it_too(
 ) -> None:
     with restored(cluster, day["dump"], lab) as new:
         stop(new.installation.retention, actor="test", reason="looking")
-        done = replayer(new, gone(ledger)).run()
+        done = replayer(new, writer(ledger)).run()
         assert done.stopped
         assert rows(new) == day["before"]
         start(new.installation.retention, actor="test", reason="looked")
-        assert replayer(new, gone(ledger)).run().whole
+        assert replayer(new, writer(ledger)).run().whole
         assert rows(new) == day["after"]
 
 
@@ -308,7 +310,7 @@ def test_the_verifier_is_not_taken_in(
     with restored(cluster, day["dump"], lab) as new:
         monkeypatch.setattr(execution, "find", lambda *_: finding.Found({}, {}))
         with pytest.raises(InvariantError, match=r"lab\.nodes"):
-            replayer(new, gone(ledger)).run()
+            replayer(new, writer(ledger)).run()
         assert ("running",) in new.sql("SELECT state FROM tenure.purges")
 
 
@@ -329,20 +331,20 @@ def test_every_batch_is_on_record_once_in_the_ledgers_order(
     kept = set().union(*(k.hashes for line in lines for k in line.keys))
     for name in ALL:
         assert {key_hash(UUID(i)) for i in day["before"][name] - day["after"][name]} <= kept
-    assert record_gone(lab.installation.retention, gone(ledger)) == 0
+    assert record(lab, writer(ledger)) == 0
     assert {p.stat().st_mode & 0o777 for p in gone(ledger).path.iterdir()} == {0o600}
 
 
 def test_a_line_cut_short_was_never_there_and_is_written_again(
     lab: Lab, ledger: Ledger, day: dict[str, Any]
 ) -> None:
-    (path,) = gone(ledger).path.iterdir()
+    (path,) = gone(ledger).path.glob("*.jsonl")
     whole = path.read_bytes()
     last = whole.splitlines(keepends=True)[-1]
     for cut in (1, len(last) // 2, len(last)):
         path.write_bytes(whole[:-cut])
         assert len(list(gone(ledger).lines())) == whole.count(b"\n") - 1
-        assert record_gone(lab.installation.retention, gone(ledger)) == 1
+        assert record(lab, writer(ledger)) == 1
         assert path.read_bytes() == whole
 
 
@@ -350,7 +352,7 @@ def test_a_line_cut_short_was_never_there_and_is_written_again(
 def test_a_record_with_a_gap_is_refused(
     lab: Lab, ledger: Ledger, day: dict[str, Any], damage: str
 ) -> None:
-    (path,) = gone(ledger).path.iterdir()
+    (path,) = gone(ledger).path.glob("*.jsonl")
     lines = path.read_bytes().splitlines(keepends=True)
     harm: dict[str, Callable[[], None]] = {
         "dropped": lambda: lines.pop(1) and None,
@@ -361,13 +363,13 @@ def test_a_record_with_a_gap_is_refused(
     harm[damage]()
     path.write_bytes(b"".join(lines))
     with pytest.raises(LedgerError, match=r"missing or changed|says nothing"):
-        replayer(lab, gone(ledger)).plan()
+        replayer(lab, writer(ledger)).plan()
 
 
 def test_where_nothing_was_restored_there_is_nothing_to_do(
     lab: Lab, ledger: Ledger, day: dict[str, Any]
 ) -> None:
-    work = replayer(lab, gone(ledger))
+    work = replayer(lab, writer(ledger))
     assert work.plan().records.wanted == ()
     assert work.run().tenants == ()
     assert rows(lab) == day["after"]
