@@ -7,10 +7,10 @@ from importlib.metadata import version
 
 from flask import Flask
 from flask_limiter import Limiter
-from flask_limiter.util import get_remote_address
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api.auth.identity import Identity
+from api.auth.network import network_of_caller
 from api.auth.views import auth_blueprint
 from api.console import console_blueprint
 from api.constraints import Constraints
@@ -65,7 +65,7 @@ def create_app(
     installation.app_connections.on_retry = metrics.retry
     metrics.watch_pool(lambda: PoolState(pool.in_use, pool.idle, pool.waiting))
     identity = Identity(app, installation.app_connections)
-    limiter = Limiter(get_remote_address, app=app, storage_uri="memory://")
+    limiter = Limiter(network_of_caller, app=app, storage_uri="memory://")
     repositories = {
         view.name: Repository(
             view.resource,

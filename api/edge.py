@@ -37,6 +37,9 @@ def install_edge(app: Flask, metrics: Metrics) -> None:
         g.trace_id = parse_traceparent(request.headers.get("traceparent")) or new_trace_id()
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(trace_id=g.trace_id)
+        # Whole, before it is asked who sends it: a body may take its time, and who sends it may
+        # have been shut out by then.
+        request.get_data()
 
     @app.after_request
     def finish(response: Response) -> Response:

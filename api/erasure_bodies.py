@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Literal, TypeVar, get_args
 from uuid import UUID
@@ -37,6 +38,10 @@ if set(get_args(Reason)) != set(REASONS) or set(get_args(Ground)) != set(GROUNDS
     raise RuntimeError("the API's reasons and grounds are not those of the law that we know")
 
 
+# Before there was such a right; and so that a month can be added to and taken from it.
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 class Body(BaseModel):
     """A body: no members but these, and no value for another type's."""
 
@@ -51,7 +56,7 @@ class Request(Body):
     key: UUID | None = None
     by: Name | None = None
     value: Text | None = None
-    received_at: AwareDatetime | None = None
+    received_at: Annotated[AwareDatetime, Field(ge=_EARLIEST)] | None = None
 
     @model_validator(mode="after")
     def _about_somebody(self) -> Request:

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, Strict
@@ -65,7 +65,10 @@ def form_of(type_name: str) -> Form:
 
 def number_of(text: str) -> Decimal:
     """Read a JSON number with a fraction or exponent, exactly; raises ValueError if absurd."""
-    number = Decimal(text)
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        raise ValueError("the exponent is too large") from None
     if abs(number.adjusted()) > _MAX_EXPONENT:
         raise ValueError("the exponent is too large")
     return number

@@ -43,10 +43,12 @@ def find_person(
     kind = catalog.table(subject.table).column(wanted).type
     if "\0" in value:
         raise SubjectError("no value in the database has a NUL character")
+    # The value takes the column's type by itself. A cast to varchar(n) would cut it off, one to
+    # numeric(p, s) round it, and find somebody else.
     query = sql.SQL(
         "SELECT r.id::text FROM {table} r WHERE r.tenant_id = %(tenant)s::uuid"
-        " AND r.{column} = %(value)s::{kind} ORDER BY r.id LIMIT %(limit)s"
-    ).format(table=table(subject.table), column=sql.Identifier(wanted), kind=sql.SQL(kind))
+        " AND r.{column} = %(value)s ORDER BY r.id LIMIT %(limit)s"
+    ).format(table=table(subject.table), column=sql.Identifier(wanted))
     try:
         cursor.execute(query, {"tenant": str(tenant_id), "value": value, "limit": _MOST_FOUND + 1})
     except errors.DataError as error:

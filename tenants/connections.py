@@ -167,6 +167,10 @@ SESSION_DEFAULTS = (
     ("search_path", "pg_catalog,pg_temp"),
     ("timezone", "UTC"),
     ("datestyle", "ISO"),
+    # A role may change its own defaults, SQL injected as that role, too.
+    ("row_security", "on"),
+    ("default_transaction_read_only", "off"),
+    ("default_transaction_isolation", "read committed"),
 )
 
 
@@ -192,7 +196,9 @@ def connect_role(
     options = {}
     if not pooled:
         listed = [*SESSION_DEFAULTS, *(session or {}).items()]
-        options["options"] = " ".join(f"-c {name}={value}" for name, value in listed)
+        options["options"] = " ".join(
+            f"-c {name}=" + str(value).replace(" ", "\\ ") for name, value in listed
+        )
     pool = Pool(
         url,
         size=size,
@@ -207,35 +213,61 @@ def connect_role(
 _ROLE_CHECK = """
 SELECT r.rolname,
        EXISTS (SELECT 1 FROM pg_catalog.pg_roles p
-               WHERE (p.rolsuper OR p.rolbypassrls)
+               WHERE (p.rolsuper OR p.rolbypassrls OR p.rolcreaterole OR p.rolreplication)
                  AND pg_catalog.pg_has_role(r.oid, p.oid, 'MEMBER')) AS reaches_bypass,
        EXISTS (SELECT 1 FROM pg_catalog.pg_class c
                JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
                WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
                  AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
-                 AND pg_catalog.pg_has_role(r.oid, c.relowner, 'MEMBER')) AS owns_relations
+                 AND pg_catalog.pg_has_role(r.oid, c.relowner, 'MEMBER')) AS owns_relations,
+       (SELECT min(p.rolname) FROM pg_catalog.pg_roles p
+        WHERE p.oid <> r.oid AND p.rolname ~ '^(tenure|pg)_'
+          -- Who works in batches may look at the server's load; others' statements have tokens.
+          AND NOT (p.rolname = 'pg_read_all_stats' AND r.rolname <> 'tenure_app')
+          AND pg_catalog.pg_has_role(r.oid, p.oid, 'MEMBER')) AS is_also,
+       (SELECT min(split_part(entry, '=', 1))
+        FROM pg_catalog.pg_db_role_setting s CROSS JOIN unnest(s.setconfig) entry
+        WHERE s.setrole = r.oid AND split_part(entry, '=', 1) = ANY(%s)) AS overridden
 FROM pg_catalog.pg_roles r WHERE r.rolname = current_user
 """
+# What a role that serves has no business to have as a default of its own; it could have set them.
+_OVERRIDES = [
+    *("row_security", "role", "session_authorization", "session_replication_role"),
+    *("local_preload_libraries", "session_preload_libraries"),
+    *("default_transaction_read_only", "default_transaction_isolation"),
+]
 
 
 def refuse_unsafe_role(connections: RoleConnections) -> None:
     """Raise UnsafeRoleError unless the connected role is bound by row-level security.
 
-    A superuser, a role with BYPASSRLS, one that may become such a role, or one that owns
-    (or may act as the owner of) relations could read every tenant's rows.
+    A superuser, a role with BYPASSRLS or one that makes roles, one that may become such a role or
+    another one of ours (whose policies would be its own, too), one that owns (or may act as the
+    owner of) relations, or one that was given other defaults could read every tenant's rows, or
+    shut everybody out.
     """
     with connections.pool.connection() as connection, connection.cursor() as cursor:
-        cursor.execute(_ROLE_CHECK)
+        cursor.execute(_ROLE_CHECK, (_OVERRIDES,))
         row = cursor.fetchone()
     if row is None:
         raise UnsafeRoleError("the connected role is not in pg_roles")
-    name, reaches_bypass, owns = row
+    name, reaches_bypass, owns, is_also, overridden = row
     if name != connections.role:
         raise UnsafeRoleError(f"connected as {name!r}, but this service runs as {connections.role}")
     if reaches_bypass:
         raise UnsafeRoleError(
-            f"role {name!r} is superuser or BYPASSRLS, or is a member of such a role: "
-            "row-level security would not bind it"
+            f"role {name!r} is superuser, BYPASSRLS, CREATEROLE or REPLICATION, or is a member of "
+            "such a role: row-level security would not bind it"
         )
     if owns:
         raise UnsafeRoleError(f"role {name!r} owns relations: owners can switch policies off")
+    if is_also is not None:
+        raise UnsafeRoleError(
+            f"role {name!r} is a member of {is_also!r}, and has that one's powers: "
+            f"REVOKE {is_also} FROM {name}"
+        )
+    if overridden is not None:
+        raise UnsafeRoleError(
+            f"role {name!r} has a default of its own for {overridden}, which is not ours: "
+            f"ALTER ROLE {name} RESET {overridden}, and find out who set it"
+        )

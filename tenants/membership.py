@@ -85,6 +85,19 @@ def enable_login(cursor: Cursor, login_id: UUID) -> None:
         raise RegistryError("this login is not disabled")
 
 
+def change_password(cursor: Cursor, login_id: UUID, password_hash: str) -> Ended:
+    """Give a login another password, and end its sessions: who knew the old one is out.
+
+    Tokens stay: no password makes one.
+    """
+    cursor.execute(
+        "UPDATE tenure.logins SET password_hash = %s WHERE id = %s", (password_hash, login_id)
+    )
+    # tenure: allow TS002 because a login's sessions end in all tenants, as the owner
+    cursor.execute("DELETE FROM tenure.sessions WHERE login_id = %s", (login_id,))
+    return Ended(cursor.rowcount, 0)
+
+
 def remove_member(cursor: Cursor, *, tenant_id: UUID, login_id: UUID) -> Ended:
     """Delete a membership, its sessions and its tokens; raises RegistryError where none is."""
     cursor.execute(

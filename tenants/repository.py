@@ -31,6 +31,8 @@ Columns = Sequence[tuple[str, str]]
 DELETED_AT = "deleted_at"
 #: Characters of JSON that are taken from the database at once; beyond, TooMuchError is raised.
 MAX_JSON = 32 * 1024 * 1024
+#: Rows that one write may change or delete; beyond, TooMuchError is raised, and none is.
+MAX_WRITTEN = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +222,9 @@ class Repository:
 
         def locked() -> list[uuid.UUID]:
             found = self._select((("id", "id"),), where).order_by(self._fields["id"])
-            return [row[0] for row in self._all(found.for_update())]
+            rows = self._all(found.limit(MAX_WRITTEN + 1).for_update())
+            _require_few(len(rows))
+            return [row[0] for row in rows]
 
         judged = self._guard(Write(name_of(self._model), locked, columns))
         return where if judged is None else all_of((where, OneOf("id", tuple(judged))))
@@ -283,9 +287,12 @@ class Repository:
             ).alias("shown")
             found.append(_array("shown"))
         if ids is not None:
-            keys = fn.array_agg(Cast(peewee.Column(changed, "id"), "text"))
-            found.append(Select((changed,), (keys,)))
+            some = Select((changed,), (peewee.Column(changed, "id"),)).limit(MAX_WRITTEN + 1)
+            some = some.alias("some")
+            keys = fn.array_agg(Cast(peewee.Column(some, "id"), "text"))
+            found.append(Select((some,), (keys,)))
         count, *rest = self._one(Select((source,), found).with_cte(changed))
+        _require_few(count)
         if ids is not None:
             ids += map(uuid.UUID, rest.pop() or ())
         return Rows(rest[0] if rest else "[]", count)
@@ -328,6 +335,11 @@ class Repository:
         cursor: Any = self._database.execute(query)
         rows: list[Any] = cursor.fetchall()
         return rows
+
+
+def _require_few(count: int) -> None:
+    if count > MAX_WRITTEN:
+        raise TooMuchError(f"one write changes at most {MAX_WRITTEN} rows: choose fewer")
 
 
 def _array(alias: str) -> Any:

@@ -109,6 +109,14 @@ def role_statements(verifiers: Mapping[Role, str | None]) -> list[str]:
             f" THEN CREATE ROLE {role} {_ATTRIBUTES}; {defaults.format(role=role)};"
             " END IF; END $$"
         )
+        # Only a superuser may take such an attribute away; where there is none, `tenure posture`
+        # tells, and no such role serves.
+        statements.append(
+            "DO $$ BEGIN IF pg_catalog.current_setting('is_superuser') = 'on' AND EXISTS (SELECT"
+            f" FROM pg_catalog.pg_roles WHERE rolname = '{role}' AND (rolsuper OR rolcreatedb OR"
+            " rolcreaterole OR rolreplication OR rolbypassrls))"
+            f" THEN ALTER ROLE {role} {_ATTRIBUTES}; END IF; END $$"
+        )
         verifier = verifiers[role]
         if verifier is not None:
             quoted = extensions.QuotedString(verifier).getquoted().decode()

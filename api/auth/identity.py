@@ -7,7 +7,7 @@ from http import HTTPStatus
 import flask_login
 from flask import Flask, Request, request
 from flask.sessions import SecureCookieSessionInterface
-from flask_wtf.csrf import CSRFProtect
+from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.wrappers import Request as WerkzeugRequest
 
 from api.auth.principal import Principal
@@ -111,8 +111,15 @@ class Identity:
         if principal is None:
             raise _unauthorized("PGRST302", "Authentication is required", "Bearer")
         if request.method not in SAFE:
-            self.csrf.protect()
+            self.protect()
         return principal
+
+    def protect(self) -> None:
+        """Raise flask_wtf's CSRFError unless the current request carries the CSRF token."""
+        try:
+            self.csrf.protect()
+        except ValueError:  # a Referer that is no address
+            raise CSRFError("The referrer is no address.") from None
 
     def session_principal(self) -> Principal | None:
         """Return whose session the current request's cookie is, if it is one."""

@@ -10,8 +10,14 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 MAX_LENGTH = 1024
 _hasher = PasswordHasher()
-# A comparison takes 64 MiB: many at once would take the machine down.
+# A comparison takes 64 MiB: many at once would take the machine down. Who waits holds one of
+# the server's threads, and does not wait long.
 _slots = threading.BoundedSemaphore(2)
+_WAIT_S = 2.0
+
+
+class BusyError(Exception):
+    """Too many passwords are being compared."""
 
 
 def hash_password(password: str) -> str:
@@ -20,14 +26,20 @@ def hash_password(password: str) -> str:
 
 
 def check_password(stored: str | None, password: str) -> bool:
-    """Tell whether the password is the stored one. With None, take as long and say no."""
+    """Tell whether the password is the stored one. With None, take as long and say no.
+
+    Raises BusyError when others are being compared for long.
+    """
     if len(password) > MAX_LENGTH:
         return False
+    if not _slots.acquire(timeout=_WAIT_S):
+        raise BusyError
     try:
-        with _slots:
-            _hasher.verify(_nobodys() if stored is None else stored, password)
+        _hasher.verify(_nobodys() if stored is None else stored, password)
     except (VerificationError, InvalidHashError):
         return False
+    finally:
+        _slots.release()
     return stored is not None
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -10,11 +13,12 @@ import flask
 from flask import Blueprint, render_template, request
 from flask_limiter import Limiter
 from flask_wtf.csrf import CSRFError, generate_csrf
+from limits import parse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from werkzeug import Response
 
 from api.auth.identity import COOKIE, Identity, cookie_secure
-from api.auth.passwords import MAX_LENGTH, check_password
+from api.auth.passwords import MAX_LENGTH, BusyError, check_password
 from api.auth.sessions import (
     LIFETIME,
     Membership,
@@ -27,6 +31,9 @@ from api.errors import Problem
 from api.requests import json_body
 
 ATTEMPTS = "10 per minute"
+# From wherever they come. Somebody else's attempts may lock a person out for a while; ten
+# thousand guesses a day would be worse.
+_OF_ONE_LOGIN = parse("100 per hour")
 AUDITOR_HOME = "/console"
 MEMBER_HOME = "/docs"
 _PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")
@@ -57,7 +64,8 @@ def _wrong() -> _Refused:
 
 
 def auth_blueprint(identity: Identity, limiter: Limiter) -> Blueprint:
-    """Return /login and /logout. Failed attempts are limited per address and process."""
+    """Return /login and /logout. Failed attempts are limited per address and
+    login, and per process."""
     views = Blueprint("auth", __name__)
 
     @views.get("/login")
@@ -71,8 +79,10 @@ def auth_blueprint(identity: Identity, limiter: Limiter) -> Blueprint:
     def login() -> Response:
         as_json = request.mimetype == "application/json"
         try:
-            identity.csrf.protect()
-            secret, home = _log_in(identity, _credentials(as_json=as_json))
+            identity.protect()
+            given = _credentials(as_json=as_json)
+            with _counted(limiter, given.email):
+                secret, home = _log_in(identity, given)
         except CSRFError:
             if as_json:
                 raise
@@ -106,7 +116,7 @@ def auth_blueprint(identity: Identity, limiter: Limiter) -> Blueprint:
 
     @views.post("/logout")
     def logout() -> Response:
-        identity.csrf.protect()
+        identity.protect()
         secret = request.cookies.get(COOKIE)
         if secret:
             close_session(identity.connections, secret)
@@ -122,11 +132,29 @@ def auth_blueprint(identity: Identity, limiter: Limiter) -> Blueprint:
     return views
 
 
+@contextmanager
+def _counted(limiter: Limiter, email: str) -> Iterator[None]:
+    """Count an attempt at one login before it is made, and forget them all when one succeeds."""
+    whose = hashlib.sha256(email.strip().lower().encode()).hexdigest()
+    if not limiter.limiter.hit(_OF_ONE_LOGIN, "login", whose):
+        raise _Refused(
+            HTTPStatus.TOO_MANY_REQUESTS, "too_many", "Too many attempts. Please try again later."
+        )
+    yield
+    limiter.limiter.clear(_OF_ONE_LOGIN, "login", whose)
+
+
 def _log_in(identity: Identity, given: Credentials) -> tuple[str, str]:
     """Return the new session's secret and where to go; raises _Refused."""
     connections = identity.connections
     login = find_login(connections, given.email.strip())
-    if not check_password(None if login is None else login.password_hash, given.password):
+    try:
+        right = check_password(None if login is None else login.password_hash, given.password)
+    except BusyError:
+        raise _Refused(
+            HTTPStatus.SERVICE_UNAVAILABLE, "busy", "Many log in just now. Please try again."
+        ) from None
+    if not right:
         raise _wrong()
     assert login is not None  # noqa: S101 - nobody's password is never right
     memberships = memberships_of(connections, login.id)

@@ -11,6 +11,7 @@ from api.auth.passwords import hash_password
 from api.cli.support import Failure, echo_json, format_option, owner_cursor
 from tenants.membership import (
     Ended,
+    change_password,
     disable_login,
     enable_login,
     refuse_last_owner,
@@ -46,6 +47,11 @@ def _ask(password_stdin: bool) -> str:
         raise Failure(str(error)) from error
 
 
+_password_stdin = click.option(
+    "--password-stdin",
+    is_flag=True,
+    help="Read the password from standard input instead of asking for it.",
+)
 _force = click.option(
     "--force", is_flag=True, help="Even if a tenant is left without an owner who can log in."
 )
@@ -58,11 +64,7 @@ _force = click.option(
 @click.option("--tenant", "tenant", metavar="SLUG", help="Make the login a member of this tenant.")
 @click.option("--role", type=click.Choice(MEMBER_ROLES), help="Its role there.")
 @click.option("--auditor", is_flag=True, help="Outside of all tenants; reads the evidence.")
-@click.option(
-    "--password-stdin",
-    is_flag=True,
-    help="Read the password from standard input instead of asking for it.",
-)
+@_password_stdin
 @format_option
 @click.pass_context
 def create(
@@ -157,6 +159,19 @@ def enable(ctx: click.Context, *, email: str, output_format: str) -> None:
         echo_json({"email": email.lower(), "state": "enabled"})
     else:
         click.echo(f"{email} is enabled")
+
+
+@command.command(epilog="\b\nExample:\n  tenure users password ada@example.org")
+@click.argument("email")
+@_password_stdin
+@format_option
+@click.pass_context
+def password(ctx: click.Context, *, email: str, password_stdin: bool, output_format: str) -> None:
+    """Give EMAIL another password: its sessions end at once. Tokens stay."""
+    password_hash = _ask(password_stdin)
+    with owner_cursor(ctx) as cursor:
+        ended = change_password(cursor, find_login(cursor, email), password_hash)
+    _say(email, "given another password", ended, output_format)
 
 
 @command.command(epilog="\b\nExample:\n  tenure users remove ada@example.org --tenant acme")

@@ -70,11 +70,13 @@ def wanted_query(name: str, now: datetime, audited: TenantId | None) -> Query:
     if name != "samples" and not given.keys().isdisjoint(_SOUGHT):
         raise _bad(f"{', '.join(_SOUGHT)} are of samples")
     sought = _sought(given)
-    until = wanted_instant("until")
+    since, until = wanted_instant("from"), wanted_instant("until")
+    if since is not None and until is None and since >= now:
+        raise _bad("the period begins in the future")
     if isinstance(sought, Draw):
         until = until or now
         given |= {"seed": sought.seed, "until": until.isoformat()}
-    return Query(wanted_instant("from"), until, tenant, every == "day", sought, given)
+    return Query(since, until, tenant, every == "day", sought, given)
 
 
 def _sought(given: Mapping[str, str]) -> Draw | Presented | None:

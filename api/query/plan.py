@@ -160,13 +160,14 @@ def _plan_change(query: ParsedQuery, view: ResourceView, verb: str) -> Filter:
 
 def _picked(query: ParsedQuery, body: object) -> object:
     """Apply `columns`: of each object only those keys are taken."""
-    if query.columns is None:
+    columns = query.columns
+    if columns is None:
         return body
-    if isinstance(body, list):
-        return [_picked(query, row) for row in body]
-    if isinstance(body, dict):
-        return {key: body[key] for key in query.columns if key in body}
-    return body
+
+    def picked(row: object) -> object:
+        return {k: row[k] for k in columns if k in row} if isinstance(row, dict) else row
+
+    return [picked(row) for row in body] if isinstance(body, list) else picked(body)
 
 
 def _refuse(query: ParsedQuery, *parameters: str) -> None:

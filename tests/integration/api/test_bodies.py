@@ -69,6 +69,7 @@ def test_errors_in_an_array_say_which_row(stocked) -> None:
         (b'{"a": NaN}', "application/json", 400, "PGRST102"),
         (b'{"a": 1, "a": 2}', "application/json", 400, "PGRST102"),
         (b'{"a": 1e99999999999}', "application/json", 400, "PGRST102"),
+        (b'{"a": 1e9999999999999999999}', "application/json", 400, "PGRST102"),
         (b'{"a": ' + b"9" * 5000 + b"}", "application/json", 400, "PGRST102"),
         (b"[" * 100_000, "application/json", 400, "PGRST102"),
         (b'"\xff"', "application/json", 400, "PGRST102"),
@@ -83,3 +84,12 @@ def test_what_is_no_json_is_refused(stocked, body, content_type, status, code) -
     )
     assert (response.status_code, response.json["code"]) == (status, code)
     assert response.mimetype == "application/problem+json"
+
+
+def test_columns_are_picked_of_rows_and_not_of_what_is_in_them(stocked) -> None:
+    nested = b"[" * 600 + b"]" * 600
+    response = stocked.acme.client.post(
+        "/v1/customers?columns=name", data=nested, content_type="application/json",
+        headers=stocked.acme.headers(),
+    )  # fmt: skip
+    assert (response.status_code, response.json["code"]) == (422, "invalid_body")

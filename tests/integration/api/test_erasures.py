@@ -267,6 +267,11 @@ def test_anothers_erasure_is_not_there(service: Service, acme: Tenant, globex: T
         ),
         (
             {"subject": "customer", "requester": "x", "key": str(uuid4()),
+             "received_at": "0001-01-01T00:00:00+14:00"},
+            "received_at",
+        ),
+        (
+            {"subject": "customer", "requester": "x", "key": str(uuid4()),
              "received_at": "2026-01-01T00:00:00"},
             "received_at",
         ),

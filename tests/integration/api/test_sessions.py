@@ -7,7 +7,9 @@ import time
 from functools import cache
 
 import pytest
+from limits import parse
 
+from api.auth import passwords, views
 from api.auth.passwords import hash_password
 from api.wiring import owner_of
 from tenants import registry
@@ -333,3 +335,61 @@ def test_over_https_a_write_must_come_from_this_site(service) -> None:
     token = login.json["csrf_token"]
     assert post("/v1/customers", token, NEW, "https://evil.example/").status_code == 400
     assert post("/v1/customers", token, NEW, f"{site}/").status_code == 201
+
+
+def test_attempts_at_one_login_are_counted_wherever_they_come_from(service, monkeypatch) -> None:
+    monkeypatch.setattr(views, "_OF_ONE_LOGIN", parse("2 per hour"))
+    make_login(service, "ann@acme.example", (service.acme, "member"))
+
+    def attempt(email: str, password: str, address: str):
+        client = service.app.test_client()
+        headers = {"X-CSRFToken": csrf(client)}
+        body = {"email": email, "password": password}
+        there = {"REMOTE_ADDR": address}
+        return client.post("/login", json=body, headers=headers, environ_base=there).status_code
+
+    assert attempt("ann@acme.example", "wrong", "192.0.2.1") == 401
+    # Who gets in begins anew.
+    assert attempt("Ann@acme.example", PASSWORD, "192.0.2.2") == 200
+    assert attempt("ann@acme.example", "wrong", "192.0.2.3") == 401
+    assert attempt("ANN@acme.example ", "wrong", "192.0.2.4") == 401
+    assert attempt("ann@acme.example", PASSWORD, "192.0.2.5") == 429
+    assert attempt("bob@acme.example", "wrong", "192.0.2.6") == 401
+
+
+def test_of_ipv6_a_whole_network_is_one_caller(service) -> None:
+    client = service.app.test_client()
+    headers = {"X-CSRFToken": csrf(client)}
+
+    def attempt(number: int, network: str = "2001:db8:1:2"):
+        body = {"email": f"a{number}@acme.example", "password": "wrong"}
+        there = {"REMOTE_ADDR": f"{network}::{number:x}"}
+        return client.post("/login", json=body, headers=headers, environ_base=there).status_code
+
+    assert [attempt(number) for number in range(11)] == [401] * 10 + [429]
+    assert attempt(1, "2001:db8:1:3") == 401
+
+
+def test_who_would_wait_long_for_a_comparison_is_told_to_come_again(service, monkeypatch) -> None:
+    monkeypatch.setattr(passwords, "_WAIT_S", 0.01)
+    client = service.app.test_client()
+    with passwords._slots, passwords._slots:
+        busy = log_in(client, "ann@acme.example")
+    assert (busy.status_code, busy.json["code"]) == (503, "busy")
+    assert log_in(client, "ann@acme.example").status_code == 401
+
+
+def test_a_referer_that_is_no_address_is_refused(service, ann) -> None:
+    refused = ann.post(
+        "/v1/customers",
+        base_url="https://localhost",
+        json=NEW,
+        headers={
+            "X-CSRFToken": ann.csrf,
+            "Referer": "https://[",
+            "Cookie": "; ".join(
+                f"{name}={ann.get_cookie(name).value}" for name in ("tenure_session", "tenure_csrf")
+            ),
+        },
+    )
+    assert (refused.status_code, refused.json["code"]) == (400, "csrf")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 
 from api.wiring import owner_of
@@ -58,3 +60,32 @@ def test_an_expired_token_and_a_disabled_logins_are_none(service, owner_sql, sta
     acme = service.acme
     owner_sql(statement, (str(acme.token_ids["owner"]),))
     assert acme.get("/v1/customers").status_code == 401
+
+
+def test_who_is_shut_out_while_the_body_comes_in_writes_nothing(service) -> None:
+    acme = service.acme
+
+    class Slow(io.BytesIO):
+        """A body that takes its time: the token is revoked before it comes."""
+
+        def _wait(self) -> None:
+            settings = service.installation.settings
+            if self.tell() == 0:
+                with owner_of(settings) as owner, owner.transaction(None) as cursor:
+                    registry.revoke_token(cursor, acme.token_ids["member"])
+
+        def read(self, size=-1) -> bytes:
+            self._wait()
+            return super().read(size)
+
+        def readinto(self, buffer) -> int:
+            self._wait()
+            return super().readinto(buffer)
+
+    body = b'{"number": "1", "name": "x", "country": "France"}'
+    refused = acme.client.post(
+        "/v1/customers", input_stream=Slow(body), content_length=len(body),
+        content_type="application/json", headers=acme.headers("member"),
+    )  # fmt: skip
+    assert refused.status_code == 401
+    assert acme.get("/v1/customers").json == []

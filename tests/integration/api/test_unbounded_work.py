@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
 from tenants import repository
 
 from .conftest import Tenant
+from .test_row_holds import hold  # noqa: F401 - a fixture
 
 NOBODY = "00000000-0000-7000-8000-000000000000"
 
@@ -82,3 +84,31 @@ def test_a_text_too_long_for_its_index_is_the_clients_error(acme: Tenant) -> Non
     row = {"number": number, "name": "n", "country": "c"}
     response = acme.call("POST", "/v1/customers", json=row)
     assert (response.status_code, response.json["code"]) == (400, "54000")
+
+
+def test_one_write_changes_so_many_rows_and_no_more(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repository, "MAX_WRITTEN", 2)
+    for _ in range(3):
+        note(acme, "x")
+    path = "/v1/notes?id=not.is.null"
+    for method, body in (("PATCH", {"body": "y"}), ("DELETE", None)):
+        response = acme.call(method, path, json=body)
+        assert (response.status_code, response.json["code"]) == (400, "too_much")
+    assert [row["body"] for row in acme.get("/v1/notes").json] == ["x"] * 3
+    ids = ",".join(row["id"] for row in acme.get("/v1/notes?limit=2").json)
+    assert acme.call("DELETE", f"/v1/notes?id=in.({ids})").status_code == 204
+
+
+def test_of_rows_that_are_to_be_judged_for_a_hold_so_many_are_locked_and_no_more(
+    acme: Tenant,
+    hold: Any,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(repository, "MAX_WRITTEN", 2)
+    hold("table", "notes", condition="r.body = 'kept'")
+    for _ in range(3):
+        note(acme, "x")
+    response = acme.call("PATCH", "/v1/notes?id=not.is.null", json={"body": "y"})
+    assert (response.status_code, response.json["code"]) == (400, "too_much")

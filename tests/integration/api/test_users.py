@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from api.auth.passwords import hash_password
+from api.auth.passwords import check_password, hash_password
 from api.auth.sessions import open_session, resolve_session
 from api.cli import command
 from api.wiring import owner_of
@@ -131,3 +131,23 @@ def test_a_tenants_owners_cannot_leave_at_the_same_moment(service: Any) -> None:
 
     with ThreadPoolExecutor(2) as pool:
         assert sorted(pool.map(leave, (first, second))) == [False, True]
+
+
+def test_another_password_ends_every_session_and_the_old_one_lets_nobody_in(
+    service: Any, tenure: Tenure, owner_sql: Callable[..., Any]
+) -> None:
+    acme, app = service.acme, service.installation.app_connections
+    kept = session_of(service, acme, "member@acme.example")
+    env = environment_of(service.installation) | {"TENURE_LOG_LEVEL": "critical"}
+    arguments = ("users", "password", "member@acme.example", "--password-stdin")
+    done = CliRunner(env=env).invoke(command, arguments, input="another one\n")
+    assert done.exit_code == 0, done.output
+    assert "another one" not in done.output
+    assert resolve_session(app, kept) is None
+    ((stored,),) = owner_sql(
+        "SELECT password_hash FROM tenure.logins WHERE email = 'member@acme.example'"
+    )
+    assert check_password(stored, "another one")
+    assert acme.get("/v1/customers", role="member").status_code == 200, "tokens stay"
+    changes = owner_sql("SELECT what FROM tenure.access_changes WHERE what = 'password'")
+    assert len(changes) == 1

@@ -11,8 +11,9 @@ from retention.live_check import check_subjects
 from retention.subject_file import parse_subjects
 from retention.subject_rows import find_person, rows_of
 from retention.subjects import Subject
-from tenants.catalog import TableName
+from tenants.catalog import Catalog, Column, Table, TableName
 from tenants.context import TenantId
+from tenants.models import new_id
 from tests.integration.retention.conftest import CATALOG, Lab
 
 WRITTEN = """
@@ -140,3 +141,28 @@ def test_columns_that_may_not_be_changed_are_named_with_the_grant(lab: Lab) -> N
     )
     assert subject.table == TableName("lab", "remarks")
     assert "GRANT UPDATE (about) ON" in live_problems(lab, subject)
+
+
+@pytest.mark.parametrize(
+    ("kind", "stored", "asked"),
+    [
+        ("character varying(10)", "C-12345678", "C-1234567899"),
+        ("character(10)", "C-12345678", "C-1234567899"),
+        ("numeric(6,2)", "12.35", "12.349"),
+    ],
+)
+def test_a_value_that_does_not_fit_the_column_finds_nobody_else(
+    lab: Lab, acme: TenantId, kind: str, stored: str, asked: str
+) -> None:
+    lab.sql(f"CREATE TABLE lab.members (tenant_id uuid, id uuid, number {kind})")
+    lab.sql("GRANT SELECT ON lab.members TO tenure_verifier")
+    key = str(new_id())
+    lab.sql("INSERT INTO lab.members VALUES (%s, %s, %s)", (str(acme), key, stored))
+    name = TableName("lab", "members")
+    columns = tuple(Column(c, t, False, c) for c, t in (("id", "uuid"), ("number", kind)))
+    catalog = Catalog({name: Table(name, "tenant", columns, ("tenant_id", "id"))})
+    member = Subject("member", name, ("number",), ())
+    with lab.installation.verifier.transaction(None, read_only=True) as cursor:
+        assert str(find_person(cursor, member, catalog, acme, stored, column="number")) == key
+        with pytest.raises(SubjectError, match="has no member whose number"):
+            find_person(cursor, member, catalog, acme, asked, column="number")

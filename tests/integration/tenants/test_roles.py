@@ -316,7 +316,20 @@ def test_the_owner_may_not_serve(installation: Installation) -> None:
         connections.pool.close()
 
 
-@pytest.mark.parametrize("grant", ["GRANT tenure_owner TO {}", "GRANT {admin} TO {}"])
+@pytest.mark.parametrize(
+    "grant",
+    [
+        "GRANT tenure_owner TO {}",
+        "GRANT {admin} TO {}",
+        "GRANT tenure_verifier TO {}",  # whose policies would be its own
+        "GRANT tenure_retention TO {}",
+        "GRANT pg_monitor TO {}",
+        "ALTER ROLE {} CREATEROLE",
+        "ALTER ROLE {} REPLICATION",
+        "ALTER ROLE {} SET row_security TO off",
+        "ALTER ROLE {} SET default_transaction_read_only TO on",
+    ],
+)
 def test_a_role_that_may_become_another_may_not_serve(
     installation: Installation, grant: str
 ) -> None:
@@ -378,3 +391,31 @@ def test_there_is_a_password_for_every_role_and_it_is_needed(installation: Insta
         wrong = f"{head.rpartition(':')[0]}:wrong@{tail}"
         with pytest.raises(psycopg2.OperationalError):
             psycopg2.connect(wrong)
+
+
+def test_what_a_role_sets_for_itself_reaches_no_session_of_ours(
+    installation: Installation,
+) -> None:
+    """SQL injected as tenure_app may change that role's defaults: all tenants would be shut out."""
+    app = psycopg2.connect(installation.settings.role_url("tenure_app"))
+    app.autocommit = True
+    try:
+        with app.cursor() as cursor:
+            for setting in ("row_security TO off", "default_transaction_read_only TO on"):
+                cursor.execute(f"ALTER ROLE tenure_app SET {setting}")
+        connections = connections_of(installation.settings, "tenure_app", size=1)
+        with connections.pool.connection() as connection, connection.cursor() as cursor:
+            cursor.execute("SHOW row_security")
+            assert cursor.fetchone() == ("on",)
+            cursor.execute("SHOW transaction_read_only")
+            assert cursor.fetchone() == ("off",)
+            cursor.execute("SHOW default_transaction_isolation")
+            assert cursor.fetchone() == ("read committed",)
+        with pytest.raises(UnsafeRoleError, match="RESET"):
+            refuse_unsafe_role(connections)
+        connections.pool.close()
+    finally:
+        with app.cursor() as cursor:
+            for setting in ("row_security", "default_transaction_read_only"):
+                cursor.execute(f"ALTER ROLE tenure_app RESET {setting}")
+        app.close()
