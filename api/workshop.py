@@ -14,11 +14,13 @@ from pydantic import SecretStr
 
 from api.lint_catalog import lint_catalog
 from api.wiring import Installation
+from config.clock import Clock, SystemClock
 from config.errors import ConfigError
 from config.settings import Settings, variable
 from lint.row_condition import make_row_check
 from retention.adaptive import SMALLEST, AdaptivePacer
 from retention.connectors.declarations import Connectors, load_connectors
+from retention.database_clock import DatabaseClock
 from retention.erasures.desk import Desk
 from retention.erasures.seat import Seat
 from retention.errors import DeliveryError
@@ -61,7 +63,7 @@ def workshop_of(
         policies=load_policies(
             installation.domain.policies, installation.catalog, prove=installation.prove
         ),
-        clock=installation.clock,
+        clock=clock_of(installation),
         actor=actor,
         options=options or Options(pacer=adaptive_pacers(installation)),
         send=webhook_of(settings),
@@ -71,6 +73,14 @@ def workshop_of(
         subjects=load_subjects(installation.domain.subjects, installation.catalog),
         ledger=ledger_of(installation, actor=actor),
     )
+
+
+def clock_of(installation: Installation) -> Clock:
+    """Return what tells retention the time: the database, unless the installation was opened with
+    a clock of another kind."""
+    if isinstance(installation.clock, SystemClock):
+        return DatabaseClock(installation.verifier)
+    return installation.clock
 
 
 def desk_of(installation: Installation, shop: Workshop, tenant_id: TenantId | None = None) -> Desk:

@@ -2,7 +2,7 @@
 
 A line carries `trace_id`, and whatever else is bound with
 `structlog.contextvars.bound_contextvars(trace_id=..)`. Values under the names of
-secrets are replaced, and so are passwords inside URLs.
+secrets are replaced, and so are passwords inside URLs, and what PostgreSQL quotes in an error.
 """
 
 import logging
@@ -25,6 +25,10 @@ _SECRET_KEY = re.compile(
     re.IGNORECASE,
 )
 _URL_PASSWORD = re.compile(r"(://[^\s:/?#@]*):[^\s/?#@]+@")
+# What PostgreSQL adds to an error may quote a row, on several lines if the row has them.
+_QUOTING = re.compile(
+    r"\n(DETAIL|CONTEXT):.*?(?=\n\n(?:The above exception|During handling of)|\Z)", re.DOTALL
+)
 _MAX_DEPTH = 6
 
 
@@ -86,6 +90,7 @@ def _clean(key: str, value: object, depth: int) -> object:
     if value is not None and _SECRET_KEY.search(key.replace("-", "_")):
         return REDACTED
     if isinstance(value, str):
+        value = _QUOTING.sub(r"\n\1: [left out]", value) if "\n" in value else value
         return _URL_PASSWORD.sub(rf"\1:{REDACTED}@", value) if "://" in value else value
     if depth >= _MAX_DEPTH:
         return value if isinstance(value, int | float | None) else REDACTED

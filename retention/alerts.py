@@ -36,7 +36,6 @@ Kind = Literal[
 ]
 
 REMIND_AFTER = timedelta(days=1)
-MAX_ATTEMPTS = 100
 
 _log = get_logger(__name__)
 
@@ -159,15 +158,19 @@ RETURNING a.id::text = %(id)s
 _RESOLVE = """
 UPDATE tenure.alerts SET resolved_at = clock_timestamp()
 WHERE resolved_at IS NULL AND kind = ANY(%(kinds)s)
+  -- Of what is over as soon as it is said, somebody is to hear all the same.
+  AND (kind <> 'missed' OR delivered_at IS NOT NULL
+       OR raised_at < clock_timestamp() - %(remind)s)
   AND (%(subjects)s::text[] IS NULL OR subject = ANY(%(subjects)s::text[]))
   AND NOT EXISTS (SELECT FROM unnest(%(left_kinds)s::text[], %(left)s::text[]) l(kind, subject)
                   WHERE l.kind = alerts.kind AND l.subject = alerts.subject)
 """
 _UNDELIVERED = """
 SELECT id::text, kind, subject, detail, raised_at FROM tenure.alerts
-WHERE resolved_at IS NULL AND attempts < %(most)s
+WHERE resolved_at IS NULL
   AND (delivered_at IS NULL OR delivered_at < clock_timestamp() - %(remind)s)
-ORDER BY raised_at LIMIT 20 FOR UPDATE SKIP LOCKED
+-- One that is not taken must not keep the others from being sent.
+ORDER BY attempts, raised_at LIMIT 20 FOR UPDATE SKIP LOCKED
 """
 _DELIVERED = """
 UPDATE tenure.alerts SET problem = %(problem)s,
@@ -200,6 +203,7 @@ def raise_alerts(
             _RESOLVE,
             {
                 "kinds": list(looked.kinds),
+                "remind": REMIND_AFTER,
                 "subjects": None if looked.subjects is None else list(looked.subjects),
                 "left_kinds": [alert.kind for alert in alerts],
                 "left": [alert.subject for alert in alerts],
@@ -218,7 +222,7 @@ def deliver(retention: RoleConnections, send: Send) -> int:
     """
     sent = 0
     with retention.transaction(None) as cursor:
-        cursor.execute(_UNDELIVERED, {"most": MAX_ATTEMPTS, "remind": REMIND_AFTER})
+        cursor.execute(_UNDELIVERED, {"remind": REMIND_AFTER})
         for alert_id, kind, subject, detail, raised_at in cursor.fetchall():
             body = {
                 "id": alert_id,

@@ -76,7 +76,7 @@ class _Standing(NamedTuple):
     rows_held: bool
     own_state: str | None
     period: str | None
-    versions: list[int]
+    versions: dict[str, int]
     run_state: str
     stopped: bool
 
@@ -138,7 +138,7 @@ class _Batch:
         # Asked once the unit is locked: whoever stops a run waits for those who asked before.
         params: Params = {
             "policy": self.task.policy.name,
-            "policies": sorted(self.task.versions),
+            "tables": [str(name) for name in self.task.statements.family.members],
             **self.task.claim.params(),
         }
         (row,) = self.session.ask(sql.SQL(f"{FENCE}; {STANDING}"), params)
@@ -153,7 +153,6 @@ class _Batch:
 
     def _forbidden(self, standing: _Standing) -> Forbidden | Interruption | None:
         task = self.task
-        pinned = [task.versions[name] for name in sorted(task.versions)]
         interruption = _interruption(standing)
         if interruption is not None:
             return interruption
@@ -161,6 +160,8 @@ class _Batch:
             return "held"
         if (standing.own_state or task.policy.state) == "paused":
             return "paused"
+        # One that came since then, too: a row may be for it to decide over.
+        pinned = {name: task.versions.get(name) for name in standing.versions}
         if standing.period != task.period or standing.versions != pinned:
             return "policy changed"
         return None

@@ -52,7 +52,7 @@ class Gone(NamedTuple):
 class Task:
     """What the batches of one unit have in common.
 
-    `versions` are of the policy and of those beside it, `period` is the tenant's own,
+    `versions` are of the policies that the run was opened under, `period` is the tenant's own,
     `columns` are those of each table of the family, `edges` all references there are.
     """
 

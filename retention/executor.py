@@ -321,13 +321,12 @@ def task_of(plan: Plan, unit: Unit, claim: Claim, catalog: Catalog, options: Opt
     policy = planned.policy
     cutoff = plan.cutoff(unit)
     family = policy.family(catalog)
-    names = (policy.name, *(p.name for p in planned.beside))
     return Task(
         run_id=str(claim.run_id),
         trace_id=claim.trace_id,
         tenant_id=unit.tenant_id,
         policy=policy,
-        versions={name: claim.versions[name] for name in names},
+        versions=claim.versions,
         period=unit.period,
         cutoff=cutoff,
         cutoff_value=cutoff_value(policy, catalog, cutoff),

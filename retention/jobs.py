@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from math import inf
 from uuid import UUID
 
+import psycopg2
 from structlog.contextvars import bound_contextvars
 
 from config.clock import Clock
@@ -39,7 +41,7 @@ from retention.connectors.delivery import Courier, Result, deliver_due
 from retention.connectors.requests import requests
 from retention.erasures import execution
 from retention.erasures.rounds import make_round
-from retention.errors import LedgerError
+from retention.errors import LeaseLostError, LedgerError, RetentionError
 from retention.executor import Options
 from retention.exports.making import Exporter
 from retention.interventions import intervene, stopped
@@ -69,10 +71,11 @@ from retention.schedule import (
 from retention.subjects import Subject, named
 from retention.units import open_units
 from retention.verification import VerificationReport, last_finished, verify
-from retention.worker import Worker
+from retention.worker import Worker, one_line
 from tenants.catalog import Catalog
 from tenants.connections import RoleConnections
 from tenants.context import TenantId
+from tenants.errors import PoolTimeoutError, TenantError
 
 VERIFY_EVERY = timedelta(hours=1)
 
@@ -200,6 +203,8 @@ class Workshop:
         as_of: datetime | None = None,
         only: Collection[Policy] | None = None,
         tenants: Collection[TenantId] | None = None,
+        undated: bool = True,
+        on_failure: Callable[[Policy, psycopg2.Error], None] | None = None,
     ) -> Plan:
         """Plan; see `retention.planner.plan`. `only` restricts it to some policies."""
         return make_plan(
@@ -210,6 +215,8 @@ class Workshop:
             as_of=as_of,
             tenants=tenants,
             everything=self.policies,
+            undated=undated,
+            on_failure=on_failure,
         )
 
     def record(self) -> Mapping[str, int]:
@@ -377,35 +384,107 @@ def tick(shop: Workshop, *, verify_every: timedelta = VERIFY_EVERY, work_s: floa
         shop.publish()
         return Tick(leads=False, slices=helped)
     trace_id = new_trace_id()
+    steps = _Steps(shop)
     with leases.kept(shop.retention, lease), bound_contextvars(trace_id=trace_id):
-        fail_outdated(shop.retention, shop.catalog)
-        shop.record()
+        done = Tick(leads=True)
         agenda = _look_around(shop)
-        plan = shop.plan(only=agenda.policies).without(open_units(shop.retention))
-        gone = delete_leftovers(shop.retention, shop.clock.now())
-        done = Tick(leads=True, plan=plan, leftovers=gone)
-        if not _is_stopped(shop):
-            if any(unit.may_run and unit.rows for unit in plan.units):
-                for_s = until - time.monotonic()
-                _, report = _open_and_work(shop, plan, trace_id, lease=lease, for_s=for_s)
-                done = replace(done, run=report)
-            _mark(shop, agenda)
-        erased = make_round(shop.erasures())
-        shop.warn(erased.alerts(shop.clock.now()), Looked(ERASURES))
-        left = offboarding.make_round(shop.offboardings())
-        shop.warn(left.alerts, Looked(OFFBOARDINGS))
-        slices = help_out(shop, for_s=until - time.monotonic())
-        done = replace(done, erased=erased.done, offboarded=left.done, slices=slices)
-        ask_connectors(shop)
-        if not shop.options.stop() and _verification_is_due(shop, agenda, verify_every):
-            # As of the plan: what has come due since then is not overdue, but next.
-            found = shop.verify(as_of=plan.as_of, trace_id=trace_id)
-            done = replace(done, verification=found)
-            shop.warn(of_verification(found), Looked(VERIFIED))
+        with steps.of("plan"):
+            fail_outdated(shop.retention, shop.catalog)
+            shop.record()
+            plan = _planned(shop, agenda)
+            done = replace(done, plan=plan)
+            if not _is_stopped(shop):
+                if any(unit.may_run and unit.rows for unit in plan.units):
+                    for_s = until - time.monotonic()
+                    _, report = _open_and_work(shop, plan, trace_id, lease=lease, for_s=for_s)
+                    done = replace(done, run=report)
+                _mark(shop, agenda)
+        with steps.of("leftovers"):
+            done = replace(done, leftovers=delete_leftovers(shop.retention, shop.clock.now()))
+        with steps.of("erasures"):
+            erased = make_round(shop.erasures())
+            shop.warn(erased.alerts(shop.clock.now()), Looked(ERASURES))
+            done = replace(done, erased=erased.done)
+        with steps.of("offboardings"):
+            left = offboarding.make_round(shop.offboardings())
+            shop.warn(left.alerts, Looked(OFFBOARDINGS))
+            done = replace(done, offboarded=left.done)
+        with steps.of("work"):
+            slices = help_out(shop, for_s=until - time.monotonic())
+            done = replace(done, slices=slices)
+        with steps.of("connectors"):
+            ask_connectors(shop)
+        with steps.of("verification"):
+            if not shop.options.stop() and _verification_is_due(shop, agenda, verify_every):
+                # As of the plan: what has come due since then is not overdue, but next.
+                as_of = None if done.plan is None else done.plan.as_of
+                found = shop.verify(as_of=as_of, trace_id=trace_id)
+                done = replace(done, verification=found)
+                shop.warn(of_verification(found), Looked(VERIFIED))
         shop.publish()
+        steps.warn()
         if shop.send is not None:
             deliver(shop.retention, shop.send)
+        steps.raise_first()
         return done
+
+
+def _planned(shop: Workshop, agenda: _Agenda) -> Plan:
+    """Plan what is due now. A policy that cannot be planned keeps no other from being; rows without
+    a starting point are for verifications to count."""
+    failed: list[Alert] = []
+
+    def tell(policy: Policy, error: psycopg2.Error) -> None:
+        failed.append(Alert("run", _of_plan(policy), f"nothing is planned: {one_line(error)}"))
+
+    plan = shop.plan(only=agenda.policies, undated=False, on_failure=tell)
+    shop.warn(failed, Looked(RUN, {_of_plan(policy) for policy in agenda.policies}))
+    return plan.without(open_units(shop.retention))
+
+
+def _of_plan(policy: Policy) -> str:
+    return f"plan of {policy.name}"
+
+
+@dataclass
+class _Steps:
+    """The steps of a tick: what goes wrong in one is warned of, and keeps no other from its turn.
+
+    A database that is away, or a lease that is lost, ends the tick.
+    """
+
+    shop: Workshop
+    taken: list[str] = field(default_factory=list)
+    failed: dict[str, Exception] = field(default_factory=dict)
+
+    @contextmanager
+    def of(self, step: str) -> Iterator[None]:
+        """Run the block as this step."""
+        self.taken.append(step)
+        try:
+            yield
+        except LeaseLostError:
+            raise
+        except (psycopg2.Error, RetentionError, TenantError) as error:
+            if isinstance(error, psycopg2.Error) and error.pgcode is None:
+                raise
+            if isinstance(error, PoolTimeoutError):
+                raise
+            _log.exception("tick_step_failed", step=step)
+            self.failed[step] = error
+
+    def warn(self) -> None:
+        """Warn of what failed, and take back the warnings of what did not."""
+        alerts = [
+            Alert("run", f"step {step} of the tick", one_line(error))
+            for step, error in self.failed.items()
+        ]
+        self.shop.warn(alerts, Looked(RUN, {f"step {step} of the tick" for step in self.taken}))
+
+    def raise_first(self) -> None:
+        """Raise the first that went wrong, if anything did."""
+        for error in self.failed.values():
+            raise error
 
 
 def ask_connectors(shop: Workshop, *, everything: bool = False) -> Mapping[Result, int]:

@@ -20,7 +20,7 @@ from tenants.catalog import Catalog
 from tenants.context import TenantId
 from tenants.errors import CatalogError
 
-FORMAT = 2
+FORMAT = 3
 
 KeptReason = Literal["held", "paused", "referenced", "minimum"]
 
@@ -78,12 +78,14 @@ class PlannedPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run may do. Policies stand in the order in which they run."""
+    """What a run may do. Policies stand in the order in which they run. `recorded` are the names
+    of all that the database had on record, by name: one that comes later may decide over a row."""
 
     as_of: datetime
     catalog_digest: str
     policies: tuple[PlannedPolicy, ...]
     units: tuple[Unit, ...]
+    recorded: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -135,6 +137,7 @@ class Plan:
                 }
                 for p in self.policies
             ],
+            "recorded": list(self.recorded),
             "units": [
                 {
                     "policy": u.policy,
@@ -173,6 +176,7 @@ def plan_from_json(text: str) -> Plan:
             catalog_digest=value["catalog"],
             policies=tuple(map(_policy, value["policies"])),
             units=tuple(map(_unit, value["units"])),
+            recorded=tuple(value["recorded"]),
         )
         digest = value["digest"]
     except json.JSONDecodeError as error:

@@ -7,12 +7,14 @@ are of one state of the database.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import psycopg2
 from psycopg2 import sql
 
 from retention.errors import FutureInstantError, PlanError
@@ -25,6 +27,7 @@ from retention.policies import Policy, cutoff_value
 from retention.policy_records import (
     effective_state,
     latest_versions,
+    recorded_names,
     tenant_periods,
     tenant_states,
 )
@@ -67,20 +70,26 @@ def plan(
     tenants: Collection[TenantId] | None = None,
     everything: Collection[Policy] | None = None,
     without: Collection[UUID] = (),
+    undated: bool = True,
+    on_failure: Callable[[Policy, psycopg2.Error], None] | None = None,
 ) -> Plan:
     """Return the plan for these policies as of an instant (None: `now`).
 
     `tenants` restricts it to some; `everything` are all policies there are, None where that
     is these. The holds `without` are left out of account, for a look at what they keep: such a
-    plan is not for running. Requires policies that were checked against `catalog`. Raises
-    FutureInstantError, or PlanError for a cutoff before the year 1.
+    plan is not for running. Rows without a starting point are counted only with `undated`: it may
+    take a scan. A policy whose rows cannot be counted is left out, and `on_failure` told.
+
+    Requires policies that were checked against `catalog`. Raises FutureInstantError, PlanError for
+    a cutoff before the year 1, and without `on_failure` psycopg2's errors.
     """
     as_of = checked_as_of(as_of, now)
     ordered = in_run_order(policies, catalog)
     everything = policies if everything is None else everything
     with verifier.transaction(None, isolation="REPEATABLE READ", read_only=True) as cursor:
         versions = latest_versions(cursor, [policy.name for policy in ordered])
-        reader = _Reader(cursor, catalog, _slugs(cursor), tenants, without)
+        recorded = recorded_names(cursor)
+        reader = _Reader(cursor, catalog, _slugs(cursor), tenants, without, undated=undated)
         planned: list[PlannedPolicy] = []
         units: list[Unit] = []
         for policy in ordered:
@@ -92,9 +101,30 @@ def plan(
                 raise PlanError(f"{policy.period} before {as_of} is no date: {error}") from error
             order = tuple(str(t) for group in policy.family(catalog).order for t in group)
             others = beside(policy, everything)
-            planned.append(PlannedPolicy(policy, pinned, cutoff, order, others))
-            units += reader.units(planned[-1], as_of)
-    return Plan(as_of, catalog_digest(catalog), tuple(planned), tuple(units))
+            wanted = PlannedPolicy(policy, pinned, cutoff, order, others)
+            try:
+                with _savepoint(cursor):
+                    found = reader.units(wanted, as_of)
+            except psycopg2.Error as error:
+                if on_failure is None or error.pgcode is None:
+                    raise
+                on_failure(policy, error)
+            else:
+                planned.append(wanted)
+                units += found
+    return Plan(as_of, catalog_digest(catalog), tuple(planned), tuple(units), recorded)
+
+
+@contextmanager
+def _savepoint(cursor: Cursor) -> Iterator[None]:
+    cursor.execute("SAVEPOINT counting")
+    try:
+        yield
+    except psycopg2.Error as error:
+        if error.pgcode is not None:
+            cursor.execute("ROLLBACK TO SAVEPOINT counting")
+        raise
+    cursor.execute("RELEASE SAVEPOINT counting")
 
 
 def _slugs(cursor: Cursor) -> dict[TenantId, str]:
@@ -131,8 +161,11 @@ class _Reader:
         slugs: Mapping[TenantId, str],
         tenants: Collection[TenantId] | None,
         without: Collection[UUID],
+        *,
+        undated: bool,
     ) -> None:
         self.cursor = cursor
+        self.undated = undated
         self.catalog = catalog
         self.slugs = slugs
         self.wanted = list(map(str, slugs if tenants is None else tenants))
@@ -217,6 +250,8 @@ class _Reader:
             source = sql.SQL("{} LEFT JOIN {} p ON p.tenant_id = r.tenant_id AND p.id = {}").format(
                 source, table(point.table), sql.Identifier("r", point.via)
             )
+        past = "{started} < %(cutoff)s"
+        among = sql.SQL(f"({past} OR {{started}} IS NULL)" if self.undated else past)
         self.cursor.execute(
             sql.SQL(
                 "SELECT r.tenant_id::text,"
@@ -224,10 +259,11 @@ class _Reader:
                 " count(*) FILTER (WHERE {started} < %(cutoff)s AND {kept}),"
                 " count(*) FILTER (WHERE {started} IS NULL) FROM {source}"
                 " WHERE r.tenant_id = ANY(%(tenants)s::uuid[])"
-                " AND ({started} < %(cutoff)s OR {started} IS NULL) AND {matches}"
+                " AND {among} AND {matches}"
                 " GROUP BY r.tenant_id"
             ).format(
                 started=started,
+                among=among.format(started=started),
                 source=source,
                 matches=rule.matches("r"),
                 kept=rule.is_kept(rule.policy.table, "r") or sql.SQL("false"),

@@ -61,6 +61,12 @@ def latest_versions(cursor: Cursor, names: Iterable[str]) -> dict[str, RecordedV
     return {policy: RecordedVersion(*version) for policy, *version in cursor}
 
 
+def recorded_names(cursor: Cursor) -> tuple[str, ...]:
+    """Return the names of all policies that were ever recorded, in order."""
+    cursor.execute("SELECT DISTINCT policy FROM tenure.policy_versions")
+    return tuple(sorted(name for (name,) in cursor.fetchall()))
+
+
 def changes_between(
     before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> dict[str, tuple[Any, Any]]:

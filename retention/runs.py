@@ -36,6 +36,11 @@ INSERT INTO tenure.runs (id, trace_id, as_of, plan, catalog_digest, versions, st
                          release, started_at)
 VALUES (%s, %s, %s, %s, %s, %s, 'running', %s, %s, clock_timestamp())
 """
+_ON_TABLES = """
+SELECT policy, max(version) FROM tenure.policy_versions
+WHERE policy IN (SELECT policy FROM tenure.policy_versions WHERE definition ->> 'table' = ANY(%s))
+GROUP BY policy
+"""
 _DONE = """
 SELECT r.id, r.trace_id FROM tenure.runs r WHERE r.state = 'running'
   AND NOT EXISTS (SELECT FROM tenure.units u WHERE u.run_id = r.id AND u.state = 'open')
@@ -120,7 +125,7 @@ def _checked(cursor: Cursor, catalog: Catalog, plan: Plan, now: datetime) -> dic
                 f"policy {policy.name!r}: the cutoff {planned.cutoff.isoformat()} is not "
                 f"{policy.period} before {plan.as_of.isoformat()}"
             )
-    versions = {}
+    versions = _on_tables_of(cursor, plan)
     for name, policy in pinned.items():
         recorded = latest.get(name)
         if recorded is None:
@@ -131,6 +136,25 @@ def _checked(cursor: Cursor, catalog: Catalog, plan: Plan, now: datetime) -> dic
                 f"{recorded.version}); plan again"
             )
         versions[name] = recorded.version
+    return versions
+
+
+def _on_tables_of(cursor: Cursor, plan: Plan) -> dict[str, int]:
+    """Return the versions of all policies that were ever recorded on the plan's tables, so that a
+    batch can tell whether one came since; raise PlanError for one that the plan did not know."""
+    known = {*plan.recorded}
+    for planned in plan.policies:
+        known |= {planned.policy.name, *(policy.name for policy in planned.beside)}
+    tables = {str(name) for planned in plan.policies for name in planned.order}
+    cursor.execute(_ON_TABLES, (sorted(tables),))
+    versions = {}
+    for name, version in cursor.fetchall():
+        if name not in known:
+            raise PlanError(
+                f"policy {name!r} was recorded after the plan was made, and is on one of its "
+                "tables; plan again"
+            )
+        versions[name] = version
     return versions
 
 

@@ -1,10 +1,9 @@
 """Schedules: when a policy, or the verification, is due; and when nobody was there.
 
-A schedule is five fields of cron in UTC, where there is no daylight saving. A time that was
-due is taken up once, whoever ticks: its row has it as its key. It is marked when its run has
-been opened: who dies before leaves it to the next. Times that passed while nobody
-ticked count as one, and the row says how many there were. What has no schedule is due at
-every tick.
+A schedule is five fields of cron in UTC, where there is no daylight saving; 0 and 7 are Sunday. A
+time that was due is taken up once, whoever ticks: its row has it as its key. It is marked when its
+run has been opened: who dies before leaves it to the next. Times that passed while nobody ticked
+count as one, and the row says how many there were. What has no schedule is due at every tick.
 
 A watch is a stretch of time in which ticks followed one another. What lies between two
 watches is a gap: nobody was there, and it shows.
@@ -12,6 +11,7 @@ watches is a gap: nobody was there, and it shows.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -28,6 +28,10 @@ PATIENCE = 3
 #: The schedule of the verification, by name; a policy's is `policy_schedule`.
 VERIFICATION = "verification"
 
+_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_WEEKDAYS = re.compile(
+    r"(?P<first>\*|[0-7]|{0})(-(?P<last>[0-7]|{0}))?(/(?P<step>\d))?".format("|".join(_DAYS))
+)
 _MICROSECOND = timedelta(microseconds=1)
 # Past this, an outage is counted no further.
 _MOST_MISSED = 1000
@@ -36,7 +40,7 @@ _MOST_MISSED = 1000
 def checked_schedule(text: str) -> str:
     """Return a schedule; raises ScheduleError where it is none."""
     try:
-        CronTrigger.from_crontab(text, timezone=UTC)
+        _trigger(text)
     except (ValueError, AttributeError) as error:
         raise ScheduleError(
             f"{text!r} is no schedule of five fields (0 2 * * *): {error}"
@@ -44,9 +48,56 @@ def checked_schedule(text: str) -> str:
     return text
 
 
+def _trigger(text: str) -> CronTrigger:
+    """Return what APScheduler makes of a schedule; raises ValueError.
+
+    It counts weekdays from Monday, and takes only times that both fields for days allow. cron
+    counts from Sunday, and takes what one of the two allows: so one of them is to be `*`.
+    """
+    fields = text.split()
+    if len(fields) != 5:
+        raise ValueError(f"there are {len(fields)} fields")
+    minute, hour, day, month, weekday = fields
+    if day != "*" and weekday != "*":
+        raise ValueError("give days of the month or of the week, not both")
+    return CronTrigger(
+        minute=minute, hour=hour, day=day, month=month, day_of_week=_weekdays(weekday), timezone=UTC
+    )
+
+
+def _weekdays(text: str) -> str:
+    """Return a field of weekdays as names, each by itself: no range of names ends on a Sunday."""
+    if text == "*":
+        return text
+    found: set[int] = set()
+    for part in text.lower().split(","):
+        match = _WEEKDAYS.fullmatch(part)
+        if match is None:
+            raise ValueError(f"{part!r} is no day of the week (0 and 7 are Sunday, 1 is Monday)")
+        first, last, step = match["first"], match["last"], int(match["step"] or 1)
+        if step == 0:
+            raise ValueError(f"{part!r} goes on by nothing")
+        if first == "*" and last is None:
+            low, high = 0, 6
+        elif first == "*":
+            raise ValueError(f"{part!r} is no day of the week")
+        else:
+            low = _weekday(first)
+            high = _weekday(last) if last else 6 if match["step"] else low
+            high += 7 if last == "sun" else 0
+        if low > high:
+            raise ValueError(f"{part!r} ends before it begins")
+        found |= {day % 7 for day in range(low, high + 1, step)}
+    return ",".join(_DAYS[day] for day in sorted(found))
+
+
+def _weekday(text: str) -> int:
+    return int(text) if text.isdecimal() else _DAYS.index(text)
+
+
 def next_time(schedule: str, after: datetime) -> datetime:
     """Return the schedule's first time after an instant, in UTC; raises ValueError for none."""
-    trigger = CronTrigger.from_crontab(schedule, timezone=UTC)
+    trigger = _trigger(schedule)
     found: datetime | None = trigger.get_next_fire_time(None, after.astimezone(UTC) + _MICROSECOND)
     if found is None:
         raise ValueError(f"the schedule {schedule!r} never comes again")

@@ -22,7 +22,8 @@ GATE = "SELECT turned FROM tenure.gates WHERE tenant_id = %(tenant)s::uuid FOR S
 
 # What may have changed since the plan: whether the unit is the claim's, and its window open; holds
 # on the tenant and on less, in force until a release takes effect; the tenant's own state and
-# period; the policy itself and those beside it; whether the run, or all retention, was stopped.
+# period; the policy itself and all there are on its tables; whether the run, or all retention, was
+# stopped.
 STANDING = """
 SELECT (SELECT tenure.in_window(opens, closes) FROM tenure.units
         WHERE run_id = %(run)s::uuid AND number = %(number)s AND holder = %(holder)s
@@ -32,8 +33,11 @@ SELECT (SELECT tenure.in_window(opens, closes) FROM tenure.units
         WHERE tenant_id = %(tenant)s::uuid AND policy = %(policy)s),
        (SELECT period FROM tenure.policy_periods
         WHERE tenant_id = %(tenant)s::uuid AND policy = %(policy)s),
-       ARRAY(SELECT max(version) FROM tenure.policy_versions WHERE policy = ANY(%(policies)s)
-             GROUP BY policy ORDER BY policy COLLATE "C"),
+       (SELECT jsonb_object_agg(v.policy, v.version) FROM (
+            SELECT policy, max(version) AS version FROM tenure.policy_versions
+            WHERE policy IN (SELECT policy FROM tenure.policy_versions
+                             WHERE policy = %(policy)s OR definition ->> 'table' = ANY(%(tables)s))
+            GROUP BY policy) v),
        (SELECT state FROM tenure.runs WHERE id = %(run)s::uuid),
        tenure.is_stopped()
 FROM (SELECT count(*) FILTER (WHERE scope = 'tenant') AS on_tenant,

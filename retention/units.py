@@ -101,6 +101,12 @@ WHERE (run_id, number) IN (
     WHERE holder IS NOT NULL AND holder = %(holder)s FOR UPDATE SKIP LOCKED)
 """
 
+_DROP = """
+UPDATE tenure.units SET holder = NULL, lease_until = NULL, fence = fence + 1
+WHERE (run_id, number) IN (SELECT run_id, number FROM tenure.units WHERE holder = %(holder)s
+                           FOR UPDATE SKIP LOCKED)
+"""
+
 # Locks the unit to the transaction's end. Whoever asks afterwards, in a statement of its own (its
 # snapshot is younger than the lock), whether the unit is still the claim's, asks for good: a fence
 # that was lost never comes back.
@@ -297,6 +303,11 @@ def reap(retention: RoleConnections) -> int:
     for trace_id, number, policy in taken:
         _log.warning("unit_reaped", trace_id=trace_id, unit=number, policy=policy)
     return len(taken)
+
+
+def drop(cursor: Cursor, holder: str) -> None:
+    """Give up all that a worker has: a claim whose commit it never heard of is among it."""
+    cursor.execute(_DROP, {"holder": holder})
 
 
 def workers_on(retention: RoleConnections, policy: str) -> int:

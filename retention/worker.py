@@ -112,6 +112,8 @@ class Worker:
             with self.retention.transaction(None) as cursor:
                 if settle is not None:
                     settle(cursor)
+                if self._troubles:
+                    units.drop(cursor, self.holder)
                 if self._ends():
                     return None
                 return units.claim(cursor, self._claimant, run_id)
@@ -149,7 +151,7 @@ class Worker:
                 self._troubles += 1
                 if self._troubles > MAX_ATTEMPTS or self.options.stop():
                     raise
-                _log.warning("database_trouble", error=_one_line(error))
+                _log.warning("database_trouble", error=one_line(error))
                 self._pause(_POLL_S if contended else self._backoff())
             else:
                 self._troubles = 0
@@ -179,9 +181,9 @@ class Worker:
             _log.warning("unit_lost", policy=claim.policy, error=str(error))
             return None
         except (psycopg2.Error, InvariantError, PlanError, TenantError) as error:
-            text = f"{type(error).__name__}: {_one_line(error)}"
+            text = f"{type(error).__name__}: {one_line(error)}"
             if is_passing(error):
-                _log.warning("unit_interrupted", policy=claim.policy, error=_one_line(error))
+                _log.warning("unit_interrupted", policy=claim.policy, error=one_line(error))
                 self._pause(min(_LONGEST_PAUSE_S, _POLL_S * 2.0**claim.attempts))
                 return lambda cursor: units.give_back(cursor, claim, None, trouble=text)
             _log.exception("unit_failed", policy=claim.policy)
@@ -242,7 +244,7 @@ def is_passing(error: Exception) -> bool:
     return error.pgcode[:2] in _PASSING_CLASSES or error.pgcode in _PASSING
 
 
-def _one_line(error: Exception) -> str:
-    # The server's message without its DETAIL, which may quote a row: it is kept, and shown.
+def one_line(error: Exception) -> str:
+    """Return what went wrong without PostgreSQL's DETAIL, which may quote a row: it is kept."""
     primary = error.diag.message_primary if isinstance(error, psycopg2.Error) else None
     return " ".join((primary or str(error)).split())

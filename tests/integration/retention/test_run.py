@@ -19,6 +19,7 @@ from retention.errors import FutureInstantError, PlanError, PolicyError
 from retention.executor import Options
 from retention.jobs import run_once
 from retention.plan import Plan, plan_from_json
+from retention.policies import Policy
 from retention.policy_records import record_policies, set_state
 from retention.rules import rule_of
 from retention.statements import Statements
@@ -255,6 +256,50 @@ def test_a_policy_made_longer_during_the_run_stops_it(lab: Any, acme: TenantId) 
     assert report.state == "succeeded_with_skips"
     assert "policy changed" in report.detail
     assert len(lab.ids("cases")) == 3
+
+
+def another(lab: Any) -> tuple[Policy, ...]:
+    """With a policy that decides over the same rows, and keeps them longer."""
+    (cases,) = [p for p in lab.policies if p.name == "cases"]
+    longer = replace(cases, name="complaints", period="P50Y", condition="r.id IS NOT NULL")
+    return (*lab.policies, longer)
+
+
+def test_a_policy_added_on_its_table_during_the_run_stops_it(lab: Any, acme: TenantId) -> None:
+    for _ in range(6):
+        lab.case(acme)
+
+    def add(progress: Any) -> None:
+        record_policies(lab.installation.retention, another(lab), actor="test")
+
+    shop = lab.shop(options=Options(batch_size=3, on_progress=add))
+    report = lab.run(shop)
+    assert report.state == "succeeded_with_skips"
+    assert "policy changed" in report.detail
+    assert len(lab.ids("cases")) == 3
+    # What is planned anew knows of it.
+    fresh = lab.shop(policies=another(lab))
+    assert run_once(fresh, fresh.plan).rows == 0
+
+
+def test_a_plan_is_refused_once_a_policy_was_added_on_its_tables(lab: Any, acme: TenantId) -> None:
+    case = lab.case(acme)
+    shop = lab.shop()
+    shop.record()
+    plan = shop.plan()
+    record_policies(lab.installation.retention, another(lab), actor="test")
+    with pytest.raises(PlanError, match="'complaints' was recorded after the plan was made"):
+        run_once(shop, lambda: plan)
+    assert lab.ids("cases") == {case}
+
+
+def test_a_policy_that_was_taken_out_of_the_file_is_in_nobodys_way(
+    lab: Any, acme: TenantId
+) -> None:
+    lab.case(acme)
+    record_policies(lab.installation.retention, another(lab), actor="test")
+    assert lab.run().state == "succeeded"
+    assert lab.ids("cases") == set()
 
 
 def test_a_run_can_be_cancelled_between_batches_and_resumed(lab: Any, acme: TenantId) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg2
+import pytest
 
+from api.wiring import Installation
+from api.workshop import workshop_of
+from config import clock as clocks
 from config.trace import new_trace_id
 from retention.alerts import Alert
-from retention.errors import DeliveryError
+from retention.errors import DeliveryError, PolicyError
 from retention.interventions import intervene, start, stop
 from retention.jobs import Workshop, tick
 from retention.status import read_status
@@ -98,9 +103,116 @@ def test_a_night_without_anybody_is_a_gap_and_an_alert_that_ends(lab: Lab, acme:
     (nodes,) = [p for p in status.policies if p.policy == "nodes"]
     assert nodes.next_run == TWO + 4 * DAY
     assert len(status.alerts) == 2
+    # It is over; but nobody has been told, for there is no webhook: it stays to be seen for a day.
+    at(lab, lab.clock.now() + timedelta(minutes=1))
+    tick(shop)
+    assert len(open_alerts(lab)) == 2
+    lab.sql("UPDATE tenure.alerts SET raised_at = raised_at - interval '25 hours'")
     at(lab, lab.clock.now() + timedelta(minutes=1))
     tick(shop)
     assert open_alerts(lab) == set()
+
+
+def test_of_a_night_without_anybody_a_webhook_hears_though_it_was_away_itself(
+    lab: Lab, acme: TenantId
+) -> None:
+    heard: list[bytes] = []
+
+    def send(body: bytes) -> None:
+        if answers:
+            heard.append(body)
+        else:
+            raise DeliveryError("the webhook cannot be reached (URLError)")
+
+    answers = True
+    shop = replace(nightly(lab), send=send)
+    tick(shop)
+    answers = False
+    at(lab, TWO + 3 * DAY)
+    tick(shop)
+    answers = True
+    for minute in range(1, 4):
+        at(lab, TWO + 3 * DAY + timedelta(minutes=minute))
+        tick(shop)
+    assert sorted(json.loads(body)["subject"] for body in heard) == ["policy nodes", "scheduler"]
+    assert open_alerts(lab) == set()
+
+
+def test_a_policy_that_cannot_be_planned_keeps_no_other_from_being(
+    lab: Lab, acme: TenantId
+) -> None:
+    """A condition that one row makes fail; holds' conditions alone are proven not to."""
+    lab.node(acme)
+    case = lab.case(acme)
+    lab.sql("ALTER TABLE lab.cases ADD COLUMN doubt text")
+    lab.sql("UPDATE lab.cases SET doubt = 'none' WHERE id = %s", (case,))
+    policies = tuple(
+        replace(p, condition="r.doubt::integer > 0") if p.name == "cases" else p
+        for p in lab.policies
+    )
+    sent: list[bytes] = []
+    shop = lab.shop(policies=policies, send=sent.append)
+    with pytest.raises(psycopg2.errors.InvalidTextRepresentation):
+        tick(shop)  # nor can it be verified
+    assert lab.recorded() == {"lab.nodes": 1}
+    assert lab.ids("cases") == {case}
+    said = {s["subject"]: s["detail"] for s in map(json.loads, sent) if s["kind"] == "run"}
+    assert set(said) == {"plan of cases", "step verification of the tick"}
+    assert "invalid input syntax" in said["plan of cases"]
+    tick(lab.shop(send=sent.append))
+    assert ("run", "plan of cases") not in open_alerts(lab)
+
+
+def test_a_step_that_fails_is_told_of_and_keeps_no_other_from_its_turn(
+    lab: Lab, acme: TenantId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.node(acme)
+    heard: list[Alert] = []
+    shop = lab.shop(on_alert=heard.append)
+
+    def broken(*_: object) -> None:
+        raise PolicyError("one policy has no index")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Workshop, "check", broken)
+        with pytest.raises(PolicyError):
+            tick(shop)
+    assert [(a.kind, a.subject, a.detail) for a in heard if a.kind == "run"] == [
+        ("run", "step plan of the tick", "one policy has no index")
+    ]
+    ((verified,),) = lab.sql("SELECT count(*) FROM tenure.verifications")
+    assert verified == 1, "verification had its turn"
+    tick(shop)
+    assert lab.ids("nodes") == set()
+    assert not [one for one in open_alerts(lab) if one[0] == "run"]
+
+
+def test_rows_without_a_starting_point_make_no_units_tick_after_tick(
+    lab: Lab, acme: TenantId, globex: TenantId
+) -> None:
+    lab.case(globex, opened=None)
+    lab.case(acme)
+    done = tick(lab.shop())
+    assert done.run is not None
+    assert lab.sql("SELECT count(*) FROM tenure.units WHERE tenant_id = %s", (str(globex),)) == [
+        (0,)
+    ]
+    assert done.verification is not None
+    assert sum(done.verification.found("undated").values()) == 1
+
+
+def test_a_machine_whose_clock_is_wrong_finds_nothing_due(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It woke up in another decade; retention asks the database what time it is."""
+    shop = workshop_of(installation, actor="test")
+    monkeypatch.setattr(clocks, "utc_now", lambda: datetime(2099, 1, 1, tzinfo=UTC))
+    assert installation.clock.now().year == 2099
+    with installation.verifier.transaction(None, read_only=True) as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        ((now,),) = cursor.fetchall()
+    assert abs(shop.clock.now() - now) < timedelta(minutes=1)
+    assert abs(shop.plan().as_of - now) < timedelta(minutes=1)
 
 
 def test_a_stalled_policy_raises_an_alert_until_a_run_does_its_work(

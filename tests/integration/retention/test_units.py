@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import psycopg2
@@ -22,6 +23,7 @@ from retention.jobs import Workshop, run_once, tick
 from retention.plan import catalog_digest
 from retention.runs import close_done, plan_of, report_of
 from retention.windows import Window
+from retention.worker import Worker
 from tenants.context import TenantId
 
 from .crash import units_agree_with_batches
@@ -407,3 +409,41 @@ def test_workers_share_a_run_and_delete_each_row_once(
     assert all(w.deleted for w in workers), "one of them had nothing to do"
     assert units_agree_with_batches(lab)
     assert lab.verify().findings == 0
+
+
+def test_a_claim_whose_commit_was_never_heard_of_is_given_up(
+    lab: Any, acme: TenantId, globex: TenantId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its worker keeps it alive, and works on another tenant."""
+    for tenant in (acme, globex):
+        lab.node(tenant)
+    shop = lab.shop()
+    shop.record()
+    run_id = shop.open(shop.plan(), trace_id=new_trace_id())
+    claim, lost = units.claim, list[bool]()
+
+    class Lossy:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(shop.retention, name)
+
+        @contextmanager
+        def transaction(self, *arguments: Any, **more: Any) -> Iterator[Any]:
+            with shop.retention.transaction(*arguments, **more) as cursor:
+                yield cursor
+            if lost == [False]:
+                lost[:] = [True]
+                raise psycopg2.OperationalError("the connection is gone")
+
+    def claimed(*arguments: Any) -> Any:
+        if not lost:
+            lost.append(False)
+        return claim(*arguments)
+
+    monkeypatch.setattr(units, "claim", claimed)
+    worker = Worker(cast(Any, Lossy()), shop.verifier, shop.catalog, shop.options, 30.0)
+    worker.work()
+    assert lost == [True]
+    assert lab.ids("nodes") == set()
+    assert lab.sql("SELECT state FROM tenure.runs WHERE id = %s", (str(run_id),)) == [
+        ("succeeded",)
+    ]

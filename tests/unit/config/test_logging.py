@@ -85,6 +85,24 @@ def test_password_in_a_url_is_redacted_even_in_a_traceback() -> None:
     assert f"postgresql://app:{REDACTED}@host/db" in str(event["exception"])
 
 
+@pytest.mark.parametrize("format", ["json", "console"])
+def test_what_postgresql_quotes_of_a_row_stays_out_of_tracebacks(format: LogFormat) -> None:
+    stream = configured(format)
+    text = "no\nDETAIL:  Failing row contains (Jane\nDoe).\nCONTEXT:  PL/pgSQL of (Jane\nDoe)"
+
+    def fail() -> None:
+        raise ValueError("what was it") from RuntimeError(text)
+
+    try:
+        fail()
+    except ValueError:
+        get_logger("x").exception("failed", error=text)
+    written = stream.getvalue()
+    assert "Jane" not in written
+    assert "Doe" not in written
+    assert "what was it" in written, "what follows is kept"
+
+
 def test_local_variables_stay_out_of_tracebacks() -> None:
     stream = configured()
     hidden = "".join(["hun", "ter2"])
