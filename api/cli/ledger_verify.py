@@ -39,6 +39,7 @@ Exit codes: 0 it verifies, 1 findings, 2 wrong usage or failure."""
     "--since", type=_FILE, help="A checkpoint that was given out: nothing before it may differ."
 )
 @keys_option
+@click.option("--whole", is_flag=True, help="Refuse an export that does not show every entry.")
 @format_option
 @click.pass_context
 def verify(
@@ -47,6 +48,7 @@ def verify(
     export_file: Path | None,
     since: Path | None,
     keys: tuple[VerifierKey, ...],
+    whole: bool,
     output_format: str,
 ) -> None:
     """Find what was changed since it was entered.
@@ -63,7 +65,7 @@ def verify(
     with failures():
         note = since.read_bytes() if since else None
         if export_file:
-            _verify_export(ctx, export_file, keys, note, output_format)
+            _verify_export(ctx, export_file, keys, note, output_format, whole=whole)
             return
         installation = installation_of(ctx)
         found = audit_ledger(
@@ -87,6 +89,8 @@ def _verify_export(
     keys: tuple[VerifierKey, ...],
     since: bytes | None,
     output_format: str,
+    *,
+    whole: bool,
 ) -> None:
     if not keys:
         with installation_of(ctx).auditor.transaction(None, read_only=True) as cursor:
@@ -95,7 +99,7 @@ def _verify_export(
             raise Failure("no key has signed yet; give one with --key")
     problem, known = None, None
     try:
-        known = verifier.check(path, Trust(keys), since)
+        known = verifier.check(path, Trust(keys), since, whole=whole)
     except VerifierError as error:
         problem = str(error)
     if output_format == "json":

@@ -5,11 +5,10 @@ The auditor sees them without the person; the person's key is for those who work
 
 from __future__ import annotations
 
-import calendar
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal, get_args
 from uuid import UUID
 
@@ -36,15 +35,6 @@ Event = Literal[
 #: A month to answer, and at most two more (GDPR 12(3)).
 MONTHS = 1
 MORE_MONTHS = 2
-
-
-def months_after(instant: datetime, months: int) -> datetime:
-    """Return the same day and time so many months later, in UTC; where the month is too short,
-    its last day (Regulation 1182/71, Art. 3(2)(c)). Requires an aware instant."""
-    begun = instant.astimezone(UTC)
-    year, month = divmod(begun.year * 12 + begun.month - 1 + months, 12)
-    day = min(begun.day, calendar.monthrange(year, month + 1)[1])
-    return begun.replace(year=year, month=month + 1, day=day)
 
 
 @dataclass(frozen=True, slots=True)

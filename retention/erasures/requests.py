@@ -28,9 +28,9 @@ from retention.erasures.records import (
     add_event,
     erased_counts,
     lock_erasure,
-    months_after,
 )
 from retention.errors import ErasureError
+from retention.ledger.verifier import months_after
 from tenants.connections import Cursor, RoleConnections
 from tenants.context import TenantId
 from tenants.models import new_id

@@ -108,7 +108,7 @@ def holds(statement: Mapping[str, Any], names: Mapping[str, str]) -> Section:
             )
             for each in found["in_force"]
         ),
-        "None.",
+        "None are shown.",
     )
 
 
@@ -176,7 +176,7 @@ def issued(statement: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 def tenant_of(tenant: Mapping[str, Any]) -> str:
     """Return a tenant as people know it."""
     if tenant["name"] is None:
-        return f"{tenant['id']} (its name was erased)"
+        return f"{tenant['id']} (its name was erased, or is not shown)"
     return f"{tenant['name']} ({tenant['slug']}, {tenant['id']})"
 
 

@@ -18,6 +18,8 @@ from __future__ import annotations
 
 import argparse
 import base64
+import bisect
+import calendar
 import hashlib
 import itertools
 import json
@@ -1067,6 +1069,39 @@ _HASHED: Final = re.compile(rb'\{"hash":"([0-9a-f]{64})"\}')
 LATENESS: Final = timedelta(hours=1)
 CLOCKS: Final = timedelta(minutes=5)
 _UNBOUNDED: Final = (b"", b"~")  # seconds as text: before all, and after
+_MOST_RUNS: Final = 20  # of entries that are not shown, that are named
+_EXCHANGE: Final = b'"kind":"ledger-key"'
+
+
+@dataclass
+class Unread:
+    """Entries that an export does not show: `hashed` by nothing but their hash, where the first of
+    them are in `runs` (first and last index), and `digests` by a digest of what they say."""
+
+    hashed: int = 0
+    digests: int = 0
+    runs: list[tuple[int, int]] = field(default_factory=list)
+
+    def add(self, index: int) -> None:
+        """Take an entry of which only the hash is there; the indices ascend."""
+        self.hashed += 1
+        if self.runs and self.runs[-1][1] == index - 1:
+            self.runs[-1] = (self.runs[-1][0], index)
+        elif len(self.runs) <= _MOST_RUNS:
+            self.runs.append((index, index))
+
+    def __str__(self) -> str:
+        listed = [str(a) if a == b else f"{a} to {b}" for a, b in self.runs[:_MOST_RUNS]]
+        return ", ".join(listed) + (", and more" if len(self.runs) > _MOST_RUNS else "")
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """An entry by which `key` began to sign, in the place of `previous`."""
+
+    index: int
+    key: str
+    previous: str | None
 
 
 @dataclass(frozen=True)
@@ -1074,8 +1109,9 @@ class Export:
     """What a verified export holds. The last checkpoint is that of all its entries."""
 
     checkpoints: tuple[Attested, ...]
-    hashed: int  # entries of which nothing but the hash is shown
+    unread: Unread
     since: Checkpoint | None
+    exchanges: tuple[Exchange, ...]
 
     @property
     def last(self) -> Attested:
@@ -1101,11 +1137,13 @@ def hashed_line(hashed: bytes) -> bytes:
     return b'{"hash":"' + hashed.hex().encode() + b'"}\n'
 
 
-def verify_export(stream: BinaryIO, trust: Trust, since: bytes | None = None) -> Export:
+def verify_export(
+    stream: BinaryIO, trust: Trust, since: bytes | None = None, *, whole: bool = False
+) -> Export:
     """Check an export, reading it once, in little memory.
 
     `since` is a checkpoint (a signed note) that was given out earlier: the export must begin
-    with what it stands for.
+    with what it stands for. With `whole` all its entries must be there to be read.
 
     Raises:
         VerifierError: it does not verify, and why.
@@ -1127,8 +1165,11 @@ def verify_export(stream: BinaryIO, trust: Trust, since: bytes | None = None) ->
             )
         known.append(held)
     checkpoints[-1].require(trust)
-    hashed = _check_lines(stream, known, Times(checkpoints))
-    return Export(checkpoints, hashed, held)
+    unread, exchanges = _check_lines(stream, known, Times(checkpoints))
+    if whole and unread.hashed:
+        raise ExportError(f"it shows nothing but the hash of entries {unread}")
+    _check_keys(checkpoints, exchanges)
+    return Export(checkpoints, unread, held, tuple(exchanges))
 
 
 def _checkpoints(header: dict[str, object], trust: Trust) -> tuple[Attested, ...]:
@@ -1153,20 +1194,51 @@ def _checkpoints(header: dict[str, object], trust: Trust) -> tuple[Attested, ...
     return tuple(found)
 
 
+def _check_keys(checkpoints: Sequence[Attested], exchanges: Sequence[Exchange]) -> None:
+    """Check that each checkpoint bears the signature of the key that signed then. The first one
+    over an exchange may be known by the former key, which signs it, too.
+
+    Raises:
+        ExportError: one bears that of a key which had been exchanged alone.
+    """
+    at, above = 0, 0
+    for each in checkpoints:
+        size, origin = each.signed.checkpoint.size, each.signed.checkpoint.origin
+        while at < len(exchanges) and exchanges[at].index < size:
+            at += 1
+        own = [one for one in exchanges[:at] if one.key.startswith(f"{origin}+")]
+        signers = {str(key) for key in each.signed.signed_by}
+        if own and own[-1].key not in signers:
+            last = own[-1]
+            if last.previous not in signers or above > last.index:
+                raise ExportError(
+                    f"the checkpoint of {size} is signed by a key that had been exchanged at entry "
+                    f"{last.index}, and not by {last.key}: give that key, if it is the ledger's"
+                )
+        above = size
+
+
 class Times:
     """Compares what entries say of their time with when checkpoints were seen."""
 
     def __init__(self, checkpoints: Sequence[Attested]) -> None:
-        seen = [(each.signed.checkpoint.size, each.times) for each in checkpoints]
-        self._seen = [(size, times) for size, times in seen if times]
+        seen = sorted(
+            (each.signed.checkpoint.size, min(each.times), max(each.times))
+            for each in checkpoints
+            if each.times
+        )
+        self._sizes = [size for size, _, _ in seen]
+        # The latest of all up to there, the earliest of all from there on.
+        self._latest = list(itertools.accumulate((last for _, _, last in seen), max))
+        self._earliest = list(itertools.accumulate((first for _, first, _ in seen[::-1]), min))
+        self._earliest.reverse()
 
     def bounds(self, index: int) -> tuple[bytes, bytes]:
         """Return the earliest and the latest second that entry `index` can say."""
-        without = [max(times) for size, times in self._seen if size <= index]
-        with_it = [min(times) for size, times in self._seen if size > index]
+        at = bisect.bisect_right(self._sizes, index)  # these were seen without it
         return (
-            _second(max(without), -LATENESS) if without else _UNBOUNDED[0],
-            _second(min(with_it), CLOCKS) if with_it else _UNBOUNDED[1],
+            _second(self._latest[at - 1], -LATENESS) if at else _UNBOUNDED[0],
+            _second(self._earliest[at], CLOCKS) if at < len(self._sizes) else _UNBOUNDED[1],
         )
 
 
@@ -1175,14 +1247,19 @@ def _second(time: datetime, by: timedelta) -> bytes:
     return (within + by).strftime("%Y-%m-%dT%H:%M:%S").encode()
 
 
-def _check_lines(stream: BinaryIO, known: list[Checkpoint], times: Times) -> int:
-    """Check the entries against the checkpoints; return how many are hashes only."""
-    builder, blocks, lines, at, hashed = RootBuilder(), _blocks(stream), list[bytes](), 0, 0
+def _check_lines(
+    stream: BinaryIO, known: list[Checkpoint], times: Times
+) -> tuple[Unread, list[Exchange]]:
+    """Check the entries against the checkpoints; return what they do not show, and the exchanges
+    of keys among them."""
+    builder, blocks, lines, at = RootBuilder(), _blocks(stream), list[bytes](), 0
+    unread, exchanges = Unread(), list[Exchange]()
     for checkpoint in sorted(known, key=lambda each: each.size):
         bounds = times.bounds(builder.size)
         while builder.size < checkpoint.size:
             part = lines[at : at + checkpoint.size - builder.size]
-            hashed += _add_lines(builder, part, bounds)
+            exchanges += _exchanges_in(part, builder.size)
+            _add_lines(builder, part, bounds, unread)
             at += len(part)
             if at == len(lines) and builder.size < checkpoint.size:
                 lines, at = next(blocks, []), 0
@@ -1196,7 +1273,17 @@ def _check_lines(stream: BinaryIO, known: list[Checkpoint], times: Times) -> int
             )
     if at < len(lines) or next(blocks, []):
         raise ExportError(f"there is more after the {builder.size} entries of the last checkpoint")
-    return hashed
+    return unread, exchanges
+
+
+def _exchanges_in(lines: Sequence[bytes], first: int) -> Iterator[Exchange]:
+    for index, line in enumerate(lines, first):
+        if _EXCHANGE not in line:
+            continue
+        match parse_canonical(line):
+            case {"kind": "ledger-key", "record": {"vkey": str(key), **record}}:
+                previous = record.get("previous_vkey")
+                yield Exchange(index, key, previous if isinstance(previous, str) else None)
 
 
 def _blocks(stream: BinaryIO) -> Iterator[list[bytes]]:
@@ -1212,16 +1299,18 @@ def _blocks(stream: BinaryIO) -> Iterator[list[bytes]]:
         raise ExportError("the last line does not end")
 
 
-def _add_lines(builder: RootBuilder, lines: Sequence[bytes], bounds: tuple[bytes, bytes]) -> int:
-    """Add entries to the tree; return how many are hashes only."""
-    sha256, hashed = hashlib.sha256, 0
+def _add_lines(
+    builder: RootBuilder, lines: Sequence[bytes], bounds: tuple[bytes, bytes], unread: Unread
+) -> None:
+    """Add entries to the tree, and to `unread` those that show nothing of what they say."""
+    sha256 = hashlib.sha256
     hashes = [sha256(b"\x00" + line).digest() for line in lines]
     # An entry begins with its time: the keys are sorted.
     others = [n for n, line in enumerate(lines) if line[:7] != b'{"at":"' or line[-1:] != b"}"]
     for n in others:
         if lines[n][:8] == b'{"hash":':  # no entry begins so
             hashes[n] = _hash_in(lines[n])
-            hashed += 1
+            unread.add(builder.size + n)
         elif lines[n][:1] != b"{" or lines[n][-1:] != b"}":
             raise ExportError(f"line {builder.size + n} of the entries is none")
     earliest, latest = bounds
@@ -1237,8 +1326,9 @@ def _add_lines(builder: RootBuilder, lines: Sequence[bytes], bounds: tuple[bytes
                 f"others saw the ledger {'without' if said < earliest else 'with'} it at a time "
                 "that contradicts this"
             )
+    # A quotation mark within a text has a backslash before it.
+    unread.digests += sum(b'"body_sha256":"' in line for line in lines)
     builder.extend(hashes)
-    return hashed
 
 
 def _says_once(line: bytes) -> bool:
@@ -1444,6 +1534,7 @@ def statement_of(evidence: Sequence[Shown], checkpoint: Checkpoint) -> dict[str,
         subject = (record["kind"], record["subject_id"], record["tenant_id"])
         rest = [each for each in evidence if each is not issued]
         body = body_of(*subject, record["backups_kept_days"], rest)
+        digest = digest_of_body(body)
         stated = {
             "id": record["id"],
             "at": record["issued_at"],
@@ -1453,7 +1544,9 @@ def statement_of(evidence: Sequence[Shown], checkpoint: Checkpoint) -> dict[str,
         }
     except (KeyError, TypeError) as error:
         raise CertificateError(f"entry {issued.index} issues no certificate") from error
-    if record.get("statement_sha256") != digest_of_body(body):
+    except (ValueError, RecursionError) as error:  # half of a surrogate pair, or a deep nest
+        raise CertificateError("what the entries say cannot be written down") from error
+    if record.get("statement_sha256") != digest:
         raise CertificateError("the entries are not those that it was issued on")
     ledger = {
         "origin": checkpoint.origin, "size": checkpoint.size, "root": checkpoint.root.hex()
@@ -1487,7 +1580,9 @@ def body_of(
         body = _BODIES[kind](subject, tenant, evidence)
         ended = datetime.fromisoformat(body["ended_at"])
         expired = None if backups is None else (ended + timedelta(days=backups)).isoformat()
-    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (
+        LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError,
+    ) as error:  # fmt: skip
         raise CertificateError(f"the entries cannot be read: {error!r}") from error
     stated = None if backups is None else {"kept_days": backups, "expired_by": expired}
     return {
@@ -1500,6 +1595,19 @@ def body_of(
     }
 
 
+def months_after(instant: datetime, months: int) -> datetime:
+    """Return the same day and time so many months later, in UTC; where the month is too short,
+    its last day (Regulation 1182/71, Art. 3(2)(c)). Requires an aware instant."""
+    begun = instant.astimezone(UTC)
+    year, month = divmod(begun.year * 12 + begun.month - 1 + months, 12)
+    day = min(begun.day, calendar.monthrange(year, month + 1)[1])
+    return begun.replace(year=year, month=month + 1, day=day)
+
+
+NOT_SHOWN: Final = (
+    "Whether more holds, interventions, restorations or verifications were entered than are shown: "
+    "whoever issued it has chosen them; an export of the ledger shows all."
+)
 #: What is done to rows, in words that claim no more than it is.
 METHODS: Final = {
     "delete": "logical deletion (SQL DELETE): no query finds the rows any more. It is neither "
@@ -1528,6 +1636,8 @@ def _run_body(run_id: str, tenant: str | None, evidence: Sequence[Shown]) -> dic
     of = _Evidence(evidence, run_id)
     states = of.take("run", "run-changed", by="id")
     first, last = states[0], states[-1]
+    if [each for each in states if each.kind == "run"] != [first]:
+        raise CertificateError("a run begins once, with its intent")
     if last.record["finished_at"] is None:
         raise CertificateError("the run had not ended")
     batches = of.take("batch", by="run_id")
@@ -1576,7 +1686,7 @@ def _run_body(run_id: str, tenant: str | None, evidence: Sequence[Shown]) -> dic
             _picked(each, "id", "tenant_id", "batch_id", "counts", "restored_at")
             for each in of.take("restoration", by="run_id")
         ],
-        "verification": _verification(of),
+        "verification": _verification(of, last),
         "complete": {"batches": True, "units": planned is not None},
         "not_covered": [],
     }  # fmt: skip
@@ -1600,9 +1710,22 @@ def _erasure_body(erasure_id: str, tenant: str | None, evidence: Sequence[Shown]
     extended = [each for each in steps if each.record["event"] == "extended"]
     if sum(each.record["facts"]["months"] for each in extended) != last.record["extended_months"]:
         raise CertificateError("the extensions are not those by which the answer was put off")
+    due = months_after(
+        datetime.fromisoformat(last.record["received_at"]), 1 + last.record["extended_months"]
+    )
+    if datetime.fromisoformat(last.record["due_at"]) != due:
+        raise CertificateError("it was due at another time: a month, and the extensions, after it")
     started = [each for each in steps if each.record["event"] == "started"]
     plans = _erasure_plans(of, steps, last)
-    batches = [_batch_by_action(each) for each in of.take("erasure-batch", by="erasure_id")]
+    done = of.take("erasure-batch", by="erasure_id")
+    approved = [each for each in steps if each.record["event"] == "approved"]
+    if not approved[0].index < started[0].index < verified.index or any(
+        not started[0].index < each.index < verified.index for each in done
+    ):
+        raise CertificateError("it was not approved, then carried out, and verified in the end")
+    if verified.record["facts"]["findings"]:
+        raise CertificateError("its verification found rows, and it was not completed")
+    batches = [_batch_by_action(each) for each in done]
     tables = _totals(batches)
     body = {
         "erasure": {
@@ -1815,6 +1938,11 @@ def _tenant_body(
     ]
     tables = _totals(batches)
     _check_purge(purges, offboarding_id, tables, last)
+    verified = _verified_empty(last["counts"])
+    looked = datetime.fromisoformat(verified["at"])
+    began = [datetime.fromisoformat(each["started_at"]) for each in batches]
+    if looked < max([*began, in_order[1]]) or looked > in_order[2]:
+        raise CertificateError("it was verified before its last batch, or after its end")
     body = {
         "offboarding": {
             "id": offboarding_id,
@@ -1847,7 +1975,7 @@ def _tenant_body(
             {"table": name, "rows": each["rows"], "why": each["why"]}
             for name, each in sorted(last["stays"].items())
         ],
-        "verification": _verified_empty(last["counts"]),
+        "verification": verified,
         "complete": {"batches": True, "steps": False},
         "not_covered": [
             "Rows in tables that are no tenant's, whatever they say; logins, which are people's.",
@@ -1965,6 +2093,13 @@ def _unit(unit: Shown, batches: Sequence[Shown]) -> dict[str, Any]:
         if (each.record["tenant_id"], each.record["policy"])
         == (record["tenant_id"], record["policy"])
     ]  # fmt: skip
+    for each in own:
+        terms = (each.record["policy_version"], each.record["cutoff"])
+        if terms != (record["policy_version"], own[0].record["cutoff"]):
+            raise CertificateError(f"entry {each.index} is of another version, or cutoff")
+        counted = sum(of["rows"] for of in each.record["counts"].values())
+        if counted != each.record["rows_deleted"]:
+            raise CertificateError(f"entry {each.index} contradicts itself: its rows")
     lines = sorted(f'["{each.record["id"]}", {each.record["rows_deleted"]}]' for each in own)
     if not _has_rows(record, "batches", lines):
         raise CertificateError(
@@ -2079,11 +2214,16 @@ def _holds(of: _Evidence) -> dict[str, Any]:
 _RESULT: Final = ("id", "kind", "subject", "tenant_id", "found", "held", "oldest", "query")
 
 
-def _verification(of: _Evidence) -> dict[str, Any] | None:
-    """Return what the verification found that came after; of one tenant, its books alone."""
+def _verification(of: _Evidence, run: Shown) -> dict[str, Any] | None:
+    """Return what a verification found that came after the run; of one tenant, its books alone."""
     looked, books = of.take("verification"), of.take("reconciliation")
     if not looked and not books:
         return None
+    ended = datetime.fromisoformat(run.record["finished_at"])
+    if any(each.index < run.index for each in (*looked, *books)) or any(
+        datetime.fromisoformat(each.record["started_at"]) < ended for each in looked
+    ):
+        raise CertificateError("the verification had begun before the run ended")
     accounts = {each.record["account"] for each in (*looked, *books)}
     if len(looked) > 1 or len(accounts) > 1:
         raise CertificateError("there is more than one verification")
@@ -2139,10 +2279,15 @@ class Findings:
 
 
 def check(
-    path: Path, trust: Trust, since: bytes | None = None, entry: bytes | None = None
+    path: Path,
+    trust: Trust,
+    since: bytes | None = None,
+    entry: bytes | None = None,
+    *,
+    whole: bool = False,
 ) -> Findings:
     """Check a file: an export, a certificate, a proof, or a checkpoint. `entry` is what a proof is
-    about, if the proof does not hold it itself.
+    about, if the proof does not hold it itself; with `whole` an export must show all entries.
 
     Raises:
         VerifierError: it does not verify, and why.
@@ -2156,7 +2301,7 @@ def check(
                 verify_certificate(stream.read(MAX_CERTIFICATE + 1), trust, since)
             )
         if start.startswith(b"{"):
-            return _of_export(verify_export(stream, trust, since))
+            return _of_export(verify_export(stream, trust, since, whole=whole), trust)
         content = stream.read(MAX_NOTE + MAX_LINE * 2)
     if start == PROOF_HEADER.encode():
         return _of_proof(Proof.parse(content), trust, since, entry)
@@ -2171,14 +2316,15 @@ def check(
     )
 
 
-def _of_export(export: Export) -> Findings:
+def _of_export(export: Export, trust: Trust) -> Findings:
     last = export.last.signed.checkpoint
+    unread = export.unread
     known = [f"The file holds all {last.size} entries of the ledger, in order."]
-    if export.hashed:
-        known.append(
-            f"{export.hashed} of them are shown by their hashes alone (other tenants'); "
-            f"{last.size - export.hashed} can be read."
-        )
+    if unread.hashed:
+        known.append(f"{unread.hashed} of them are shown by their hashes alone: {unread}.")
+    if unread.digests:
+        known.append(f"{unread.digests} of them show a digest of what they say.")
+    known.append(f"{last.size - unread.hashed - unread.digests} of them can be read.")
     known += _known_of(export.last)
     if len(export.checkpoints) > 1:
         known.append(
@@ -2197,12 +2343,37 @@ def _of_export(export: Export) -> Findings:
             f"The {export.since.size} entries of the checkpoint that you hold are the first of "
             "this file: not one was changed, dropped, added or moved since it was given out."
         )
-    unknown = ["What entries say that are shown by their hashes alone."] if export.hashed else []
+    unknown = list(_unread_of(unread))
+    signers = {key for each in export.checkpoints for key in each.signed.signed_by}
+    for key in trust.keys:
+        if key not in signers:
+            unknown.append(
+                f"Why {key.name}+{key.key_id.hex()}, which you gave, has signed nothing here. If "
+                "it is the newer one, the file is from before it, or of who has the older one."
+            )
+    for change in export.exchanges:
+        over = [c.signed for c in export.checkpoints if c.signed.checkpoint.size > change.index]
+        if change.previous and change.previous not in map(str, over[0].signed_by):
+            unknown.append(
+                f"Whether the exchange of keys at entry {change.index} was by who had the former "
+                "key, which has not signed the checkpoint over it, or was not given."
+            )
     return Findings(
         f"This is an export of the ledger {last.origin}.",
         tuple(known),
         (*unknown, *_unknown_of(export.last, export.since)),
     )
+
+
+def _unread_of(unread: Unread) -> Iterator[str]:
+    if unread.hashed:
+        yield (
+            "What entries say that are shown by their hashes alone, and whose they are: other "
+            "tenants', in a tenant's file, or whatever the operator would not show. (--whole "
+            "refuses such a file.)"
+        )
+    if unread.digests:
+        yield "What entries say of which there is a digest alone: they were too long."
 
 
 def _of_proof(proof: Proof, trust: Trust, since: bytes | None, entry: bytes | None) -> Findings:
@@ -2243,6 +2414,8 @@ def _of_certificate(certificate: Certificate) -> Findings:
             + ("" if stated["tenant"] is None else " in this tenant")
             + "; an export of the ledger shows it.",
         )
+    if stated["kind"] != "erasure":
+        unknown.insert(0, NOT_SHOWN)
     return Findings(
         f"This is certificate {certificate.id}, of {whose}, of the ledger "
         f"{attested.signed.checkpoint.origin}.",
@@ -2280,7 +2453,7 @@ def _said_of_run(stated: dict[str, Any]) -> Iterator[str]:
     run = stated["run"]
     yield (
         f"Run {run['id']} (trace {run['trace_id']}), begun {run['started_at']} by "
-        f"{run['requested_by'] or 'somebody whose name was erased'}, ended {run['finished_at']}: "
+        f"{run['requested_by'] or 'somebody who is not named here'}, ended {run['finished_at']}: "
         f"{run['state']}."
     )
 
@@ -2448,6 +2621,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--entry", metavar="FILE", type=Path, help="the entry of a proof that does not hold it"
     )
+    parser.add_argument(
+        "--whole", action="store_true", help="refuse an export that does not show every entry"
+    )
     parser.add_argument("file", metavar="FILE", type=Path)
     given = parser.parse_args(arguments)
     try:
@@ -2461,7 +2637,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (NoteError, OSError, ValueError) as error:
         parser.error(str(error))
     try:
-        findings = check(given.file, trust, since, entry)
+        findings = check(given.file, trust, since, entry, whole=given.whole)
     except OSError as error:
         parser.error(str(error))
     except VerifierError as error:

@@ -245,9 +245,47 @@ def unknown_action(entries: list[Entry]) -> None:
     entries[5].record["action"] = "shred"
 
 
+def of_kind(entries: list[Entry], kind: str) -> Entry:
+    return next(each for each in entries if each.kind == kind and each.shown)
+
+
+def batch_of_another_version(entries: list[Entry]) -> None:
+    entries[7].record["policy_version"] += 1
+
+
+def batch_of_another_cutoff(entries: list[Entry]) -> None:
+    entries[7].record["cutoff"] = "2026-02-28T00:00:00+00:00"
+
+
+def batch_that_contradicts_itself(entries: list[Entry]) -> None:
+    entries[7].record["counts"]["shop.notes"]["rows"] = 1
+
+
+def run_without_its_beginning(entries: list[Entry]) -> None:
+    of_kind(entries, "run").kind = "run-changed"
+
+
+def verification_from_before_the_end(entries: list[Entry]) -> None:
+    of_kind(entries, "verification").record["started_at"] = "2026-02-28T00:00:00+00:00"
+
+
+def verification_entered_before_the_end(entries: list[Entry]) -> None:
+    verified = of_kind(entries, "verification")
+    entries.remove(verified)
+    entries.insert(entries.index(of_kind(entries, "run-changed")), verified)
+
+
+def deep_nest(entries: list[Entry]) -> None:
+    nest = '{"a":' * 5000 + "1" + "}" * 5000
+    of_kind(entries, "policy-version").values["definition"] = nest
+
+
 @pytest.mark.parametrize(
     "forge",
     [
+        batch_of_another_version, batch_of_another_cutoff, batch_that_contradicts_itself,
+        run_without_its_beginning, verification_from_before_the_end,
+        verification_entered_before_the_end, deep_nest,
         lost_batch, foreign_batch, other_count, lost_unit, unit_not_named, run_not_ended, other_run,
         policy_not_shown, strange_entry, no_count, counts_of_text, broken_definition,
         two_verifications, unknown_action, plan_not_shown, plan_of_others,
@@ -261,6 +299,15 @@ def test_entries_that_do_not_go_together_bear_no_certificate(forge: Forge) -> No
         certify(entries)
 
 
+def test_what_cannot_be_written_down_bears_no_certificate() -> None:
+    entries = run_entries()
+    policy = of_kind(entries, "policy-version")
+    defined = json.loads(policy.values["definition"]) | {"legal_basis": "\ud800"}
+    policy.values["definition"] = json.dumps(defined)
+    with pytest.raises(CertificateError, match="cannot be written down"):
+        assemble([*entries, own_entry()])
+
+
 def test_erased_names_are_missing_and_the_rest_stands() -> None:
     entries = run_entries()
     made = certify([replace(e, texts={}) for e in entries])
@@ -269,7 +316,7 @@ def test_erased_names_are_missing_and_the_rest_stands() -> None:
     assert (
         "its name was erased" in to_text(certified(made.data).statement) or stated["tenant"] is None
     )
-    assert "somebody whose name was erased" in to_text(stated)
+    assert "somebody whose name was erased, or is not shown" in to_text(stated)
 
 
 def test_a_kind_that_is_not_known_is_refused() -> None:

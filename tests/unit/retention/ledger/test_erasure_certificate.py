@@ -297,6 +297,24 @@ def strange_entry(entries: list[Entry]) -> None:
     entries[at(entries, "login")].shown = True
 
 
+def due_later(entries: list[Entry]) -> None:
+    entries[-1].record["due_at"] = "2099-01-01T00:00:00+00:00"
+
+
+def verified_with_findings(entries: list[Entry]) -> None:
+    facts(entries, "verified")["findings"] = 1
+
+
+def started_before_it_was_approved(entries: list[Entry]) -> None:
+    started = entries.pop(at(entries, "erasure-event", "started"))
+    entries.insert(at(entries, "erasure-event", "approved"), started)
+
+
+def batch_after_it_was_verified(entries: list[Entry]) -> None:
+    done = entries.pop(at(entries, "erasure-batch"))
+    entries.insert(at(entries, "erasure-event", "verified") + 1, done)
+
+
 def counts_of_text(entries: list[Entry]) -> None:
     entries[at(entries, "erasure-batch")].record["counts"] = "many"
 
@@ -313,8 +331,8 @@ def counts_of_text(entries: list[Entry]) -> None:
         connector_silent, connector_said_otherwise, another_connector,
         connector_of_something_else, connector_that_the_end_does_not_name,
         connector_asked_that_never_answered, answers_where_the_end_names_no_request,
-        plan_of_another, strange_entry,
-        counts_of_text,
+        plan_of_another, strange_entry, due_later, verified_with_findings,
+        started_before_it_was_approved, batch_after_it_was_verified, counts_of_text,
     ],
     ids=lambda forge: forge.__name__,
 )  # fmt: skip

@@ -14,13 +14,23 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
+from retention.ledger.checkpoint import Signer, sign
 from retention.ledger.tree import leaf_hash
 from retention.ledger.verifier import (
+    CLOCKS,
+    LATENESS,
+    Attested,
+    Checkpoint,
+    Note,
     NoteError,
     SignatureError,
+    SignedCheckpoint,
+    Times,
     TimestampError,
     Trust,
+    VerifierError,
     canonical,
+    check,
     export_header,
     hashed_line,
     sealed,
@@ -50,7 +60,7 @@ def seconds(text: str) -> int:
 def test_an_export_verifies_with_each_checkpoint_at_its_own_size() -> None:
     export = verified(ledger(12, 1, 5, 8).export())
     assert [each.signed.checkpoint.size for each in export.checkpoints] == [1, 5, 8, 12]
-    assert export.hashed == 0
+    assert export.unread.hashed == 0
 
 
 @pytest.mark.parametrize("size", range(1, 40))
@@ -65,10 +75,10 @@ def test_every_size_and_every_checkpoint_before_it(size: int) -> None:
 
 def test_other_tenants_entries_are_hashes_and_count() -> None:
     whole = replace(ledger(12, 5), hidden=frozenset({0, 3, 4, 11}))
-    assert verified(whole.export()).hashed == 4
+    assert verified(whole.export()).unread.hashed == 4
     assert b'"rows":3,' not in whole.export()
     nothing = replace(ledger(12, 5), hidden=frozenset(range(12)))
-    assert verified(nothing.export()).hashed == 12
+    assert verified(nothing.export()).unread.hashed == 12
 
 
 def test_the_header_is_canonical_json_with_its_own_hash() -> None:
@@ -436,3 +446,120 @@ def test_a_file_of_many_blocks_verifies_and_is_searched_to_its_end() -> None:
     for at in (2**20 - 1, 2**20, 2**20 + 1, len(data) - 2):
         assert refusal(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
     assert "longer" in str(refusal(ledger(1).export().partition(b"\n")[0] + b"\n" + b"{" * 2**25))
+
+
+# --- What is not shown, and whose key it was
+
+
+def told(made: Ledger, tmp_path: Path, trust: Trust = TRUST, **how: bool) -> str:
+    (tmp_path / "export").write_bytes(made.export())
+    return str(check(tmp_path / "export", trust, **how))
+
+
+def test_entries_that_are_not_shown_are_named_and_nobody_says_whose_they_are(
+    tmp_path: Path,
+) -> None:
+    hidden = replace(ledger(40, 5), hidden=frozenset({0, 3, 4, *range(20, 31)}))
+    said = told(hidden, tmp_path)
+    assert "14 of them are shown by their hashes alone: 0, 3 to 4, 20 to 30." in said
+    assert "26 of them can be read." in said
+    assert "or whatever the operator would not show" in said
+    with pytest.raises(VerifierError, match="nothing but the hash of entries 0, 3 to 4, 20 to 30"):
+        told(hidden, tmp_path, whole=True)
+    assert "40 of them can be read" in told(ledger(40, 5), tmp_path, whole=True)
+    many = replace(ledger(100), hidden=frozenset(range(0, 100, 2)))
+    assert "36, 38, and more" in told(many, tmp_path)
+
+
+def test_an_entry_that_was_too_long_counts_as_one_that_cannot_be_read(tmp_path: Path) -> None:
+    long = rfc8785.dumps({**json.loads(entry(3)), "body_sha256": "0" * 64})
+    quoted = entry(4, text='"body_sha256":"')
+    whole = replace(BASE, leaves=(*BASE.leaves[:3], long, quoted, *BASE.leaves[5:]))
+    said = told(whole, tmp_path)
+    assert "1 of them show a digest of what they say." in said
+    assert "11 of them can be read." in said
+
+
+def exchange(number: int, key: Signer, previous: Signer | None) -> bytes:
+    record = {
+        "step": "installed" if previous is None else "rotated",
+        "vkey": str(key.verifier_key),
+        "previous_vkey": None if previous is None else str(previous.verifier_key),
+    }
+    written = {**json.loads(entry(number)), "kind": "ledger-key", "record": record}
+    return rfc8785.dumps(written)
+
+
+def exchanged(*signed: tuple[int, tuple[Signer, ...]]) -> bytes:
+    """Twelve entries; LOG signs from entry 1 on, NEW from entry 6 on. `signed`: sizes, by whom."""
+    leaves = [entry(i) for i in range(12)]
+    leaves[1], leaves[6] = exchange(1, LOG, None), exchange(6, NEW, LOG)
+    notes = [(sign(checkpoint_of(leaves, size), *signers), ()) for size, signers in signed]
+    return export_header(notes) + b"".join(leaf + b"\n" for leaf in leaves)
+
+
+BOTH = Trust(keys(LOG, NEW))
+
+
+def test_each_checkpoint_bears_the_signature_of_the_key_of_its_time() -> None:
+    right = exchanged((5, (LOG,)), (8, (NEW, LOG)), (12, (NEW,)))
+    assert refusal(right, BOTH) is None
+    # Who has the former key alone can follow up to the exchange.
+    upto = exchanged((5, (LOG,)), (12, (NEW, LOG)))
+    assert refusal(upto, TRUST) is None
+
+
+def test_a_key_that_was_exchanged_signs_no_more() -> None:
+    for forged in (
+        exchanged((8, (NEW, LOG)), (12, (LOG,))),
+        exchanged((5, (LOG,)), (8, (NEW,)), (12, (LOG,))),
+    ):
+        assert "had been exchanged at entry 6" in str(refusal(forged, BOTH))
+
+
+def test_it_is_said_when_a_key_that_was_given_signed_nothing(tmp_path: Path) -> None:
+    """A ledger written anew by who has a key that leaked after it was exchanged."""
+    path = tmp_path / "export"
+    path.write_bytes(BASE.export())
+    new = f"{NEW.name}+{NEW.verifier_key.key_id.hex()}"
+    assert f"Why {new}, which you gave, has signed nothing here" in str(check(path, BOTH))
+    path.write_bytes(exchanged((5, (LOG,)), (8, (NEW,)), (12, (NEW,))))
+    assert "Whether the exchange of keys at entry 6 was by who had" in str(check(path, BOTH))
+    path.write_bytes(exchanged((5, (LOG,)), (8, (NEW, LOG)), (12, (NEW,))))
+    assert "exchange of keys" not in str(check(path, BOTH))
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 30), st.lists(st.integers(0, 50), min_size=1, max_size=3)),
+        max_size=8,
+        unique_by=lambda seen: seen[0],
+    )
+)
+def test_the_bounds_of_an_entrys_time_are_those_of_the_definition(
+    seen: list[tuple[int, list[int]]],
+) -> None:
+    def at(minute: int) -> datetime:
+        return datetime(2024, 3, 1, 12, minute, tzinfo=UTC)
+
+    checkpoints = [
+        replace(
+            Attested.verify(BASE.note(5), [], TRUST),
+            signed=SignedCheckpoint(
+                Checkpoint(ORIGIN, size, bytes(32)), Note("x\n", ()), (LOG.verifier_key,), ()
+            ),
+            cosigned=tuple((WITNESS.verifier_key, at(m)) for m in minutes),
+        )
+        for size, minutes in sorted(seen)
+    ]
+    times = Times(checkpoints)
+    for index in range(32):
+        without = [at(max(m)) for size, m in seen if size <= index]
+        with_it = [at(min(m)) for size, m in seen if size > index]
+        early, late = times.bounds(index)
+        assert early == (text(max(without) - LATENESS) if without else b"")
+        assert late == (text(min(with_it) + CLOCKS) if with_it else b"~")
+
+
+def text(instant: datetime) -> bytes:
+    return instant.strftime("%Y-%m-%dT%H:%M:%S").encode()
