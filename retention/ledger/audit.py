@@ -20,13 +20,15 @@ from retention.errors import LedgerError
 from retention.ledger.attesting import Attesters
 from retention.ledger.audited_attestations import audit_attestations
 from retention.ledger.audited_checkpoints import Checkpoints
+from retention.ledger.audited_entries import audit_entries
+from retention.ledger.audited_guards import audit_guards
 from retention.ledger.audited_record import audit_record
 from retention.ledger.audited_rows import Compared, Texts, audit_rows, audit_texts
 from retention.ledger.audited_tree import audit_tree
 from retention.ledger.checkpoint import VerifierKey
-from retention.ledger.fed_tables import GUARDS, fed_tables, triggers_off
 from retention.ledger.findings import Finding, Findings
 from retention.ledger.keys import key_steps
+from retention.ledger.manifest import shipped
 from retention.ledger.publishing import Outside
 from tenants.connections import RoleConnections
 
@@ -112,11 +114,13 @@ def audit_ledger(
         times = audit_attestations(cursor, believed, attesters, findings)
         size = audit_tree(cursor, checkpoints.claims, times, findings, on_progress)
         texts = audit_texts(cursor, findings)
-        fed = fed_tables(cursor)
-        triggers = [trigger for table in fed for trigger in table.triggers]
-        for table, trigger in triggers_off(cursor, [*triggers, *GUARDS]):
-            findings.add("trigger", f"tenure.{table}", f"its trigger {trigger} is off, or gone")
-        compared = [audit_rows(cursor, table, findings) for table in fed]
+        ours = shipped()
+        audit_guards(cursor, ours, findings)
+        audit_entries(cursor, ours.feeds, findings)
+        compared = [
+            audit_rows(cursor, table, findings, redefined=table.name in ours.redefined)
+            for table in ours.tables
+        ]
         cursor.execute(_WAITING)
         ((waiting,),) = cursor.fetchall()
     record = None if outside is None else audit_record(outside, believed, findings)

@@ -26,6 +26,11 @@ class Finding:
         return f"{self.check}: {self.subject}: {self.detail}"
 
 
+def entry_number(position: int | None) -> str:
+    """Return how an entry is called: by its place, once it has one."""
+    return "that waits" if position is None else str(position)
+
+
 @dataclass
 class Findings:
     """Takes findings, and keeps so many of each kind as can be read."""
