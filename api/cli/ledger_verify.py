@@ -122,6 +122,9 @@ def _echo(found: LedgerAudit) -> None:
         + (f", and the one of {found.since} that was given" if found.since is not None else "")
     )
     click.echo(f"texts        {found.texts.kept} as entered, {found.texts.erased} erased")
+    click.echo(
+        f"hashes       {found.hashes.keys} of keys that went, as their batches' records have them"
+    )
     if found.record is not None:
         click.echo(f"record       {found.record} batches of what went, outside of the database")
     for key in found.keys:

@@ -22,6 +22,7 @@ from retention.ledger.audited_attestations import audit_attestations
 from retention.ledger.audited_checkpoints import Checkpoints
 from retention.ledger.audited_entries import audit_entries
 from retention.ledger.audited_guards import audit_guards
+from retention.ledger.audited_keys import Hashes, audit_keys
 from retention.ledger.audited_record import audit_record
 from retention.ledger.audited_rows import Compared, Texts, audit_rows, audit_texts
 from retention.ledger.audited_tree import audit_tree
@@ -56,6 +57,7 @@ class LedgerAudit:
     keys: tuple[VerifierKey, ...]
     texts: Texts
     tables: tuple[Compared, ...]
+    hashes: Hashes
     findings: tuple[Finding, ...]
     counts: dict[str, int]
 
@@ -75,6 +77,7 @@ class LedgerAudit:
             "keys": [str(key) for key in self.keys],
             "texts": asdict(self.texts),
             "tables": [asdict(each) for each in self.tables],
+            "hashes": asdict(self.hashes),
             "found": self.counts,
             "findings": [asdict(each) for each in self.findings],
         }
@@ -121,6 +124,7 @@ def audit_ledger(
             audit_rows(cursor, table, findings, redefined=table.name in ours.redefined)
             for table in ours.tables
         ]
+        hashes = audit_keys(cursor, findings)
         cursor.execute(_WAITING)
         ((waiting,),) = cursor.fetchall()
     record = None if outside is None else audit_record(outside, believed, findings)
@@ -134,6 +138,7 @@ def audit_ledger(
         keys=believed,
         texts=texts,
         tables=tuple(each for each in compared if each),
+        hashes=hashes,
         findings=tuple(findings.shown),
         counts={check: count for check, count in findings.counts.items() if count},
     )

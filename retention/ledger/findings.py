@@ -10,7 +10,16 @@ from typing import Literal
 SHOWN = 50
 
 Check = Literal[
-    "entry", "order", "node", "checkpoint", "attestation", "text", "row", "trigger", "record"
+    "entry",
+    "order",
+    "node",
+    "checkpoint",
+    "attestation",
+    "text",
+    "row",
+    "keys",
+    "trigger",
+    "record",
 ]
 
 

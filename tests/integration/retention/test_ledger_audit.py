@@ -172,6 +172,7 @@ def test_what_is_as_entered_gives_no_finding(lab: Any, acme: TenantId, ledger: L
     assert found.waiting == 1
     compared = {each.table: each for each in found.tables}
     assert compared["batches"].same == 2
+    assert found.hashes.keys == sum(lab.recorded().values())
     assert compared["interventions"].same == 1203
     assert compared["logins"].without == ("email",), "the verifier reads no addresses"
     assert {each.table for each in found.tables if each.without} == {"logins"}
@@ -188,6 +189,8 @@ def test_an_erasure_leaves_no_finding(lab: Any, acme: TenantId, ledger: Ledger) 
     compared = {each.table: each.same for each in found.tables}
     assert compared["erasures"] == 1
     assert compared["erasure_batches"] > 1
+    ((lists,),) = lab.sql("SELECT count(*) FROM tenure.erased_keys")
+    assert found.hashes.lists == lists > 1
 
 
 def test_an_erased_text_is_told_and_no_finding(lab: Any, acme: TenantId, ledger: Ledger) -> None:
@@ -256,6 +259,24 @@ def change_row_text(intruder: Intruder) -> None:
 
 def change_child(intruder: Intruder) -> None:
     intruder.sql("DELETE FROM tenure.verification_results")
+
+
+def shrink_the_population(intruder: Intruder) -> None:
+    """Of batches that the books have counted long since."""
+    intruder.sql("DELETE FROM tenure.deleted_keys WHERE table_name = 'lab.pages'")
+
+
+def another_population(intruder: Intruder) -> None:
+    intruder.sql(
+        "UPDATE tenure.deleted_keys SET hashes = substr(hashes, 17) WHERE table_name = 'lab.pages'"
+    )
+
+
+def add_to_the_population(intruder: Intruder) -> None:
+    intruder.sql(
+        "INSERT INTO tenure.deleted_keys (tenant_id, run_id, batch_id, table_name, hashes)"
+        " SELECT tenant_id, run_id, batch_id, 'lab.nodes', hashes FROM tenure.deleted_keys LIMIT 1"
+    )
 
 
 def put_back_state(intruder: Intruder) -> None:
@@ -406,6 +427,9 @@ def guards_off(intruder: Intruder) -> None:
         (add_row, {"row"}),
         (change_row_text, {"row"}),
         (change_child, {"row"}),
+        (shrink_the_population, {"keys"}),
+        (another_population, {"keys"}),
+        (add_to_the_population, {"keys"}),
         (put_back_state, {"row"}),
         (hide_last_state, {"entry"}),
         (hide_row, {"entry"}),
