@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from psycopg2 import sql
 
-from retention.ledger.fed_tables import FedTable, unreadable
+from retention.ledger.fed_tables import FedTable, columns_beside, unreadable
 from retention.ledger.findings import SHOWN, Findings, entry_number
 from tenants.connections import Cursor
 
@@ -108,7 +108,8 @@ _SAID = {
 @dataclass(frozen=True, slots=True)
 class Compared:
     """How many rows of a table stand as entered; `erased` cannot be compared any more, `gone` went
-    with their tenant, `apart` need not be entered. `without`: columns not for this role."""
+    with their tenant, `apart` need not be entered. `without`: columns that enter, and are not for
+    this role; `beside`: those that do not enter, and may change unseen."""
 
     table: str
     same: int
@@ -116,6 +117,7 @@ class Compared:
     gone: int
     apart: int
     without: tuple[str, ...]
+    beside: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +185,7 @@ def audit_rows(
         counts.get("with tenant", 0),
         counts.get("apart", 0),
         tuple(without),
+        columns_beside(cursor, table),
     )
 
 

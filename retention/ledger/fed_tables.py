@@ -19,6 +19,11 @@ WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a
                     AND a.attname = w.col AND NOT a.attisdropped
                     AND has_column_privilege(a.attrelid, a.attnum, 'SELECT'))
 """
+_BESIDE = """
+SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_catalog.pg_attribute a
+WHERE a.attrelid = to_regclass('tenure.' || quote_ident(%s)) AND a.attnum > 0
+  AND NOT a.attisdropped AND a.attname <> ALL (%s::text[])
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +74,11 @@ def unreadable(cursor: Cursor, columns: list[tuple[str, str]]) -> list[tuple[str
     params = {"tables": [t for t, _ in columns], "columns": [c for _, c in columns]}
     cursor.execute(_UNREADABLE, params)
     return [tuple(row) for row in cursor.fetchall()]
+
+
+def columns_beside(cursor: Cursor, table: FedTable) -> tuple[str, ...]:
+    """Return the columns of a table that enter the ledger in no way, in their order."""
+    entered = [*table.plain, *table.committed, *table.digested]
+    cursor.execute(_BESIDE, (table.name, entered))
+    ((columns,),) = cursor.fetchall()
+    return tuple(columns or ())

@@ -18,6 +18,7 @@ Check = Literal[
     "text",
     "row",
     "keys",
+    "instant",
     "trigger",
     "record",
 ]

@@ -13,6 +13,7 @@ from typing import Any
 import psycopg2
 import pytest
 
+from config.clock import SystemClock
 from retention.ledger import tree
 from retention.ledger.audit import LedgerAudit, audit_ledger
 from retention.ledger.checkpoint import Checkpoint, VerifierKey, sign
@@ -180,6 +181,7 @@ def test_what_is_as_entered_gives_no_finding(lab: Any, acme: TenantId, ledger: L
 
 
 def test_an_erasure_leaves_no_finding(lab: Any, acme: TenantId, ledger: Ledger) -> None:
+    lab.clock = SystemClock()
     erasure = approved(lab, acme, lab.case(acme, files=2))
     ledger.publish()
     assert executor(lab).run(erasure).erasure.state == "completed"
@@ -222,8 +224,8 @@ def test_rows_that_went_with_their_tenant_are_told_and_no_finding(
 ) -> None:
     for table in ("holds", "batches"):
         scene.intruder.sql(f"DELETE FROM tenure.{table}")
-    # The unit has the digest of its batches.
-    assert audit(scene.lab, scene.ledger).counts == {"row": 3}
+    # The unit has the digest of its batches, and the hashes of keys are no batch's.
+    assert audit(scene.lab, scene.ledger).counts == {"row": 3, "keys": 3}
     # As offboarding ends: the tenant's own row goes last, and that enters the ledger.
     for (child,) in scene.lab.sql(
         "SELECT conrelid::regclass::text FROM pg_constraint"
