@@ -225,7 +225,9 @@ def test_what_is_older_than_its_period_goes_and_is_recorded(
         (2,)
     ]
     # That it went is entered, and nothing says any more whom it named.
-    names = {row[0] for row in owner_sql(f"SELECT id::text FROM tenure.{table}")} if named else set()
+    names = (
+        {row[0] for row in owner_sql(f"SELECT id::text FROM tenure.{table}")} if named else set()
+    )
     # But for rows that were planted in the past.
     assert set(audit_ledger(installation.verifier, None).counts) <= {"instant"}
     left_texts = owner_sql(
