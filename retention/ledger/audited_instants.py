@@ -69,15 +69,12 @@ OTHER = {
     "verifications": ("as_of", "started_at"),
 }
 
-# As texts, of which nothing can be so forged that it cannot be compared. Of rows that entries do
-# not name, the entry that they came by says it.
+# As texts, of which nothing can be so forged that it cannot be compared. What the entry before of
+# the same row said already is not said here; where entries do not name their row, the entries
+# that rows came by are asked alone.
 _ASTRAY = """
 WITH said AS (
-    SELECT e.id, e.kind, e.position, e.recorded_at, e.source, i.field,
-           e.body #>> ARRAY['record', i.field] AS value,
-           lag(e.body #>> ARRAY['record', i.field]) OVER (
-               PARTITION BY i.field, e.source, coalesce(e.row_key, e.id::text)
-               ORDER BY e.recorded_at, e.id) AS before
+    SELECT e.*, i.field, e.body #>> ARRAY['record', i.field] AS value
     FROM unnest(%(kinds)s::text[], %(fields)s::text[]) AS i(kind, field)
     JOIN tenure.ledger_entries e ON e.kind = i.kind
 ), astray AS (
@@ -86,12 +83,16 @@ WITH said AS (
     FROM said s
     LEFT JOIN (SELECT table_name, min(fed_at) AS since FROM tenure.ledger_sources
                GROUP BY table_name) AS f ON f.table_name = s.source
-    WHERE s.value IS DISTINCT FROM s.before AND s.value IS NOT NULL
-      AND (s.recorded_at <= f.since) IS NOT TRUE
+    WHERE s.value IS NOT NULL AND (s.recorded_at <= f.since) IS NOT TRUE
       AND (left(s.value, 19) COLLATE "C" BETWEEN
            to_char((s.recorded_at - %(late)s) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS') AND
            to_char((s.recorded_at + %(late)s) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS')
           ) IS NOT TRUE
+      AND s.value IS DISTINCT FROM (
+          SELECT b.body #>> ARRAY['record', s.field] FROM tenure.ledger_entries b
+          WHERE b.source = s.source AND b.row_key = s.row_key
+            AND (b.recorded_at, b.id) < (s.recorded_at, s.id)
+          ORDER BY b.recorded_at DESC, b.id DESC LIMIT 1)
 )
 """
 _COUNT = "SELECT count(*) FROM astray"
