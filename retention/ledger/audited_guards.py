@@ -25,18 +25,20 @@ SELECT c.relname, r.rulename FROM pg_catalog.pg_rewrite r
 JOIN pg_catalog.pg_class c ON c.oid = r.ev_class
 WHERE c.relnamespace = 'tenure'::regnamespace ORDER BY 1, 2
 """
-# For who audits, every row is there to be seen.
+# Of what the auditing role may read, every row is there to be seen.
 _HIDING = """
-SELECT c.relname, string_agg(p.polname, ', ' ORDER BY p.polname)
-       FILTER (WHERE NOT p.polpermissive OR p.shows IS NOT TRUE)
+SELECT c.relname, coalesce(string_agg(p.name, ', ' ORDER BY p.name)
+                           FILTER (WHERE NOT (p.adds AND p.shows)), 'there is none')
 FROM pg_catalog.pg_class c
-JOIN (SELECT polname, polrelid, polpermissive, pg_get_expr(polqual, polrelid) = 'true' AS shows
-      FROM pg_catalog.pg_policy
-      WHERE polcmd IN ('r', '*') AND EXISTS (
-          SELECT FROM unnest(polroles) AS r(id)
-          WHERE r.id = 0 OR pg_has_role(current_user, r.id, 'USAGE'))) AS p ON p.polrelid = c.oid
-WHERE c.relnamespace = 'tenure'::regnamespace AND c.relrowsecurity
-GROUP BY c.relname HAVING NOT bool_and(p.polpermissive) OR NOT bool_or(p.shows)
+LEFT JOIN (SELECT polname AS name, polrelid AS of, polpermissive AS adds,
+                  coalesce(pg_get_expr(polqual, polrelid) = 'true', false) AS shows
+           FROM pg_catalog.pg_policy
+           WHERE polcmd IN ('r', '*') AND EXISTS (
+               SELECT FROM unnest(polroles) AS r(id)
+               WHERE r.id = 0 OR pg_has_role(current_user, r.id, 'USAGE'))) AS p ON p.of = c.oid
+WHERE c.relnamespace = 'tenure'::regnamespace AND c.relkind IN ('r', 'p') AND c.relrowsecurity
+  AND has_any_column_privilege(c.oid, 'SELECT')
+GROUP BY c.relname HAVING NOT coalesce(bool_and(p.adds) AND bool_or(p.shows), false)
 ORDER BY c.relname
 """
 

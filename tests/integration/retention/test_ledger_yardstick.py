@@ -170,6 +170,10 @@ def hide_by_the_policy(intruder: Intruder) -> None:
     )
 
 
+def hide_by_no_policy(intruder: Intruder) -> None:
+    intruder.lab.sql("DROP POLICY tenure_verifier_select ON tenure.hold_rows")
+
+
 @pytest.mark.parametrize(
     ("tamper", "subjects"),
     [
@@ -191,6 +195,7 @@ def hide_by_the_policy(intruder: Intruder) -> None:
         (rewrite_statements, {"tenure.hold_events"}),
         (hide_by_a_policy, {"tenure.interventions"}),
         (hide_by_the_policy, {"tenure.interventions"}),
+        (hide_by_no_policy, {"tenure.hold_rows"}),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )
