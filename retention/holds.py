@@ -62,9 +62,9 @@ _TURNED = "UPDATE tenure.gates SET turned = turned + 1 WHERE tenant_id = %(tenan
 # The clock is read after the wait: what was deleted meanwhile went before the hold.
 _PLACE = """
 INSERT INTO tenure.holds (tenant_id, id, scope, table_name, subject_id, condition, matter, reason,
-                          placed_by, placed_at, rows_then, keys_kept)
+                          placed_by, rows_then, keys_kept)
 VALUES (%(tenant)s::uuid, %(hold)s::uuid, %(scope)s, %(table)s, %(subject)s::uuid, %(condition)s,
-        %(matter)s, %(reason)s, %(actor)s, clock_timestamp(), %(rows)s, %(keys)s)
+        %(matter)s, %(reason)s, %(actor)s, %(rows)s, %(keys)s)
 """
 _RELEASE = """
 UPDATE tenure.holds h SET released_by = %(actor)s, released_at = n.at,

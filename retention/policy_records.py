@@ -32,6 +32,18 @@ FROM tenure.policy_versions v WHERE v.policy = %(policy)s
 HAVING (array_agg(v.digest ORDER BY v.version DESC))[1] IS DISTINCT FROM %(digest)s
 ON CONFLICT (policy, version) DO NOTHING
 """
+# Of policies that are recorded, those that are not in the file and were, or are and were not.
+_WITHDRAW = """
+INSERT INTO tenure.policy_withdrawals (policy, number, event, version, recorded_by)
+SELECT v.policy, coalesce(w.number, 0) + 1,
+       CASE WHEN v.policy = ANY(%(names)s) THEN 'returned' ELSE 'withdrawn' END, v.version,
+       %(actor)s
+FROM (SELECT policy, max(version) AS version FROM tenure.policy_versions GROUP BY policy) v
+LEFT JOIN (SELECT policy, max(number) AS number FROM tenure.policy_withdrawals GROUP BY policy) w
+    USING (policy)
+WHERE (v.policy = ANY(%(names)s)) = (coalesce(w.number, 0) %% 2 = 1)
+ON CONFLICT (policy, number) DO NOTHING
+"""
 _TRIES = 10
 
 
@@ -81,7 +93,8 @@ def changes_between(
 def record_policies(
     retention: RoleConnections, policies: Iterable[Policy], *, actor: str
 ) -> dict[str, int]:
-    """Record what has changed as new versions; return the version of each policy by name.
+    """Record what has changed as new versions, and which policies are not among these any more, or
+    are again; return the version of each by name. `policies` are all there are.
 
     Any number of processes may do this at once: a version number is taken once, and a
     definition that is the latest already is not recorded again. Raises PolicyError when
@@ -110,6 +123,7 @@ def record_policies(
                         "actor": actor,
                     },
                 )
+            cursor.execute(_WITHDRAW, {"names": list(wanted), "actor": actor})
         if not changed:
             return {name: latest[name].version for name in wanted}
     names = ", ".join(policy.name for policy in changed)
@@ -144,6 +158,29 @@ def set_state(
             (policy, str(tenant_id), state, actor),
         )
         _record(cursor, tenant_id, policy, ("state", before[0] if before else None, state), actor)
+
+
+def pause_where_unsaid(
+    cursor: Cursor, tenant_id: TenantId, policies: Iterable[str], *, actor: str
+) -> int:
+    """Pause these policies for one tenant where nobody has set a state; return how many.
+
+    In the caller's transaction, as a role that may write the tenant's terms. Waits for the
+    tenant's open batch. The policies need not be recorded yet. Raises PlanError for a tenant that
+    does not exist.
+    """
+    _pass_gate(cursor, tenant_id)
+    paused = 0
+    for policy in policies:
+        cursor.execute(
+            "INSERT INTO tenure.policy_states (policy, tenant_id, state, changed_by)"
+            " VALUES (%s, %s, 'paused', %s) ON CONFLICT (policy, tenant_id) DO NOTHING",
+            (policy, str(tenant_id), actor),
+        )
+        if cursor.rowcount:
+            _record(cursor, tenant_id, policy, ("state", None, "paused"), actor)
+            paused += 1
+    return paused
 
 
 def set_period(
@@ -198,13 +235,17 @@ def check_period(policy: Policy, period: str) -> None:
 
 
 def _at_the_gate(cursor: Cursor, tenant_id: TenantId, policy: str) -> None:
+    _pass_gate(cursor, tenant_id)
+    if policy not in latest_versions(cursor, [policy]):
+        raise PolicyError(f"there is no recorded policy {policy!r}")
+
+
+def _pass_gate(cursor: Cursor, tenant_id: TenantId) -> None:
     cursor.execute(
         "SELECT turned FROM tenure.gates WHERE tenant_id = %s FOR UPDATE", (str(tenant_id),)
     )
     if cursor.fetchone() is None:
         raise PlanError(f"there is no tenant {tenant_id}")
-    if policy not in latest_versions(cursor, [policy]):
-        raise PolicyError(f"there is no recorded policy {policy!r}")
 
 
 def _record(

@@ -9,7 +9,8 @@ mistake there is found here. What is looked for:
   declared soft reference;
 - held_missing: rows that were under a hold when it was placed, and are gone while it is in force;
 - returned: rows whose deletion is recorded, and which are there;
-- records: batches whose counts and digests are not those of the keys they deleted;
+- records: batches whose counts and digests are not those of the keys they deleted; tenants' own
+  terms that are not as recorded, or not within their policy's bounds;
 - reconciliation: books that do not come out even (`retention.reconciliation`);
 - erasures: people who asked to be erased and had no answer in time;
 - undated: rows without a starting point. They are shown, and are no findings: a row whose
@@ -50,6 +51,7 @@ from retention.verification_queries import overdue_query, undated_query
 from retention.verification_records import store
 from retention.verification_report import Kind, Result, VerificationReport
 from retention.verification_rules import Ground
+from retention.verification_terms import OWN_TERMS, Term, wrong_terms
 from tenants.catalog import Catalog
 from tenants.connections import Cursor, RoleConnections
 from tenants.context import TenantId
@@ -116,6 +118,7 @@ def _look(
     found: list[Result] = []
     for question in _questions_of_rows(ground, held_parts(cursor)):
         found += _answer(cursor, question, slugs)
+    found += _own_terms(cursor, policies, slugs)
     cursor.execute(HASH_JOINS)
     for question in (*_questions_of_keys(catalog), *_questions_of_erasures(as_of)):
         found += _answer(cursor, question, slugs)
@@ -195,6 +198,26 @@ def _answer(cursor: Cursor, asked: _Question, slugs: Mapping[str, str]) -> Itera
         tenant, figures = row[0], dict(zip(names[1:], row[1:], strict=True))
         yield Result(
             asked.kind, asked.subject, text, TenantId(UUID(tenant)), slugs.get(tenant), **figures
+        )
+
+
+def _own_terms(
+    cursor: Cursor, policies: Collection[Policy], slugs: Mapping[str, str]
+) -> Iterator[Result]:
+    """Yield a result per tenant whose own terms are not what they must be, or one if none is."""
+    cursor.execute(OWN_TERMS)
+    wrong = wrong_terms([Term(*row) for row in cursor.fetchall()], policies)
+    if not wrong:
+        yield Result("records", "own terms", OWN_TERMS)
+    for tenant, reasons in wrong.items():
+        yield Result(
+            "records",
+            "own terms",
+            OWN_TERMS,
+            TenantId(UUID(tenant)),
+            slugs.get(tenant),
+            found=sum(reasons.values()),
+            reasons=reasons,
         )
 
 

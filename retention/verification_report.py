@@ -62,7 +62,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class VerificationReport:
-    """One verification. `findings` counts rows (and, of `records`, batches' tables).
+    """One verification. `findings` counts rows (of `records`, batches' tables and own terms).
 
     `account` is None where it looked back to before the last account.
     """

@@ -27,6 +27,7 @@ from api.wiring import Installation, owner_of
 from api.workshop import workshop_of
 from config.trace import new_trace_id
 from retention.holds import pass_gate
+from retention.policy_records import pause_where_unsaid
 from tenants.connections import RoleConnections
 from tenants.context import TenantId
 from tenants.errors import ImportFileError, RegistryError
@@ -131,17 +132,9 @@ class _Tenants:
                     f"{name!r} would go to the tenant {slug!r}, which is {found.name!r}"
                 )
             # A batch of an earlier state that is under way ends before the first row comes.
-            cursor.execute(
-                "SELECT turned FROM tenure.gates WHERE tenant_id = %s FOR UPDATE",
-                (str(tenant_id),),
+            self.paused += pause_where_unsaid(
+                cursor, tenant_id, [policy.name for policy in self._policies], actor=ACTOR
             )
-            for policy in self._policies:
-                cursor.execute(
-                    "INSERT INTO tenure.policy_states (policy, tenant_id, state, changed_by)"
-                    " VALUES (%s, %s, 'paused', %s) ON CONFLICT (policy, tenant_id) DO NOTHING",
-                    (policy.name, str(tenant_id), ACTOR),
-                )
-                self.paused += cursor.rowcount
         self.slugs[tenant_id] = slug
         return tenant_id
 

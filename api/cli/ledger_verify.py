@@ -121,20 +121,36 @@ def _verify_export(
 def _echo(found: LedgerAudit) -> None:
     waiting = f"; {found.waiting} wait for their place" if found.waiting else ""
     click.echo(f"entries      {found.size}, made again from what is stored{waiting}")
+    if found.uncovered:
+        click.echo(f"             the last {found.uncovered} of them under no checkpoint")
     click.echo(
         f"checkpoints  {found.inside} in the database, {found.outside} in the folder"
         + (f", and the one of {found.since} that was given" if found.since is not None else "")
     )
+    click.echo(f"attestations {found.attestations.verified} verified")
+    for each in found.attestations.unchecked:
+        click.echo(
+            f"             {each.count} not looked at: {each.kind}s of {each.name}, whom the "
+            "settings do not name"
+        )
     click.echo(f"texts        {found.texts.kept} as entered, {found.texts.erased} erased")
+    click.echo(
+        f"hashes       {found.hashes.keys} of keys that went, as their batches' records have them"
+    )
     if found.record is not None:
         click.echo(f"record       {found.record} batches of what went, outside of the database")
     for key in found.keys:
         click.echo(f"key          {key}")
     click.echo()
     echo_rows(
-        ("table", "as entered", "not comparable"),
+        ("table", "as entered", "not comparable", "columns not compared"),
         [
-            (f"tenure.{each.table}", each.same, each.erased + each.gone + each.apart or "")
+            (
+                f"tenure.{each.table}",
+                each.same,
+                each.erased + each.gone + each.apart or "",
+                ", ".join((*each.without, *each.beside)),
+            )
             for each in found.tables
         ],
     )

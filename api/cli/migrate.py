@@ -20,6 +20,7 @@ from api.lint_catalog import database_catalog
 from api.wiring import domain_of, migrator_of, prepare, sessions_of
 from config.errors import ConfigError
 from config.settings import Settings, variable
+from retention.ledger.manifest import Manifest
 from tenants.connections import Role
 from tenants.roles import (
     ROLES,
@@ -199,5 +200,45 @@ def catalog(ctx: click.Context, output: Path | None, output_format: str) -> None
             [
                 (t.name, t.tenant_column, len(t.columns), len(t.keys), len(t.foreign_keys))
                 for t in found.tables
+            ],
+        )
+
+
+@command.command(
+    epilog="\b\nExample:\n  tenure migrate manifest --output retention/ledger/manifest.json"
+)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write, always as JSON.  [default: standard output]",
+)
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["text", "json"]),
+    default="json",
+    show_default=True,
+    help="How to print: json is what the audit reads.",
+)
+@click.pass_context
+def manifest(ctx: click.Context, output: Path | None, output_format: str) -> None:
+    """Print what feeds and guards the ledger here, as `tenure ledger verify` has it beside it.
+
+    For who changes the product: made of a database that was migrated afresh, it says what a
+    database of the release has.
+    """
+    with owner_cursor(ctx) as cursor:
+        found = Manifest.of(cursor)
+    if output is not None:
+        output.write_text(found.to_json(), encoding="utf-8")
+        click.echo(f"wrote {len(found.triggers)} triggers to {output}", err=True)
+    elif output_format == "json":
+        click.echo(found.to_json(), nl=False)
+    else:
+        echo_rows(
+            ("TABLE", "TRIGGER", "FEEDS"),
+            [
+                (table, name, ", ".join(f.kind for f in found.tables if f.name == table))
+                for table, name in found.triggers
             ],
         )

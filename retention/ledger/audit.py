@@ -18,15 +18,19 @@ from typing import Any
 
 from retention.errors import LedgerError
 from retention.ledger.attesting import Attesters
-from retention.ledger.audited_attestations import audit_attestations
+from retention.ledger.audited_attestations import Attestations, audit_attestations
 from retention.ledger.audited_checkpoints import Checkpoints
+from retention.ledger.audited_entries import audit_entries
+from retention.ledger.audited_guards import audit_guards
+from retention.ledger.audited_instants import audit_instants
+from retention.ledger.audited_keys import Hashes, audit_keys
 from retention.ledger.audited_record import audit_record
 from retention.ledger.audited_rows import Compared, Texts, audit_rows, audit_texts
 from retention.ledger.audited_tree import audit_tree
 from retention.ledger.checkpoint import VerifierKey
-from retention.ledger.fed_tables import GUARDS, fed_tables, triggers_off
 from retention.ledger.findings import Finding, Findings
 from retention.ledger.keys import key_steps
+from retention.ledger.manifest import shipped
 from retention.ledger.publishing import Outside
 from tenants.connections import RoleConnections
 
@@ -40,20 +44,24 @@ _WAITING = "SELECT count(*) FROM tenure.ledger_entries WHERE position IS NULL"
 class LedgerAudit:
     """What was read, and what was found: `counts` of each kind, the first of them in `findings`.
 
-    `size` entries are in order, `waiting` not yet; checkpoints were compared inside and outside of
-    the database, and with them `since` (its size), if one was given. `record`: batches in the
-    record of what went outside of the database; None where there is no outside.
+    `size` entries are in order, `waiting` not yet; the last `uncovered` of those in order are under
+    no checkpoint. Checkpoints were compared inside and outside of the database, and with them
+    `since` (its size), if one was given. `record`: batches in the record of what went outside of
+    the database; None where there is no outside.
     """
 
     size: int
     waiting: int
+    uncovered: int
     inside: int
     outside: int
     since: int | None
     record: int | None
+    attestations: Attestations
     keys: tuple[VerifierKey, ...]
     texts: Texts
     tables: tuple[Compared, ...]
+    hashes: Hashes
     findings: tuple[Finding, ...]
     counts: dict[str, int]
 
@@ -67,12 +75,15 @@ class LedgerAudit:
         return {
             "entries": self.size,
             "waiting": self.waiting,
+            "uncovered": self.uncovered,
             "checkpoints": {"database": self.inside, "folder": self.outside},
             "since": self.since,
             "record": self.record,
+            "attestations": asdict(self.attestations),
             "keys": [str(key) for key in self.keys],
             "texts": asdict(self.texts),
             "tables": [asdict(each) for each in self.tables],
+            "hashes": asdict(self.hashes),
             "found": self.counts,
             "findings": [asdict(each) for each in self.findings],
         }
@@ -109,27 +120,35 @@ def audit_ledger(
         checkpoints = Checkpoints(believed, findings)
         held = checkpoints.held(*since) if since else None
         checkpoints.read(cursor, outside, listed)
-        times = audit_attestations(cursor, believed, attesters, findings)
+        times, attestations = audit_attestations(cursor, believed, attesters, findings)
         size = audit_tree(cursor, checkpoints.claims, times, findings, on_progress)
         texts = audit_texts(cursor, findings)
-        fed = fed_tables(cursor)
-        triggers = [trigger for table in fed for trigger in table.triggers]
-        for table, trigger in triggers_off(cursor, [*triggers, *GUARDS]):
-            findings.add("trigger", f"tenure.{table}", f"its trigger {trigger} is off, or gone")
-        compared = [audit_rows(cursor, table, findings) for table in fed]
+        ours = shipped()
+        audit_guards(cursor, ours, findings)
+        audit_entries(cursor, ours.feeds, findings)
+        audit_instants(cursor, ours.tables, findings)
+        compared = [
+            audit_rows(cursor, table, findings, redefined=table.name in ours.redefined)
+            for table in ours.tables
+        ]
+        hashes = audit_keys(cursor, findings)
         cursor.execute(_WAITING)
         ((waiting,),) = cursor.fetchall()
+    covered = max((each for each in checkpoints.claims if each <= size), default=0)
     record = None if outside is None else audit_record(outside, believed, findings)
     return LedgerAudit(
         size=size,
         waiting=waiting,
+        uncovered=size - covered,
         inside=checkpoints.inside,
         outside=checkpoints.outside,
         since=held,
+        attestations=attestations,
         record=record,
         keys=believed,
         texts=texts,
         tables=tuple(each for each in compared if each),
+        hashes=hashes,
         findings=tuple(findings.shown),
         counts={check: count for check, count in findings.counts.items() if count},
     )

@@ -25,8 +25,13 @@ SELECT size, c.note, a.kind, a.content
 FROM (SELECT DISTINCT size FROM tenure.ledger_attestations
       WHERE size > %(after)s ORDER BY size LIMIT %(most)s) AS s
 JOIN tenure.ledger_checkpoints c USING (size) JOIN tenure.ledger_attestations a USING (size)
-WHERE (a.kind, a.name) IN (('timestamp', %(authority)s), ('cosignature', %(witness)s))
+WHERE (a.kind, a.name) IN (SELECT * FROM unnest(%(kinds)s::text[], %(names)s::text[]))
 ORDER BY size, a.kind
+"""
+_OTHERS = """
+SELECT kind, name, count(*) FROM tenure.ledger_attestations
+WHERE (kind, name) NOT IN (SELECT * FROM unnest(%(kinds)s::text[], %(names)s::text[]))
+GROUP BY kind, name ORDER BY kind, name
 """
 _LAST = """
 SELECT max(size) FROM (SELECT DISTINCT size FROM tenure.ledger_attestations
@@ -34,24 +39,49 @@ SELECT max(size) FROM (SELECT DISTINCT size FROM tenure.ledger_attestations
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Unchecked:
+    """What somebody said whom the settings do not name, so that nothing verifies it."""
+
+    kind: str
+    name: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attestations:
+    """How many timestamps and cosignatures verify, and which were not looked at."""
+
+    verified: int
+    unchecked: tuple[Unchecked, ...]
+
+
 def audit_attestations(
     cursor: Cursor, keys: Sequence[VerifierKey], attesters: Attesters, findings: Findings
-) -> Times:
-    """Compare each with its checkpoint; return when what was seen, by those who verify."""
-    authority, witness = attesters.authority, attesters.witness
-    if not keys or (authority is None and witness is None):
-        return Times(())
+) -> tuple[Times, Attestations]:
+    """Compare each with its checkpoint; return when what was seen, by those who verify, and how
+    many there are."""
+    # Whom nothing verifies is not believed.
+    authority, witness = (attesters.authority, attesters.witness) if keys else (None, None)
+    asked = {}
+    if authority is not None:
+        asked["timestamp"] = authority.certificate.subject.rfc4514_string()
+    if witness is not None:
+        asked["cosignature"] = witness.key.name
+    named = {"kinds": list(asked), "names": list(asked.values())}
+    cursor.execute(_OTHERS, named)
+    unchecked = tuple(Unchecked(*row) for row in cursor.fetchall())
+    if not asked:
+        return Times(()), Attestations(0, unchecked)
     trust = Trust(
         tuple(keys),
         (witness.key,) if witness else (),
         (authority.certificate,) if authority else (),
     )
-    names = {
-        "authority": authority.certificate.subject.rfc4514_string() if authority else None,
-        "witness": witness.key.name if witness else None,
-    }
-    found = (_verified(each, trust, findings) for each in _kept(cursor, names))
-    return Times([each for each in found if each])
+    found = [_verified(each, trust, findings) for each in _kept(cursor, named)]
+    seen = [each for each in found if each]
+    verified = sum(len(each.stamped) + len(each.cosigned) for each in seen)
+    return Times(seen), Attestations(verified, unchecked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +109,15 @@ def _verified(said: _Said, trust: Trust, findings: Findings) -> Attested | None:
     return found
 
 
-def _kept(cursor: Cursor, names: dict[str, str | None]) -> Iterator[_Said]:
+def _kept(cursor: Cursor, named: dict[str, list[str]]) -> Iterator[_Said]:
     after = 0
     while True:
-        block = {"after": after, "most": _BLOCK}
+        block: dict[str, object] = {"after": after, "most": _BLOCK}
         cursor.execute(_LAST, block)
         ((last,),) = cursor.fetchall()
         if last is None:
             return
-        cursor.execute(_KEPT, block | names)
+        cursor.execute(_KEPT, block | named)
         for (size, note), rows in groupby(cursor.fetchall(), key=lambda row: row[:2]):
             said = [(kind, bytes(content)) for _, _, kind, content in rows]
             yield _Said(

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from psycopg2 import sql
 
-from retention.ledger.fed_tables import FedTable, unreadable
-from retention.ledger.findings import SHOWN, Findings
+from retention.ledger.fed_tables import FedTable, columns_beside, unreadable
+from retention.ledger.findings import SHOWN, Findings, entry_number
 from tenants.connections import Cursor
 
 _CHUNK = 40  # columns a call: a function takes 100 arguments
@@ -108,7 +108,8 @@ _SAID = {
 @dataclass(frozen=True, slots=True)
 class Compared:
     """How many rows of a table stand as entered; `erased` cannot be compared any more, `gone` went
-    with their tenant, `apart` need not be entered. `without`: columns not for this role."""
+    with their tenant, `apart` need not be entered. `without`: columns that enter, and are not for
+    this role; `beside`: those that do not enter, and may change unseen."""
 
     table: str
     same: int
@@ -116,6 +117,7 @@ class Compared:
     gone: int
     apart: int
     without: tuple[str, ...]
+    beside: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,7 @@ def audit_texts(cursor: Cursor, findings: Findings) -> Texts:
             said = "is not what its entry is committed to"
             if state == "gone":
                 said = "is gone, and that it was erased was never entered"
-            findings.add("text", f"{field} of entry {_number(position)} ({entry})", said)
+            findings.add("text", f"{field} of entry {entry_number(position)} ({entry})", said)
         findings.counts["text"] += counts.get("changed", 0) + counts.get("gone", 0) - len(rows)
     cursor.execute(_TEXT_TOTAL)
     ((total,),) = cursor.fetchall()
@@ -149,9 +151,12 @@ def audit_texts(cursor: Cursor, findings: Findings) -> Texts:
     return Texts(counts.get("kept", 0), counts.get("erased", 0))
 
 
-def audit_rows(cursor: Cursor, table: FedTable, findings: Findings) -> Compared | None:
+def audit_rows(
+    cursor: Cursor, table: FedTable, findings: Findings, *, redefined: bool = False
+) -> Compared | None:
     """Compare a table's rows with the last entry of each; None where nothing of it is compared:
-    it is fed by what happens to its rows later, or cannot be read."""
+    it is fed by what happens to its rows later, or cannot be read. `redefined`: older entries may
+    have been made of other columns."""
     if "INSERT" not in table.events:
         return None
     missing = unreadable(cursor, table.compared)
@@ -160,7 +165,7 @@ def audit_rows(cursor: Cursor, table: FedTable, findings: Findings) -> Compared 
         findings.add("row", f"tenure.{table.name}", f"cannot be compared: {columns} cannot be read")
         return None
     without = [c for _, c in unreadable(cursor, [(table.name, c) for c in table.committed])]
-    judged = _judged(table, [c for c in table.committed if c not in without])
+    judged = _judged(table, [c for c in table.committed if c not in without], redefined)
     cursor.execute(judged + sql.SQL(_COUNTS))
     counts: dict[str, int] = dict(cursor.fetchall())
     states = [state for state in ("gone", "new", "back", "changed") if counts.get(state)]
@@ -170,7 +175,7 @@ def audit_rows(cursor: Cursor, table: FedTable, findings: Findings) -> Compared 
         rows = cursor.fetchall()
         for position, state, row, differing in rows:
             said = _SAID.get(state, f"differs from what was entered last, in {differing}")
-            last = f" (entry {_number(position)})" if state != "new" else ""
+            last = f" (entry {entry_number(position)})" if state != "new" else ""
             findings.add("row", f"tenure.{table.name} {row or 'a row'}{last}", said)
         findings.counts["row"] += sum(counts[state] for state in states) - len(rows)
     return Compared(
@@ -180,24 +185,19 @@ def audit_rows(cursor: Cursor, table: FedTable, findings: Findings) -> Compared 
         counts.get("with tenant", 0),
         counts.get("apart", 0),
         tuple(without),
+        columns_beside(cursor, table),
     )
 
 
-def _number(position: int | None) -> str:
-    return "that waits" if position is None else str(position)
-
-
-def _judged(table: FedTable, texts: list[str]) -> sql.Composed:
+def _judged(table: FedTable, texts: list[str], redefined: bool) -> sql.Composed:
     record = [(column, _json(column)) for column in table.plain]
     record += [(f"{column}_sha256", _digest(_text(column))) for column in table.digested]
     for label, child in table.children.items():
         lines = _lines(child)
         record += [(f"{label}_count", _count(lines)), (f"{label}_sha256", _digest_of(lines))]
-    differs: list[sql.Composable] = [
-        sql.SQL(_COMMON_DIFFERS if table.redefined else _RECORD_DIFFERS)
-    ]
+    differs: list[sql.Composable] = [sql.SQL(_COMMON_DIFFERS if redefined else _RECORD_DIFFERS)]
     if texts:
-        complete = sql.SQL("false" if table.redefined else "true")
+        complete = sql.SQL("false" if redefined else "true")
         differs.append(sql.SQL(_TEXT_DIFFERS).format(complete=complete))
     return sql.SQL(_ROWS).format(
         entry_key=sql.SQL("e.row_key") if table.named else _entry_key(table),

@@ -1,4 +1,4 @@
-"""The tables that feed the ledger, as the database says (`tenure.ledger_sources`)."""
+"""The tables that feed the ledger: what of their rows enters it, and as what."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Any
 
 from tenants.connections import Cursor
 
-_SOURCES = """
-SELECT DISTINCT ON (table_name) table_name, events, key_columns, plain, committed, digested,
-    children, condition, count(*) OVER (PARTITION BY table_name)
-FROM tenure.ledger_sources ORDER BY table_name, number DESC
+_DEFINITIONS = """
+SELECT table_name, kind, events, key_columns, plain, committed, digested, children, condition
+FROM tenure.ledger_sources ORDER BY number
 """
 _UNREADABLE = """
 SELECT w.tab, w.col FROM unnest(%(tables)s::text[], %(columns)s::text[]) AS w(tab, col)
@@ -20,43 +19,27 @@ WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a
                     AND a.attname = w.col AND NOT a.attisdropped
                     AND has_column_privilege(a.attrelid, a.attnum, 'SELECT'))
 """
-_TRIGGERS = """
-SELECT w.tab, w.name FROM unnest(%(tables)s::text[], %(names)s::text[]) AS w(tab, name)
-WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t
-                  WHERE t.tgrelid = to_regclass('tenure.' || quote_ident(w.tab))
-                    AND t.tgname = w.name AND t.tgenabled IN ('O', 'A'))
+_BESIDE = """
+SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_catalog.pg_attribute a
+WHERE a.attrelid = to_regclass('tenure.' || quote_ident(%s)) AND a.attnum > 0
+  AND NOT a.attisdropped AND a.attname <> ALL (%s::text[])
 """
-#: What keeps the ledger's own tables as they are.
-GUARDS = (
-    ("ledger_entries", "append_only"),
-    ("ledger_entries", "entered_by_trigger"),
-    ("ledger_entries", "position_once"),
-    ("ledger_texts", "append_only"),
-    ("ledger_texts", "entered_by_trigger"),
-    ("ledger_nodes", "append_only"),
-    ("ledger_checkpoints", "append_only"),
-    ("ledger_checkpoints", "exported_once"),
-    ("ledger_attestations", "append_only"),
-    ("ledger_key_steps", "append_only"),
-    ("ledger_sources", "append_only"),
-)
 
 
 @dataclass(frozen=True, slots=True)
 class FedTable:
-    """A table of `tenure`, and what of it enters the ledger, see `ledger_statement`. `redefined`:
-    older entries may have been made of other columns. `condition`, on NEW: of which rows it enters
-    that they are there, as the migration wrote it."""
+    """A table of `tenure`, and what of it enters the ledger, see `ledger_statement`. `condition`,
+    on NEW: of which rows it enters that they are there, as the migration wrote it."""
 
     name: str
-    events: tuple[str, ...]
-    keys: tuple[str, ...]
-    plain: tuple[str, ...]
-    committed: tuple[str, ...]
-    digested: tuple[str, ...]
+    kind: str
+    events: list[str]
+    keys: list[str]
+    plain: list[str]
+    committed: list[str]
+    digested: list[str]
     children: Mapping[str, Any]
     condition: str | None
-    redefined: bool
 
     @property
     def named(self) -> bool:
@@ -64,9 +47,9 @@ class FedTable:
         return set(self.keys) <= set(self.plain)
 
     @property
-    def triggers(self) -> list[tuple[str, str]]:
-        """The triggers that feed, with their table."""
-        return [(self.name, f"ledger_{event.lower()}") for event in self.events]
+    def kinds(self) -> tuple[str, str, str]:
+        """The kinds of its entries: of rows that came, changed and went."""
+        return self.kind, f"{self.kind}-changed", f"{self.kind}-deleted"
 
     @property
     def compared(self) -> list[tuple[str, str]]:
@@ -80,17 +63,10 @@ class FedTable:
         return own + below
 
 
-def fed_tables(cursor: Cursor) -> list[FedTable]:
-    """Return the tables that feed the ledger, by name."""
-    cursor.execute(_SOURCES)
-    return [
-        FedTable(
-            table, tuple(events), tuple(keys), tuple(plain), tuple(committed), tuple(digested),
-            children, condition, definitions > 1,
-        )
-        for table, events, keys, plain, committed, digested, children, condition, definitions
-        in cursor.fetchall()
-    ]  # fmt: skip
+def definitions(cursor: Cursor) -> tuple[FedTable, ...]:
+    """Return by what tables have fed the ledger so far, as the database says, in its order."""
+    cursor.execute(_DEFINITIONS)
+    return tuple(FedTable(*row) for row in cursor.fetchall())
 
 
 def unreadable(cursor: Cursor, columns: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -100,8 +76,9 @@ def unreadable(cursor: Cursor, columns: list[tuple[str, str]]) -> list[tuple[str
     return [tuple(row) for row in cursor.fetchall()]
 
 
-def triggers_off(cursor: Cursor, triggers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return those of the triggers that are not there, or do not fire."""
-    params = {"tables": [t for t, _ in triggers], "names": [n for _, n in triggers]}
-    cursor.execute(_TRIGGERS, params)
-    return [tuple(row) for row in cursor.fetchall()]
+def columns_beside(cursor: Cursor, table: FedTable) -> tuple[str, ...]:
+    """Return the columns of a table that enter the ledger in no way, in their order."""
+    entered = [*table.plain, *table.committed, *table.digested]
+    cursor.execute(_BESIDE, (table.name, entered))
+    ((columns,),) = cursor.fetchall()
+    return tuple(columns or ())

@@ -10,7 +10,17 @@ from typing import Literal
 SHOWN = 50
 
 Check = Literal[
-    "entry", "order", "node", "checkpoint", "attestation", "text", "row", "trigger", "record"
+    "entry",
+    "order",
+    "node",
+    "checkpoint",
+    "attestation",
+    "text",
+    "row",
+    "keys",
+    "instant",
+    "trigger",
+    "record",
 ]
 
 
@@ -24,6 +34,11 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.check}: {self.subject}: {self.detail}"
+
+
+def entry_number(position: int | None) -> str:
+    """Return how an entry is called: by its place, once it has one."""
+    return "that waits" if position is None else str(position)
 
 
 @dataclass

@@ -49,6 +49,10 @@ _OWN = """
     FROM tenure.policy_versions v
     LEFT JOIN LATERAL jsonb_each(CASE WHEN v.version > 1 THEN v.changes END) e ON true
     UNION ALL
+    SELECT recorded_at, 'policy', policy, NULL, event, NULL, NULL, recorded_by, NULL,
+           number::text
+    FROM tenure.policy_withdrawals
+    UNION ALL
     SELECT changed_at, 'own terms', policy, tenant_id, what, before, after, changed_by, NULL,
            id::text
     FROM tenure.policy_changes

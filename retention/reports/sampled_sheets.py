@@ -104,6 +104,9 @@ def _facts(found: SamplesReport) -> tuple[tuple[str, str], ...]:
         ("Rows", f"{population.rows:,} in {population.batches:,} batches"),
         ("SHA-256 over batches", population.digest),
     ]
+    if population.rows_without_keys:
+        missing = f"{population.rows_without_keys:,} in {population.batches_without_keys:,} batches"
+        facts.append(("Recorded rows without keys", f"{missing}: they cannot be drawn"))
     if population.seed is not None:
         drawn = f"{len(found.samples)} of {population.rows:,}, by the seed {population.seed}"
         facts += [("Drawn", drawn), ("From rows up to", population.until.isoformat())]

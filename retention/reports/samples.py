@@ -29,10 +29,15 @@ from tenants.connections import Cursor
 class Population:
     """Rows that went in the period, until `until`: how many, in how many batches; and the SHA-256
     over a line each for batch and table ("batch table rows sha256", ascending, with line feeds
-    between): where it is the same, `size` and `seed` draw the same rows again."""
+    between): where it is the same, `size` and `seed` draw the same rows again.
+
+    Beside them, `rows_without_keys` in `batches_without_keys`: rows that batches of the period
+    record, and whose keys' hashes are not there. They cannot be drawn, and there must be none."""
 
     rows: int
     batches: int
+    rows_without_keys: int
+    batches_without_keys: int
     digest: str
     until: datetime
     size: int | None
@@ -109,19 +114,28 @@ class SamplesReport:
     erased: tuple[ErasedRow, ...]
 
 
+# What batches record, which the ledger has, and of it what there are hashes of.
 _POPULATION = """
-WITH population AS (
-    SELECT k.tenant_id, k.run_id, k.batch_id, k.table_name,
-           octet_length(k.hashes) / 16 AS rows,
-           b.counts->k.table_name->>'sha256' AS sha256
-    FROM tenure.deleted_keys k JOIN tenure.batches b
-        ON b.tenant_id = k.tenant_id AND b.run_id = k.run_id AND b.id = k.batch_id
+WITH recorded AS (
+    SELECT b.tenant_id, b.run_id, b.id AS batch_id, t.name AS table_name,
+           (t.entry->>'rows')::bigint AS recorded, octet_length(k.hashes) / 16 AS rows,
+           t.entry->>'sha256' AS sha256
+    FROM tenure.batches b CROSS JOIN LATERAL jsonb_each(b.counts) t(name, entry)
+    LEFT JOIN tenure.deleted_keys k ON k.tenant_id = b.tenant_id AND k.run_id = b.run_id
+        AND k.batch_id = b.id AND k.table_name = t.name
     WHERE b.recorded_at >= %(since)s::timestamptz AND b.recorded_at < %(until)s::timestamptz
-      AND (%(tenant)s::uuid IS NULL OR k.tenant_id = %(tenant)s::uuid)
+      AND (%(tenant)s::uuid IS NULL OR b.tenant_id = %(tenant)s::uuid)
+), population AS (
+    SELECT * FROM recorded WHERE rows > 0
 )
 """
-_SIZE = f"""{_POPULATION}
+_SIZE = f"""{_POPULATION}, missing AS (
+    SELECT batch_id, recorded - coalesce(rows, 0) AS rows FROM recorded
+    WHERE recorded > coalesce(rows, 0)
+)
 SELECT coalesce(sum(rows), 0)::bigint, count(DISTINCT batch_id),
+       (SELECT coalesce(sum(rows), 0)::bigint FROM missing),
+       (SELECT count(DISTINCT batch_id) FROM missing),
        encode(sha256(convert_to(coalesce(string_agg(
            batch_id || ' ' || table_name || ' ' || rows || ' ' || coalesce(sha256, '-'), E'\\n'
            ORDER BY batch_id, table_name COLLATE "C"), ''), 'UTF8')), 'hex')
@@ -172,7 +186,7 @@ def samples_report(
     looked for in all there is, whatever the period."""
     period = scope if scope.until is not None else replace(scope, until=now)
     cursor.execute(_SIZE, period.params)
-    rows, batches, digest = cursor.fetchall()[0]
+    rows, batches, rows_without_keys, batches_without_keys, digest = cursor.fetchall()[0]
     draw = asked if isinstance(asked, Draw) else None
     key = asked.key if isinstance(asked, Presented) else None
     found: list[_Row] = []
@@ -201,6 +215,8 @@ def samples_report(
         Population(
             rows,
             batches,
+            rows_without_keys,
+            batches_without_keys,
             digest,
             period.until or now,
             None if draw is None else draw.size,

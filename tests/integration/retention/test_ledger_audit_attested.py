@@ -107,8 +107,22 @@ def test_the_word_for_another_checkpoint_is_none_for_this_one(scene: Attested, k
     assert scene.found() == {"attestation"}
 
 
-def test_what_was_said_in_another_name_cannot_be_verified_and_is_no_finding(
+def test_what_was_said_in_another_name_cannot_be_verified_and_is_no_finding_but_is_told(
     scene: Attested,
 ) -> None:
+    reader, outside = scene.lab.installation.verifier, scene.ledger.outside
+    ((count, kinds),) = scene.lab.sql(
+        "SELECT count(*), count(DISTINCT kind) FROM tenure.ledger_attestations"
+    )
+    found = audit_ledger(reader, outside, scene.ledger.attesters).attestations
+    assert (found.verified, found.unchecked) == (count, ())
+    found = audit_ledger(reader, outside, ASKED["witness"](scene.ledger.attesters)).attestations
+    assert found.verified == count / kinds
+    assert [(each.kind, each.count) for each in found.unchecked] == [("timestamp", count / kinds)]
     scene.intruder.sql("UPDATE tenure.ledger_attestations SET name = name || '-before'")
     assert scene.found() == set()
+    found = audit_ledger(reader, outside, scene.ledger.attesters).attestations
+    assert found.verified == 0
+    assert sum(each.count for each in found.unchecked) == count
+    assert all(each.name.endswith("-before") for each in found.unchecked)
+    assert sum(each.count for each in audit_ledger(reader, outside).attestations.unchecked) == count

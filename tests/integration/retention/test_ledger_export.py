@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,11 +13,13 @@ from typing import Any
 
 import pytest
 
+from api.wiring import Installation
 from retention.errors import LedgerError
 from retention.ledger import export as exporting
 from retention.ledger import verifier
 from retention.ledger.export import FOR_ALL
 from retention.ledger.publishing import Ledger
+from retention.ledger.sequencer import sequence
 from retention.ledger.verifier import Trust, unsealed, verify_export
 from tenants.context import TenantId
 
@@ -169,7 +172,11 @@ def test_an_export_is_made_and_checked_by_command(
 
 
 def test_a_verification_says_what_it_read_and_exits_with_1_on_findings(
-    tenure: Tenure, make_tenant: Callable[..., TenantId], env: dict[str, str], owner_sql: Any
+    tenure: Tenure,
+    installation: Installation,
+    make_tenant: Callable[..., TenantId],
+    env: dict[str, str],
+    owner_sql: Any,
 ) -> None:
     make_tenant("acme")
     tenure("ledger", "keys", "new", env=env)
@@ -178,6 +185,22 @@ def test_a_verification_says_what_it_read_and_exits_with_1_on_findings(
     assert fine.exit_code == 0
     assert fine.stdout.endswith("\n0 findings\n")
     assert "tenure.holds" in fine.stdout
+    # And what it did not read, or nothing signed speaks of.
+    assert tenure("ledger", "publish", env=env).exit_code == 0
+    owner_sql("INSERT INTO tenure.ledger_attestations (id, size, kind, name, content) SELECT"
+              " gen_random_uuid(), size, 'timestamp', 'CN=nobody', 'x'"
+              " FROM tenure.ledger_checkpoints")  # fmt: skip
+    make_tenant("globex")
+    # Put in order, and not signed.
+    assert sequence(installation.retention) == 1
+    partly = tenure("ledger", "verify", env=env)
+    assert partly.exit_code == 0
+    assert "the last 1 of them under no checkpoint" in partly.stdout
+    assert "attestations 0 verified" in partly.stdout
+    assert (
+        "1 not looked at: timestamps of CN=nobody, whom the settings do not name" in partly.stdout
+    )
+    assert re.search(r"tenure\.logins +\d+ +email, password_hash", partly.stdout)
     owner_sql("ALTER TABLE tenure.hold_events DISABLE TRIGGER USER")
     owner_sql("UPDATE tenure.hold_events SET happened_at = now()")
     owner_sql("ALTER TABLE tenure.hold_events ENABLE TRIGGER USER")

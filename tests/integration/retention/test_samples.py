@@ -34,6 +34,8 @@ from retention.reports.scope import EVERYTHING, Scope
 from tenants.context import TenantId
 from tenants.registry import TenantRow
 
+from .conftest import Tenure
+
 ORIGIN = "ledger.example/acme"
 
 
@@ -131,6 +133,27 @@ def test_the_same_seed_draws_the_same_and_another_others(lab: Any, acme: TenantI
     assert first.population.digest == again.population.digest
     assert {s.key_hash for s in first.samples} != {s.key_hash for s in other.samples}
     assert len({(s.batch_id, s.table, s.key_hash) for s in first.samples}) == 10
+
+
+def test_a_population_that_shrank_says_so(lab: Any, acme: TenantId, tenure: Tenure) -> None:
+    """What batches record is in the ledger; the list that a draw is made from is not."""
+    for _ in range(5):
+        lab.case(acme, files=1)
+    lab.run()
+    whole = ask(lab, None).population
+    assert (whole.rows_without_keys, whole.batches_without_keys) == (0, 0)
+    lab.sql("ALTER TABLE tenure.deleted_keys DISABLE TRIGGER append_only")
+    lab.sql("DELETE FROM tenure.deleted_keys WHERE table_name = 'lab.pages'")
+    lab.sql(
+        "UPDATE tenure.deleted_keys SET hashes = substr(hashes, 17)"
+        " WHERE table_name = 'lab.cases' AND batch_id = (SELECT max(batch_id::text)::uuid"
+        " FROM tenure.deleted_keys)"
+    )
+    less = ask(lab, None).population
+    assert (less.rows_without_keys, less.batches_without_keys) == (11, 2)
+    assert less.rows + less.rows_without_keys == whole.rows
+    printed = tenure("report", "samples").output
+    assert "Recorded rows without keys: 11 in 2 batches" in printed
 
 
 def test_a_draw_of_all_is_the_population_and_each_row_once(

@@ -62,6 +62,7 @@ EXEMPT = {
     "context_key_steps": "what was done with the keys, for auditors",
     "logins": "who comes before any tenant; reached by functions",
     "policy_versions": "policies are the installation's",
+    "policy_withdrawals": "policies are the installation's",
     "runs": "a run goes over all tenants; its batches name theirs",
     "interventions": "what people did to runs, which serve all tenants",
     "leases": "who plans",
@@ -259,6 +260,7 @@ def test_a_role_is_denied_what_it_has_no_need_of(
     "table",
     [
         "policy_versions",
+        "policy_withdrawals",
         "batches",
         "deleted_keys",
         "verifications",

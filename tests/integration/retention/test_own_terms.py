@@ -1,0 +1,182 @@
+"""What pauses or prolongs retention for a tenant is entered, recorded, and within its bounds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import psycopg2
+import pytest
+
+from retention.ledger.audit import audit_ledger
+from retention.policy_records import (
+    pause_where_unsaid,
+    record_policies,
+    set_period,
+    set_state,
+)
+from retention.reports.changes import changes_report
+from retention.reports.paging import PageRequest
+from retention.reports.scope import EVERYTHING
+from retention.verification_terms import OUTSIDE, UNRECORDED
+from tenants.context import TenantId
+
+from .test_ledger_feeding import entries
+
+BOUNDED = {"minimum": "P6M", "maximum": "P5Y"}
+
+
+@pytest.fixture
+def bounded(lab: Any, acme: TenantId) -> Any:
+    """The lab, whose cases may be kept from half a year to five; recorded."""
+    lab.policies = tuple(
+        replace(policy, **BOUNDED) if policy.name == "cases" else policy for policy in lab.policies
+    )
+    record_policies(lab.installation.retention, lab.policies, actor="test")
+    return lab
+
+
+def cases(lab: Any) -> Any:
+    return next(policy for policy in lab.policies if policy.name == "cases")
+
+
+def as_retention(lab: Any, tenant: TenantId, statement: str, *params: Any) -> None:
+    with lab.installation.retention.transaction(tenant) as cursor:
+        cursor.execute(statement, params)
+
+
+def found(lab: Any) -> dict[str, int]:
+    """The reasons of what a verification found of own terms."""
+    reasons: dict[str, int] = {}
+    results = [r for r in lab.verify().results if (r.kind, r.subject) == ("records", "own terms")]
+    assert results
+    for result in results:
+        assert result.found == sum(result.reasons.values())
+        for reason, count in result.reasons.items():
+            reasons[reason] = reasons.get(reason, 0) + count
+    return reasons
+
+
+def test_terms_that_were_set_as_they_are_to_be_are_no_finding(
+    bounded: Any, acme: TenantId, globex: TenantId
+) -> None:
+    retention = bounded.installation.retention
+    set_period(retention, acme, cases(bounded), "P2Y", actor="ann")
+    set_period(retention, acme, cases(bounded), "P3Y", actor="ann")
+    set_period(retention, globex, cases(bounded), "P2Y", actor="ann")
+    set_period(retention, globex, cases(bounded), None, actor="ann")
+    set_state(retention, acme, "cases", "paused", actor="ann")
+    set_state(retention, acme, "cases", "paused", actor="ann")
+    set_state(retention, acme, "cases", "active", actor="ann")
+    assert found(bounded) == {}
+
+
+PROLONG = (
+    "INSERT INTO tenure.policy_periods (policy, tenant_id, period, changed_by)"
+    " VALUES ('cases', %s, 'P1000Y', 'x')"
+)
+
+
+def test_a_period_that_was_slipped_in_is_entered_and_found(bounded: Any, acme: TenantId) -> None:
+    """Nothing would ever be due again."""
+    as_retention(bounded, acme, PROLONG, str(acme))
+    (entry,) = entries(bounded, "policy_periods")
+    assert (entry["kind"], entry["tenant"]) == ("policy-period", str(acme))
+    assert entry["record"]["period"] == "P1000Y"
+    assert found(bounded) == {UNRECORDED: 1}
+    # With a change to go with it, its bounds are still the policy's.
+    as_retention(
+        bounded, acme,
+        "INSERT INTO tenure.policy_changes (tenant_id, id, policy, what, after, changed_by)"
+        " VALUES (%s, gen_random_uuid(), 'cases', 'period', 'P1000Y', 'x')", str(acme),
+    )  # fmt: skip
+    assert found(bounded) == {OUTSIDE: 1}
+
+
+def test_a_pause_that_nobody_recorded_is_entered_and_found(bounded: Any, acme: TenantId) -> None:
+    set_state(bounded.installation.retention, acme, "cases", "active", actor="ann")
+    as_retention(bounded, acme, "UPDATE tenure.policy_states SET state = 'paused'")
+    assert [e["kind"] for e in entries(bounded, "policy_states")] == [
+        "policy-state", "policy-state-changed",
+    ]  # fmt: skip
+    assert found(bounded) == {UNRECORDED: 1}
+
+
+def test_terms_that_went_without_a_record_are_found(bounded: Any, acme: TenantId) -> None:
+    set_period(bounded.installation.retention, acme, cases(bounded), "P2Y", actor="ann")
+    as_retention(bounded, acme, "DELETE FROM tenure.policy_periods")
+    assert entries(bounded, "policy_periods")[-1]["kind"] == "policy-period-deleted"
+    assert found(bounded) == {UNRECORDED: 1}
+
+
+def test_bounds_that_became_narrower_leave_a_period_outside(bounded: Any, acme: TenantId) -> None:
+    set_period(bounded.installation.retention, acme, cases(bounded), "P5Y", actor="ann")
+    bounded.policies = tuple(
+        replace(p, maximum="P2Y") if p.name == "cases" else p for p in bounded.policies
+    )
+    assert found(bounded) == {OUTSIDE: 1}
+
+
+def test_of_another_tenant_the_finding_says_nothing(
+    bounded: Any, acme: TenantId, globex: TenantId
+) -> None:
+    as_retention(bounded, acme, PROLONG, str(acme))
+    set_state(bounded.installation.retention, globex, "cases", "paused", actor="ann")
+    results = [r for r in bounded.verify().results if r.subject == "own terms"]
+    assert [r.tenant for r in results] == ["acme"]
+    assert "P1000Y" not in results[0].query
+    assert str(acme) not in results[0].query
+
+
+def test_an_import_pauses_where_nobody_said_otherwise_and_records_it(
+    bounded: Any, acme: TenantId
+) -> None:
+    set_state(bounded.installation.retention, acme, "cases", "active", actor="ann")
+    names = ["cases", "nodes", "not recorded yet"]
+    with bounded.owner, bounded.owner.cursor() as cursor:
+        assert pause_where_unsaid(cursor, acme, names, actor="import") == 2
+        assert pause_where_unsaid(cursor, acme, names, actor="import") == 0
+    assert bounded.sql(
+        "SELECT policy, before, after, changed_by FROM tenure.policy_changes ORDER BY 1"
+    ) == [
+        ("cases", None, "active", "ann"),
+        ("nodes", None, "paused", "import"),
+        ("not recorded yet", None, "paused", "import"),
+    ]
+    assert found(bounded) == {}
+
+
+def changes(lab: Any) -> list[tuple[str, str]]:
+    with lab.installation.auditor.transaction(None, read_only=True) as cursor:
+        report = changes_report(cursor, PageRequest(1, 50), EVERYTHING)
+    return [(c.subject, c.what) for c in report.changes if c.kind == "policy"]
+
+
+def test_a_policy_that_is_taken_out_of_the_file_is_recorded_once(lab: Any, acme: TenantId) -> None:
+    retention = lab.installation.retention
+    less = [policy for policy in lab.policies if policy.name != "nodes"]
+    for _ in range(2):
+        record_policies(retention, lab.policies, actor="ann")
+    assert lab.sql("SELECT count(*) FROM tenure.policy_withdrawals") == [(0,)]
+    for _ in range(2):
+        record_policies(retention, less, actor="ann")
+    assert changes(lab)[0] == ("nodes", "withdrawn")
+    for _ in range(2):
+        record_policies(retention, lab.policies, actor="bob")
+    assert lab.sql(
+        "SELECT policy, number, event, version, recorded_by FROM tenure.policy_withdrawals"
+        " ORDER BY number"
+    ) == [("nodes", 1, "withdrawn", 1, "ann"), ("nodes", 2, "returned", 1, "bob")]
+    assert changes(lab)[:2] == [("nodes", "returned"), ("nodes", "withdrawn")]
+    assert [e["kind"] for e in entries(lab, "policy_withdrawals")] == ["policy-withdrawal"] * 2
+    assert audit_ledger(lab.installation.verifier, None).findings == ()
+
+
+def test_a_policy_is_not_withdrawn_by_a_row_that_says_nothing(lab: Any, acme: TenantId) -> None:
+    record_policies(lab.installation.retention, lab.policies, actor="ann")
+    with pytest.raises(psycopg2.errors.CheckViolation):
+        as_retention(
+            lab, acme,
+            "INSERT INTO tenure.policy_withdrawals (policy, number, event, version, recorded_by)"
+            " VALUES ('nodes', 2, 'withdrawn', 1, 'x')",
+        )  # fmt: skip
