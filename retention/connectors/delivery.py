@@ -33,7 +33,7 @@ from retention.connectors.declarations import Connector, Connectors, FileStore, 
 from retention.connectors.protocol import Acknowledgement, read_acknowledgement, request_body
 from retention.connectors.requests import Event, add_event, end
 from retention.errors import ConnectorError, DeliveryError, SignatureError
-from retention.graph import edges_of
+from retention.graph import held_edges
 from retention.held_rows import HeldRows
 from retention.hold_records import standing_holds
 from retention.webhook import Answer, Webhook
@@ -240,7 +240,7 @@ class _Attempt:
             return False
         standing = standing_holds(cursor, self.tenant_id)
         catalog = self.courier.catalog
-        asked = HeldRows(cursor, self.tenant_id, edges_of(catalog), standing.on_rows)
+        asked = HeldRows(cursor, self.tenant_id, held_edges(catalog), standing.on_rows)
         # The request names no table: keys are of one row among all.
         rows = {table.name: {key} for table in catalog if table.kind == "tenant"}
         return bool(standing.on_rows and asked.needed(rows))

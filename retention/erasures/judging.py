@@ -17,7 +17,7 @@ from uuid import UUID
 
 from psycopg2 import sql
 
-from retention.graph import Edge, edges_of
+from retention.graph import Edge, edges_of, held_edges
 from retention.held_rows import HeldRows, Node, spread
 from retention.hold_records import RowHold
 from retention.policies import Period, Policy, due_at
@@ -122,11 +122,8 @@ class _Judge:
         self.case = case
         self.reach = case.reach
         self.tenant_held = tenant_held
-        edges = edges_of(case.catalog)
-        # What was archived is the person's, too, and a hold on the person is on it.
-        known = tuple(dict.fromkeys((*edges, *self.reach.edges)))
-        self.held_rows = HeldRows(cursor, case.tenant_id, known, holds)
-        self.references = HeldRows(cursor, case.tenant_id, edges, ())
+        self.held_rows = HeldRows(cursor, case.tenant_id, held_edges(case.catalog), holds)
+        self.references = HeldRows(cursor, case.tenant_id, edges_of(case.catalog), ())
 
     def judgement(self) -> Judgement:
         case = self.case

@@ -29,7 +29,7 @@ from retention.connectors.declarations import Connectors
 from retention.connectors.requests import open_requests, request_offboarding, requests
 from retention.erasures.batch import is_stopped
 from retention.errors import InvariantError, OffboardingError, RetentionError
-from retention.graph import edges_of
+from retention.graph import held_edges
 from retention.hold_records import standing_holds
 from retention.holds import turn_gate
 from retention.offboardings.checking import ENDS, has_rows, look, rows_left, what_stays
@@ -303,7 +303,7 @@ class _Execution:
             one.purge_id,
             one.tenant_id,
             executor.catalog,
-            edges_of(executor.catalog),
+            held_edges(executor.catalog),
             frozenset(),
             TraceId(trace_id),
             executor.lock_timeout_ms,

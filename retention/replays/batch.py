@@ -48,8 +48,8 @@ VALUES (%(tenant)s::uuid, %(batch)s::uuid, %(purge)s::uuid, %(trace)s, %(rows)s,
 
 @dataclass(frozen=True)
 class Work:
-    """What the batches of one purge have in common. `edges` are all references, those of
-    archives included; `cut` names those that are emptied where what they refer to goes."""
+    """What the batches of one purge have in common. `edges` are all by which a row is held, `cut`
+    names the references that are emptied where what they refer to goes."""
 
     purge_id: UUID
     tenant_id: TenantId

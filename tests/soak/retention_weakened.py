@@ -78,6 +78,31 @@ WEAKENED = {
         "if before == after:",
         "if False:",
     ),
+    # -- holds and archives
+    "what was archived is held with its subject": Weakening(
+        f"{R}/test_archived_holds.py",
+        "retention.graph",
+        "return (*edges, *archived_edges(edges, archives, archives))",
+        "return edges",
+    ),
+    "the verifier climbs to a subject over archives": Weakening(
+        f"{R}/test_archived_holds.py",
+        "retention.verification_holds",
+        "for parent in (one.parent, *copies[one.parent]):",
+        "for parent in (one.parent,) if child == one.child else ():",
+    ),
+    "what was archived needs nothing to be whole": Weakening(
+        f"{R}/test_archived_holds.py",
+        "retention.held_rows",
+        "fresh.get(edge.parent) and not edge.archived",
+        "fresh.get(edge.parent)",
+    ),
+    "what is held does not leave the archive": Weakening(
+        f"{R}/test_archived_holds.py",
+        "retention.restoring",
+        "        if matters:\n            said",
+        "        if False:\n            said",
+    ),
     # -- runs and batches
     "a plan for another catalog is refused": Weakening(
         f"{R}/test_planner.py",
