@@ -304,7 +304,7 @@ class _Execution:
             one.tenant_id,
             executor.catalog,
             held_edges(executor.catalog),
-            frozenset(),
+            {},
             TraceId(trace_id),
             executor.lock_timeout_ms,
             self._stepped,

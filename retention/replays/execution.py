@@ -242,7 +242,7 @@ class _Replay:
             wanted.tenant_id,
             replayer.catalog,
             held_edges(replayer.catalog),
-            frozenset(wanted.cut),
+            wanted.cut,
             trace_id,
             replayer.lock_timeout_ms,
             self._stepped,

@@ -185,9 +185,7 @@ def compare(firm: Lab, worlds: list[World], rng: random.Random) -> None:
     for policy in declared:
         found = [r for r in verified.results if (r.kind, r.subject) == ("overdue", policy.name)]
         going = sum(
-            dict(u.goes).get(str(policy.table), 0)
-            for u in planned.units
-            if u.policy == policy.name
+            dict(u.goes).get(str(policy.table), 0) for u in planned.units if u.policy == policy.name
         )
         assert going == sum(r.found for r in found), policy.name
         assert sum(r.held for r in found) == sum(k[policy.name] for k in kept), policy.name
