@@ -4,8 +4,9 @@ Invariant: once one of these returns, no batch that it forbids commits. It is wr
 first, in a transaction that waits for nobody. Every batch locks its unit and only then looks
 whether it may go on; so those that looked before hold their units locked, and are waited for
 here, and those that look later see it. (A lock that batches share would not do: a waiter for
-it can be passed by again and again.) Batches of erasures take turns, one at a time, before they
-look; so they are waited for by taking a turn.
+it can be passed by again and again.) Batches of erasures, offboardings and replays, and portions of
+files that go elsewhere, take turns, one at a time, before they look; so they are waited for by
+taking a turn. A message to somebody outside that is under way is not waited for.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ SELECT number FROM tenure.units
 WHERE holder IS NOT NULL AND (%(run)s::uuid IS NULL OR run_id = %(run)s::uuid) FOR SHARE
 """
 TURN = "SELECT pg_advisory_xact_lock(7308339911)"
-"""Waits until no erasure's batch is open, and keeps others from beginning, in this transaction."""
+"""Waits for whoever has the turn, and keeps others from beginning, in this transaction."""
 _FIND = """
 SELECT id, trace_id, state FROM tenure.runs WHERE starts_with(trace_id, %s) LIMIT 2
 """

@@ -121,6 +121,31 @@ WEAKENED = {
         "self.held_rows.needed(others)",
         "self.held_rows.among(others)",
     ),
+    # -- files of connectors
+    "a file goes while its session, and the gate, is there": Weakening(
+        f"{R}/test_connectors.py",
+        "retention.connectors.delivery",
+        "            cursor.execute(_STILL_THERE)",
+        "            pass",
+    ),
+    "a portion of files takes so long and no longer": Weakening(
+        f"{R}/test_connectors.py",
+        "retention.connectors.delivery",
+        "courier.stop() or time.monotonic() >= until",
+        "courier.stop()",
+    ),
+    "no file goes and nobody is told while all is stopped": Weakening(
+        f"{R}/test_connectors.py",
+        "retention.connectors.delivery",
+        "if is_stopped(cursor):",
+        "if False:",
+    ),
+    "who stops all waits for a portion of files": Weakening(
+        f"{R}/test_connectors.py",
+        "retention.connectors.delivery",
+        "            cursor.execute(TURN)",
+        "            pass",
+    ),
     # -- runs and batches
     "a plan for another catalog is refused": Weakening(
         f"{R}/test_planner.py",
