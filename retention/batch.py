@@ -79,6 +79,7 @@ class _Standing(NamedTuple):
     versions: dict[str, int]
     run_state: str
     stopped: bool
+    restored: bool
 
 
 def run_batch(retention: RoleConnections, task: Task, attempt: Attempt) -> None:
@@ -145,6 +146,9 @@ class _Batch:
         standing = _Standing(*row)
         if standing.in_window is None:
             raise lost(self.task.claim)
+        if not standing.restored:
+            # Who restores turns the gate, and waits for us.
+            self.sql = self.session.sql = self.task.statements.where_nothing_is_restored()
         if standing.rows_held:
             self.attempt.round_trips += 1
             found = standing_holds(self.session.cursor, self.task.tenant_id)

@@ -1,10 +1,11 @@
 """Restoring: what a batch archived comes back, all of it or nothing, and is recorded.
 
 Invariant: a batch is brought back once, whole, in one transaction that takes its rows out of
-the archive, puts them where they were, and records it; what comes back stays until the time
-that was said, or the next run would archive it again. Nothing that is under a hold leaves the
-archive. The database's own constraints decide whether a row still fits: a parent that is gone, or
-a key in use again, rolls it back.
+the archive, puts them where they were, and records it. What comes back stays until the time that
+was said, or the next run would archive or delete it again: each row of it, by whichever policy, by
+itself or along with others. Nothing that is under a hold leaves the archive. The database's own
+constraints decide whether a row still fits: a parent that is gone, or a key in use again, rolls it
+back.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from retention.errors import RestoreError
 from retention.graph import held_edges
 from retention.held_rows import HeldRows
 from retention.hold_records import standing_holds
+from retention.holds import turn_gate
 from retention.policies import Policy
-from retention.statements import GATE, table
+from retention.statements import table
 from tenants.catalog import Catalog, TableName
 from tenants.connections import Cursor, RoleConnections
 from tenants.context import TenantId
@@ -115,12 +117,11 @@ class _Restoration:
         self.batch = batch
         self.wish = wish
         self.params = {"tenant": str(batch.tenant_id), "batch": str(batch.id)}
-        self.roots: list[str] = []
+        self.back: dict[TableName, list[str]] = {}
 
     def run(self) -> dict[str, int]:
-        self.cursor.execute(GATE, self.params)
-        if self.cursor.fetchone() is None:
-            raise RestoreError(f"there is no tenant {self.batch.tenant_id}")
+        # As a hold does: batches that are open are waited for, those that come see what came back.
+        turn_gate(self.cursor, self.batch.tenant_id)
         restored: dict[str, int] = {}
         try:
             groups = self.batch.policy.family(self.catalog).order[::-1]
@@ -194,8 +195,7 @@ class _Restoration:
         )
         self.cursor.execute(query, self.params)
         for number, rows, ids in self.cursor.fetchall():
-            if group[number] == self.batch.policy.table:
-                self.roots = ids or []
+            self.back[group[number]] = ids or []
             yield group[number], rows
 
     def _record(self, counts: Mapping[str, int]) -> None:
@@ -208,15 +208,16 @@ class _Restoration:
                 json.dumps(counts), self.wish.reason, self.wish.actor, self.wish.keep_until,
             ),
         )  # fmt: skip
-        self.cursor.execute(
-            "INSERT INTO tenure.restored_rows (tenant_id, table_name, row_id, restoration_id,"
-            " kept_until) SELECT %(tenant)s, %(table)s, row_id, %(restoration)s, %(until)s"
-            " FROM unnest(%(ids)s::uuid[]) row_id",
-            {
-                **self.params,
-                "table": str(self.batch.policy.table),
-                "ids": self.roots,
-                "restoration": restoration,
-                "until": self.wish.keep_until,
-            },
-        )
+        for name, ids in self.back.items():
+            self.cursor.execute(
+                "INSERT INTO tenure.restored_rows (tenant_id, table_name, row_id, restoration_id,"
+                " kept_until) SELECT %(tenant)s, %(table)s, row_id, %(restoration)s, %(until)s"
+                " FROM unnest(%(ids)s::uuid[]) row_id",
+                {
+                    **self.params,
+                    "table": str(name),
+                    "ids": ids,
+                    "restoration": restoration,
+                    "until": self.wish.keep_until,
+                },
+            )

@@ -45,8 +45,44 @@ WEAKENED = {
     "what was restored is not archived again": Weakening(
         f"{R}/test_actions.py",
         "retention.rules",
-        'if self.policy.action == "archive":',
+        "if self.policy.removes and self.restored:",
         "if False:",
+    ),
+    "what was restored is not deleted either": Weakening(
+        f"{R}/test_restored_rows.py",
+        "retention.rules",
+        "if self.policy.removes and self.restored:",
+        'if self.policy.action == "archive":',
+    ),
+    "what was restored does not go along": Weakening(
+        f"{R}/test_restored_rows.py",
+        "retention.rules",
+        'f"the restoration of {table}": _restored(table, alias)',
+        'f"the restoration of {table}": sql.SQL("false")',
+    ),
+    "who restores waits for open batches": Weakening(
+        f"{R}/test_restored_rows.py",
+        "retention.restoring",
+        "        turn_gate(self.cursor, self.batch.tenant_id)",
+        "        pass",
+    ),
+    "of what was restored all rows are noted": Weakening(
+        f"{R}/test_restored_rows.py",
+        "retention.restoring",
+        "self.back[group[number]] = ids or []",
+        "self.back[self.batch.policy.table] = ids or []",
+    ),
+    "the verifier lets be what came back": Weakening(
+        f"{R}/test_restored_rows.py",
+        "retention.verification_rules",
+        "    if policy.removes:",
+        '    if policy.action == "archive":',
+    ),
+    "the verifier knows that what came back does not go along": Weakening(
+        f"{R}/test_restored_rows.py",
+        "retention.verification_queries",
+        'came_back(child, "c"), stays',
+        'sql.SQL("false"), stays',
     ),
     "what was changed is not changed again": Weakening(
         f"{R}/test_actions.py",

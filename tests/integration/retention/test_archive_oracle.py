@@ -1,5 +1,5 @@
-"""Random rows, there and in archives, and random holds on either: what goes, what is archived and
-what stays is what a naive reading of the rules says.
+"""Random rows, there and in archives, some of them back from there, and random holds on any: what
+goes, what is archived and what stays is what a naive reading of the rules says.
 
 The oracle is plain Python over all rows, written from the rules and not from the code.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from api.wiring import Installation
 from retention.executor import Options
 from retention.hold_records import find_hold
 from retention.hold_scopes import TENANT, Scope
+from retention.restoring import Wish, archived_batches, restore
 from tenants.context import TenantId
 from tenants.models import new_id
 
@@ -41,10 +43,11 @@ def firm(installation: Installation) -> Iterator[Lab]:
 
 @dataclass
 class World:
-    """A tenant's rows, and which of them are under which hold."""
+    """A tenant's rows, which of them came back from an archive, and which are under which hold."""
 
     tenant: TenantId
     rows: dict[Node, Row] = field(default_factory=dict)
+    back: set[Node] = field(default_factory=set)
     holds: dict[UUID, set[Node]] = field(default_factory=dict)
 
     @property
@@ -105,6 +108,31 @@ def plant(firm: Lab, world: World, rng: random.Random) -> None:
         put(rng.choice(("firm.notes", "vault.notes")), about=about, subject_id=subject_id)
 
 
+def archive_and_restore(firm: Lab, worlds: list[World], rng: random.Random) -> None:
+    """Have all invoices that are due archived, and bring some of the batches back."""
+    options = Options(batch_size=1, lock_timeout_ms=500)
+    report = firm.run(firm.shop(policies=policies(ARCHIVING), options=options))
+    for world in worlds:
+        expire(world, {"invoices": {"lines", "notes"}}, set(), archives=False)
+        with firm.installation.verifier.transaction(None, read_only=True) as cursor:
+            batches = archived_batches(cursor, report.trace_id, world.tenant)
+        for batch in batches:
+            if rng.random() < 0.5:
+                continue
+            came = [
+                (f"firm.{name}", row_id)
+                for name in LIVE
+                for (row_id,) in firm.sql(
+                    f"SELECT id::text FROM vault.{name} WHERE archived_batch = %s", (str(batch.id),)
+                )
+            ]
+            until = datetime.now(UTC) + timedelta(days=30)
+            restore(firm.installation.retention, vault.CATALOG, batch, Wish("r", "ann", until))
+            for node in came:
+                world.rows[node] = world.rows.pop((f"vault.{node[0].partition('.')[2]}", node[1]))
+                world.back.add(node)
+
+
 def hold_some(firm: Lab, world: World, rng: random.Random) -> None:
     for _ in range(rng.randrange(4)):
         kind = rng.choice(("subject", "subject", "rows", "table", "tenant"))
@@ -132,50 +160,59 @@ def hold_some(firm: Lab, world: World, rng: random.Random) -> None:
         assert find_hold(firm.installation.verifier, placed).rows_then == len(under)
 
 
-def expire(world: World, chosen: set[str], keep: set[Node]) -> dict[str, int]:
-    """Have the policies take what is due, but for what is to be kept; return per policy how many
-    rows that are due stay for that reason."""
+def expire(
+    world: World, chosen: dict[str, set[str]], held: set[Node], *, archives: bool = True
+) -> dict[str, int]:
+    """Have policies take what is due, with the tables that go along by each; return per policy how
+    many rows that are due stay because of a hold."""
     kept = dict.fromkeys((*LIVE, *(f"vault-{name}" for name in LIVE)), 0)
 
     def due(name: str) -> list[Node]:
         at = "archived_at" if name.startswith("vault.") else STARTS[name.partition(".")[2]]
-        return [n for n in world.of(name) if world.rows[n][at] == LONG_AGO]
+        there = [n for n in world.of(name) if n not in world.back]
+        return [n for n in there if world.rows[n][at] == LONG_AGO]
 
-    def take(policy: str, root: Node, along: set[Node]) -> None:
-        if along & keep:
+    def take(policy: str, root: Node, along: set[Node], others: set[Node]) -> None:
+        if along & held:
             kept[policy] += 1
-            return
-        for node in along:
-            row = world.rows.pop(node)
-            if policy == "invoices":
-                name = f"vault.{node[0].partition('.')[2]}"
-                world.rows[name, node[1]] = row | {"archived_at": LATELY}
+        elif not (others or along & world.back):
+            for node in along:
+                row = world.rows.pop(node)
+                if policy == "invoices":
+                    name = f"vault.{node[0].partition('.')[2]}"
+                    world.rows[name, node[1]] = row | {"archived_at": LATELY}
 
     # What was archived before is due before what is archived by this run.
-    for name in LIVE:
+    for name in LIVE if archives else ():
         for root in due(f"vault.{name}"):
-            take(f"vault-{name}", root, {root})
+            take(f"vault-{name}", root, {root}, set())
     for name in LIVE:
         for root in due(f"firm.{name}") if name in chosen else ():
-            whose = (name, root[1])
-            children = {n for n in world.rows
-                        if n[0].startswith("firm.") and world.belongs_to(n) == whose}  # fmt: skip
-            if name == "customers" and children:
-                kept[name] += root in keep
-                continue
-            take(name, root, {root} | children)
+            below = {n for n in world.of(*(f"firm.{t}" for t in LIVE))
+                     if world.belongs_to(n) == (name, root[1])}  # fmt: skip
+            along = {n for n in below if n[0].partition(".")[2] in chosen[name]}
+            take(name, root, {root} | along, below - along)
     return kept
 
 
 def compare(firm: Lab, worlds: list[World], rng: random.Random) -> None:
-    chosen = {name for name in ("notes", "lines", "customers") if rng.random() < 0.7}
-    texts = [DELETING[name] for name in sorted(chosen)]
+    # With the tables that go along.
+    chosen: dict[str, set[str]] = {
+        name: set() for name in ("notes", "lines", "customers") if rng.random() < 0.7
+    }
+    texts = [DELETING[name] for name in chosen]
+    if "customers" in chosen and rng.random() < 0.5:
+        chosen["customers"] = {"notes"}
+        texts[-1] += 'with = ["firm.notes"]\n'
     if rng.random() < 0.7:
-        chosen.add("invoices")
+        chosen["invoices"] = {"lines", "notes"}
         texts.append(ARCHIVING)
     declared = policies(OF_ARCHIVES, *texts)
     for world in worlds:
         plant(firm, world, rng)
+    if rng.random() < 0.6:
+        archive_and_restore(firm, worlds, rng)
+    for world in worlds:
         hold_some(firm, world, rng)
     options = Options(batch_size=rng.choice((1, 2, 50)), lock_timeout_ms=500)
     shop = firm.shop(policies=declared, options=options)
@@ -209,7 +246,7 @@ def run_and_compare(firm: Lab, shop: Any, worlds: list[World]) -> None:
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_what_is_archived_is_held_as_what_is_there(
+def test_what_is_archived_or_came_back_goes_and_stays_as_the_rules_say(
     firm: Lab, make_tenant: Callable[..., TenantId], seed: int
 ) -> None:
     worlds = [World(make_tenant(name)) for name in ("acme", "globex")]

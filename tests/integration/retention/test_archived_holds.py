@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -19,7 +18,6 @@ from retention.hold_records import find_hold
 from retention.hold_scopes import TENANT, Scope
 from retention.jobs import Workshop
 from retention.offboardings.execution import Result
-from retention.restoring import Wish, archived_batches, restore
 from tenants.context import TenantId
 from tenants.models import new_id
 
@@ -27,7 +25,17 @@ from . import vault
 from .conftest import LONG_AGO, Lab
 from .test_connectors import connectors, receiver
 from .test_offboardings import asked, executor
-from .vault import DELETING, OF_ARCHIVES, add, archived, hold, ids, policies, subject
+from .vault import (
+    DELETING,
+    OF_ARCHIVES,
+    add,
+    archived,
+    bring_back,
+    hold,
+    ids,
+    policies,
+    subject,
+)
 
 __all__ = ["connectors", "receiver"]
 
@@ -214,14 +222,6 @@ def test_files_of_an_archived_row_wait_for_the_hold_on_its_subject(
     assert deliver_due(courier, everything=True) == {"deferred": 1, "acknowledged": 1}
 
 
-def bring_back(firm: Lab, tenant: TenantId) -> dict[str, int]:
-    ((trace,),) = firm.sql("SELECT DISTINCT trace_id FROM tenure.batches")
-    with firm.installation.verifier.transaction(None, read_only=True) as cursor:
-        (batch,) = archived_batches(cursor, trace, tenant)
-    wish = Wish("ticket", "ann", datetime.now(UTC) + timedelta(days=30))
-    return restore(firm.installation.retention, vault.CATALOG, batch, wish)
-
-
 @pytest.mark.parametrize("kind", ["tenant", "subject", "rows", "table"])
 def test_what_is_held_in_the_archive_stays_there(firm: Lab, acme: TenantId, kind: str) -> None:
     """Nothing changes or deletes a row under a hold; and what is held there by its key would not
@@ -235,9 +235,10 @@ def test_what_is_held_in_the_archive_stays_there(firm: Lab, acme: TenantId, kind
     }
     placed = hold(firm, acme, scopes[kind])
     before = there(firm)
+    ((trace_id,),) = firm.sql("SELECT trace_id FROM tenure.batches")
     with pytest.raises(RestoreError, match="under legal hold: M-1"):
-        bring_back(firm, acme)
+        bring_back(firm, trace_id, acme)
     assert there(firm) == before
     assert firm.verify(firm.shop()).findings == 0
     firm.release(placed)
-    assert sum(bring_back(firm, acme).values()) == 3
+    assert sum(bring_back(firm, trace_id, acme).values()) == 3

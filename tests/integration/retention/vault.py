@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +19,7 @@ from retention import holds
 from retention.hold_scopes import TENANT, Ground, Scope
 from retention.policies import Policy
 from retention.policy_file import parse_policies
+from retention.restoring import Wish, archived_batches, restore
 from tenants.archive import archive_of, create_archives, restorable_statements
 from tenants.catalog import SoftReference, TableName, catalog_of
 from tenants.context import TenantId
@@ -167,6 +170,17 @@ def hold(firm: Lab, tenant: TenantId, scope: Scope = TENANT) -> UUID:
         firm.installation.retention, tenant, scope,
         matter="M-1", reason="litigation", actor="test", ground=GROUND,
     )  # fmt: skip
+
+
+def bring_back(firm: Lab, trace_id: str, tenant: TenantId, *, days: int = 30) -> dict[str, int]:
+    """Restore all that a run archived of a tenant, for so many days; return rows per table."""
+    with firm.installation.verifier.transaction(None, read_only=True) as cursor:
+        batches = archived_batches(cursor, trace_id, tenant)
+    back: Counter[str] = Counter()
+    wish = Wish("ticket", "ann", datetime.now(UTC) + timedelta(days=days))
+    for batch in batches:
+        back += Counter(restore(firm.installation.retention, CATALOG, batch, wish))
+    return dict(back)
 
 
 def subject(name: str, row_id: str) -> Scope:
