@@ -20,10 +20,10 @@ import psycopg2
 from psycopg2 import sql
 
 from retention.errors import RestoreError
+from retention.gate import turn_gate
 from retention.graph import held_edges
 from retention.held_rows import HeldRows
 from retention.hold_records import standing_holds
-from retention.holds import turn_gate
 from retention.policies import Policy
 from retention.statements import table
 from tenants.catalog import Catalog, TableName

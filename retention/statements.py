@@ -18,8 +18,6 @@ from retention.graph import Edge, Family
 from retention.rules import Rule
 from tenants.catalog import Column, TableName
 
-GATE = "SELECT turned FROM tenure.gates WHERE tenant_id = %(tenant)s::uuid FOR SHARE"
-
 # What may have changed since the plan: whether the unit is the claim's, and its window open; holds
 # on the tenant and on less, in force until a release takes effect; the tenant's own state and
 # period; the policy itself and all there are on its tables; whether the run, or all retention, was

@@ -26,6 +26,7 @@ from api.cli.support import (
 from api.wiring import Installation, owner_of
 from api.workshop import workshop_of
 from config.trace import new_trace_id
+from retention.gate import turn_gate
 from retention.holds import pass_gate
 from tenants.connections import RoleConnections
 from tenants.context import TenantId
@@ -131,10 +132,7 @@ class _Tenants:
                     f"{name!r} would go to the tenant {slug!r}, which is {found.name!r}"
                 )
             # A batch of an earlier state that is under way ends before the first row comes.
-            cursor.execute(
-                "SELECT turned FROM tenure.gates WHERE tenant_id = %s FOR UPDATE",
-                (str(tenant_id),),
-            )
+            turn_gate(cursor, tenant_id)
             for policy in self._policies:
                 cursor.execute(
                     "INSERT INTO tenure.policy_states (policy, tenant_id, state, changed_by)"

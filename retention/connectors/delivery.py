@@ -35,12 +35,11 @@ from retention.connectors import file_store
 from retention.connectors.declarations import Connector, Connectors, FileStore, Receiver
 from retention.connectors.protocol import Acknowledgement, read_acknowledgement, request_body
 from retention.connectors.requests import Event, add_event, end
-from retention.erasures.batch import is_stopped
-from retention.errors import ConnectorError, DeliveryError, SignatureError
+from retention.errors import ConnectorError, DeliveryError, InvariantError, SignatureError
+from retention.gate import is_stopped, pass_gate, take_turn
 from retention.graph import held_edges
 from retention.held_rows import HeldRows
 from retention.hold_records import standing_holds
-from retention.interventions import TURN
 from retention.webhook import Answer, Webhook
 from tenants.catalog import Catalog
 from tenants.connections import Cursor, RoleConnections
@@ -58,7 +57,6 @@ WHERE r.ended_at IS NULL AND (%(now)s OR r.next_attempt_at <= clock_timestamp())
   AND (%(tenant)s::uuid IS NULL OR r.tenant_id = %(tenant)s::uuid)
 ORDER BY r.next_attempt_at LIMIT %(most)s
 """
-_GATE = "SELECT turned FROM tenure.gates WHERE tenant_id = %(tenant)s::uuid FOR SHARE"
 _STILL_THERE = "SELECT 1"
 _TAKE = """
 SELECT r.connector, r.subject, r.told, r.requested_at, r.due_at, r.counted, r.problem
@@ -154,7 +152,7 @@ def deliver_due(
             break
         try:
             result = attempt(courier, tenant, request)
-        except (psycopg2.Error, ConnectorError) as error:
+        except (psycopg2.Error, ConnectorError, InvariantError) as error:
             # A gate or a row that somebody else has; the next tick tries again.
             _log.warning("connector_attempt", request=str(request), error=type(error).__name__)
             result = "failed"
@@ -197,8 +195,8 @@ class _Attempt:
     def work(self) -> Result:
         """One transaction's worth of work on files, a count of them, or one message."""
         with self.courier.retention.transaction(self.tenant_id) as cursor:
-            self._pass_gate(cursor)
-            cursor.execute(TURN)
+            pass_gate(cursor, self.tenant_id)
+            take_turn(cursor)
             taken = self._take(cursor)
             if taken is None:
                 return "taken"
@@ -216,11 +214,6 @@ class _Attempt:
         if isinstance(target, FileStore):
             return self._count(taken, target)
         return self._message(taken, connector, target)
-
-    def _pass_gate(self, cursor: Cursor) -> None:
-        cursor.execute(_GATE, self.values)
-        if cursor.fetchone() is None:
-            raise ConnectorError(f"tenant {self.tenant_id} has no gate")
 
     def _take(self, cursor: Cursor) -> _Taken | None:
         cursor.execute(_TAKE, self.values)
@@ -329,7 +322,7 @@ class _Attempt:
         except (DeliveryError, ConnectorError, SignatureError) as error:
             problem, acknowledged = str(error), None
         with self.courier.retention.transaction(self.tenant_id) as cursor:
-            self._pass_gate(cursor)
+            pass_gate(cursor, self.tenant_id)
             still = self._take(cursor)
             if still is None:
                 return "taken"  # acknowledged in the meantime

@@ -22,12 +22,12 @@ from psycopg2 import sql
 
 from retention.deletions import key_hash
 from retention.erasures import statements
-from retention.erasures.batch import count_exactly, is_stopped, pass_gate
+from retention.erasures.batch import count_exactly
 from retention.errors import InvariantError
+from retention.gate import is_stopped, pass_gate, take_turn
 from retention.graph import Edge, edges_of
 from retention.held_rows import HeldRows, Node
 from retention.hold_records import Standing, standing_holds
-from retention.interventions import TURN
 from retention.replays.wanted import Change
 from retention.statements import kind_of, table
 from retention.subjects import SubjectTable, reference
@@ -106,7 +106,7 @@ class _Batch:
         self.cursor.execute(f"SET LOCAL lock_timeout = {int(work.lock_timeout_ms)}")
         pass_gate(self.cursor, work.tenant_id)
         work.on_step("gate")
-        self.cursor.execute(TURN)
+        take_turn(self.cursor)
         if is_stopped(self.cursor):
             self.outcome.stopped = True
             return self.outcome

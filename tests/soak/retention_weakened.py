@@ -179,7 +179,7 @@ WEAKENED = {
     "who stops all waits for a portion of files": Weakening(
         f"{R}/test_connectors.py",
         "retention.connectors.delivery",
-        "            cursor.execute(TURN)",
+        "            take_turn(cursor)",
         "            pass",
     ),
     # -- runs and batches
@@ -198,7 +198,7 @@ WEAKENED = {
     "no run is opened while all stands still": Weakening(
         f"{R}/test_interventions.py",
         "retention.runs",
-        "if cursor.fetchone() != (False,):",
+        "if is_stopped(cursor):",
         "if False:",
     ),
     "only who leads opens a run": Weakening(
