@@ -33,6 +33,7 @@ from uuid import UUID
 
 from psycopg2 import sql
 
+from retention import gate
 from retention.batch_task import (
     INTERRUPTIONS,
     STEPS,
@@ -48,7 +49,7 @@ from retention.batch_task import (
 from retention.errors import InvariantError, OvertakenError
 from retention.hold_records import standing_holds
 from retention.settling import settle, under_hold
-from retention.statements import GATE, RECORD, STANDING, SWEPT, Params
+from retention.statements import RECORD, STANDING, SWEPT, Params
 from retention.units import COUNT, FENCE, lost
 from tenants.catalog import TableName
 from tenants.connections import RoleConnections
@@ -79,6 +80,7 @@ class _Standing(NamedTuple):
     versions: dict[str, int]
     run_state: str
     stopped: bool
+    restored: bool
 
 
 def run_batch(retention: RoleConnections, task: Task, attempt: Attempt) -> None:
@@ -129,7 +131,7 @@ class _Batch:
     def _pass_gate(self) -> None:
         # SET is no query: the gate is still the first statement that takes a snapshot.
         settings = _SETTINGS.format(int(self.task.lock_timeout_ms))
-        if not self.session.ask(sql.SQL(settings + GATE), {}):
+        if not self.session.ask(sql.SQL(settings + gate.PASSING), {}):
             raise InvariantError(
                 f"tenant {self.task.tenant_id} has no gate that tenure_retention could lock"
             )
@@ -145,6 +147,9 @@ class _Batch:
         standing = _Standing(*row)
         if standing.in_window is None:
             raise lost(self.task.claim)
+        if not standing.restored:
+            # Who restores turns the gate, and waits for us.
+            self.sql = self.session.sql = self.task.statements.where_nothing_is_restored()
         if standing.rows_held:
             self.attempt.round_trips += 1
             found = standing_holds(self.session.cursor, self.task.tenant_id)

@@ -53,7 +53,7 @@ class Task:
     """What the batches of one unit have in common.
 
     `versions` are of the policies that the run was opened under, `period` is the tenant's own,
-    `columns` are those of each table of the family, `edges` all references there are.
+    `columns` are those of each table of the family, `edges` all by which a row is held.
     """
 
     run_id: str

@@ -35,6 +35,10 @@ class HeldError(RetentionError):
     """A tenant under legal hold: its rows are not changed or deleted."""
 
 
+class NoTenantError(RetentionError):
+    """There is no such tenant."""
+
+
 class HoldError(RetentionError):
     """A hold cannot be placed or released as asked."""
 

@@ -21,7 +21,7 @@ from structlog.contextvars import bound_contextvars
 from config.logging import get_logger
 from retention.batch import INTERRUPTIONS, Attempt, Position, Step, Task, run_batch
 from retention.errors import OvertakenError, PlanError
-from retention.graph import edges_of
+from retention.graph import held_edges
 from retention.pacing import Pacer, SteadyPacer
 from retention.plan import Plan, Unit
 from retention.policies import Policy, cutoff_value
@@ -332,7 +332,7 @@ def task_of(plan: Plan, unit: Unit, claim: Claim, catalog: Catalog, options: Opt
         cutoff_value=cutoff_value(policy, catalog, cutoff),
         columns={name: catalog.table(name).columns for name in family.members},
         statements=Statements(family, rule_of(policy, planned.beside, catalog, plan.as_of)),
-        edges=edges_of(catalog),
+        edges=held_edges(catalog),
         claim=claim,
         lock_timeout_ms=options.lock_timeout_ms,
         on_step=options.on_step,

@@ -223,7 +223,7 @@ class _Reader:
             paused=effective_state(policy, tenant, self.states) == "paused",
             removes=policy.removes,
             done=done,
-            restored_until=self._restored(tenant) if policy.action == "archive" else None,
+            restored_until=self._restored(tenant) if policy.removes else None,
         )
 
     def _restored(self, tenant: TenantId) -> datetime | None:

@@ -41,18 +41,18 @@ def fate_query(family: Family, rule: Rule, held: Sequence[sql.Composable] = ()) 
     """Return the query for what goes and what stays, with %(cutoff)s and %(tenants)s.
 
     `reach` is all that could go along with due rows; `blocked` what a row refers to that
-    stays whatever happens, what a minimum keeps, and what is under a hold (`held`, see
-    `retention.planned_holds`); `stays` adds what those rows refer to in turn; `goes` is what
-    goes along with the due rows that are left.
+    stays whatever happens, what a minimum or its restoration keeps, and what is under a hold
+    (`held`, see `retention.planned_holds`); `stays` adds what those rows refer to in turn; `goes`
+    is what goes along with the due rows that are left.
     """
     number = {table: i for i, table in enumerate(family.members)}
     along = [_rows_that_refer(e, number) for e in family.along]
     refers = [_rows_referred_to(e, number) for e in family.inner]
     blocked = [_blocked(e, number, family.root, rule) for e in family.keeping]
     blocked += [
-        _kept_along(name, number, kept)
+        _kept_along(name, number, what, kept)
         for name in family.members[1:]
-        if (kept := rule.is_kept(name, "c")) is not None
+        for what, kept in rule.keeps_along(name, "c").items()
     ]
     blocked += held
     return sql.SQL(_FATES).format(
@@ -128,13 +128,13 @@ def _blocked(
 
 
 def _kept_along(
-    name: TableName, number: Mapping[TableName, int], kept: sql.Composable
+    name: TableName, number: Mapping[TableName, int], what: str, kept: sql.Composable
 ) -> sql.Composable:
     return sql.SQL(
         "SELECT w.t, w.tenant_id, w.id, {what} FROM reach w JOIN {table} c"
         " ON w.t = {no} AND c.tenant_id = w.tenant_id AND c.id = w.id AND {kept}"
     ).format(
-        what=sql.Literal(f"the minimum of {name}"),
+        what=sql.Literal(what),
         table=table(name),
         no=sql.Literal(number[name]),
         kept=kept,

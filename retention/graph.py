@@ -12,13 +12,17 @@ from dataclasses import dataclass
 
 from tenants.catalog import Catalog, Table, TableName
 
+#: What tells an archive (`tenants.archive`) from the table whose name it has.
+_ARCHIVE = {"archived_at", "archived_batch"}
+
 
 @dataclass(frozen=True, order=True, slots=True)
 class Edge:
     """Rows of `child` refer to rows of `parent` by `column`, which holds the parent's id.
 
     A soft reference with a kind column refers to `parent` only where that column has the
-    value `kind`. `constraint` is the foreign key's name, None for a soft reference.
+    value `kind`. `constraint` is the foreign key's name, None for a soft reference. `archived`:
+    it is no reference, but says what a row belonged to that is in an archive, or refers to one.
     """
 
     child: TableName
@@ -27,6 +31,7 @@ class Edge:
     constraint: str | None = None
     kind_column: str | None = None
     kind: str | None = None
+    archived: bool = False
 
     def __str__(self) -> str:
         kind = f" where {self.kind_column} = {self.kind!r}" if self.kind_column else ""
@@ -55,6 +60,56 @@ def edges_of(catalog: Catalog) -> tuple[Edge, ...]:
                         )
                     )
     return tuple(sorted(edges, key=_edge_key))
+
+
+def held_edges(catalog: Catalog) -> tuple[Edge, ...]:
+    """Return all by which a row is a subject's, and under a hold on it: every reference, and what
+    archived rows belonged to."""
+    edges = edges_of(catalog)
+    archives = archives_in(catalog)
+    return (*edges, *archived_edges(edges, archives, archives))
+
+
+def archives_in(catalog: Catalog) -> Mapping[TableName, tuple[TableName, ...]]:
+    """Return the archives of each table that has any: what has its name in another schema, all
+    its columns, and says when and by which batch a row came."""
+    found: dict[TableName, list[TableName]] = {}
+    for archive in catalog:
+        columns = {c.name for c in archive.columns}
+        if not columns >= _ARCHIVE:
+            continue
+        for table in catalog:
+            alike = table.name.name == archive.name.name and table.name != archive.name
+            if alike and columns == {c.name for c in table.columns} | _ARCHIVE:
+                found.setdefault(table.name, []).append(archive.name)
+    return {name: tuple(sorted(archives)) for name, archives in found.items()}
+
+
+def archived_edges(
+    edges: Iterable[Edge],
+    archives: Mapping[TableName, tuple[TableName, ...]],
+    tops: Iterable[TableName],
+) -> list[Edge]:
+    """Return the ways over archived rows: from what was archived of `tops` to the row that it was,
+    and along `edges` (every reference, or some). An archive has no foreign keys; its columns still
+    say what a row belonged to, which may be archived, too, or still be there."""
+    found = [
+        Edge(archive, "id", top, archived=True)
+        for top in sorted(tops)
+        for archive in archives.get(top, ())
+    ]
+    for edge in edges:
+        children = (edge.child, *archives.get(edge.child, ()))
+        parents = (edge.parent, *archives.get(edge.parent, ()))
+        found += [
+            Edge(child, edge.column, parent, None, edge.kind_column, edge.kind, archived=True)
+            for child in children
+            for parent in parents
+            if (child, parent) != (edge.child, edge.parent)
+            # What a foreign key refers to is there.
+            and not (child == edge.child and edge.constraint)
+        ]
+    return found
 
 
 def _edge_key(edge: Edge) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 @dataclass
 class HeldRows:
-    """Asks about rows of one tenant. `edges` are all references between tenants' tables."""
+    """Asks about rows of one tenant. `edges` are all by which a row is held (`held_edges`)."""
 
     cursor: Cursor
     tenant_id: TenantId
@@ -58,7 +58,10 @@ class HeldRows:
         return found
 
     def needed(self, rows: Rows) -> dict[Node, RowHold]:
-        """Return those of the rows that are held, or that a held row refers to over others."""
+        """Return those of the rows that are held, or that a held row refers to over others.
+
+        What is in an archive needs nothing to be whole, and is needed by nothing.
+        """
         referred: dict[Node, set[Node]] = defaultdict(set)
         reached: dict[TableName, set[str]] = {name: set(ids) for name, ids in rows.items()}
         leading = self._leading()
@@ -66,7 +69,7 @@ class HeldRows:
         while fresh:
             found: dict[TableName, set[str]] = defaultdict(set)
             for edge in self.edges:
-                if edge.child in leading and fresh.get(edge.parent):
+                if edge.child in leading and fresh.get(edge.parent) and not edge.archived:
                     for child, parent in self._children(edge, list(fresh[edge.parent])):
                         referred[edge.child, child].add((edge.parent, parent))
                         if child not in reached.get(edge.child, ()):

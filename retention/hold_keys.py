@@ -13,6 +13,7 @@ from uuid import UUID
 from psycopg2 import sql
 
 from retention.errors import HoldError
+from retention.graph import held_edges
 from retention.hold_scopes import Ground, Scope, numbered, rows_under, table_of
 from retention.statements import table
 from tenants.connections import Cursor
@@ -41,7 +42,7 @@ def count_rows(cursor: Cursor, tenant_id: TenantId, scope: Scope, ground: Ground
 def _under(scope: Scope, ground: Ground) -> sql.Composable:
     return rows_under(
         scope,
-        ground.catalog,
+        held_edges(ground.catalog),
         numbered(ground.catalog),
         tenant=sql.SQL("%(tenant)s::uuid"),
         hold=sql.SQL("%(hold)s::uuid"),

@@ -1,13 +1,13 @@
 """What a hold is on, as values, and the SQL for the rows under it.
 
 A tenant; a subject, which is a row and all that refers to it, over any number of references,
-softly or by foreign key; the rows of a table that meet a condition; or rows by key. Pure: made
-from the catalog.
+softly or by foreign key, and what was archived of that; the rows of a table that meet a
+condition; or rows by key. Pure: made from the catalog.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 from uuid import UUID
@@ -15,7 +15,7 @@ from uuid import UUID
 from psycopg2 import sql
 
 from retention.errors import HoldError
-from retention.graph import Edge, edges_of
+from retention.graph import Edge
 from retention.statements import kind_of, table
 from tenants.catalog import Catalog, TableName
 from tenants.errors import CatalogError
@@ -98,9 +98,18 @@ def below(edges: Iterable[Edge], top: TableName) -> frozenset[TableName]:
     return frozenset(found)
 
 
+def leading_to(edges: Iterable[Edge], tables: Collection[TableName]) -> tuple[Edge, ...]:
+    """Return the edges by which rows of these tables are reached from above, over others."""
+    edges = tuple(edges)
+    wanted = set(tables)
+    while more := {e.parent for e in edges if e.child in wanted} - wanted:
+        wanted |= more
+    return tuple(edge for edge in edges if edge.child in wanted)
+
+
 def rows_under(
     scope: Scope,
-    catalog: Catalog,
+    edges: Iterable[Edge],
     numbers: Mapping[TableName, int],
     *,
     tenant: sql.Composable,
@@ -108,8 +117,8 @@ def rows_under(
 ) -> sql.Composable:
     """Return a query for (number of the table, id) of the rows under a hold, each once.
 
-    `tenant` and `hold` are expressions. A hold on rows is asked for what `tenure.hold_rows`
-    has of it.
+    `edges` are those by which a subject's are found; `tenant` and `hold` are expressions. A hold
+    on rows is asked for what `tenure.hold_rows` has of it.
     """
     match scope.kind:
         case "tenant":
@@ -134,7 +143,7 @@ def rows_under(
                 hold=hold,
                 name=sql.Literal(str(scope.table)),
             )
-    return _under_subject(scope, catalog, numbers, tenant)
+    return _under_subject(scope, edges, numbers, tenant)
 
 
 def met(scope: Scope) -> sql.Composable:
@@ -145,13 +154,13 @@ def met(scope: Scope) -> sql.Composable:
 
 
 def _under_subject(
-    scope: Scope, catalog: Catalog, numbers: Mapping[TableName, int], tenant: sql.Composable
+    scope: Scope, edges: Iterable[Edge], numbers: Mapping[TableName, int], tenant: sql.Composable
 ) -> sql.Composable:
     top = table_of(scope)
     first = sql.SQL("{select} AND r.id = {subject}::uuid").format(
         select=_of_table(scope, numbers, tenant), subject=sql.Literal(str(scope.subject))
     )
-    return rows_from(first, top, edges_of(catalog), numbers, tenant=tenant)
+    return rows_from(first, top, edges, numbers, tenant=tenant)
 
 
 def rows_from(

@@ -1,13 +1,8 @@
-"""Legal holds, and the gate where they meet deletes and writes.
+"""Legal holds: placed and released; and the guard by which writes pass the gate.
 
-Invariant: from the moment a hold commits, nothing that commits later deletes or changes a
-row under it. There is a row per tenant in `tenure.gates`. Whoever deletes or changes
-takes it FOR SHARE in a statement of its own, first in its transaction, and only then looks
-for holds: READ COMMITTED gives that second statement a snapshot from after the gate.
-Placing a hold, and taking back the release of one, takes the row FOR UPDATE, so it waits for
-those who went through before, and those who come later see the hold. It also changes the row,
-so that a stricter transaction, whose snapshot is older than the hold, fails with a
-serialization error and does not pass.
+From the moment a hold commits, nothing that commits later deletes or changes a row under it: who
+places one, or takes back the release of one, turns the tenant's gate, and who deletes or changes
+passes it (`retention.gate`).
 
 The same gate keeps a person's rows together while they are erased (`retention.erasures`): once
 that has started, no write changes or deletes them, so that none slips away.
@@ -26,6 +21,7 @@ from uuid import UUID
 import isodate  # type: ignore[import-untyped]  # it ships no types
 import peewee
 
+from retention import gate
 from retention.errors import ErasingError, HeldError, HoldError
 from retention.graph import Edge, edges_of
 from retention.held_rows import HeldRows, Node
@@ -55,10 +51,6 @@ _driver_errors = _peewee.__exception_wrapper__
 # Counting a tenant's rows may take longer than what serves is given.
 _LONG = "SET LOCAL statement_timeout = '10min'"
 
-_TURN = """
-SELECT turned FROM tenure.gates WHERE tenant_id = %(tenant)s::uuid FOR UPDATE
-"""
-_TURNED = "UPDATE tenure.gates SET turned = turned + 1 WHERE tenant_id = %(tenant)s::uuid"
 # The clock is read after the wait: what was deleted meanwhile went before the hold.
 _PLACE = """
 INSERT INTO tenure.holds (tenant_id, id, scope, table_name, subject_id, condition, matter, reason,
@@ -104,8 +96,8 @@ def place(
     With `ground`, which all but a hold on a tenant need, the rows under it are counted, and
     their keys kept up to MOST_KEYS. Waits for the tenant's open batches and open writes, and
     these for it (raises psycopg2's LockNotAvailable after the session's lock timeout: nothing
-    is held then). Raises HoldError for an empty matter or reason, for a tenant that does not
-    exist, or a scope that `ground` does not know or in which a row that is named is not there.
+    is held then). Raises NoTenantError, and HoldError for an empty matter or reason, or for a
+    scope that `ground` does not know or in which a row that is named is not there.
     """
     if not matter.strip() or not reason.strip():
         raise HoldError("a hold needs a matter and a reason")
@@ -122,7 +114,7 @@ def place(
     }  # fmt: skip
     with retention.transaction(tenant_id) as cursor:
         cursor.execute(_LONG)
-        turn_gate(cursor, tenant_id)
+        gate.turn_gate(cursor, tenant_id)
         counts = None if ground is None else count_rows(cursor, tenant_id, scope, ground)
         rows = None if counts is None else sum(counts.values())
         known |= {"rows": rows, "keys": rows is not None and rows <= MOST_KEYS}
@@ -176,7 +168,7 @@ def take_back(
     hold = find_hold(verifier, hold_id)
     known = {"tenant": str(hold.tenant_id), "hold": str(hold_id), "actor": actor}
     with retention.transaction(hold.tenant_id) as cursor:
-        turn_gate(cursor, hold.tenant_id)
+        gate.turn_gate(cursor, hold.tenant_id)
         cursor.execute(_TAKE_BACK, known)
         if cursor.rowcount == 0:
             raise HoldError(
@@ -196,15 +188,6 @@ def checked_grace(text: str) -> str:
             f"{text!r} is no period of grace; write an ISO 8601 duration such as P14D, or P0D"
         ) from error
     return text
-
-
-def turn_gate(cursor: Cursor, tenant_id: TenantId) -> None:
-    """Wait for the tenant's open batches and writes; those that come later see what this
-    transaction writes. First in it; raises HoldError for a tenant there is none of."""
-    cursor.execute(_TURN, {"tenant": str(tenant_id)})
-    if cursor.fetchone() is None:
-        raise HoldError(f"there is no tenant {tenant_id}")
-    cursor.execute(_TURNED, {"tenant": str(tenant_id)})
 
 
 def _happened(
@@ -246,12 +229,7 @@ def pass_gate(app: TenantDatabase, write: Write | None = None) -> Collection[UUI
     database: Any = app
     with _driver_errors:
         cursor = database.cursor()
-        cursor.execute(
-            "SELECT turned FROM tenure.gates WHERE tenant_id = %(tenant)s::uuid FOR SHARE",
-            {"tenant": str(tenant_id)},
-        )
-        if cursor.fetchone() is None:
-            raise HoldError(f"tenant {tenant_id} has no gate")
+        gate.pass_gate(cursor, tenant_id)
         standing = standing_holds(cursor, tenant_id)
         if standing.matters:
             raise HeldError(

@@ -153,7 +153,6 @@ class Workshop:
             retention=self.retention,
             verifier=self.verifier,
             catalog=self.catalog,
-            subjects=self.subjects,
             actor=self.actor,
             sources=Sources(
                 (*own, *further),

@@ -17,9 +17,9 @@ import psycopg2
 from psycopg2 import sql
 
 from retention.errors import PolicyError, SubjectError
-from retention.graph import edges_of
+from retention.graph import archives_in, edges_of
 from retention.policies import Policy, starting_point
-from retention.subjects import Subject, archives_in
+from retention.subjects import Subject
 from retention.treatments import Treatment
 from tenants.catalog import Catalog, TableName
 from tenants.connections import Cursor

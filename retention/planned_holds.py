@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from psycopg2 import sql
 
-from retention.graph import Family, edges_of
+from retention.graph import Edge, Family, held_edges
 from retention.hold_records import Hold
-from retention.hold_scopes import below, numbered, rows_under, table_of
+from retention.hold_scopes import below, leading_to, numbered, rows_under, table_of
 from tenants.catalog import Catalog, TableName
 
 #: Stands where `blocked` names who refers to a row.
@@ -28,6 +28,9 @@ def held_among_reach(
     left out.
     """
     numbers = numbered(catalog, family.members)
+    edges = held_edges(catalog)
+    # Ways that lead to none of its tables are not walked.
+    leading = leading_to(edges, family.members)
     return [
         sql.SQL(
             "SELECT w.t, w.tenant_id, w.id, {held} FROM reach w"
@@ -35,18 +38,18 @@ def held_among_reach(
         ).format(
             held=sql.Literal(HELD),
             under=rows_under(
-                hold.scope, catalog, numbers, tenant=_uuid(hold.tenant_id), hold=_uuid(hold.id)
+                hold.scope, leading, numbers, tenant=_uuid(hold.tenant_id), hold=_uuid(hold.id)
             ),
             tenant=_uuid(hold.tenant_id),
         )
         for hold in holds
-        if not _tables_under(hold, catalog).isdisjoint(family.members)
+        if not _tables_under(hold, edges).isdisjoint(family.members)
     ]
 
 
-def _tables_under(hold: Hold, catalog: Catalog) -> frozenset[TableName]:
+def _tables_under(hold: Hold, edges: Sequence[Edge]) -> frozenset[TableName]:
     named = table_of(hold.scope)
-    return below(edges_of(catalog), named) if hold.scope.kind == "subject" else frozenset({named})
+    return below(edges, named) if hold.scope.kind == "subject" else frozenset({named})
 
 
 def _uuid(value: object) -> sql.Composable:

@@ -14,7 +14,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from retention.errors import PlanError, PolicyError
+from retention.errors import PolicyError
+from retention.gate import turn_gate
 from retention.policies import STATES, Period, Policy, State, never_longer
 from tenants.connections import Cursor, RoleConnections
 from tenants.context import TenantId
@@ -139,8 +140,7 @@ def set_state(
     """Pause or activate a policy for one tenant.
 
     Waits for the tenant's open batch: once this returns, no batch deletes under another
-    state. Raises PolicyError for a policy that is not recorded, PlanError for a tenant
-    that does not exist.
+    state. Raises PolicyError for a policy that is not recorded, NoTenantError.
     """
     if state not in STATES:
         raise PolicyError(f"{state!r} is no state; there are {', '.join(STATES)}")
@@ -169,7 +169,7 @@ def pause_where_unsaid(
     tenant's open batch. The policies need not be recorded yet. Raises PlanError for a tenant that
     does not exist.
     """
-    _pass_gate(cursor, tenant_id)
+    turn_gate(cursor, tenant_id)
     paused = 0
     for policy in policies:
         cursor.execute(
@@ -235,17 +235,9 @@ def check_period(policy: Policy, period: str) -> None:
 
 
 def _at_the_gate(cursor: Cursor, tenant_id: TenantId, policy: str) -> None:
-    _pass_gate(cursor, tenant_id)
+    turn_gate(cursor, tenant_id)
     if policy not in latest_versions(cursor, [policy]):
         raise PolicyError(f"there is no recorded policy {policy!r}")
-
-
-def _pass_gate(cursor: Cursor, tenant_id: TenantId) -> None:
-    cursor.execute(
-        "SELECT turned FROM tenure.gates WHERE tenant_id = %s FOR UPDATE", (str(tenant_id),)
-    )
-    if cursor.fetchone() is None:
-        raise PlanError(f"there is no tenant {tenant_id}")
 
 
 def _record(

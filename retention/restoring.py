@@ -1,15 +1,17 @@
 """Restoring: what a batch archived comes back, all of it or nothing, and is recorded.
 
 Invariant: a batch is brought back once, whole, in one transaction that takes its rows out of
-the archive, puts them where they were, and records it; what comes back stays until the time
-that was said, or the next run would archive it again. The database's own constraints decide
-whether a row still fits: a parent that is gone, or a key in use again, rolls it back.
+the archive, puts them where they were, and records it. What comes back stays until the time that
+was said, or the next run would archive or delete it again: each row of it, by whichever policy, by
+itself or along with others. Nothing that is under a hold leaves the archive. The database's own
+constraints decide whether a row still fits: a parent that is gone, or a key in use again, rolls it
+back.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -18,8 +20,12 @@ import psycopg2
 from psycopg2 import sql
 
 from retention.errors import RestoreError
+from retention.gate import turn_gate
+from retention.graph import held_edges
+from retention.held_rows import HeldRows
+from retention.hold_records import standing_holds
 from retention.policies import Policy
-from retention.statements import GATE, table
+from retention.statements import table
 from tenants.catalog import Catalog, TableName
 from tenants.connections import Cursor, RoleConnections
 from tenants.context import TenantId
@@ -111,17 +117,17 @@ class _Restoration:
         self.batch = batch
         self.wish = wish
         self.params = {"tenant": str(batch.tenant_id), "batch": str(batch.id)}
-        self.roots: list[str] = []
+        self.back: dict[TableName, list[str]] = {}
 
     def run(self) -> dict[str, int]:
-        self.cursor.execute(GATE, self.params)
-        if self.cursor.fetchone() is None:
-            raise RestoreError(f"there is no tenant {self.batch.tenant_id}")
+        # As a hold does: batches that are open are waited for, those that come see what came back.
+        turn_gate(self.cursor, self.batch.tenant_id)
         restored: dict[str, int] = {}
         try:
             groups = self.batch.policy.family(self.catalog).order[::-1]
         except CatalogError as error:
             raise RestoreError(f"batch {self.batch.id}: {error}") from error
+        self._require_free([name for group in groups for name in group])
         for group in groups:
             restored |= {str(name): rows for name, rows in self._group(group)}
         if sum(restored.values()) != self.batch.rows:
@@ -132,12 +138,35 @@ class _Restoration:
         self._record({name: rows for name, rows in restored.items() if rows})
         return restored
 
-    def _group(self, group: Sequence[TableName]) -> Iterator[tuple[TableName, int]]:
-        """Bring back tables that may refer to each other: in one statement, references among
-        them are checked at its end."""
+    def _archive_of(self, name: TableName) -> TableName:
         schema = self.batch.policy.archive
         if schema is None:
             raise RestoreError(f"policy {self.batch.policy.name!r} archives nothing")
+        return TableName(schema, name.name)
+
+    def _require_free(self, tables: Collection[TableName]) -> None:
+        """Raise RestoreError where a hold is on the tenant, or on a row of the batch."""
+        standing = standing_holds(self.cursor, self.batch.tenant_id)
+        matters = set(standing.matters)
+        if standing.on_rows:
+            rows = {}
+            for archive in map(self._archive_of, tables):
+                query = sql.SQL(
+                    "SELECT id::text FROM {} WHERE tenant_id = %(tenant)s::uuid"
+                    " AND archived_batch = %(batch)s::uuid"
+                ).format(table(archive))
+                self.cursor.execute(query, self.params)
+                rows[archive] = [row[0] for row in self.cursor.fetchall()]
+            edges = held_edges(self.catalog)
+            asked = HeldRows(self.cursor, self.batch.tenant_id, edges, standing.on_rows)
+            matters |= {hold.matter for hold in asked.among(rows).values()}
+        if matters:
+            said = "; ".join(sorted(matters))
+            raise RestoreError(f"batch {self.batch.id} is under legal hold: {said}")
+
+    def _group(self, group: Sequence[TableName]) -> Iterator[tuple[TableName, int]]:
+        """Bring back tables that may refer to each other: in one statement, references among
+        them are checked at its end."""
         parts, counts = [], []
         for number, name in enumerate(group):
             columns = sql.SQL(", ").join(
@@ -151,7 +180,7 @@ class _Restoration:
                     " RETURNING id)"
                 ).format(
                     n=sql.SQL(str(number)),
-                    archive=sql.Identifier(schema, name.name),
+                    archive=table(self._archive_of(name)),
                     columns=columns,
                     table=table(name),
                 )
@@ -166,8 +195,7 @@ class _Restoration:
         )
         self.cursor.execute(query, self.params)
         for number, rows, ids in self.cursor.fetchall():
-            if group[number] == self.batch.policy.table:
-                self.roots = ids or []
+            self.back[group[number]] = ids or []
             yield group[number], rows
 
     def _record(self, counts: Mapping[str, int]) -> None:
@@ -180,15 +208,16 @@ class _Restoration:
                 json.dumps(counts), self.wish.reason, self.wish.actor, self.wish.keep_until,
             ),
         )  # fmt: skip
-        self.cursor.execute(
-            "INSERT INTO tenure.restored_rows (tenant_id, table_name, row_id, restoration_id,"
-            " kept_until) SELECT %(tenant)s, %(table)s, row_id, %(restoration)s, %(until)s"
-            " FROM unnest(%(ids)s::uuid[]) row_id",
-            {
-                **self.params,
-                "table": str(self.batch.policy.table),
-                "ids": self.roots,
-                "restoration": restoration,
-                "until": self.wish.keep_until,
-            },
-        )
+        for name, ids in self.back.items():
+            self.cursor.execute(
+                "INSERT INTO tenure.restored_rows (tenant_id, table_name, row_id, restoration_id,"
+                " kept_until) SELECT %(tenant)s, %(table)s, row_id, %(restoration)s, %(until)s"
+                " FROM unnest(%(ids)s::uuid[]) row_id",
+                {
+                    **self.params,
+                    "table": str(name),
+                    "ids": ids,
+                    "restoration": restoration,
+                    "until": self.wish.keep_until,
+                },
+            )

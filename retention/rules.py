@@ -15,10 +15,13 @@ from psycopg2 import sql
 from retention.policies import Policy, StartingPoint, cutoff_value, starting_point
 from tenants.catalog import Catalog, Column, TableName
 
-# What was brought back from the archive stays until the time that was said.
-_NOT_RESTORED = sql.SQL(
-    "NOT EXISTS (SELECT FROM tenure.restored_rows z WHERE z.tenant_id = {0}.tenant_id"
-    " AND z.table_name = {1} AND z.row_id = {0}.id AND z.kept_until > clock_timestamp())"
+# What was brought back from the archive stays until the time that was said. Mostly there is nothing
+# of the kind, which the first part says once for all rows.
+_RESTORED = sql.SQL(
+    "(EXISTS (SELECT FROM tenure.restored_rows z WHERE z.table_name = {1}"
+    " AND z.kept_until > statement_timestamp())"
+    " AND EXISTS (SELECT FROM tenure.restored_rows z WHERE z.tenant_id = {0}.tenant_id"
+    " AND z.table_name = {1} AND z.row_id = {0}.id AND z.kept_until > statement_timestamp()))"
 )
 
 
@@ -50,7 +53,8 @@ class Rule:
     """When a policy takes, or changes, a row of its table.
 
     `silenced_by` are the conditions of explicit policies, before which this one is silent;
-    `minimums` keep rows of the family's tables, whoever would take them.
+    `minimums` keep rows of the family's tables, whoever would take them. `restored`: rows may have
+    come back from an archive; where it is known that none has, nobody need ask.
     """
 
     policy: Policy
@@ -58,6 +62,7 @@ class Rule:
     columns: tuple[Column, ...]
     silenced_by: tuple[str, ...]
     minimums: tuple[tuple[TableName, Minimum], ...]
+    restored: bool = True
 
     def started(self, alias: str) -> sql.Composable:
         """Return the starting point of the row `alias`, as an expression."""
@@ -86,10 +91,8 @@ class Rule:
         done = self._done(alias)
         if done is not None:
             parts.append(sql.SQL("NOT {}").format(done))
-        if self.policy.action == "archive":
-            parts.append(
-                _NOT_RESTORED.format(sql.Identifier(alias), sql.Literal(str(self.policy.table)))
-            )
+        if self.policy.removes and self.restored:
+            parts.append(sql.SQL("NOT {}").format(_restored(self.policy.table, alias)))
         return _all_of(parts)
 
     def facts(self, alias: str) -> sql.Composable:
@@ -116,6 +119,15 @@ class Rule:
         if not own:
             return None
         return sql.SQL("({})").format(sql.SQL(" OR ").join(m.keeps(alias) for m in own))
+
+    def keeps_along(self, table: TableName, alias: str) -> dict[str, sql.Composable]:
+        """Return what keeps a row `alias` of a table whose rows go along: the conditions, by what
+        is said of them."""
+        minimum = self.is_kept(table, alias)
+        found = {} if minimum is None else {f"the minimum of {table}": minimum}
+        if self.restored:
+            found[f"the restoration of {table}"] = _restored(table, alias)
+        return found
 
 
 def rule_of(policy: Policy, beside: Collection[Policy], catalog: Catalog, as_of: datetime) -> Rule:
@@ -163,6 +175,10 @@ def beside(policy: Policy, policies: Collection[Policy]) -> tuple[Policy, ...]:
 
 def _all_of(parts: Sequence[sql.Composable]) -> sql.Composable:
     return sql.SQL(" AND ").join(parts) if parts else sql.SQL("true")
+
+
+def _restored(table: TableName, alias: str) -> sql.Composable:
+    return _RESTORED.format(sql.Identifier(alias), sql.Literal(str(table)))
 
 
 def _started(point: StartingPoint, alias: str) -> sql.Composable:

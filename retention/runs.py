@@ -20,6 +20,7 @@ from config.release import release
 from config.trace import TraceId
 from retention import units
 from retention.errors import PlanError, RunError
+from retention.gate import is_stopped
 from retention.lease import Lease, check_fence
 from retention.plan import Plan, catalog_digest, plan_from_json
 from retention.policy_records import latest_versions
@@ -96,8 +97,7 @@ def open_run(
     with retention.transaction(None) as cursor:
         if lease is not None:
             check_fence(cursor, lease)
-        cursor.execute("SELECT tenure.is_stopped()")
-        if cursor.fetchone() != (False,):
+        if is_stopped(cursor):
             raise RunError("retention is stopped; `tenure retention start` lets it go on")
         versions = _checked(cursor, catalog, plan, intent.now)
         text = json.dumps(plan.to_json(), ensure_ascii=False)

@@ -2,8 +2,8 @@
 
 Requires a batch that has passed the gate. Everything that goes is locked here, or cannot come
 or go because what it refers to is locked. A row that stays, because somebody refers to it, a
-minimum keeps it or it is under hold, keeps what it refers to, and so on upwards to the rows of
-the policy's own table.
+minimum keeps it, it was restored or is under hold, keeps what it refers to, and so on upwards to
+the rows of the policy's own table.
 """
 
 from __future__ import annotations
@@ -84,16 +84,16 @@ def _own_edges(session: Session) -> list[Edge]:
 
 def _staying(session: Session, going: Mapping[TableName, set[str]]) -> set[str]:
     """Return the roots that stay: somebody refers to them or to what would go along, or a
-    minimum keeps that."""
+    minimum or its restoration keeps that."""
     among = session.members("m", going)
     edges = [edge for edge in session.family.keeping if going.get(edge.parent)]
     fresh: Going = defaultdict(set)
     if edges:
         fresh |= session.by_member(session.sql.kept(edges), among)
     for name in session.family.members[1:]:
-        minimum = session.sql.kept_by_minimum(name)
-        if minimum is not None and going.get(name):
-            fresh[name] |= set(session.ids(minimum, among))
+        kept = session.sql.kept_along(name)
+        if kept is not None and going.get(name):
+            fresh[name] |= set(session.ids(kept, among))
     return _keeping(session, fresh, going)
 
 

@@ -8,7 +8,7 @@ What deletes also commits to the keys (`retention.deletions`), in the same state
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from psycopg2 import sql
@@ -18,12 +18,10 @@ from retention.graph import Edge, Family
 from retention.rules import Rule
 from tenants.catalog import Column, TableName
 
-GATE = "SELECT turned FROM tenure.gates WHERE tenant_id = %(tenant)s::uuid FOR SHARE"
-
 # What may have changed since the plan: whether the unit is the claim's, and its window open; holds
 # on the tenant and on less, in force until a release takes effect; the tenant's own state and
 # period; the policy itself and all there are on its tables; whether the run, or all retention, was
-# stopped.
+# stopped; and whether anything came back from an archive.
 STANDING = """
 SELECT (SELECT tenure.in_window(opens, closes) FROM tenure.units
         WHERE run_id = %(run)s::uuid AND number = %(number)s AND holder = %(holder)s
@@ -39,7 +37,9 @@ SELECT (SELECT tenure.in_window(opens, closes) FROM tenure.units
                              WHERE policy = %(policy)s OR definition ->> 'table' = ANY(%(tables)s))
             GROUP BY policy) v),
        (SELECT state FROM tenure.runs WHERE id = %(run)s::uuid),
-       tenure.is_stopped()
+       tenure.is_stopped(),
+       EXISTS (SELECT FROM tenure.restored_rows
+               WHERE tenant_id = %(tenant)s::uuid AND kept_until > statement_timestamp())
 FROM (SELECT count(*) FILTER (WHERE scope = 'tenant') AS on_tenant,
              count(*) FILTER (WHERE scope <> 'tenant') AS on_rows
       FROM tenure.holds
@@ -65,6 +65,10 @@ class Statements:
 
     family: Family
     rule: Rule
+
+    def where_nothing_is_restored(self) -> Statements:
+        """Return them for a tenant of which nothing came back from an archive."""
+        return replace(self, rule=replace(self.rule, restored=False))
 
     @property
     def starts_type(self) -> str:
@@ -252,16 +256,16 @@ class Statements:
             locks=locks,
         )
 
-    def kept_by_minimum(self, name: TableName) -> sql.Composable | None:
-        """Return which of a table's ids (%(m1)s, ..) that goes along a minimum keeps; None
-        where none can."""
-        kept = self.rule.is_kept(name, "c")
-        if kept is None:
+    def kept_along(self, name: TableName) -> sql.Composable | None:
+        """Return which of a table's ids (%(m1)s, ..) that go along a minimum keeps, or that they
+        were restored; None where nothing can."""
+        kept = self.rule.keeps_along(name, "c").values()
+        if not kept:
             return None
         return sql.SQL(
             "SELECT c.id::text FROM {table} c WHERE c.tenant_id = %(tenant)s::uuid"
-            " AND c.id = ANY({ids}::uuid[]) AND {kept}"
-        ).format(table=table(name), ids=self._ids(name), kept=kept)
+            " AND c.id = ANY({ids}::uuid[]) AND ({kept})"
+        ).format(table=table(name), ids=self._ids(name), kept=sql.SQL(" OR ").join(kept))
 
     def archive(self, name: TableName, schema: str, columns: Sequence[Column]) -> sql.Composable:
         """Copy a table's rows (%(m0)s, ..) to its archive, for %(batch)s."""

@@ -29,7 +29,7 @@ from typing import Any
 
 from retention import policy_options as options
 from retention.errors import SubjectError
-from retention.graph import Edge, edges_of, is_indexed
+from retention.graph import Edge, archives_in, edges_of, is_indexed
 from retention.policy_file import SLUG, qualified
 from retention.subjects import (
     ACTIONS,
@@ -37,7 +37,6 @@ from retention.subjects import (
     Reach,
     Subject,
     SubjectTable,
-    archives_in,
     reach_of,
     reference,
 )

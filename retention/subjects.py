@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from retention.errors import SubjectError
-from retention.graph import Edge, deletion_order, edges_of
+from retention.graph import Edge, archived_edges, archives_in, deletion_order, edges_of
 from retention.hold_scopes import below
 from retention.policies import digest_of
 from retention.treatments import Treatment
@@ -23,9 +23,6 @@ from tenants.catalog import Catalog, TableName
 
 Action = Literal["delete", "anonymise", "pseudonymise", "keep"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
-
-#: What tells an archive (`tenants.archive`) from the table whose name it has.
-_ARCHIVE = {"archived_at", "archived_batch"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +150,9 @@ def named(subjects: Iterable[Subject], name: str) -> Subject:
 
 def reach_of(catalog: Catalog, top: TableName, cut: Collection[str] = ()) -> Reach:
     """Return what is reached from a row of `top`, but over the references in `cut`."""
-    archives = archives_in(catalog)
     every = edges_of(catalog)
     followed = [edge for edge in every if reference(edge) not in cut]
-    followed += _archived(followed, archives, top)
+    followed += archived_edges(followed, archives_in(catalog), (top,))
     reached = below(followed, top)
     edges = tuple(edge for edge in followed if edge.parent in reached)
     return Reach(
@@ -170,37 +166,3 @@ def reach_of(catalog: Catalog, top: TableName, cut: Collection[str] = ()) -> Rea
 def reference(edge: Edge) -> str:
     """Return how a declaration names a reference: `schema.table.column`."""
     return f"{edge.child}.{edge.column}"
-
-
-def archives_in(catalog: Catalog) -> Mapping[TableName, tuple[TableName, ...]]:
-    """Return the archives of each table that has any: what has its name in another schema, all
-    its columns, and says when and by which batch a row came."""
-    found: dict[TableName, list[TableName]] = {}
-    for archive in catalog:
-        columns = {c.name for c in archive.columns}
-        if not columns >= _ARCHIVE:
-            continue
-        for table in catalog:
-            if (table.name.name, columns) == (
-                archive.name.name, {c.name for c in table.columns} | _ARCHIVE,
-            ) and table.name != archive.name:  # fmt: skip
-                found.setdefault(table.name, []).append(archive.name)
-    return {name: tuple(sorted(archives)) for name, archives in found.items()}
-
-
-def _archived(
-    edges: Iterable[Edge], archives: Mapping[TableName, tuple[TableName, ...]], top: TableName
-) -> list[Edge]:
-    """Return the ways to archived rows. An archive has no foreign keys; its columns still say
-    what a row belonged to, which may be archived, too, or still be there."""
-    found = [Edge(archive, "id", top) for archive in archives.get(top, ())]
-    for edge in edges:
-        children = (edge.child, *archives.get(edge.child, ()))
-        parents = (edge.parent, *archives.get(edge.parent, ()))
-        found += [
-            Edge(child, edge.column, parent, None, edge.kind_column, edge.kind)
-            for child in children
-            for parent in parents
-            if (child, parent) != (edge.child, edge.parent)
-        ]
-    return found

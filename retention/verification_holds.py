@@ -2,11 +2,12 @@
 
 Nothing of the planner's or the batches' is used: a row is judged by itself, by climbing from it
 to what would go along with it (as `verification_queries` does), and from each of those to the
-subjects above it.
+subjects above it, over what was archived as over what is there.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from psycopg2 import sql
 
 from tenants.catalog import Catalog, TableName
 from tenants.connections import Cursor
+
+_ARCHIVED = {"archived_at", "archived_batch"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +110,13 @@ def _above(catalog: Catalog, nodes: Sequence[TableName], part: HeldPart) -> sql.
             "SELECT {parent}, {column} FROM {child} c WHERE up.at = {at}"
             " AND c.tenant_id = d.tenant_id AND c.id = up.id{kind}"
         ).format(
-            parent=sql.Literal(str(reference.parent)),
-            column=sql.Identifier("c", reference.column),
-            child=_name(reference.child),
-            at=sql.Literal(str(reference.child)),
-            kind=reference.of_kind,
+            parent=sql.Literal(str(way.parent)),
+            column=sql.Identifier("c", way.column),
+            child=_name(way.child),
+            at=sql.Literal(str(way.child)),
+            kind=way.of_kind,
         )
-        for reference in references(catalog)
+        for way in ways_up(catalog)
     ]
     start = sql.SQL("SELECT ({names})[climb.node + 1], climb.id").format(
         names=sql.SQL("ARRAY[{}]").format(
@@ -159,6 +162,35 @@ def references(catalog: Catalog) -> Iterator[Reference]:
                     )
                 if catalog.table(target).kind == "tenant":
                     yield Reference(child.name, soft.column, target, of_kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Rows of `child` lead to rows of `parent` by `column`, as is said of the table `said_of`: the
+    child, or what it is an archive of. `of_kind` is what else it takes."""
+
+    child: TableName
+    column: str
+    parent: TableName
+    said_of: TableName
+    of_kind: sql.Composable
+
+
+def ways_up(catalog: Catalog) -> Iterator[Way]:
+    """Yield all by which a row leads to what it belongs to, or belonged to when it was archived:
+    which may be archived, too. An archived row leads to the one that it was."""
+    copies: dict[TableName, list[TableName]] = defaultdict(list)
+    for table in catalog:
+        columns = {column.name for column in table.columns}
+        for other in catalog:
+            named_alike = table.name != other.name and table.name.name == other.name.name
+            if named_alike and columns - {c.name for c in other.columns} == _ARCHIVED:
+                copies[other.name].append(table.name)
+                yield Way(table.name, "id", other.name, other.name, sql.SQL(""))
+    for one in references(catalog):
+        for child in (one.child, *copies[one.child]):
+            for parent in (one.parent, *copies[one.parent]):
+                yield Way(child, one.column, parent, one.child, one.of_kind)
 
 
 # -- is a held row missing ---------------------------------------------------------------------

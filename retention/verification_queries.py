@@ -18,7 +18,16 @@ from psycopg2 import sql
 
 from retention.policies import Policy
 from retention.verification_holds import HeldPart, is_held
-from retention.verification_rules import Ground, cutoff_of, due, minimums, started, undated
+from retention.verification_rules import (
+    ANY_CAME_BACK,
+    Ground,
+    came_back,
+    cutoff_of,
+    due,
+    minimums,
+    started,
+    undated,
+)
 from tenants.catalog import Catalog, TableName
 
 # Of the row `d`; the policy's name and its own state are the parameters policy and paused.
@@ -50,7 +59,7 @@ FROM (
     FROM (
         SELECT d.tenant_id, {starts}::timestamptz AS started, ({cutoff})::timestamptz AS cutoff,
                d.is_held, {paused} AS is_paused,
-               CASE WHEN NOT d.is_held THEN {kept_by} END AS kept_by
+               CASE WHEN NOT d.is_held AND {may_be_kept} THEN {kept_by} END AS kept_by
         FROM (SELECT d.*, {held} AS is_held FROM {table} d WHERE {due} OFFSET 0) d
     ) judged
 ) past
@@ -60,13 +69,14 @@ GROUP BY tenant_id ORDER BY tenant_id"""
 def overdue_query(policy: Policy, ground: Ground, holds: Sequence[HeldPart] = ()) -> sql.Composable:
     """Return the query for what is past its period per tenant; takes cutoff, policy, paused.
 
-    Each such row counts once: as held under a hold, as undeletable where a reference keeps it
-    (`reasons` counts them by the table that refers), as paused where only a pause keeps it,
-    else as found: overdue. `oldest` and `age_p99_s` are of those overdue. `holds` are those in
-    force on less than a tenant.
+    Each such row counts once: as held under a hold, as undeletable where a reference keeps it, or
+    what would go along stays (`reasons` counts them by what keeps them), as paused where only a
+    pause keeps it, else as found: overdue. `oldest` and `age_p99_s` are of those overdue. `holds`
+    are those in force on less than a tenant.
     """
     keepers = _keepers(policy, ground)
-    climb = _climb(policy, keepers, ground)
+    # To what is under a hold also over what stays for another reason: a hold weighs more.
+    climb_on, climb = (_climb(policy, keepers, ground, on=on) for on in (True, False))
     nodes = sorted(_nodes(policy), key=_nodes(policy).__getitem__)
     return sql.SQL(_OVERDUE).format(
         beginning=sql.SQL(_BEGINNING),
@@ -74,10 +84,14 @@ def overdue_query(policy: Policy, ground: Ground, holds: Sequence[HeldPart] = ()
         cutoff=cutoff_of(policy, "d", ground),
         table=name_of(policy.table),
         due=due(policy, "d", ground),
-        held=is_held(ground.catalog, nodes, climb, holds),
+        held=is_held(ground.catalog, nodes, climb_on, holds),
         paused=sql.SQL(_PAUSED),
+        # Where nothing else could keep a row, none is climbed from for nothing.
+        may_be_kept=sql.SQL(
+            "true" if set(keepers) - {_back(name) for name in policy.along} else ANY_CAME_BACK
+        ),
         kept_by=sql.SQL(_KEPT_BY).format(climb=climb) if keepers else sql.SQL("NULL::integer"),
-        reasons=_reasons(policy, keepers),
+        reasons=_reasons(keepers),
     )
 
 
@@ -94,27 +108,22 @@ def name_of(table: TableName) -> sql.Composable:
     return sql.Identifier(table.schema, table.name)
 
 
-def _reasons(policy: Policy, keepers: list[TableName]) -> sql.Composable:
-    """Return JSON of the undeletable rows by the table that refers to them, zeros left out."""
+def _reasons(keepers: list[str]) -> sql.Composable:
+    """Return JSON of the undeletable rows by what keeps them, zeros left out."""
     if not keepers:
         return sql.SQL("jsonb '{}'")
     counts = [
         sql.SQL(
             "{name}, nullif(count(*) FILTER (WHERE fate = 'undeletable' AND kept_by = {no}), 0)"
-        ).format(
-            name=sql.Literal(
-                f"the minimum of {table}" if table in policy.along else f"referenced by {table}"
-            ),
-            no=sql.Literal(-number),
-        )
-        for number, table in enumerate(keepers, start=1)
+        ).format(name=sql.Literal(keeper), no=sql.Literal(-number))
+        for number, keeper in enumerate(keepers, start=1)
     ]
     return sql.SQL("jsonb_strip_nulls(jsonb_build_object({}))").format(sql.SQL(", ").join(counts))
 
 
 # Node 0 is the policy's table, 1 and up those of `with`; a row that stays ends the climb, and
-# is minus its table's number among the keepers. UNION, not UNION ALL: a circle of references
-# ends where it began.
+# is minus the number of what keeps it among the keepers. UNION, not UNION ALL: a circle of
+# references ends where it began.
 _KEPT_BY = """(WITH RECURSIVE climb(node, id) AS ({climb})
                SELECT node FROM climb WHERE node < 0 LIMIT 1)"""
 
@@ -131,12 +140,15 @@ _BRANCH = (
 )
 
 
-def _climb(policy: Policy, keepers: list[TableName], ground: Ground) -> sql.Composable:
-    """Return the body of `climb(node, id)`, from the due row `d` to whatever refers to it."""
+def _climb(policy: Policy, keepers: list[str], ground: Ground, *, on: bool) -> sql.Composable:
+    """Return the body of `climb(node, id)`, from the due row `d` to whatever refers to it; with
+    `on` it goes on where what goes along would stay."""
     nodes = _nodes(policy)
     branches = [
         sql.SQL(_BRANCH).format(
-            node=_node_of(reference.child, policy, keepers, ground),
+            node=sql.Literal(nodes[reference.child])
+            if on and reference.child in policy.along
+            else _node_of(reference.child, policy, keepers, ground),
             child=name_of(reference.child),
             at=sql.Literal(at),
             column=sql.Identifier(reference.column),
@@ -162,34 +174,52 @@ def _nodes(policy: Policy) -> dict[TableName, int]:
     }
 
 
-def _keepers(policy: Policy, ground: Ground) -> list[TableName]:
-    """Return the tables whose rows can keep a due one: others', the policy's own, and those
-    that go along where a minimum is on them. A row that is only changed is kept by none."""
+def _keepers(policy: Policy, ground: Ground) -> list[str]:
+    """Return what can keep a due row: rows of other tables, and of the policy's own, that refer to
+    it; and that what would go along has a minimum, or came back from an archive. A row that is
+    only changed is kept by none."""
     if not policy.removes:
         return []
     nodes = _nodes(policy)
     children = {r.child for target in nodes for r in _references_to(ground.catalog, target)}
-    return sorted(
-        child
-        for child in children
-        if child not in policy.along or minimums(policy, child, "c", ground)
-    )
+    found = {_refers(child) for child in children.difference(policy.along)}
+    for name in policy.along:
+        found |= {_back(name), *([_least(name)] if minimums(policy, name, "c", ground) else [])}
+    return sorted(found)
+
+
+def _refers(table: TableName) -> str:
+    return f"referenced by {table}"
+
+
+def _least(table: TableName) -> str:
+    return f"the minimum of {table}"
+
+
+def _back(table: TableName) -> str:
+    return f"the restoration of {table}"
 
 
 def _node_of(
-    child: TableName, policy: Policy, keepers: list[TableName], ground: Ground
+    child: TableName, policy: Policy, keepers: list[str], ground: Ground
 ) -> sql.Composable:
-    if child not in keepers:
-        return sql.Literal(_nodes(policy)[child])
-    stays = sql.Literal(-1 - keepers.index(child))
+    def stays(keeper: str) -> sql.Composable:
+        return sql.Literal(-1 - keepers.index(keeper))
+
     if child in policy.along:
-        kept = sql.SQL(" OR ").join(minimums(policy, child, "c", ground))
+        whens = [sql.SQL("WHEN {} THEN {}").format(came_back(child, "c"), stays(_back(child)))]
+        kept = minimums(policy, child, "c", ground)
+        if kept:
+            either = sql.SQL(" OR ").join(kept)
+            whens.append(sql.SQL("WHEN {} THEN {}").format(either, stays(_least(child))))
         node = sql.Literal(_nodes(policy)[child])
-        return sql.SQL("CASE WHEN {} THEN {} ELSE {} END").format(kept, stays, node)
+        return sql.SQL("CASE {} ELSE {} END").format(sql.SQL(" ").join(whens), node)
     if child != policy.table:
-        return stays
+        return stays(_refers(child))
     # An undated row stays: NULL is not before the cutoff.
-    return sql.SQL("CASE WHEN {} THEN 0 ELSE {} END").format(due(policy, "c", ground), stays)
+    return sql.SQL("CASE WHEN {} THEN 0 ELSE {} END").format(
+        due(policy, "c", ground), stays(_refers(child))
+    )
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,21 @@ def minimums(policy: Policy, table: TableName, alias: str, ground: Ground) -> li
     return found
 
 
+def came_back(table: TableName, alias: str) -> sql.Composable:
+    """Return the condition that the row `alias` came back from an archive, and is to stay."""
+    return sql.SQL(
+        "(({0}.tenant_id, {0}.id) IN (SELECT back.tenant_id, back.row_id"
+        " FROM tenure.restored_rows back WHERE back.table_name = {1}"
+        " AND back.kept_until > clock_timestamp()))"
+    ).format(sql.Identifier(alias), sql.Literal(str(table)))
+
+
+#: That anything did.
+ANY_CAME_BACK = (
+    "EXISTS (SELECT FROM tenure.restored_rows back WHERE back.kept_until > clock_timestamp())"
+)
+
+
 def _speaks(policy: Policy, alias: str, ground: Ground) -> list[sql.Composable]:
     parts: list[sql.Composable] = []
     if policy.condition:
@@ -111,14 +126,8 @@ def _speaks(policy: Policy, alias: str, ground: Ground) -> list[sql.Composable]:
             for other in sorted(ground.policies, key=lambda p: p.name)
             if other.condition and (other.table, other.removes) == (policy.table, policy.removes)
         ]
-    if policy.action == "archive":
-        parts.append(
-            sql.SQL(
-                "({0}.tenant_id, {0}.id) NOT IN (SELECT back.tenant_id, back.row_id"
-                " FROM tenure.restored_rows back WHERE back.table_name = {1}"
-                " AND back.kept_until > clock_timestamp())"
-            ).format(sql.Identifier(alias), sql.Literal(str(policy.table)))
-        )
+    if policy.removes:
+        parts.append(sql.SQL("NOT {}").format(came_back(policy.table, alias)))
     if policy.treatments:
         table = ground.catalog.table(policy.table)
         treated = [is_treated(t, table.column(t.column), alias) for t in policy.treatments]

@@ -26,7 +26,8 @@ def archive_of(model: type[TenantModel], *, schema: str) -> type[TenantModel]:
     """Return the model of the archive of `model`'s table, of the same name in `schema`.
 
     Its fields have the columns' names (`customer_id`), and `archived_at` and `archived_batch`
-    beside them. Requires another schema than the model's own.
+    beside them, by which it is indexed, as it is by what rows belonged to. Requires another
+    schema than the model's own.
     """
     meta: Any = model._meta
     if schema == meta.schema:
@@ -35,7 +36,9 @@ def archive_of(model: type[TenantModel], *, schema: str) -> type[TenantModel]:
     inner = {
         "schema": schema,
         "table_name": meta.table_name,
-        "indexes": ((("archived_at",), False), (("archived_batch",), False)),
+        "indexes": tuple(
+            ((name,), False) for name in (*_belongs_by(meta), "archived_at", "archived_batch")
+        ),
         "tenure_archive": True,
     }
     metaclass: Any = type(TenantModel)
@@ -52,6 +55,13 @@ def archive_of(model: type[TenantModel], *, schema: str) -> type[TenantModel]:
         },
     )
     return archive
+
+
+def _belongs_by(meta: Any) -> dict[str, None]:
+    """Return the columns by which rows are found that belonged to others, once each."""
+    keys = [f.column_name for f in meta.sorted_fields if isinstance(f, peewee.ForeignKeyField)]
+    soft = [reference.column for reference in getattr(meta, "soft_references", ())]
+    return dict.fromkeys((*keys, *soft))
 
 
 def is_archive(model: type[peewee.Model]) -> bool:

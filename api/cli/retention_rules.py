@@ -16,7 +16,7 @@ from api.cli.support import Failure, actor, echo_json, failures, format_option, 
 from api.workshop import workshop_of
 from retention.errors import PolicyError, SubjectError
 from retention.explain import Explanation, Question, explain
-from retention.graph import edges_of
+from retention.graph import held_edges
 from retention.held_rows import held_by
 from retention.leftovers import keepings
 from retention.leftovers import problems as undeclared
@@ -144,7 +144,7 @@ def explain_row(
                 question,
                 catalog=installation.catalog,
                 policies=shop.policies,
-                held_by=partial(held_by, cursor, edges_of(installation.catalog)),
+                held_by=partial(held_by, cursor, held_edges(installation.catalog)),
                 now=installation.clock.now(),
             )
     if output_format == "json":

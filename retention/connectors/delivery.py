@@ -1,14 +1,17 @@
 """Work on requests to connectors: files are deleted, webhooks are told, until it is acknowledged.
 
 Invariant: no file goes that is under hold, or by an erasure that was taken back or waits for an
-approval, and what went is on record. Files are deleted in the
-transaction that passed the tenant's gate and looked for holds behind it (`retention.holds`), a
-portion at a time; what was there is counted, and committed, before the first of them goes; and
-the request ends only when a second count, by another way, finds nothing. Who is killed in
-between leaves the request open, and the next attempt goes on.
+approval, or while all retention is stopped, and what went is on record. Files are deleted in the
+transaction that passed the tenant's gate, took its turn, and looked for holds behind it
+(`retention.holds`), a portion at a time: so many, and for so long. Before each file goes the
+session is asked whether it is still there; with it, the gate would be lost. What was there is
+counted, and committed, before the first of them goes; and the request ends only when a second
+count, by another way, finds nothing. Who is killed in between leaves the request open, and the
+next attempt goes on.
 
-A webhook is told outside of any transaction, so that nobody waits for it: its request is claimed
-for a minute first, behind the gate, and the answer recorded afterwards.
+What may take long and deletes nothing is done outside of any transaction, so that nobody waits for
+it: files are counted, a webhook is told. The request is claimed for a minute first, behind the
+gate, and what came of it recorded afterwards.
 
 Attempts that fail are repeated, at first after a minute, then after twice as long each time, to
 every six hours, for as long as the request is open; being late is for an alert to say.
@@ -32,8 +35,9 @@ from retention.connectors import file_store
 from retention.connectors.declarations import Connector, Connectors, FileStore, Receiver
 from retention.connectors.protocol import Acknowledgement, read_acknowledgement, request_body
 from retention.connectors.requests import Event, add_event, end
-from retention.errors import ConnectorError, DeliveryError, SignatureError
-from retention.graph import edges_of
+from retention.errors import ConnectorError, DeliveryError, InvariantError, SignatureError
+from retention.gate import is_stopped, pass_gate, take_turn
+from retention.graph import held_edges
 from retention.held_rows import HeldRows
 from retention.hold_records import standing_holds
 from retention.webhook import Answer, Webhook
@@ -53,7 +57,7 @@ WHERE r.ended_at IS NULL AND (%(now)s OR r.next_attempt_at <= clock_timestamp())
   AND (%(tenant)s::uuid IS NULL OR r.tenant_id = %(tenant)s::uuid)
 ORDER BY r.next_attempt_at LIMIT %(most)s
 """
-_GATE = "SELECT turned FROM tenure.gates WHERE tenant_id = %(tenant)s::uuid FOR SHARE"
+_STILL_THERE = "SELECT 1"
 _TAKE = """
 SELECT r.connector, r.subject, r.told, r.requested_at, r.due_at, r.counted, r.problem
 FROM tenure.connector_requests r
@@ -110,7 +114,8 @@ Result = Literal["acknowledged", "refused", "delivered", "deferred", "failed", "
 @dataclass(frozen=True)
 class Courier:
     """What delivery needs: retention works, the verifier finds what is due. `now` (Unix seconds)
-    is for signatures alone; clocks of requests are the database's."""
+    is for signatures alone; clocks of requests are the database's. A portion of files is
+    `most_files`, and what goes in `portion_s` seconds."""
 
     retention: RoleConnections
     verifier: RoleConnections
@@ -119,6 +124,7 @@ class Courier:
     stop: Callable[[], bool] = lambda: False
     now: Callable[[], float] = time.time
     most_files: int = MOST_FILES
+    portion_s: float = 1.0
 
 
 def deliver_due(
@@ -146,7 +152,7 @@ def deliver_due(
             break
         try:
             result = attempt(courier, tenant, request)
-        except (psycopg2.Error, ConnectorError) as error:
+        except (psycopg2.Error, ConnectorError, InvariantError) as error:
             # A gate or a row that somebody else has; the next tick tries again.
             _log.warning("connector_attempt", request=str(request), error=type(error).__name__)
             result = "failed"
@@ -187,38 +193,38 @@ class _Attempt:
         self.values: dict[str, Any] = {"tenant": str(tenant_id), "request": str(request_id)}
 
     def work(self) -> Result:
-        """One transaction's worth of work on files, or one message."""
+        """One transaction's worth of work on files, a count of them, or one message."""
         with self.courier.retention.transaction(self.tenant_id) as cursor:
+            pass_gate(cursor, self.tenant_id)
+            take_turn(cursor)
             taken = self._take(cursor)
             if taken is None:
                 return "taken"
             not_now = self._not_now(cursor, taken)
             if not_now is not None:
                 return not_now
-            connector = self.courier.connectors.get(taken.connector)
-            if connector is None:
-                return self._later(cursor, taken, "failed", "the connector is not declared")
+            connector = self.courier.connectors[taken.connector]
             target = connector.target
-            if isinstance(target, FileStore):
+            if isinstance(target, FileStore) and taken.counted is not None:
                 try:
-                    return self._files(cursor, taken, target)
+                    return self._files(cursor, taken, taken.counted, target)
                 except (ConnectorError, OSError) as error:
-                    # An OSError's own text has the path, and the path the subject's key.
-                    said = error.strerror if isinstance(error, OSError) else str(error)
-                    return self._later(cursor, taken, "failed", said or type(error).__name__)
+                    return self._later(cursor, taken, "failed", _said(error))
             cursor.execute(_CLAIM, self.values)
+        if isinstance(target, FileStore):
+            return self._count(taken, target)
         return self._message(taken, connector, target)
 
     def _take(self, cursor: Cursor) -> _Taken | None:
-        cursor.execute(_GATE, self.values)
-        if cursor.fetchone() is None:
-            raise ConnectorError(f"tenant {self.tenant_id} has no gate")
         cursor.execute(_TAKE, self.values)
         row = cursor.fetchone()
         return None if row is None else _Taken(row[0], row[1], row[2] or {}, *row[3:])
 
     def _not_now(self, cursor: Cursor, taken: _Taken) -> Result | None:
         """End the request if it was taken back, put it off if it has to wait; None to go on."""
+        if is_stopped(cursor):
+            # It goes on as soon as retention does, and not after so many failures' time.
+            return "deferred"
         cursor.execute(_ERASURE, self.values)
         row = cursor.fetchone()  # None for a request of another cause
         if row is not None and row[0] in _TAKEN_BACK:
@@ -227,6 +233,8 @@ class _Attempt:
             return self._later(cursor, taken, "deferred", "the erasure waits for an approval")
         if self._is_held(cursor, taken):
             return self._later(cursor, taken, "deferred", "under legal hold")
+        if taken.connector not in self.courier.connectors:
+            return self._later(cursor, taken, "failed", "the connector is not declared")
         return None
 
     def _is_held(self, cursor: Cursor, taken: _Taken) -> bool:
@@ -240,25 +248,44 @@ class _Attempt:
             return False
         standing = standing_holds(cursor, self.tenant_id)
         catalog = self.courier.catalog
-        asked = HeldRows(cursor, self.tenant_id, edges_of(catalog), standing.on_rows)
+        asked = HeldRows(cursor, self.tenant_id, held_edges(catalog), standing.on_rows)
         # The request names no table: keys are of one row among all.
         rows = {table.name: {key} for table in catalog if table.kind == "tenant"}
         return bool(standing.on_rows and asked.needed(rows))
 
     # -- files --------------------------------------------------------------------------------
 
-    def _files(self, cursor: Cursor, taken: _Taken, store: FileStore) -> Result:
-        parts = file_store.parts_of(store, self.tenant_id, taken.key)
-        if taken.counted is None:
+    def _count(self, taken: _Taken, store: FileStore) -> Result:
+        problem, counts = None, dict[str, int]()
+        try:
             file_store.require_store(store)
-            there = file_store.count(store, parts)
+            there = file_store.count(store, file_store.parts_of(store, self.tenant_id, taken.key))
             counts = {"files": there.files, "bytes": there.bytes, "linked": there.linked}
-            cursor.execute(_COUNTED, {**self.values, "counts": json.dumps(counts)})
-            self._event(cursor, taken, "counted", counts=counts)
-            return "going on"
-        portion = file_store.delete(
-            store, parts, most=self.courier.most_files, stop=self.courier.stop
-        )
+        except (ConnectorError, OSError) as error:
+            problem = _said(error)
+        with self.courier.retention.transaction(self.tenant_id) as cursor:
+            still = self._take(cursor)
+            if still is None:
+                return "taken"
+            if problem is not None:
+                return self._later(cursor, still, "failed", problem)
+            if still.counted is None:
+                cursor.execute(_COUNTED, {**self.values, "counts": json.dumps(counts)})
+                self._event(cursor, still, "counted", counts=counts)
+        return "going on"
+
+    def _files(
+        self, cursor: Cursor, taken: _Taken, counted: dict[str, int], store: FileStore
+    ) -> Result:
+        courier = self.courier
+        until = time.monotonic() + courier.portion_s
+
+        def stop() -> bool:
+            cursor.execute(_STILL_THERE)
+            return courier.stop() or time.monotonic() >= until
+
+        parts = file_store.parts_of(store, self.tenant_id, taken.key)
+        portion = file_store.delete(store, parts, most=courier.most_files, stop=stop)
         if portion.files:
             self._event(cursor, taken, "deleted", counts={"files": portion.files})
         if portion.problem is not None:
@@ -268,7 +295,7 @@ class _Attempt:
         left = file_store.count(store, parts).files
         if left:
             return self._later(cursor, taken, "failed", f"{left} files are left, or came meanwhile")
-        self._end(cursor, taken, "acknowledged", counts={**taken.counted, "left": 0})
+        self._end(cursor, taken, "acknowledged", counts={**counted, "left": 0})
         return "acknowledged"
 
     # -- webhooks -----------------------------------------------------------------------------
@@ -295,6 +322,7 @@ class _Attempt:
         except (DeliveryError, ConnectorError, SignatureError) as error:
             problem, acknowledged = str(error), None
         with self.courier.retention.transaction(self.tenant_id) as cursor:
+            pass_gate(cursor, self.tenant_id)
             still = self._take(cursor)
             if still is None:
                 return "taken"  # acknowledged in the meantime
@@ -382,3 +410,9 @@ class _Attempt:
             request=str(self.request_id),
             result=outcome,
         )
+
+
+def _said(error: ConnectorError | OSError) -> str:
+    # An OSError's own text has the path, and the path the subject's key.
+    said = error.strerror if isinstance(error, OSError) else str(error)
+    return said or type(error).__name__

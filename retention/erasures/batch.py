@@ -35,11 +35,10 @@ from retention.erasures import statements
 from retention.erasures.judging import Case, Judgement, judge
 from retention.erasures.records import Erasure, add_event, lock_erasure, person_of, remembered
 from retention.errors import ErasureError, InvariantError, OvertakenError
+from retention.gate import is_stopped, pass_gate, take_turn
 from retention.graph import Edge
 from retention.hold_records import Standing, standing_holds
-from retention.interventions import TURN
 from retention.policies import Policy
-from retention.statements import GATE
 from retention.subjects import Reach, Subject
 from tenants.catalog import Catalog, TableName
 from tenants.connections import Cursor, RoleConnections
@@ -168,13 +167,6 @@ def count_exactly(
         counts.setdefault(str(name), {})[action] = {"rows": count, "sha256": sha256}
 
 
-def pass_gate(cursor: Cursor, tenant_id: TenantId) -> None:
-    """Take the tenant's gate FOR SHARE; raises InvariantError where there is none."""
-    cursor.execute(GATE, {"tenant": str(tenant_id)})
-    if cursor.fetchone() is None:
-        raise InvariantError(f"tenant {tenant_id} has no gate that tenure_retention could lock")
-
-
 def case_of(cursor: Cursor, work: Work, key: UUID) -> Case:
     """Return what is judged: the person's rows, what went before borne in mind."""
     seeds = remembered(cursor, work.tenant_id, work.erasure_id)
@@ -185,13 +177,6 @@ def case_of(cursor: Cursor, work: Work, key: UUID) -> Case:
 def look(cursor: Cursor, case: Case, standing: Standing) -> Judgement:
     """Judge the person's rows as they are now."""
     return judge(cursor, case, standing.on_rows, tenant_held=bool(standing.matters))
-
-
-def is_stopped(cursor: Cursor) -> bool:
-    """Tell whether somebody stopped all retention."""
-    cursor.execute("SELECT tenure.is_stopped()")
-    row = cursor.fetchone()
-    return bool(row and row[0])
 
 
 def require_at_work(erasure: Erasure, subject: Subject) -> None:
@@ -231,7 +216,7 @@ class _Batch:
         self.cursor.execute(f"SET LOCAL lock_timeout = {int(work.lock_timeout_ms)}")
         pass_gate(self.cursor, work.tenant_id)
         work.on_step("gate")
-        self.cursor.execute(TURN)
+        take_turn(self.cursor)
         erasure = lock_erasure(self.cursor, work.erasure_id, work.tenant_id)
         require_at_work(erasure, work.subject)
         if is_stopped(self.cursor):

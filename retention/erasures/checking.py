@@ -7,7 +7,7 @@ out here again, from the catalog, table by table; nothing of what judges or eras
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -15,13 +15,12 @@ from uuid import UUID
 from psycopg2 import sql
 
 from retention.treatments import Treatment
-from retention.verification_holds import references
+from retention.verification_holds import ways_up
 from retention.verification_queries import name_of
 from retention.verification_rules import is_treated
 from tenants.catalog import Catalog, TableName
 from tenants.connections import Cursor
 
-_ARCHIVED = {"archived_at", "archived_batch"}
 # Batches whose counts or digests are not those of the keys they kept.
 _RECORDS = """
 SELECT count(*) FROM (
@@ -102,7 +101,13 @@ def _rows(cursor: Cursor, catalog: Catalog, question: Question) -> dict[TableNam
     fresh: dict[TableName, set[str]] = defaultdict(set)
     for name, row in cursor.fetchall():
         fresh[TableName.parse(name)].add(row)
-    ways = [way for way in _ways(catalog, top) if f"{way.said_of}.{way.column}" not in cut]
+    ways = [
+        way
+        for way in ways_up(catalog)
+        if f"{way.said_of}.{way.column}" not in cut
+        # Of the person's own row what was archived is theirs by its id.
+        and (way.column != "id" or way.parent == top)
+    ]
     while any(fresh.values()):
         for name, ids in fresh.items():
             found[name] |= ids
@@ -123,30 +128,3 @@ def _rows(cursor: Cursor, catalog: Catalog, question: Question) -> dict[TableNam
                 came[way.child] |= {row[0] for row in cursor.fetchall()}
         fresh = {name: ids - found[name] for name, ids in came.items()}
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Way:
-    """Rows of `child` lead to rows of `parent` by `column`, as is said of `said_of`."""
-
-    child: TableName
-    column: str
-    parent: TableName
-    said_of: TableName
-    of_kind: sql.Composable
-
-
-def _ways(catalog: Catalog, top: TableName) -> Iterator[_Way]:
-    copies: dict[TableName, list[TableName]] = defaultdict(list)
-    for table in catalog:
-        columns = {column.name for column in table.columns}
-        for other in catalog:
-            named_alike = table.name != other.name and table.name.name == other.name.name
-            if named_alike and columns - {c.name for c in other.columns} == _ARCHIVED:
-                copies[other.name].append(table.name)
-    for copy in copies[top]:
-        yield _Way(copy, "id", top, top, sql.SQL(""))
-    for one in references(catalog):
-        for child in (one.child, *copies[one.child]):
-            for parent in (one.parent, *copies[one.parent]):
-                yield _Way(child, one.column, parent, one.child, one.of_kind)

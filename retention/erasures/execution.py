@@ -32,9 +32,7 @@ from retention.erasures.batch import (
     Step,
     Work,
     case_of,
-    is_stopped,
     look,
-    pass_gate,
     require_at_work,
     run_batch,
 )
@@ -54,8 +52,8 @@ from retention.erasures.records import (
 )
 from retention.erasures.requests import forget
 from retention.errors import ErasureError, InvariantError, OvertakenError
+from retention.gate import is_stopped, pass_gate, turn_gate
 from retention.hold_records import standing_holds
-from retention.holds import turn_gate
 from retention.policies import Policy
 from retention.subject_rows import identifiers_of
 from retention.subjects import Subject

@@ -1,8 +1,10 @@
 """Which of a person's rows go now, which stay for the while, and why.
 
 Invariant: nothing is judged to go that is under a hold or a policy's minimum, nor anything
-deleted that such a row refers to, over any number of rows. A judgement says what is there now;
-it binds nobody: who acts on it has passed the gate before, locks the rows, and judges again.
+deleted that such a row refers to, over any number of rows: of others, who lose a reference, a
+minimum keeps what its own row refers to, a hold also what is referred to over more. A judgement
+says what is there now; it binds nobody: who acts on it has passed the gate before, locks the
+rows, and judges again.
 
 The same judgement makes the plan (as tenure_verifier, without locks) and each batch.
 """
@@ -17,7 +19,7 @@ from uuid import UUID
 
 from psycopg2 import sql
 
-from retention.graph import Edge, edges_of
+from retention.graph import Edge, edges_of, held_edges
 from retention.held_rows import HeldRows, Node, spread
 from retention.hold_records import RowHold
 from retention.policies import Period, Policy, due_at
@@ -122,11 +124,8 @@ class _Judge:
         self.case = case
         self.reach = case.reach
         self.tenant_held = tenant_held
-        edges = edges_of(case.catalog)
-        # What was archived is the person's, too, and a hold on the person is on it.
-        known = tuple(dict.fromkeys((*edges, *self.reach.edges)))
-        self.held_rows = HeldRows(cursor, case.tenant_id, known, holds)
-        self.references = HeldRows(cursor, case.tenant_id, edges, ())
+        self.held_rows = HeldRows(cursor, case.tenant_id, held_edges(case.catalog), holds)
+        self.references = HeldRows(cursor, case.tenant_id, edges_of(case.catalog), ())
 
     def judgement(self) -> Judgement:
         case = self.case
@@ -141,7 +140,7 @@ class _Judge:
             others[edge.child] |= {row for row, _ in rows}
         everything = {name: there.get(name, set()) | others.get(name, set())
                       for name in {*there, *others}}  # fmt: skip
-        held = self._held(everything, todo)
+        held = self._held(there, others, todo)
         minimum = self._minimum(
             {n: todo.get(n, set()) | others.get(n, set()) for n in {*todo, *others}}
         )
@@ -200,12 +199,14 @@ class _Judge:
     def _deletes(self, name: TableName) -> bool:
         return name in self.reach.tables and self.case.of(name).action == "delete"
 
-    def _held(self, rows: Rows, todo: Rows) -> dict[Node, UUID | None]:
+    def _held(self, there: Rows, others: Rows, todo: Rows) -> dict[Node, UUID | None]:
         if self.tenant_held:
             return {(name, row): None for name, ids in todo.items() for row in ids}
         if not self.held_rows.holds:
             return {}
-        return {node: hold.id for node, hold in self.held_rows.among(rows).items()}
+        # All that refers to the person's rows is theirs, but for others' over what is cut.
+        held = self.held_rows.needed(others) | self.held_rows.among(there)
+        return {node: hold.id for node, hold in held.items()}
 
     def _minimum(self, rows: Rows) -> dict[Node, Minimum]:
         found: dict[Node, Minimum] = {}

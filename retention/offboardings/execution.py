@@ -27,11 +27,10 @@ from config.trace import TraceId, new_trace_id
 from retention.alerts import Alert
 from retention.connectors.declarations import Connectors
 from retention.connectors.requests import open_requests, request_offboarding, requests
-from retention.erasures.batch import is_stopped
 from retention.errors import InvariantError, OffboardingError, RetentionError
-from retention.graph import edges_of
+from retention.gate import is_stopped, turn_gate
+from retention.graph import held_edges
 from retention.hold_records import standing_holds
-from retention.holds import turn_gate
 from retention.offboardings.checking import ENDS, has_rows, look, rows_left, what_stays
 from retention.offboardings.finding import Portions, deletes_in_order
 from retention.offboardings.records import (
@@ -303,8 +302,8 @@ class _Execution:
             one.purge_id,
             one.tenant_id,
             executor.catalog,
-            edges_of(executor.catalog),
-            frozenset(),
+            held_edges(executor.catalog),
+            {},
             TraceId(trace_id),
             executor.lock_timeout_ms,
             self._stepped,

@@ -15,7 +15,8 @@ import psycopg2
 from psycopg2 import errorcodes
 
 from retention.errors import HoldError, OffboardingError
-from retention.holds import checked_grace, turn_gate
+from retention.gate import turn_gate
+from retention.holds import checked_grace
 from tenants.connections import Cursor, RoleConnections
 from tenants.context import TenantId
 from tenants.models import new_id

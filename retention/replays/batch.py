@@ -2,11 +2,12 @@
 
 Invariant: only rows that it is given (on record as gone, or of a tenant that leaves) go, or change
 as they had been changed; none that is under hold when its batch passed the gate; none that a row
-refers to which stays. What is gone is what is recorded, for both commit together. The order of
-the steps: the gate, FOR SHARE, in a statement of its own; the turn, which one such batch has at a
-time; whether all retention was stopped; the rows, locked; what keeps them, asked once they are;
-references emptied, rows deleted (tables that refer to each other in one statement) or changed,
-each counted against what was locked; the record; commit.
+refers to which stays, and a row that is held, or that a held row needs, keeps its references. What
+is gone is what is recorded, for both commit together. The order of the steps: the gate, FOR SHARE,
+in a statement of its own; the turn, which one such batch has at a time; whether all retention was
+stopped; the rows, locked; what keeps them, asked once they are; references emptied, rows deleted
+(tables that refer to each other in one statement) or changed, each counted against what was
+locked; the record; commit.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from uuid import UUID
 
 from psycopg2 import sql
 
+from retention.deletions import key_hash
 from retention.erasures import statements
-from retention.erasures.batch import count_exactly, is_stopped, pass_gate
+from retention.erasures.batch import count_exactly
 from retention.errors import InvariantError
+from retention.gate import is_stopped, pass_gate, take_turn
 from retention.graph import Edge, edges_of
-from retention.held_rows import HeldRows
+from retention.held_rows import HeldRows, Node
 from retention.hold_records import Standing, standing_holds
-from retention.interventions import TURN
 from retention.replays.wanted import Change
 from retention.statements import kind_of, table
 from retention.subjects import SubjectTable, reference
@@ -48,14 +50,14 @@ VALUES (%(tenant)s::uuid, %(batch)s::uuid, %(purge)s::uuid, %(trace)s, %(rows)s,
 
 @dataclass(frozen=True)
 class Work:
-    """What the batches of one purge have in common. `edges` are all references, those of
-    archives included; `cut` names those that are emptied where what they refer to goes."""
+    """What the batches of one purge have in common. `edges` are all by which a row is held; `cut`
+    has, by references that are emptied where what they refer to goes, the hashes of its keys."""
 
     purge_id: UUID
     tenant_id: TenantId
     catalog: Catalog
     edges: Sequence[Edge]
-    cut: Collection[str]
+    cut: Mapping[str, Collection[bytes]]
     trace_id: str
     lock_timeout_ms: int = 2000
     on_step: Callable[[Step], None] = lambda _step: None
@@ -104,16 +106,17 @@ class _Batch:
         self.cursor.execute(f"SET LOCAL lock_timeout = {int(work.lock_timeout_ms)}")
         pass_gate(self.cursor, work.tenant_id)
         work.on_step("gate")
-        self.cursor.execute(TURN)
+        take_turn(self.cursor)
         if is_stopped(self.cursor):
             self.outcome.stopped = True
             return self.outcome
         locked = {name: self._locked(name, ids) for name, ids in self.wanted.items()}
         work.on_step("locked")
-        going = self._free(locked, standing_holds(self.cursor, work.tenant_id))
+        standing = standing_holds(self.cursor, work.tenant_id)
+        going = self._free(locked, standing)
         cut: dict[Edge, set[str]] = {}
         if self.how is None:
-            going, cut = self._unreferenced(going)
+            going, cut = self._unreferenced(going, standing)
         work.on_step("judged")
         if not any(going.values()):
             return self.outcome
@@ -154,47 +157,73 @@ class _Batch:
         self.outcome.keep("held", stay)
         return {name: ids - stay[name] for name, ids in rows.items()}
 
-    def _unreferenced(self, rows: Rows) -> tuple[dict[TableName, set[str]], dict[Edge, set[str]]]:
+    def _unreferenced(
+        self, rows: Rows, standing: Standing
+    ) -> tuple[dict[TableName, set[str]], dict[Edge, set[str]]]:
         """Return those that nothing refers to which stays, and whose references are emptied."""
         going = dict(rows)
         # Archived rows keep nothing: they refer to what may be gone long since.
-        edges = [e for e in edges_of(self.work.catalog) if e.parent in rows]
         referring = {
-            edge: self._run(
-                sql.SQL(
-                    "SELECT c.id::text, {column}::text FROM {child} c"
-                    " WHERE c.tenant_id = %(tenant)s::uuid AND {column} = ANY(%(ids)s::uuid[])"
-                    "{kind}"
-                ).format(
-                    child=table(edge.child),
-                    column=sql.Identifier("c", edge.column),
-                    kind=kind_of(edge),
-                ),
-                {"ids": going[edge.parent]},
-            )
-            for edge in edges
-            if going[edge.parent]
+            edge: self._referring(edge, going[edge.parent])
+            for edge in edges_of(self.work.catalog)
+            if going.get(edge.parent)
         }
+        tied = self._tied(referring, standing)
         while True:
-            stay: dict[TableName, set[str]] = {}
+            stay: dict[str, dict[TableName, set[str]]] = {"held": {}, "referred to": {}}
             for edge, pairs in referring.items():
-                if reference(edge) not in self.work.cut:
-                    staying = going.get(edge.child, set())
-                    stay.setdefault(edge.parent, set()).update(
-                        parent for child, parent in pairs
-                        if child not in staying and parent in going[edge.parent]
-                    )  # fmt: skip
+                for child, parent, loses in pairs:
+                    is_tied = (edge.child, child) in tied
+                    stays = child not in going.get(edge.child, ()) and (is_tied or not loses)
+                    if stays and parent in going[edge.parent]:
+                        why = "held" if loses else "referred to"
+                        stay[why].setdefault(edge.parent, set()).add(parent)
             if not any(stay.values()):
                 break
-            self.outcome.keep("referred to", stay)
-            going = {name: ids - stay.get(name, set()) for name, ids in going.items()}
+            for why, of in stay.items():
+                staying = {name: ids & going[name] for name, ids in of.items()}
+                self.outcome.keep(why, staying)
+                going = {name: ids - staying.get(name, set()) for name, ids in going.items()}
         cut = {
-            edge: {c for c, p in pairs if p in going[edge.parent] and c not in going.get(
-                edge.child, set())}
+            edge: {
+                child
+                for child, parent, loses in pairs
+                if loses and parent in going[edge.parent] and child not in going.get(edge.child, ())
+            }
             for edge, pairs in referring.items()
-            if reference(edge) in self.work.cut
-        }  # fmt: skip
+        }
         return going, {edge: ids for edge, ids in cut.items() if ids}
+
+    def _referring(self, edge: Edge, ids: set[str]) -> list[tuple[str, str, bool]]:
+        """Return (row, what it refers to, whether it is to lose that) for references to these
+        rows. Those that may lose it are locked."""
+        hashes = self.work.cut.get(reference(edge), ())
+        found = self._run(
+            sql.SQL(
+                "SELECT c.id::text, {column}::text FROM {child} c"
+                " WHERE c.tenant_id = %(tenant)s::uuid AND {column} = ANY(%(ids)s::uuid[])"
+                "{kind} ORDER BY c.id{lock}"
+            ).format(
+                child=table(edge.child),
+                column=sql.Identifier("c", edge.column),
+                kind=kind_of(edge),
+                lock=sql.SQL(" FOR UPDATE" if hashes else ""),
+            ),
+            {"ids": ids},
+        )
+        return [(child, parent, key_hash(UUID(parent)) in hashes) for child, parent in found]
+
+    def _tied(
+        self, referring: Mapping[Edge, Collection[tuple[str, str, bool]]], standing: Standing
+    ) -> Collection[Node]:
+        """Return the rows that are to lose a reference and are held, or needed by a held one."""
+        losing: dict[TableName, set[str]] = {}
+        for edge, pairs in referring.items():
+            losing.setdefault(edge.child, set()).update(c for c, _, loses in pairs if loses)
+        if not standing.on_rows or not any(losing.values()):
+            return ()
+        asked = HeldRows(self.cursor, self.work.tenant_id, self.work.edges, standing.on_rows)
+        return asked.needed(losing)
 
     # -- what goes -----------------------------------------------------------------------
 

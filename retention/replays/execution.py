@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -24,7 +24,7 @@ from structlog.contextvars import bound_contextvars
 from config.logging import get_logger
 from config.trace import TraceId, new_trace_id
 from retention.errors import InvariantError
-from retention.graph import deletion_order, edges_of
+from retention.graph import deletion_order, edges_of, held_edges
 from retention.ledger.gone_head import Writer, read_head
 from retention.ledger.nodes import size_of_tree
 from retention.ledger.recording import is_in, sign_record
@@ -33,7 +33,6 @@ from retention.replays.batch import Outcome, Rows, Step, Work, run_batch
 from retention.replays.checking import still_there
 from retention.replays.finding import Found, find
 from retention.replays.wanted import Change, Records, Sources, Wanted, read_records
-from retention.subjects import Subject
 from tenants.catalog import Catalog, TableName
 from tenants.connections import RoleConnections
 from tenants.context import TenantId
@@ -89,7 +88,6 @@ class Replayer:
     retention: RoleConnections
     verifier: RoleConnections
     catalog: Catalog
-    subjects: Sequence[Subject]
     actor: str
     sources: Sources
     goes_on: Writer | None = None
@@ -239,14 +237,12 @@ class _Replay:
         replayer, wanted = self.replayer, self.wanted
         purge_id, trace_id = self._begin()
         self.replayer.on_step("begun")
-        edges = edges_of(replayer.catalog)
-        known = (*edges, *(e for s in replayer.subjects for e in s.reach(replayer.catalog).edges))
         work = Work(
             purge_id,
             wanted.tenant_id,
             replayer.catalog,
-            tuple(dict.fromkeys(known)),
-            frozenset(wanted.cut),
+            held_edges(replayer.catalog),
+            wanted.cut,
             trace_id,
             replayer.lock_timeout_ms,
             self._stepped,

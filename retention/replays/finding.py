@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from psycopg2 import sql
 
 from retention.deletions import HASH
+from retention.graph import archives_in
 from retention.replays.wanted import Change, Wanted
 from retention.statements import table
-from retention.subjects import archives_in
 from tenants.catalog import Catalog, TableName
 from tenants.connections import Cursor
 

@@ -48,14 +48,14 @@ class Change:
 
 @dataclass
 class Wanted:
-    """What went of a tenant's, by hashes of keys: `deleted` by table, `changed` by how; `cut` are
-    references (`schema.table.column`) that were emptied where what they refer to went."""
+    """What went of a tenant's, by hashes of keys: `deleted` by table, `changed` by how; `cut` is,
+    by reference (`schema.table.column`), what went so that it was emptied."""
 
     tenant_id: TenantId
     tenant: str
     deleted: dict[TableName, set[bytes]] = field(default_factory=lambda: defaultdict(set))
     changed: dict[Change, set[bytes]] = field(default_factory=lambda: defaultdict(set))
-    cut: set[str] = field(default_factory=set)
+    cut: dict[str, set[bytes]] = field(default_factory=lambda: defaultdict(set))
     batches: int = 0
 
 
@@ -158,13 +158,14 @@ def _marked(line: Line) -> Line:
 
 def _add(wanted: Wanted, line: Line, left: dict[str, int]) -> None:
     wanted.batches += 1
-    wanted.cut.update(line.content.get("subject", {}).get("cut", ()))
-    wanted.cut.update(line.content.get("cut", ()))
+    cut = {*line.content.get("subject", {}).get("cut", ()), *line.content.get("cut", ())}
     if line.content.get("rows_unknown"):
         left["rows whose keys were not kept"] += int(line.content["rows_unknown"])
     for keys in line.keys:
         if keys.action == "delete":
             wanted.deleted[keys.table] |= keys.hashes
+            for reference in cut:
+                wanted.cut[reference] |= keys.hashes
         elif keys.action == "archive":
             left["archived rows, for their policies"] += len(keys.hashes)
         elif keys.action != "cut":

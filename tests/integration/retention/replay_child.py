@@ -21,7 +21,6 @@ from retention.ledger.keys import read_key
 from retention.replays.execution import Replayer
 from retention.replays.wanted import Sources
 from tests.integration.retention.conftest import CATALOG
-from tests.integration.retention.erasing import subjects
 
 
 def main() -> None:
@@ -42,7 +41,6 @@ def main() -> None:
         retention=installation.retention,
         verifier=installation.verifier,
         catalog=CATALOG,
-        subjects=subjects(),
         actor="child",
         sources=Sources((writer.folder,), (signer.verifier_key,)),
         goes_on=writer,

@@ -26,7 +26,6 @@ from tenants.roles import close_database
 from tests.conftest import Cluster
 
 from .conftest import CATALOG, Lab
-from .erasing import subjects
 
 _numbers = itertools.count()
 
@@ -102,7 +101,6 @@ def replayer(lab: Lab, *records: Writer, **changes: Any) -> Replayer:
         sources=Sources(tuple(each.folder for each in records), keys, **given),
         **{
             "catalog": CATALOG,
-            "subjects": subjects(),
             "goes_on": records[0],
             "limit": 2,
             **changes,

@@ -21,7 +21,7 @@ from api.wiring import Installation
 from lint.guard import make_prover
 from retention.errors import PolicyError, RestoreError
 from retention.explain import Question, explain
-from retention.graph import edges_of
+from retention.graph import held_edges
 from retention.held_rows import held_by
 from retention.holds import place
 from retention.jobs import run_once
@@ -558,7 +558,7 @@ def told(desk: Lab, policies: tuple[Policy, ...], row: str) -> Any:
             Question(TableName("desk", "people"), UUID(row)),
             catalog=CATALOG,
             policies=policies,
-            held_by=partial(held_by, cursor, edges_of(CATALOG)),
+            held_by=partial(held_by, cursor, held_edges(CATALOG)),
             now=NOW,
         )
     return found

@@ -23,6 +23,7 @@ from uuid import UUID
 import psycopg2
 import pytest
 from click.testing import CliRunner, Result
+from psycopg2 import sql
 from werkzeug.serving import make_server
 
 from api.app import create_app
@@ -48,11 +49,13 @@ from retention.deletions import key_hash
 from retention.errors import ConnectorError
 from retention.hold_scopes import Scope
 from retention.holds import pass_gate
+from retention.interventions import start, stop
 from retention.jobs import ask_connectors, tick
 from retention.webhook import HEADER, signature
 from tenants.catalog import TableName
 from tenants.context import TenantId
 from tenants.models import new_id
+from tests.conftest import Cluster
 
 from .conftest import Lab
 from .shop_rows import environment_of
@@ -424,6 +427,129 @@ def test_placing_a_hold_waits_for_the_files_that_are_going(
     holder.join()
     assert len(list(folder.rglob("*.txt"))) == 2
     assert desk.steps("documents") == ["requested", "counted", "deleted", "deferred"]
+
+
+def test_no_file_goes_once_the_gate_is_lost(
+    desk: Desk, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session that ended (a slow store outlived its time limit, say) guards nothing any more: a
+    hold is placed at once, and what is under it stays."""
+    folder = desk.plant(12)
+    desk.ask("documents")
+    real, went = os.unlink, []
+
+    def unlink(name: Any, **more: Any) -> None:
+        real(name, **more)
+        went.append(name)
+        if len(went) == 3:
+            ((name,),) = desk.lab.sql("SELECT current_database()")
+            cluster.execute(
+                sql.SQL(
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                    " WHERE usename = 'tenure_retention' AND state = 'idle in transaction'"
+                    " AND datname = {}"
+                ).format(sql.Literal(name))
+            )
+            desk.lab.hold(desk.tenant)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", unlink)
+        assert desk.deliver() == {"failed": 1}
+    assert len(went) == 3
+    assert len(list(folder.rglob("*.txt"))) == 9
+    assert desk.deliver() == {"deferred": 1}
+    assert len(list(folder.rglob("*.txt"))) == 9
+
+
+def test_a_slow_store_keeps_the_gate_for_a_portions_time_alone(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what went is on record, however long all of it takes."""
+    folder = desk.plant(8)
+    desk.ask("documents")
+    real = os.unlink
+
+    def unlink(name: Any, **more: Any) -> None:
+        time.sleep(0.1)
+        real(name, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", unlink)
+        done = replace(desk, courier=replace(desk.courier, portion_s=0.15)).deliver()
+    assert done == {"acknowledged": 1}
+    assert not folder.exists()
+    went = [e.counts["files"] for e in desk.events("documents") if e.event == "deleted"]
+    assert sum(went) == 8
+    assert max(went) <= 2
+
+
+def test_counting_what_is_there_keeps_nobody_waiting(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = desk.plant(3)
+    desk.ask("documents")
+    from retention.connectors import file_store
+
+    real, placed = file_store.count, list[UUID]()
+
+    def slow(*args: Any) -> Any:
+        if not placed:
+            placed.append(desk.lab.hold(desk.tenant))
+        return real(*args)
+
+    monkeypatch.setattr(file_store, "count", slow)
+    assert desk.deliver() == {"deferred": 1}
+    assert desk.steps("documents") == ["requested", "counted", "deferred"]
+    assert len(list(folder.rglob("*.txt"))) == 3
+
+
+# -- when all retention is stopped ------------------------------------------------------------
+
+
+def test_when_all_retention_is_stopped_no_file_goes_and_nobody_is_told(
+    desk: Desk, receiver: Receiver
+) -> None:
+    folder = desk.plant(3)
+    desk.ask("documents", "crm")
+    retention = desk.courier.retention
+    stop(retention, actor="ann", reason="a wrong request")
+    assert desk.deliver() == {"deferred": 2}
+    assert len(list(folder.rglob("*.txt"))) == 3
+    assert receiver.got == []
+    assert desk.steps("documents") == ["requested"]
+    start(retention, actor="ann", reason="it was right")
+    # At once, and not after as long as a request that failed waits.
+    assert desk.deliver(everything=False) == {"acknowledged": 1, "delivered": 1}
+    assert not folder.exists()
+
+
+def test_who_stops_all_retention_waits_for_the_files_that_are_going(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = desk.plant(4)
+    desk.ask("documents")
+    real, at_return = os.unlink, list[int]()
+
+    def stopping() -> None:
+        stop(desk.courier.retention, actor="ann", reason="a wrong request")
+        at_return.append(len(list(folder.rglob("*.txt"))))
+
+    stopper = threading.Thread(target=stopping, daemon=True)
+
+    def unlink(name: Any, **more: Any) -> None:
+        if stopper.ident is None:
+            stopper.start()
+            desk.lab.wait_for_a_waiter()
+            assert at_return == []
+        real(name, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", unlink)
+        courier = replace(desk.courier, most_files=2)
+        assert deliver_due(courier, everything=True) == {"deferred": 1}
+        stopper.join()
+    assert at_return == [2]
+    assert len(list(folder.rglob("*.txt"))) == 2
 
 
 CHILD = """

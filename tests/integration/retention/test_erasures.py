@@ -229,6 +229,26 @@ def test_a_held_row_of_others_keeps_what_it_refers_to(lab: Lab, acme: TenantId) 
     assert lab.ids("nodes") == {friend}
 
 
+@pytest.mark.parametrize("column", ["parent_id", "partner_id"])
+def test_a_held_row_of_others_keeps_what_it_refers_to_over_others(
+    lab: Lab, acme: TenantId, column: str
+) -> None:
+    """The friend is not held; but what is held refers to it, and it to the person."""
+    lab.sql("GRANT UPDATE (partner_id) ON lab.nodes TO tenure_retention")
+    top = lab.node(acme)
+    friend = lab.node(acme, partner_id=top)
+    between = lab.node(acme, parent_id=friend)
+    held = lab.node(acme, **{column: between})
+    hold = lab.hold(acme, Scope("rows", TableName("lab", "nodes"), rows=(UUID(held),)))
+    erasure_id = approved(lab, acme, top, "node")
+    assert executor(lab).run(erasure_id).erasure.state == "deferred"
+    assert lab.ids("nodes") == {top, friend, between, held}
+    assert (top,) in lab.sql("SELECT partner_id::text FROM lab.nodes WHERE id = %s", (friend,))
+    lab.release(hold)
+    assert executor(lab).run(erasure_id).erasure.state == "completed"
+    assert lab.ids("nodes") == {friend, between, held}
+
+
 def test_what_others_hold_is_asked_for_and_waited_for(
     lab: Lab, acme: TenantId, tmp_path: Path
 ) -> None:

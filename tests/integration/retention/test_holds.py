@@ -13,7 +13,7 @@ import pytest
 from config.clock import utc_now
 from config.trace import new_trace_id
 from retention import holds
-from retention.errors import HeldError, HoldError
+from retention.errors import HeldError, HoldError, NoTenantError
 from retention.executor import Options
 from retention.hold_records import holds as list_holds
 from retention.jobs import run_once
@@ -229,5 +229,5 @@ def test_holds_are_listed_and_wrong_ones_are_refused(lab: Any, acme: TenantId) -
         )
     with pytest.raises(HoldError, match="matter"):
         holds.place(installation.retention, acme, matter=" ", reason="r", actor="a")
-    with pytest.raises(HoldError, match="no tenant"):
+    with pytest.raises(NoTenantError, match="no tenant"):
         place(lab, TenantId(uuid4()))

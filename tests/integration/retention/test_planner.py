@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from retention.errors import PlanError, PolicyError
+from retention.errors import NoTenantError, PlanError, PolicyError
 from retention.policy_records import record_policies, set_state
 from tenants.context import TenantId
 
@@ -100,7 +100,7 @@ def test_states_of_unknown_policies_and_tenants_are_refused(lab: Any, acme: Tena
     retention = lab.installation.retention
     with pytest.raises(PolicyError, match="no recorded policy 'cases'"):
         set_state(retention, acme, "cases", "paused", actor="t")
-    with pytest.raises(PlanError, match="no tenant"):
+    with pytest.raises(NoTenantError, match="no tenant"):
         set_state(retention, TenantId(uuid4()), "cases", "paused", actor="t")
     with pytest.raises(PolicyError, match="no state"):
         set_state(retention, acme, "cases", "asleep", actor="t")

@@ -125,7 +125,7 @@ def test_what_was_changed_is_changed_again(
     ledger.publish()
     with restored(cluster, dump, desk) as new:
         assert names(new) == ["Ann", "Bob", "Cid", "Late"]
-        replay = replayer(new, writer(ledger), catalog=desk.catalog, subjects=())
+        replay = replayer(new, writer(ledger), catalog=desk.catalog)
         done = replay.run()
         assert done.whole
         assert [t.rows for t in done.tenants] == [{"desk.people": {"anonymise": 3}}]
@@ -137,7 +137,7 @@ def test_what_was_changed_is_changed_again(
         ledger_2 = make_ledger(new, tmp_path / "ledger-2", "ledger.example/desk-2")
         ledger_2.publish()
     with restored(cluster, dump, desk) as again:
-        second = replayer(again, writer(ledger_2), catalog=desk.catalog, subjects=())
+        second = replayer(again, writer(ledger_2), catalog=desk.catalog)
         assert second.run().whole
         assert names(again) == ["-", "-", "-", "Late"]
 
@@ -157,7 +157,7 @@ def test_what_was_archived_or_brought_back_is_not_erased(
             Wish("asked for", "ann", NOW.replace(year=2027)))  # fmt: skip
     ledger.publish()
     with restored(cluster, dump, desk) as new:
-        replayed = replayer(new, writer(ledger), catalog=desk.catalog, subjects=()).run()
+        replayed = replayer(new, writer(ledger), catalog=desk.catalog).run()
         assert replayed.whole
         assert replayed.left == {"archived rows, for their policies": 2}
         assert names(new) == ["Ann"]
@@ -187,7 +187,7 @@ class = "people"
     assert desk.sql("SELECT count(*) FROM attic.people") == [(0,)]
     ledger.publish()
     with restored(cluster, dump, desk) as new:
-        replay = replayer(new, writer(ledger), catalog=desk.catalog, subjects=())
+        replay = replayer(new, writer(ledger), catalog=desk.catalog)
         assert [t.rows for t in replay.run().tenants] == [{"desk.people": {"delete": 1}}]
         assert names(new) == []
 
