@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import json
 from http import HTTPStatus
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
+from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from api.errors import FieldError, Problem, shorten
 
@@ -22,6 +29,20 @@ class Body(BaseModel):
     """A body: no members but these, and no value for another type's."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, strict=True)
+
+
+class About(Body):
+    """Whom something is about: the person with this `key`, or whose column `by` is `value`."""
+
+    key: UUID | None = None
+    by: Name | None = None
+    value: Text | None = None
+
+    @model_validator(mode="after")
+    def _about_somebody(self) -> Self:
+        if (self.key is None) == (self.by is None) or (self.by is None) != (self.value is None):
+            raise ValueError("give key, or by and value")
+        return self
 
 
 class Nothing(Body):

@@ -13,8 +13,9 @@ from api.openapi import openapi_document, operations
 from api.query.plan import DEFAULT_LIMIT, MAX_LIMIT
 from api.query.tree import OPERATORS
 from api.resources import ResourceView
+from api.subject_operations import SUBJECTS
 
-_PARTS = (ERASURES, OFFBOARDINGS)
+_PARTS = (ERASURES, OFFBOARDINGS, SUBJECTS)
 
 
 def documents_blueprint(views: Mapping[str, ResourceView], *, version: str) -> Blueprint:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Annotated, Literal, get_args
-from uuid import UUID
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import AwareDatetime, Field
 
-from api.bodies import Body, Name, Text
+from api.bodies import About, Body, Name, Text
 from retention.erasures.records import MORE_MONTHS
 from retention.erasures.requests import GROUNDS, REASONS
 
@@ -26,21 +25,12 @@ if set(get_args(Reason)) != set(REASONS) or set(get_args(Ground)) != set(GROUNDS
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Request(Body):
-    """A request: about the person with this `key`, or whose column `by` is `value`."""
+class Request(About):
+    """A request: about whom, by whom, and when it was received, if not now."""
 
     subject: Name
     requester: Text
-    key: UUID | None = None
-    by: Name | None = None
-    value: Text | None = None
     received_at: Annotated[AwareDatetime, Field(ge=_EARLIEST)] | None = None
-
-    @model_validator(mode="after")
-    def _about_somebody(self) -> Request:
-        if (self.key is None) == (self.by is None) or (self.by is None) != (self.value is None):
-            raise ValueError("give key, or by and value")
-        return self
 
 
 class Confirmation(Body):

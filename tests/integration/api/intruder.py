@@ -286,15 +286,19 @@ def questions(world: World) -> dict[tuple[str, str], Callable[[Random, World, st
     for path, item in document["paths"].items():
         for method in sorted(item.keys() - {"parameters", "summary", "description"}):
             kind = "single" if path.endswith("/{id}") else "collection"
-            at_desk = kind_of(path) in DESK
-            maker = _at_desk(method.upper(), path) if at_desk else _MAKERS[method, kind]
+            if path.startswith("/subjects"):
+                maker = _of_subjects(method.upper(), path)
+            elif kind_of(path) in DESK:
+                maker = _at_desk(method.upper(), path)
+            else:
+                maker = _MAKERS[method, kind]
             makers[method.upper(), path] = maker
     return makers
 
 
 def kind_of(path: str) -> str:
     """Return whose ids go into a path."""
-    return path.split("/")[2]
+    return "customers" if path.startswith("/subjects") else path.split("/")[2]
 
 
 #: What is handled at a tenant's desk, and the tables of it.
@@ -312,6 +316,21 @@ DESK_STEPS: dict[str, dict[str, Any]] = {
     "withdraw": {},
     "take-back": {"reason": "x"},
 }
+
+
+def _of_subjects(method: str, path: str) -> Callable[[Random, World, str], Question]:
+    def make(rng: Random, world: World, name: str) -> Question:
+        headers = _headers(rng, world, "customers")
+        if method == "GET":
+            query = rng.choice(("", "?limit=1", f"?id=eq.{TARGET}"))
+            return Question(method, f"{path}{query}", None, headers)
+        body = rng.choice(
+            ({"key": TARGET}, {"by": "number", "value": TARGET}, {"by": "email", "value": TARGET})
+        )
+        subject = rng.choice(("customer", "customer", TARGET))
+        return Question(method, path.replace("{name}", subject), body, headers)
+
+    return make
 
 
 def _at_desk(method: str, path: str) -> Callable[[Random, World, str], Question]:

@@ -57,11 +57,14 @@ def test_every_operation_is_walked(world: World) -> None:
     rules = {
         (method, re.sub(r"<[^>]*_id>", "{id}", rule.rule))
         for rule in world.service.app.url_map.iter_rules()
-        if rule.rule.startswith("/v1/")
+        if rule.rule.startswith(("/v1/", "/subjects/"))
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
     resource = re.compile(rf"/v1/(?:{'|'.join(world.views)})(?=/|$)")
-    walked = {(method, resource.sub("/v1/<name>", path)) for method, path in makers}
+    walked = {
+        (method, resource.sub("/v1/<name>", path).replace("{name}", "<name>"))
+        for method, path in makers
+    }
     assert rules == walked
 
 
