@@ -86,7 +86,14 @@ def create_app(
     app.register_blueprint(hooks_blueprint(installation.app_connections, shop.connectors))
     app.register_blueprint(subjects_blueprint(identity, shop))
     app.register_blueprint(erasures_blueprint(identity, desks_of(installation, shop)))
-    app.register_blueprint(offboardings_blueprint(identity, seats_of(installation)))
+    app.register_blueprint(
+        offboardings_blueprint(
+            identity,
+            installation.app_connections,
+            seats_of(installation),
+            backups_kept_days=settings.backups_kept_days,
+        )
+    )
     app.register_blueprint(documents_blueprint(views, version=version("tenure")))
     app.register_blueprint(
         health_blueprint(

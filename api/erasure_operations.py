@@ -9,6 +9,7 @@ from api.operations import (
     INSTANT,
     MAYBE_INSTANT,
     PAGES,
+    PAPERS,
     Json,
     Part,
     answers,
@@ -116,11 +117,7 @@ _PATHS: Json = {
                 "200",
                 {
                     "description": "The letter, as JSON, text or PDF",
-                    "content": {
-                        "application/json": {"schema": {"type": "object"}},
-                        "text/plain": {"schema": {"type": "string"}},
-                        "application/pdf": {"schema": {"type": "string", "format": "binary"}},
-                    },
+                    "content": PAPERS,
                 },
             ),
         },

@@ -21,7 +21,7 @@ from api.auth.identity import Identity, require_owner
 from api.bodies import Nothing, read
 from api.query.plan import plan_list
 from api.requests import api_request, json_body
-from api.responses import list_response
+from api.responses import list_response, paper_response
 from retention.erasures.desk import Desk, File
 from retention.erasures.records import Erasure
 from retention.errors import UnknownErasureError
@@ -80,22 +80,15 @@ def erasures_blueprint(identity: Identity, desks: Desks) -> Blueprint:
         return flask.jsonify(_file(at, at.show(_id(erasure_id), requester=False)))
 
     @routes.get("/<erasure_id>/letter")
-    def letter(erasure_id: str) -> Response:
+    def letter(erasure_id: str) -> BaseResponse:
         at = desk()
         written = at.letter(_id(erasure_id))
-        kind = request.accept_mimetypes.best_match(
-            ("application/json", "text/plain", "application/pdf"), "application/json"
+        return paper_response(
+            flask.json.dumps(jsonable(written.to_json())).encode(),
+            text=written.text,
+            pdf=written.pdf,
+            name=f"letter-{written.reference}",
         )
-        response = flask.jsonify(jsonable(written.to_json()))
-        if kind == "text/plain":
-            response = Response(written.text(), content_type="text/plain; charset=utf-8")
-        elif kind == "application/pdf":
-            response = Response(written.pdf(), content_type="application/pdf")
-            response.headers["Content-Disposition"] = (
-                f'attachment; filename="letter-{written.reference}.pdf"'
-            )
-        response.vary.update(("Accept", "Authorization", "Cookie"))
-        return response
 
     @routes.post("/<erasure_id>/confirm")
     def confirm(erasure_id: str) -> Response:

@@ -8,6 +8,7 @@ from api.operations import (
     INSTANT,
     MAYBE_INSTANT,
     PAGES,
+    PAPERS,
     Json,
     Part,
     answers,
@@ -37,12 +38,20 @@ _OFFBOARDING: Json = {
     "taken_back_reason": _MAYBE_TEXT,
     "started_at": {**MAYBE_INSTANT, "description": "When the deletion began, and access ended"},
     "ended_at": MAYBE_INSTANT,
+    "deleted": {"type": ["object", "null"], "description": "Rows by table and action, at the end"},
+    "stays": {"type": ["object", "null"], "description": "By table, how many and why, at the end"},
     "waits_for": {
         "type": "array",
         "items": {"type": "string", "enum": list(CAUSES)},
         "description": "What is in its way; export: an operator's copy of all rows",
     },
 }
+_RECEIPT: Json = {
+    "type": "string",
+    "description": "Told once. As a bearer token it reads this offboarding and its certificate, "
+    "also when the tenant has no access any more, and serves for nothing else",
+}
+_READERS: list[Json] = [{"token": []}, {"session": []}, {"receipt": []}]
 _ONE = {"description": "The offboarding", **content(ref("Offboarding"))}
 _PATHS: Json = {
     "/v1/offboardings": {
@@ -58,7 +67,13 @@ _PATHS: Json = {
             "tags": ["offboardings"],
             "summary": "Ask that the tenant leaves; its grace begins",
             "requestBody": body_of(Reasoned),
-            "responses": answers("201", _ONE),
+            "responses": answers(
+                "201",
+                {
+                    "description": "The offboarding, and a receipt",
+                    **content(object_of({**_OFFBOARDING, "receipt": _RECEIPT})),
+                },
+            ),
         },
     },
     "/v1/offboardings/{id}": {
@@ -67,7 +82,24 @@ _PATHS: Json = {
             "operationId": "show_offboarding",
             "tags": ["offboardings"],
             "summary": "Show an offboarding, its grace, and what it waits for",
+            "security": _READERS,
             "responses": answers("200", _ONE),
+        },
+    },
+    "/v1/offboardings/{id}/certificate": {
+        "parameters": [_ID],
+        "get": {
+            "operationId": "certificate_of_offboarding",
+            "tags": ["offboardings"],
+            "summary": "The certificate that was issued, once it is completed",
+            "security": _READERS,
+            "responses": answers(
+                "200",
+                {
+                    "description": "The certificate: JSON verifies, the others are for reading",
+                    "content": PAPERS,
+                },
+            ),
         },
     },
     "/v1/offboardings/{id}/take-back": {

@@ -129,6 +129,7 @@ def openapi_document(
             },
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "tnr_.."},
+                "receipt": {"type": "http", "scheme": "bearer", "description": "tnc_.."},
                 "session": {"type": "apiKey", "in": "cookie", "name": "tenure_session"},
             },
         },

@@ -29,6 +29,13 @@ PAGES: tuple[Json, ...] = tuple(
     {"$ref": f"#/components/parameters/{name}"} for name in ("limit", "offset", "prefer", "range")
 )
 
+#: What is for programs, or for people.
+PAPERS: Json = {
+    "application/json": {"schema": {"type": "object"}},
+    "text/plain": {"schema": {"type": "string"}},
+    "application/pdf": {"schema": {"type": "string", "format": "binary"}},
+}
+
 
 def path_id(of: str) -> Json:
     """Return the parameter `id` of a path."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
+from flask import request
 from werkzeug import Response
 
 from api.errors import bad_range
@@ -35,6 +36,22 @@ def list_response(
     """Answer a listing of what is no resource's, as `page_response` does."""
     found = Rows(json.dumps(list(shown), ensure_ascii=False), len(shown), total)
     return page_response(found, offset, asked.prefer, asked.shape)
+
+
+def paper_response(
+    written: bytes, *, text: Callable[[], str], pdf: Callable[[], bytes], name: str
+) -> Response:
+    """Answer with what is for programs (JSON) or for people, as the request accepts it."""
+    kind = request.accept_mimetypes.best_match((JSON, "text/plain", "application/pdf"), JSON)
+    if kind == "text/plain":
+        response = Response(text(), content_type="text/plain; charset=utf-8")
+    elif kind == "application/pdf":
+        response = Response(pdf(), content_type="application/pdf")
+        response.headers["Content-Disposition"] = f'attachment; filename="{name}.pdf"'
+    else:
+        response = Response(written, content_type=JSON)
+    response.vary.update(("Accept", "Authorization", "Cookie"))
+    return response
 
 
 def row_response(row: Row, prefer: Preferences, shape: Shape) -> Response:

@@ -80,9 +80,9 @@ class Offboarding:
 
 _REQUEST = """
 INSERT INTO tenure.offboardings
-    (tenant_id, id, requested_by, reason, grace, requested_at, deletes_at)
+    (tenant_id, id, requested_by, reason, grace, requested_at, deletes_at, receipt_digest)
 SELECT %(tenant)s::uuid, %(id)s::uuid, %(actor)s, %(reason)s, %(grace)s, at,
-       at + %(grace)s::interval
+       at + %(grace)s::interval, %(receipt)s::bytea
 FROM clock_timestamp() at
 """
 _LIST = """
@@ -121,9 +121,10 @@ def request(
     actor: str,
     reason: str,
     grace: str = DEFAULT_GRACE,
+    receipt: bytes | None = None,
 ) -> UUID:
     """Record that a tenant is to leave, as retention or at a seat of the tenant's; return the
-    offboarding's id.
+    offboarding's id. `receipt` is the digest of one, 32 bytes.
 
     Raises OffboardingError without a reason, for a grace that is no ISO 8601 duration, and where
     one is open already.
@@ -138,7 +139,8 @@ def request(
     known = {"tenant": str(tenant_id), "id": str(offboarding_id), "actor": actor}
     try:
         with retention.transaction(tenant_id) as cursor:
-            cursor.execute(_REQUEST, {**known, "reason": reason, "grace": grace})
+            asked = {"reason": reason, "grace": grace, "receipt": receipt}
+            cursor.execute(_REQUEST, {**known, **asked})
     except psycopg2.Error as error:
         if error.pgcode == errorcodes.UNIQUE_VIOLATION:
             raise OffboardingError("an offboarding of this tenant is open already") from error

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,9 +13,16 @@ import psycopg2
 import pytest
 from jsonschema import Draft202012Validator
 
+from api.auth.receipts import new_receipt
 from api.workshop import workshop_of
 from retention.errors import OffboardingError, SeatError, UnknownOffboardingError
 from retention.holds import place
+from retention.ledger.certificate import Issuer
+from retention.ledger.certificate_evidence import Subject
+from retention.ledger.folder import Folder
+from retention.ledger.keys import create_key
+from retention.ledger.publishing import Ledger, Outside
+from retention.ledger.verifier import Trust, VerifierKey, verify_certificate
 from retention.offboardings import records
 from retention.offboardings.execution import Round, make_round
 from retention.seat import Seat
@@ -64,6 +73,7 @@ def test_it_is_asked_for_shown_and_taken_back(service: Service, acme: Tenant) ->
     acme.customer("1")
     path = asked(acme)
     shown = acme.get(path).json
+    assert "receipt" not in shown
     assert (shown["state"], shown["reason"], shown["grace"]) == (
         "requested", WHY["reason"], "P30D",
     )  # fmt: skip
@@ -175,6 +185,138 @@ def test_what_has_begun_is_not_taken_back(
         )
 
 
+# -- receipts: when nobody of the tenant has access any more -----------------------------------
+
+
+def with_receipt(
+    service: Service, receipt: str, path: str, method: str = "GET", **more: Any
+) -> Any:
+    headers = {"Authorization": f"Bearer {receipt}", **more.pop("headers", {})}
+    return service.app.test_client().open(path, method=method, headers=headers, **more)
+
+
+def left(service: Service, tenant: Tenant) -> tuple[str, str]:
+    """Have a tenant leave without a grace, which the API has not; its offboarding, the receipt."""
+    receipt, digest = new_receipt()
+    made = records.request(
+        service.installation.retention, tenant.id,
+        actor="login:x", reason="S3ntinel", grace="P0D", receipt=digest,
+    )  # fmt: skip
+    exported(service, tenant)
+    (done,) = tick(service).done
+    assert done.offboarding.state == "completed"
+    return f"{ROOT}/{made}", receipt
+
+
+@pytest.fixture
+def issuer(service: Service, tmp_path: Path) -> Issuer:
+    create_key(tmp_path / "key", "ledger.example")
+    (tmp_path / "notes").mkdir()
+    outside = Outside("ledger.example", tmp_path / "key", Folder(tmp_path / "notes"))
+    installation = service.installation
+    return Issuer(Ledger(installation.retention, outside, "ops"), installation.auditor, "ops")
+
+
+def test_a_receipt_shows_what_became_of_it_and_the_certificate(
+    service: Service, acme: Tenant, globex: Tenant, issuer: Issuer
+) -> None:
+    acme.customer("1")
+    path, receipt = left(service, acme)
+    assert acme.get(path).status_code == 401
+    shown = with_receipt(service, receipt, path)
+    assert (shown.status_code, shown.json["state"]) == (200, "completed")
+    assert shown.json["deleted"]["shop.customers"] == {"delete": 1}
+    assert "the ledger is append-only" in shown.json["stays"]["tenure.ledger_entries"]["why"]
+    none = with_receipt(service, receipt, f"{path}/certificate")
+    assert (none.status_code, none.json["code"]) == (404, "no_certificate")
+    id_ = UUID(path.rpartition("/")[2])
+    issued = issuer.issue(Subject("tenant", id_, acme.id))
+    answer = with_receipt(service, receipt, f"{path}/certificate")
+    assert (answer.status_code, answer.mimetype) == (200, "application/json")
+    # It is the same for whoever asks, and verifies by the key alone.
+    with service.installation.verifier.transaction(None, read_only=True) as cursor:
+        cursor.execute("SELECT vkey FROM tenure.ledger_key_steps")
+        trust = Trust(tuple(VerifierKey.parse(row[0]) for row in cursor.fetchall()))
+    found = verify_certificate(answer.data, trust)
+    assert found.statement["offboarding"]["id"] == str(id_)
+    assert found.statement == verify_certificate(issued.content, trust).statement
+    for text in ("text/plain", "application/pdf"):
+        paper = with_receipt(service, receipt, f"{path}/certificate", headers={"Accept": text})
+        assert (paper.status_code, paper.mimetype) == (200, text)
+    assert globex.get("/v1/customers").status_code == 200
+
+
+def test_a_receipt_serves_for_nothing_else(
+    service: Service, acme: Tenant, globex: Tenant, owner_sql: Any
+) -> None:
+    customer = acme.customer("1")["id"]
+    asked_for = post(acme, ROOT, WHY).json
+    receipt, path = asked_for.pop("receipt"), f"{ROOT}/{asked_for['id']}"
+    assert with_receipt(service, receipt, path).json == asked_for == acme.get(path).json
+    for method, url, body in (
+        ("GET", ROOT, None),
+        ("POST", ROOT, WHY),
+        ("POST", f"{path}/take-back", STAYS),
+        ("GET", "/v1/customers", None),
+        ("GET", f"/v1/customers/{customer}", None),
+        ("DELETE", f"/v1/customers/{customer}", None),
+        ("GET", "/v1/erasures", None),
+        ("GET", "/subjects/exports", None),
+        ("POST", "/subjects/customer/export", {"key": customer}),
+    ):
+        refused = with_receipt(service, receipt, url, method, json=body)
+        assert (refused.status_code, refused.json["code"]) == (401, "PGRST301"), url
+    assert with_receipt(service, receipt, "/console/offboardings.json").status_code == 401
+    # Not even another's of the same tenant, nor another tenant's.
+    assert post(acme, f"{path}/take-back", STAYS).status_code == 200
+    for other in (acme, globex):
+        id_ = post(other, ROOT, WHY).json["id"]
+        for url in (f"{ROOT}/{id_}", f"{ROOT}/{id_}/certificate"):
+            theirs = with_receipt(service, receipt, url)
+            nobodys = with_receipt(service, receipt, url.replace(id_, str(uuid4())))
+            assert theirs.status_code == nobodys.status_code == 404
+            assert theirs.json["message"] == nobodys.json["message"]
+    for made_up in ("tnc_" + "a" * 43, "tnc_", receipt[:-1], receipt + "a", receipt.upper()):
+        assert with_receipt(service, made_up, path).status_code == 401, made_up
+    # What is kept of it is a digest, which the application cannot read.
+    digests = owner_sql("SELECT o::text, receipt_digest FROM tenure.offboardings o")
+    assert hashlib.sha256(receipt.encode()).digest() in {bytes(row[1]) for row in digests}
+    assert not [row for row, _ in digests if receipt in row]
+    app = service.installation.app_connections
+    with (
+        pytest.raises(psycopg2.errors.InsufficientPrivilege),
+        app.transaction(acme.id) as cursor,
+    ):
+        cursor.execute("SELECT receipt_digest FROM tenure.offboardings")
+
+
+def test_no_text_is_opened_but_what_a_certificate_says(
+    service: Service, acme: Tenant, globex: Tenant, owner_sql: Any, issuer: Issuer
+) -> None:
+    place(service.installation.retention, globex.id, matter="S3ntinel", reason="r", actor="counsel")
+    path, _ = left(service, acme)
+    issuer.issue(Subject("tenant", UUID(path.rpartition("/")[2]), acme.id))
+    kept = dict(owner_sql("SELECT field, count(*) FROM tenure.ledger_texts GROUP BY field"))
+    assert {"reason", "matter", "slug", "requested_by", "begun_by", "issued_by"} <= set(kept)
+    app = service.installation.app_connections
+    with app.transaction(acme.id, read_only=True) as cursor:
+        cursor.execute(
+            "SELECT e.source, x.field, x.tenant_id FROM tenure.ledger_texts x"
+            " JOIN tenure.ledger_entries e ON e.id = x.entry_id"
+        )
+        seen = cursor.fetchall()
+    assert {(source, field) for source, field, _ in seen} == {
+        ("offboardings", "requested_by"), ("tenants", "slug"), ("tenants", "name"),
+        ("exports", "requested_by"), ("purges", "begun_by"), ("certificates", "issued_by"),
+    }  # fmt: skip
+    assert {str(tenant) for _, _, tenant in seen} == {str(acme.id)}
+    with app.transaction(None, read_only=True) as cursor:
+        cursor.execute("SELECT field FROM tenure.ledger_texts")
+        assert cursor.fetchall() == []
+        cursor.execute("SELECT size FROM tenure.ledger_attestations")
+        assert cursor.fetchall() == []
+
+
 # -- who gets in -----------------------------------------------------------------------------
 
 
@@ -196,7 +338,7 @@ def test_every_route_is_documented(service: Service) -> None:
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
     assert rules == set(operations(service))
-    assert len(rules) == 4
+    assert len(rules) == 5
 
 
 @pytest.mark.parametrize("role", ["member", "viewer", "auditor", "installation", "nobody"])

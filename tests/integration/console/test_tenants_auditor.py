@@ -458,7 +458,7 @@ TABLES = (
     "verification_results", "reconciliations", "ledger_entries", "ledger_nodes",
     "ledger_checkpoints", "ledger_key_steps", "holds", "tenants", "erasures", "erasure_events",
     "erasure_batches", "erased_keys", "connector_requests", "connector_events", "offboardings",
-    "purges", "purge_batches", "purged_keys", "exports", "certificates",
+    "purges", "purge_batches", "purged_keys", "exports", "certificates", "ledger_texts",
 )  # fmt: skip
 
 
@@ -493,10 +493,11 @@ def test_without_a_context_no_row_is_seen_and_in_one_no_others(two: Two, table: 
     "column",
     ["runs.plan", "runs.detail", "runs.catalog_digest", "interventions.reason",
      "interventions.actor", "verifications.findings", "ledger_entries.body",
-     "ledger_key_steps.actor", "ledger_texts.content", "alerts.detail", "inspections.result",
+     "ledger_key_steps.actor", "alerts.detail", "inspections.result",
      "cross_tenant_reads.reason", "batches.progress", "units.holder", "movements.hashes",
      "erasure_subjects.requester", "erasure_subjects.identity", "connector_requests.told",
-     "exports.reason", "exports.requested_by", "exports.subject_hash", "certificates.issued_by"],
+     "exports.reason", "exports.requested_by", "exports.subject_hash", "certificates.issued_by",
+     "offboardings.receipt_digest"],
 )  # fmt: skip
 def test_what_spans_tenants_is_not_to_be_selected(two: Two, column: str) -> None:
     table, name = column.split(".")
