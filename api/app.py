@@ -19,12 +19,13 @@ from api.edge import install_edge
 from api.erasures import erasures_blueprint
 from api.health import health_blueprint
 from api.hooks import hooks_blueprint
+from api.offboardings import offboardings_blueprint
 from api.problems import install_problems
 from api.resources import views_of
 from api.subjects import subjects_blueprint
 from api.v1 import resources_blueprint
 from api.wiring import Installation
-from api.workshop import seats_of, ticking_of, workshop_of
+from api.workshop import desks_of, seats_of, ticking_of, workshop_of
 from config.metrics import Metrics, PoolState
 from retention.removals import record_removals
 from tenants.repository import Repository
@@ -84,7 +85,15 @@ def create_app(
     shop = workshop_of(installation, actor="api")
     app.register_blueprint(hooks_blueprint(installation.app_connections, shop.connectors))
     app.register_blueprint(subjects_blueprint(identity, shop))
-    app.register_blueprint(erasures_blueprint(identity, seats_of(installation, shop)))
+    app.register_blueprint(erasures_blueprint(identity, desks_of(installation, shop)))
+    app.register_blueprint(
+        offboardings_blueprint(
+            identity,
+            installation.app_connections,
+            seats_of(installation),
+            backups_kept_days=settings.backups_kept_days,
+        )
+    )
     app.register_blueprint(documents_blueprint(views, version=version("tenure")))
     app.register_blueprint(
         health_blueprint(

@@ -8,16 +8,20 @@ from flask import Blueprint, Response, jsonify, redirect, render_template
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 from api.erasure_operations import ERASURES
+from api.offboarding_operations import OFFBOARDINGS
 from api.openapi import openapi_document, operations
 from api.query.plan import DEFAULT_LIMIT, MAX_LIMIT
 from api.query.tree import OPERATORS
 from api.resources import ResourceView
+from api.subject_operations import SUBJECTS
+
+_PARTS = (ERASURES, OFFBOARDINGS, SUBJECTS)
 
 
 def documents_blueprint(views: Mapping[str, ResourceView], *, version: str) -> Blueprint:
     """Return the routes; the document is made once."""
     routes = Blueprint("documents", __name__)
-    document = openapi_document(views.values(), version=version, beside=(ERASURES,))
+    document = openapi_document(views.values(), version=version, beside=_PARTS)
     by_resource = {
         name: [
             operation
@@ -26,10 +30,7 @@ def documents_blueprint(views: Mapping[str, ResourceView], *, version: str) -> B
         ]
         for name in views
     }
-
-    beside = [
-        operation for operation in operations(document) if operation[1].startswith("/v1/erasures")
-    ]
+    beside = [(part, operations({"paths": part.paths})) for part in _PARTS]
 
     @routes.get("/openapi.json")
     def openapi() -> Response:

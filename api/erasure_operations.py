@@ -2,40 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from api import erasure_bodies as bodies
+from api.bodies import Body, Nothing
+from api.operations import (
+    ID,
+    INSTANT,
+    MAYBE_INSTANT,
+    PAGES,
+    PAPERS,
+    Json,
+    Part,
+    answers,
+    body_of,
+    content,
+    object_of,
+    pages_of,
+    path_id,
+    ref,
+)
 from retention.erasures.records import STATES
 
-Json = dict[str, Any]
-
-_ID: Json = {
-    "name": "id",
-    "in": "path",
-    "required": True,
-    "schema": {"type": "string", "format": "uuid"},
-    "description": "The erasure's id",
-}
+_ID = path_id("The erasure's id")
 _ENDED: Json = {
     "name": "ended",
     "in": "query",
     "schema": {"type": "boolean", "default": False},
     "description": "Those that have ended, too",
 }
-_INSTANT: Json = {"type": "string", "format": "date-time"}
 _ERASURE: Json = {
-    "id": {"type": "string", "format": "uuid"},
+    "id": ID,
     "subject": {"type": "string", "description": "As the domain declares it"},
     "state": {"type": "string", "enum": list(STATES)},
     "entered_by": {"type": "string"},
-    "received_at": _INSTANT,
-    "due_at": {**_INSTANT, "description": "When the person must have an answer"},
+    "received_at": INSTANT,
+    "due_at": {**INSTANT, "description": "When the person must have an answer"},
     "overdue": {"type": "boolean"},
     "extended_months": {"type": "integer"},
     "plan": {"type": ["integer", "null"], "description": "The number of the plan that counts"},
     "plan_wanted_by": {"type": ["string", "null"], "description": "Who waits for a plan"},
-    "waits_until": {"type": ["string", "null"], "format": "date-time"},
-    "ended_at": {"type": ["string", "null"], "format": "date-time"},
+    "waits_until": MAYBE_INSTANT,
+    "ended_at": MAYBE_INSTANT,
 }
 _FILE: Json = {
     "key": {"type": ["string", "null"], "format": "uuid", "description": "Until it has ended"},
@@ -43,51 +49,31 @@ _FILE: Json = {
     "current_plan": {"type": ["object", "null"]},
     "erased": {"type": "object", "description": "Rows by table and action"},
 }
+_ONE = {"description": "The erasure", **content(ref("Erasure"))}
 
 
-def _object(properties: Json) -> Json:
-    return {"type": "object", "properties": properties, "required": list(properties)}
-
-
-def _body(model: type[bodies.Body]) -> Json:
-    schema = model.model_json_schema()
-    return {"required": True, "content": {"application/json": {"schema": schema}}}
-
-
-def _content(schema: Json) -> Json:
-    return {"content": {"application/json": {"schema": schema}}}
-
-
-def _answers(status: str, answer: Json) -> Json:
-    return {status: answer, "default": {"$ref": "#/components/responses/Problem"}}
-
-
-_ONE = {"description": "The erasure", **_content({"$ref": "#/components/schemas/Erasure"})}
-
-
-def _step(name: str, summary: str, model: type[bodies.Body], status: str = "200") -> Json:
+def _step(name: str, summary: str, model: type[Body], status: str = "200") -> Json:
     return {
         "parameters": [_ID],
         "post": {
             "operationId": f"{name}_erasure",
             "tags": ["erasures"],
             "summary": summary,
-            "requestBody": _body(model),
-            "responses": _answers(status, _ONE),
+            "requestBody": body_of(model),
+            "responses": answers(status, _ONE),
         },
     }
 
 
-_LIST = {"type": "array", "items": {"$ref": "#/components/schemas/Erasure"}}
 _STEPS = {
     "confirm": _step(
         "confirm", "Record how the requester showed who they are", bodies.Confirmation
     ),
-    "plan": _step("plan", "Ask the worker for a plan of what would go", bodies.Nothing, "202"),
+    "plan": _step("plan", "Ask the worker for a plan of what would go", Nothing, "202"),
     "approve": _step("approve", "Approve the plan; its erasure begins", bodies.Approval),
     "extend": _step("extend", "Put the answer off", bodies.Extension),
     "refuse": _step("refuse", "Refuse the request on a ground of the law", bodies.Refusal),
-    "withdraw": _step("withdraw", "Record that the person took it back", bodies.Nothing),
+    "withdraw": _step("withdraw", "Record that the person took it back", Nothing),
 }
 _PATHS: Json = {
     "/v1/erasures": {
@@ -95,15 +81,15 @@ _PATHS: Json = {
             "operationId": "list_erasures",
             "tags": ["erasures"],
             "summary": "List erasures with their clocks, those due first ahead",
-            "parameters": [_ENDED],
-            "responses": _answers("200", {"description": "Erasures", **_content(_LIST)}),
+            "parameters": [_ENDED, *PAGES],
+            "responses": pages_of("Erasures", "Erasure"),
         },
         "post": {
             "operationId": "enter_erasure",
             "tags": ["erasures"],
             "summary": "Enter a person's request to be erased",
-            "requestBody": _body(bodies.Request),
-            "responses": _answers("201", _ONE),
+            "requestBody": body_of(bodies.Request),
+            "responses": answers("201", _ONE),
         },
     },
     "/v1/erasures/{id}": {
@@ -112,11 +98,11 @@ _PATHS: Json = {
             "operationId": "show_erasure",
             "tags": ["erasures"],
             "summary": "Show an erasure, its plan, and what was done",
-            "responses": _answers(
+            "responses": answers(
                 "200",
                 {
                     "description": "All there is of it",
-                    **_content({"$ref": "#/components/schemas/ErasureFile"}),
+                    **content(ref("ErasureFile")),
                 },
             ),
         },
@@ -127,15 +113,11 @@ _PATHS: Json = {
             "operationId": "letter_of_erasure",
             "tags": ["erasures"],
             "summary": "What the person is told, as things are",
-            "responses": _answers(
+            "responses": answers(
                 "200",
                 {
                     "description": "The letter, as JSON, text or PDF",
-                    "content": {
-                        "application/json": {"schema": {"type": "object"}},
-                        "text/plain": {"schema": {"type": "string"}},
-                        "application/pdf": {"schema": {"type": "string", "format": "binary"}},
-                    },
+                    "content": PAPERS,
                 },
             ),
         },
@@ -143,8 +125,9 @@ _PATHS: Json = {
     **{f"/v1/erasures/{{id}}/{name}": step for name, step in _STEPS.items()},
 }
 
-#: Paths, and the schemas that they refer to.
-ERASURES: tuple[Json, Json] = (
+ERASURES = Part(
+    "erasures",
+    "For the tenant's owners: people who ask to be erased (GDPR 17).",
     _PATHS,
-    {"Erasure": _object(_ERASURE), "ErasureFile": _object(_ERASURE | _FILE)},
+    {"Erasure": object_of(_ERASURE), "ErasureFile": object_of(_ERASURE | _FILE)},
 )

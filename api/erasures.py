@@ -1,7 +1,7 @@
 """Erasures over HTTP, for the owners of a tenant: /v1/erasures.
 
 What is entered here are requests and decisions, as tenure_app at a seat
-(`retention.erasures.seat`); plans are made, and rows erased, by the worker. Of whom an erasure is
+(`retention.seat`); plans are made, and rows erased, by the worker. Of whom an erasure is
 about the key is shown; who asks, and how they showed who they are, is taken and not given back.
 """
 
@@ -14,11 +14,14 @@ from uuid import UUID
 
 import flask
 from flask import Blueprint, Response, request, url_for
+from werkzeug import Response as BaseResponse
 
 from api import erasure_bodies as bodies
 from api.auth.identity import Identity, require_owner
-from api.errors import bad_query, shorten
-from api.requests import json_body
+from api.bodies import Nothing, read
+from api.query.plan import plan_list
+from api.requests import api_request, json_body
+from api.responses import list_response, paper_response
 from retention.erasures.desk import Desk, File
 from retention.erasures.records import Erasure
 from retention.errors import UnknownErasureError
@@ -27,7 +30,6 @@ from tenants.context import TenantId
 
 NAME = "erasures"
 PREFIX = f"/v1/{NAME}"
-MOST_LISTED = 1000
 
 #: Returns the desk of a tenant, for an actor.
 Desks = Callable[[TenantId, str], Desk]
@@ -43,15 +45,22 @@ def erasures_blueprint(identity: Identity, desks: Desks) -> Blueprint:
         return desks(require_owner(principal), principal.actor)
 
     @routes.get("")
-    def list_all() -> Response:
+    def list_all() -> BaseResponse:
         at = desk()
-        ended = _flag("ended")
-        return flask.jsonify([_shown(at, e) for e in at.list(ended=ended, most=MOST_LISTED)])
+        asked = api_request(request, flags=("ended",))
+        window = plan_list(asked)
+        found, total = at.page(
+            limit=window.limit,
+            offset=window.offset,
+            with_total=window.with_total,
+            ended=asked.flags["ended"],
+        )
+        return list_response([_shown(at, e) for e in found], total, asked, window.offset)
 
     @routes.post("")
     def enter() -> Response:
         at = desk()
-        asked = bodies.read(bodies.Request, json_body(request))
+        asked = read(bodies.Request, json_body(request))
         assert at.tenant_id is not None  # noqa: S101 - a desk of the API's is a tenant's
         erasure = at.request(
             at.tenant_id,
@@ -71,57 +80,50 @@ def erasures_blueprint(identity: Identity, desks: Desks) -> Blueprint:
         return flask.jsonify(_file(at, at.show(_id(erasure_id), requester=False)))
 
     @routes.get("/<erasure_id>/letter")
-    def letter(erasure_id: str) -> Response:
+    def letter(erasure_id: str) -> BaseResponse:
         at = desk()
         written = at.letter(_id(erasure_id))
-        kind = request.accept_mimetypes.best_match(
-            ("application/json", "text/plain", "application/pdf"), "application/json"
+        return paper_response(
+            flask.json.dumps(jsonable(written.to_json())).encode(),
+            text=written.text,
+            pdf=written.pdf,
+            name=f"letter-{written.reference}",
         )
-        response = flask.jsonify(jsonable(written.to_json()))
-        if kind == "text/plain":
-            response = Response(written.text(), content_type="text/plain; charset=utf-8")
-        elif kind == "application/pdf":
-            response = Response(written.pdf(), content_type="application/pdf")
-            response.headers["Content-Disposition"] = (
-                f'attachment; filename="letter-{written.reference}.pdf"'
-            )
-        response.vary.update(("Accept", "Authorization", "Cookie"))
-        return response
 
     @routes.post("/<erasure_id>/confirm")
     def confirm(erasure_id: str) -> Response:
         at = desk()
-        asked = bodies.read(bodies.Confirmation, json_body(request))
+        asked = read(bodies.Confirmation, json_body(request))
         return _answer(at, at.confirm(_id(erasure_id), how=asked.how))
 
     @routes.post("/<erasure_id>/plan")
     def plan(erasure_id: str) -> Response:
         at = desk()
-        bodies.read(bodies.Nothing, json_body(request))
+        read(Nothing, json_body(request))
         return _answer(at, at.want_plan(_id(erasure_id)), HTTPStatus.ACCEPTED)
 
     @routes.post("/<erasure_id>/approve")
     def approve(erasure_id: str) -> Response:
         at = desk()
-        asked = bodies.read(bodies.Approval, json_body(request))
+        asked = read(bodies.Approval, json_body(request))
         return _answer(at, at.approve(_id(erasure_id), plan=asked.plan))
 
     @routes.post("/<erasure_id>/extend")
     def extend(erasure_id: str) -> Response:
         at = desk()
-        asked = bodies.read(bodies.Extension, json_body(request))
+        asked = read(bodies.Extension, json_body(request))
         return _answer(at, at.extend(_id(erasure_id), months=asked.months, reason=asked.reason))
 
     @routes.post("/<erasure_id>/refuse")
     def refuse(erasure_id: str) -> Response:
         at = desk()
-        asked = bodies.read(bodies.Refusal, json_body(request))
+        asked = read(bodies.Refusal, json_body(request))
         return _answer(at, at.refuse(_id(erasure_id), ground=asked.ground))
 
     @routes.post("/<erasure_id>/withdraw")
     def withdraw(erasure_id: str) -> Response:
         at = desk()
-        bodies.read(bodies.Nothing, json_body(request))
+        read(Nothing, json_body(request))
         return _answer(at, at.withdraw(_id(erasure_id)))
 
     return routes
@@ -150,16 +152,6 @@ def _file(at: Desk, found: File) -> dict[str, Any]:
         }
     )
     return _shown(at, found.erasure) | more
-
-
-def _flag(name: str) -> bool:
-    for given in request.args:
-        if given != name:
-            raise bad_query("the query string", f"unknown parameter {shorten(given)!r}")
-    value = request.args.get(name, "false")
-    if value not in ("true", "false"):
-        raise bad_query(name, "expecting true or false")
-    return value == "true"
 
 
 def _id(text: str) -> UUID:

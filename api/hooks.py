@@ -3,6 +3,10 @@
 Who sends one is known by the signature alone (`retention.connectors.protocol`); there is no
 session, no token and no tenant of the caller's. Whatever is wrong with a message before its
 signature was found good is answered alike, so that nobody learns which connectors there are.
+
+It is not in /openapi.json: that is what a tenant's members may call, by token or session, and a
+client made from it has neither a connector's secret nor a way to sign. What receivers of webhooks
+send is told in docs/operator.md.
 """
 
 from __future__ import annotations

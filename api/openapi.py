@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from api.operations import Json, Part
 from api.problems import MIMETYPE
 from api.query.plan import DEFAULT_LIMIT, MAX_LIMIT
 from api.query.tree import OPERATORS
 from api.requests import SINGULAR
 from api.resources import Attribute, ResourceView
-
-Json = dict[str, Any]
 
 _PROBLEM_REF = {"$ref": "#/components/schemas/Problem"}
 _PROBLEM: Json = {
@@ -89,15 +88,14 @@ def _refs(*names: str) -> list[Json]:
 
 
 def openapi_document(
-    views: Iterable[ResourceView], *, version: str, beside: Iterable[tuple[Json, Json]] = ()
+    views: Iterable[ResourceView], *, version: str, beside: Iterable[Part] = ()
 ) -> Json:
-    """Return the OpenAPI 3.1 document of these resources, and of what is `beside` them: paths,
-    and the schemas that these refer to."""
+    """Return the OpenAPI 3.1 document of these resources, and of what is `beside` them."""
     paths: Json = {}
     schemas: Json = {"Problem": _PROBLEM}
-    for more_paths, more_schemas in beside:
-        paths |= more_paths
-        schemas |= more_schemas
+    for part in beside:
+        paths |= part.paths
+        schemas |= part.schemas
     for view in views:
         name = _schema_name(view.name)
         schemas[name] = _schema(view.attributes)
@@ -131,6 +129,7 @@ def openapi_document(
             },
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "tnr_.."},
+                "receipt": {"type": "http", "scheme": "bearer", "description": "tnc_.."},
                 "session": {"type": "apiKey", "in": "cookie", "name": "tenure_session"},
             },
         },

@@ -25,8 +25,10 @@ from retention.errors import (
     ErasingError,
     ErasureError,
     HeldError,
+    OffboardingError,
     SubjectError,
     UnknownErasureError,
+    UnknownOffboardingError,
 )
 from tenants.errors import MissingParentError, PoolTimeoutError, StaleObjectError, TooMuchError
 
@@ -64,6 +66,7 @@ _ERASING = Problem(
     "change in all but what it refers to.",
 )
 _NO_ERASURE = Problem(HTTPStatus.NOT_FOUND, "not_found", "There is no such erasure")
+_NO_OFFBOARDING = Problem(HTTPStatus.NOT_FOUND, "not_found", "There is no such offboarding")
 _TOO_MUCH = Problem(
     HTTPStatus.BAD_REQUEST,
     "too_much",
@@ -110,7 +113,7 @@ _CLASSES: Mapping[str, Problem] = {
 _LOST = (peewee.OperationalError, psycopg2.OperationalError, psycopg2.InterfaceError)
 
 
-def problem_of(error: BaseException) -> Problem:  # noqa: PLR0911 - one per kind
+def problem_of(error: BaseException) -> Problem:  # noqa: PLR0911, PLR0912 - one per kind
     """Return what a client is told of an error; of one that is not known, nothing."""
     match error:
         case Problem():
@@ -129,6 +132,10 @@ def problem_of(error: BaseException) -> Problem:  # noqa: PLR0911 - one per kind
             # Their ends name commands, which whoever calls the API has not.
             said = str(error).partition(": tenure ")[0]
             return Problem(HTTPStatus.CONFLICT, "erasure", said)
+        case UnknownOffboardingError():
+            return _NO_OFFBOARDING
+        case OffboardingError():
+            return Problem(HTTPStatus.CONFLICT, "offboarding", str(error))
         case SubjectError():
             return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "no_person", str(error))
         case MissingParentError():

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Literal, cast
 from urllib.parse import parse_qsl
@@ -45,22 +45,33 @@ class Preferences:
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest:
-    """What is asked. `rows` is the Range header: first and last (None: open) row, from 0."""
+    """What is asked. `rows` is the Range header: first and last (None: open) row, from 0; `flags`
+    are parameters beside the dialect's."""
 
     query: ParsedQuery
     prefer: Preferences
     shape: Shape
     rows: tuple[int, int | None] | None
+    flags: Mapping[str, bool] = field(default_factory=dict)
 
 
-def api_request(request: Request) -> ApiRequest:
-    """Read the request but for its body; raises Problem."""
+def api_request(request: Request, *, flags: Collection[str] = ()) -> ApiRequest:
+    """Read the request but for its body; raises Problem. `flags` names parameters that are true
+    or false, and false where they are not given."""
+    parameters = _parameters(request.query_string)
     return ApiRequest(
-        query=parse_query(_parameters(request.query_string)),
+        query=parse_query([(name, value) for name, value in parameters if name not in flags]),
         prefer=preferences(request.headers.getlist("Prefer")),
         shape=_shape(request),
         rows=_range(request.headers.get("Range")) if request.method in ("GET", "HEAD") else None,
+        flags={name: _flag(name, [v for n, v in parameters if n == name]) for name in flags},
     )
+
+
+def _flag(name: str, values: list[str]) -> bool:
+    if len(values) > 1 or values not in ([], ["true"], ["false"]):
+        raise bad_query(f"{name} parameter", "expecting true or false, once")
+    return values == ["true"]
 
 
 def json_body(request: Request) -> object:

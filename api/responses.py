@@ -2,30 +2,56 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
+from typing import Any
 
+from flask import request
 from werkzeug import Response
 
 from api.errors import bad_range
 from api.query.plan import expect_single
-from api.requests import SINGULAR, Preferences, Shape
-from tenants.repository import PageQuery, Row, Rows
+from api.requests import SINGULAR, ApiRequest, Preferences, Shape
+from tenants.repository import Row, Rows
 
 JSON = "application/json"
 
 
-def page_response(found: Rows, query: PageQuery, prefer: Preferences, shape: Shape) -> Response:
-    """Answer a listing: 200, or 206 where the total is known to be more."""
+def page_response(found: Rows, offset: int, prefer: Preferences, shape: Shape) -> Response:
+    """Answer a listing from number `offset` on: 200, or 206 where the total is known to be more."""
     total = found.total
-    if total is not None and query.offset > total:
-        raise bad_range(
-            f"An offset of {query.offset} was requested, but there are only {total} rows."
-        )
+    if total is not None and offset > total:
+        raise bad_range(f"An offset of {offset} was requested, but there are only {total} rows.")
     partial = total is not None and found.count < total
     status = HTTPStatus.PARTIAL_CONTENT if partial else HTTPStatus.OK
     response = _body(found, shape, status)
-    response.headers["Content-Range"] = content_range(query.offset, found.count, total)
+    response.headers["Content-Range"] = content_range(offset, found.count, total)
     return _prefer(response, prefer)
+
+
+def list_response(
+    shown: Sequence[Mapping[str, Any]], total: int | None, asked: ApiRequest, offset: int
+) -> Response:
+    """Answer a listing of what is no resource's, as `page_response` does."""
+    found = Rows(json.dumps(list(shown), ensure_ascii=False), len(shown), total)
+    return page_response(found, offset, asked.prefer, asked.shape)
+
+
+def paper_response(
+    written: bytes, *, text: Callable[[], str], pdf: Callable[[], bytes], name: str
+) -> Response:
+    """Answer with what is for programs (JSON) or for people, as the request accepts it."""
+    kind = request.accept_mimetypes.best_match((JSON, "text/plain", "application/pdf"), JSON)
+    if kind == "text/plain":
+        response = Response(text(), content_type="text/plain; charset=utf-8")
+    elif kind == "application/pdf":
+        response = Response(pdf(), content_type="application/pdf")
+        response.headers["Content-Disposition"] = f'attachment; filename="{name}.pdf"'
+    else:
+        response = Response(written, content_type=JSON)
+    response.vary.update(("Accept", "Authorization", "Cookie"))
+    return response
 
 
 def row_response(row: Row, prefer: Preferences, shape: Shape) -> Response:

@@ -9,34 +9,32 @@ from __future__ import annotations
 
 import tempfile
 from http import HTTPStatus
-from uuid import UUID
+from typing import Any
 
 import flask
 from flask import Blueprint, request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from werkzeug import Response
 
 from api.auth.identity import Identity, require_owner
+from api.bodies import About, Text, read
 from api.errors import Problem, shorten
-from api.requests import json_body
+from api.query.plan import plan_list
+from api.requests import api_request, json_body
+from api.responses import list_response
 from retention.errors import ExportError, SubjectError
-from retention.exports.records import exports
+from retention.exports.records import Export, count_exports, exports
 from retention.jobs import Workshop
 from retention.reports.export import jsonable
 from retention.subject_rows import find_person
 
-_MOST_LISTED = 200
+# Whose tenant's it is goes without saying.
+_SHOWN = tuple(name for name in Export.__slots__ if name != "tenant_id")
 
 
-class Asked(BaseModel):
-    """The body: the person's `key`, or `by` (a lookup column) and `value`."""
+class Asked(About):
+    """Of whom a copy is wanted, and why, for the record."""
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, strict=True)
-
-    key: str | None = Field(None, max_length=36)
-    by: str | None = Field(None, max_length=63)
-    value: str | None = Field(None, max_length=1000)
-    reason: str | None = Field(None, max_length=1000)
+    reason: Text | None = None
 
 
 def subjects_blueprint(identity: Identity, shop: Workshop) -> Blueprint:
@@ -47,7 +45,7 @@ def subjects_blueprint(identity: Identity, shop: Workshop) -> Blueprint:
     def export(name: str) -> Response:
         principal = identity.authenticate()
         tenant_id = require_owner(principal)
-        asked = _asked()
+        asked = read(Asked, json_body(request))
         try:
             subject = shop.subject(name)
         except SubjectError:
@@ -58,7 +56,7 @@ def subjects_blueprint(identity: Identity, shop: Workshop) -> Blueprint:
         out = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the response
         try:
             if asked.key is not None:
-                key = _key(asked.key)
+                key = asked.key
             else:
                 with shop.retention.transaction(tenant_id, read_only=True) as cursor:
                     key = find_person(
@@ -95,29 +93,17 @@ def subjects_blueprint(identity: Identity, shop: Workshop) -> Blueprint:
     @routes.get("/exports")
     def listed() -> Response:
         tenant_id = require_owner(identity.authenticate())
-        with shop.retention.transaction(tenant_id, read_only=True) as cursor:
-            found = exports(cursor, tenant_id=tenant_id, most=_MOST_LISTED)
-        return flask.jsonify([jsonable(one.to_json()) for one in found])
+        asked = api_request(request)
+        window = plan_list(asked)
+        with shop.retention.transaction(
+            tenant_id, isolation="REPEATABLE READ", read_only=True
+        ) as cursor:
+            found = exports(cursor, tenant_id=tenant_id, most=window.limit, offset=window.offset)
+            total = count_exports(cursor, tenant_id) if window.with_total else None
+        return list_response([_shown(one) for one in found], total, asked, window.offset)
 
     return routes
 
 
-def _asked() -> Asked:
-    try:
-        asked = Asked.model_validate(json_body(request))
-    except ValidationError:
-        asked = Asked(key=None, by=None, value=None, reason=None)
-    if (asked.key is None) == (asked.by is None) or (asked.by is None) != (asked.value is None):
-        raise Problem(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            "invalid_body",
-            'Send {"key": ".."}, or {"by": "..", "value": ".."}, and "reason" if there is one',
-        )
-    return asked
-
-
-def _key(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_body", "key is a UUID") from None
+def _shown(one: Export) -> dict[str, Any]:
+    return {name: jsonable(getattr(one, name)) for name in _SHOWN}

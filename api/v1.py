@@ -78,7 +78,7 @@ def resources_blueprint(
         with entered(name) as call:
             query = plan_page(call.asked, call.view)
             return page_response(
-                call.repository.page(query), query, call.asked.prefer, call.asked.shape
+                call.repository.page(query), query.offset, call.asked.prefer, call.asked.shape
             )
 
     @routes.post("/<name>")

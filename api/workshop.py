@@ -22,7 +22,6 @@ from retention.adaptive import SMALLEST, AdaptivePacer
 from retention.connectors.declarations import Connectors, load_connectors
 from retention.database_clock import DatabaseClock
 from retention.erasures.desk import Desk
-from retention.erasures.seat import Seat
 from retention.errors import DeliveryError
 from retention.executor import Options
 from retention.hold_scopes import Ground
@@ -39,6 +38,7 @@ from retention.policy_file import load_policies
 from retention.pressure import Thresholds, pressure_on
 from retention.reports.scope import Ticking
 from retention.schedule import checked_schedule
+from retention.seat import Seat
 from retention.subject_file import load_subjects
 from retention.units import workers_on
 from retention.webhook import Webhook
@@ -89,12 +89,18 @@ def desk_of(installation: Installation, shop: Workshop, tenant_id: TenantId | No
     return Desk(shop.erasures(), alone=alone, tenant_id=tenant_id)
 
 
-def seats_of(installation: Installation, shop: Workshop) -> Callable[[TenantId, str], Desk]:
+def seats_of(installation: Installation) -> Callable[[TenantId, str], Seat]:
+    """Return what makes a seat of tenure_app's for a tenant and an actor."""
+    return partial(Seat, installation.app_connections)
+
+
+def desks_of(installation: Installation, shop: Workshop) -> Callable[[TenantId, str], Desk]:
     """Return what makes the API's desk for a tenant and an actor: at a seat of tenure_app's."""
     alone = installation.settings.erasure_approval == "single"
+    seats = seats_of(installation)
 
     def desk(tenant_id: TenantId, actor: str) -> Desk:
-        seat = Seat(installation.app_connections, tenant_id, actor)
+        seat = seats(tenant_id, actor)
         executor = replace(shop.erasures(), retention=seat, verifier=seat, actor=actor)
         return Desk(executor, alone=alone, tenant_id=tenant_id)
 

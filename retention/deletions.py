@@ -59,23 +59,21 @@ _AMONG = """
 """
 _FIND = f"""
 SELECT b.recorded_at, b.run_id, b.trace_id, b.id, b.policy, b.policy_version, b.cutoff, b.action,
-       k.tenant_id, k.table_name, NULL::uuid
+       k.tenant_id, k.table_name, NULL::uuid, NULL::uuid, NULL
 FROM tenure.deleted_keys k
 JOIN tenure.batches b
     ON b.run_id = k.run_id AND b.id = k.batch_id AND b.tenant_id = k.tenant_id
 WHERE {_AMONG}
 UNION ALL
 SELECT b.recorded_at, NULL, b.trace_id, b.id, NULL, NULL, NULL, k.action, k.tenant_id,
-       k.table_name, k.erasure_id
+       k.table_name, k.erasure_id, NULL, NULL
 FROM tenure.erased_keys k
 JOIN tenure.erasure_batches b
     ON b.tenant_id = k.tenant_id AND b.erasure_id = k.erasure_id AND b.id = k.batch_id
 WHERE {_AMONG}
-ORDER BY 1, 4
-"""  # noqa: S608 - constants
-_FIND_PURGED = f"""
-SELECT b.recorded_at, NULL::uuid, b.trace_id, b.id, NULL::text, NULL::integer,
-       NULL::timestamptz, k.action, k.tenant_id, k.table_name, NULL::uuid, k.purge_id, p.kind
+UNION ALL
+SELECT b.recorded_at, NULL, b.trace_id, b.id, NULL, NULL, NULL, k.action, k.tenant_id,
+       k.table_name, NULL, k.purge_id, p.kind
 FROM tenure.purged_keys k
 JOIN tenure.purge_batches b
     ON b.tenant_id = k.tenant_id AND b.purge_id = k.purge_id AND b.id = k.batch_id
@@ -92,34 +90,17 @@ def find(
 
     Without the tenant, or the table, all are looked through: all hashes there are.
 
-    As a role that sees the tenant's evidence: retention in the tenant's context, verifier or
-    auditor. There may be several: a row that was restored can go again. Batches from before
-    keys were committed to are not found.
+    As a role that sees the tenant's evidence: retention, or the application, in the tenant's
+    context; verifier or auditor. There may be several: a row that was restored can go again.
+    Batches from before keys were committed to are not found.
     """
-    return _find(cursor, _FIND, tenant_id, table, key)
-
-
-def find_purged(
-    cursor: Cursor, tenant_id: TenantId | None, table: TableName | str | None, key: UUID
-) -> list[Deletion]:
-    """Return what purges did to a row, as `find` does; not as the application."""
-    return _find(cursor, _FIND_PURGED, tenant_id, table, key)
-
-
-def _find(
-    cursor: Cursor,
-    query: str,
-    tenant_id: TenantId | None,
-    table: TableName | str | None,
-    key: UUID,
-) -> list[Deletion]:
     params = {
         "tenant": None if tenant_id is None else str(tenant_id),
         "table": None if table is None else str(table),
         "hash": key_hash(key),
     }
-    # tenure: allow TS004 because one of two constants is asked; policies bind the role
-    cursor.execute(query, params)
+    # tenure: allow TS001 because a key may be presented without its tenant; policies bind the role
+    cursor.execute(_FIND, params)
     return [Deletion(*row) for row in cursor.fetchall()]
 
 

@@ -47,12 +47,20 @@ class ErasureError(RetentionError):
     """An erasure cannot be asked for, approved, run or ended as asked, or is not there."""
 
 
+class SeatError(RetentionError):
+    """A seat at a tenant's desk is used for another tenant."""
+
+
 class ErasingError(HeldError):
     """A row of a person who is being erased: it does not change any more."""
 
 
 class OffboardingError(RetentionError):
     """A tenant cannot be offboarded, or its offboarding taken back, as asked."""
+
+
+class UnknownOffboardingError(OffboardingError):
+    """There is no such offboarding, or not for whoever asks."""
 
 
 class OvertakenError(RetentionError):

@@ -140,9 +140,7 @@ def explain(
     found = []
     for tenant, slug in reader.tenants():
         there = reader.is_there(tenant)
-        asked = cursor, tenant, question.table, question.id
-        every = [*deletions.find(*asked), *deletions.find_purged(*asked)]
-        gone = tuple(sorted(every, key=lambda deletion: deletion.deleted_at))
+        gone = tuple(deletions.find(cursor, tenant, question.table, question.id))
         if there:
             held = held_by(tenant, question.table, question.id)
             found.append(reader.row(tenant, slug, held, gone))

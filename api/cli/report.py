@@ -149,9 +149,9 @@ def _write_proofs(cursor: Cursor, found: SamplesReport, folder: Path) -> None:
             proof = folder / f"{entry.batch_id}.tlog-proof"
             _write(proof, entry.tlog_proof.encode())
     for part in found.commitments:
-        hashes = hashes_of(cursor, part.batch_id, part.table)
+        hashes = hashes_of(cursor, part.batch_id, part.name)
         if hashes is not None:
-            _write(folder / f"{part.batch_id}.{part.table}.keys".replace("/", "_"), hashes)
+            _write(folder / f"{part.batch_id}.{part.name}.keys".replace("/", "_"), hashes)
 
 
 @contextmanager

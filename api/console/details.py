@@ -94,12 +94,12 @@ def detail_views(views: Blueprint, read: Read, shown: Shown) -> None:
         )
         return _file(text.encode(), f"{batch_id}.tlog-proof", "text/plain; charset=utf-8")
 
-    @views.get("/console/batches/<uuid:batch_id>/<table>.keys")
-    def batch_keys(batch_id: UUID, table: str) -> Response:
-        if "\0" in table:
+    @views.get("/console/batches/<uuid:batch_id>/<name>.keys")
+    def batch_keys(batch_id: UUID, name: str) -> Response:
+        if "\0" in name:
             raise Problem(HTTPStatus.NOT_FOUND, "not_found", "No table has such a name")
         hashes = there(
-            read(lambda cursor: samples.hashes_of(cursor, batch_id, table)),
+            read(lambda cursor: samples.hashes_of(cursor, batch_id, name)),
             f"There is no batch {batch_id} with keys of this table",
         )
         return _file(hashes, f"{batch_id}.keys", "application/octet-stream")
@@ -129,7 +129,7 @@ def _proof_link(row: commitments.Entered) -> str | None:
 
 _OWN_LINKS: dict[type, Callable[[Any], str | None]] = {
     commitments.Commitment: lambda row: url_for(
-        "console.batch_keys", batch_id=row.batch_id, table=row.table
+        "console.batch_keys", batch_id=row.batch_id, name=row.name
     ),
     commitments.Entered: _proof_link,
 }

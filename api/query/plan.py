@@ -37,10 +37,40 @@ class Change:
     columns: Columns
 
 
+@dataclass(frozen=True)
+class Window:
+    """Which rows of a list: `limit` of them, from number `offset` on, which counts from 0; and
+    whether to count all."""
+
+    limit: int
+    offset: int
+    with_total: bool
+
+
 def plan_page(request: ApiRequest, view: ResourceView) -> PageQuery:
     """Return the page to read; raises Problem."""
     query = request.query
     _refuse(query, "columns")
+    window = _window(request)
+    return PageQuery(
+        columns=plan_columns(query, view),
+        where=plan_where(query, view),
+        order=plan_order(query, view),
+        limit=window.limit,
+        offset=window.offset,
+        with_total=window.with_total,
+    )
+
+
+def plan_list(request: ApiRequest) -> Window:
+    """Return the page to read of a list beside the resources, which has an order of its own and
+    no filters; raises Problem."""
+    _refuse(request.query, "conditions", "select", "order", "columns")
+    return _window(request)
+
+
+def _window(request: ApiRequest) -> Window:
+    query = request.query
     offset = query.offset or 0
     limit = DEFAULT_LIMIT if query.limit is None else min(query.limit, MAX_LIMIT)
     if request.rows is not None:
@@ -48,14 +78,7 @@ def plan_page(request: ApiRequest, view: ResourceView) -> PageQuery:
         offset = max(offset, first)
         asked = MAX_LIMIT if last is None else max(last - offset + 1, 0)
         limit = min(asked, MAX_LIMIT if query.limit is None else limit)
-    return PageQuery(
-        columns=plan_columns(query, view),
-        where=plan_where(query, view),
-        order=plan_order(query, view),
-        limit=limit,
-        offset=offset,
-        with_total=request.prefer.count,
-    )
+    return Window(limit, offset, request.prefer.count)
 
 
 def plan_single(request: ApiRequest, view: ResourceView) -> Columns:

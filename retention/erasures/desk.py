@@ -7,7 +7,7 @@ and does not see who asks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,6 +23,8 @@ from retention.erasures.records import (
     Erasure,
     ErasureEvent,
     Person,
+    State,
+    count_erasures,
     erased_counts,
     erasures,
     events_of,
@@ -63,6 +65,10 @@ class File:
             "current_plan": None if self.plan is None else self.plan.to_json(),
             "erased": self.erased,
         }
+
+
+def _states(*, ended: bool) -> tuple[State, ...] | None:
+    return None if ended else tuple(state for state in STATES if state not in ENDED)
 
 
 @dataclass(frozen=True)
@@ -120,15 +126,23 @@ class Desk:
         with self.executor.verifier.transaction(None, read_only=True) as cursor:
             return find_erasure(cursor, erasure_id, self.tenant_id)
 
-    def list(
-        self, *, tenant_id: TenantId | None = None, ended: bool = False, most: int | None = None
-    ) -> list[Erasure]:
-        """Return erasures, `most` at most, those due first ahead; with `ended` those that are
-        over, too."""
-        states = None if ended else tuple(state for state in STATES if state not in ENDED)
+    def list(self, *, tenant_id: TenantId | None = None, ended: bool = False) -> list[Erasure]:
+        """Return erasures, those due first ahead; with `ended` those that are over, too."""
         with self.executor.verifier.transaction(None, read_only=True) as cursor:
-            found = self.tenant_id or tenant_id
-            return erasures(cursor, tenant_id=found, states=states, most=most)
+            whose = self.tenant_id or tenant_id
+            return erasures(cursor, tenant_id=whose, states=_states(ended=ended))
+
+    def page(
+        self, *, limit: int, offset: int, ended: bool = False, with_total: bool = False
+    ) -> tuple[Sequence[Erasure], int | None]:
+        """Return `limit` of the same, from number `offset` on (from 0), and, `with_total`, how
+        many there are."""
+        asked: Any = {"tenant_id": self.tenant_id, "states": _states(ended=ended)}
+        with self.executor.verifier.transaction(
+            None, isolation="REPEATABLE READ", read_only=True
+        ) as cursor:
+            found = erasures(cursor, limit=limit, offset=offset, **asked)
+            return found, count_erasures(cursor, **asked) if with_total else None
 
     def show(self, erasure_id: UUID, *, requester: bool = True) -> File:
         """Return all there is of an erasure, without `requester` but for who asks; raises

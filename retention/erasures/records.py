@@ -115,8 +115,13 @@ FROM tenure.erasures e JOIN tenure.tenants t ON t.id = e.tenant_id
 WHERE (%(id)s::uuid IS NULL OR e.id = %(id)s::uuid)
   AND (%(tenant)s::uuid IS NULL OR e.tenant_id = %(tenant)s::uuid)
   AND (%(states)s::text[] IS NULL OR e.state = ANY(%(states)s::text[]))
-ORDER BY e.due_at, e.id LIMIT %(most)s
+ORDER BY e.due_at, e.id LIMIT %(limit)s OFFSET %(offset)s
 """  # noqa: S608 - a constant is put in
+_COUNT = """
+SELECT count(*) FROM tenure.erasures e
+WHERE (%(tenant)s::uuid IS NULL OR e.tenant_id = %(tenant)s::uuid)
+  AND (%(states)s::text[] IS NULL OR e.state = ANY(%(states)s::text[]))
+"""
 # Retention does not know tenants by their names.
 _LOCK = f"""
 SELECT e.id::text, e.tenant_id::text, e.tenant_id::text, {_COLUMNS} FROM tenure.erasures e
@@ -155,10 +160,26 @@ def erasures(
     *,
     tenant_id: TenantId | None = None,
     states: tuple[State, ...] | None = None,
-    most: int | None = None,
+    limit: int | None = None,
+    offset: int = 0,
 ) -> list[Erasure]:
-    """Return erasures, `most` at most, those due first ahead, as any role that sees them."""
-    return _select(cursor, None, tenant_id, states, most)
+    """Return erasures, those due first ahead, as any role that sees them: all, or `limit` of them
+    from number `offset` on, which counts from 0."""
+    return _select(cursor, None, tenant_id, states, (limit, offset))
+
+
+def count_erasures(
+    cursor: Cursor, *, tenant_id: TenantId | None = None, states: tuple[State, ...] | None = None
+) -> int:
+    """Return how many there are of the same."""
+    known = {
+        "tenant": None if tenant_id is None else str(tenant_id),
+        "states": None if states is None else list(states),
+    }
+    # tenure: allow TS001 because operators look at all tenants' erasures
+    cursor.execute(_COUNT, known)
+    ((count,),) = cursor.fetchall()
+    return int(count)
 
 
 def find_erasure(cursor: Cursor, erasure_id: UUID, tenant_id: TenantId | None = None) -> Erasure:
@@ -184,8 +205,9 @@ def _select(
     erasure_id: UUID | None,
     tenant_id: TenantId | None,
     states: tuple[State, ...] | None,
-    most: int | None = None,
+    window: tuple[int | None, int] = (None, 0),
 ) -> list[Erasure]:
+    limit, offset = window
     # tenure: allow TS001 because operators and auditors look at all tenants' erasures
     cursor.execute(
         _LIST,
@@ -193,7 +215,8 @@ def _select(
             "id": None if erasure_id is None else str(erasure_id),
             "tenant": None if tenant_id is None else str(tenant_id),
             "states": None if states is None else list(states),
-            "most": most,
+            "limit": limit,
+            "offset": offset,
         },
     )
     return [_erasure(row) for row in cursor.fetchall()]

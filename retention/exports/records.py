@@ -77,8 +77,9 @@ SELECT e.id::text, e.tenant_id::text, e.kind, e.subject, e.requested_by, e.reaso
 FROM tenure.exports e
 WHERE (%(tenant)s::uuid IS NULL OR e.tenant_id = %(tenant)s::uuid)
   AND (%(id)s::uuid IS NULL OR e.id = %(id)s::uuid)
-ORDER BY e.began_at DESC, e.id DESC LIMIT %(most)s
+ORDER BY e.began_at DESC, e.id DESC LIMIT %(most)s OFFSET %(offset)s
 """
+_COUNT = "SELECT count(*) FROM tenure.exports e WHERE e.tenant_id = %(tenant)s::uuid"
 
 
 def begin(
@@ -138,9 +139,10 @@ def exports(
     tenant_id: TenantId | None = None,
     export_id: UUID | None = None,
     most: int = 1000,
+    offset: int = 0,
 ) -> list[Export]:
-    """Return exports, the latest first: those of the tenant in context, or, as verifier or
-    auditor, of all tenants."""
+    """Return exports, the latest first, `most` of them from number `offset` on (from 0): those of
+    the tenant in context, or, as verifier or auditor, of all tenants."""
     # tenure: allow TS001 because operators and auditors look at all tenants' exports
     cursor.execute(
         _LIST,
@@ -148,6 +150,14 @@ def exports(
             "tenant": None if tenant_id is None else str(tenant_id),
             "id": None if export_id is None else str(export_id),
             "most": most,
+            "offset": offset,
         },
     )
     return [Export(UUID(row[0]), TenantId(UUID(row[1])), *row[2:]) for row in cursor.fetchall()]
+
+
+def count_exports(cursor: Cursor, tenant_id: TenantId) -> int:
+    """Return how many exports of a tenant there are."""
+    cursor.execute(_COUNT, {"tenant": str(tenant_id)})
+    ((count,),) = cursor.fetchall()
+    return int(count)

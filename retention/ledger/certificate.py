@@ -64,34 +64,16 @@ class Issuer:
                     "ledger_key_file and ledger_dir"
                 )
             try:
-                found = self._found(subject)
+                with self.auditor.transaction(
+                    None, isolation="REPEATABLE READ", read_only=True
+                ) as cursor:
+                    found = _found(cursor, subject, self.backups_kept_days)
             except UnsignedError:  # entered meanwhile
                 continue
             if isinstance(found, Issued):
                 return found
             self._enter(subject, found)
         raise LedgerError("what the certificate is about keeps changing; ask again later")
-
-    def _found(self, subject: Subject) -> Issued | str:
-        """Return the certificate, or, where it was not issued yet, the digest of its statement."""
-        with self.auditor.transaction(None, isolation="REPEATABLE READ", read_only=True) as cursor:
-            gathered = gather(cursor, subject)
-            digest = verifier.digest_of_body(self._body(subject, gathered))
-            cursor.execute(_FIND, (digest,))
-            row = cursor.fetchone()
-            if row is None:
-                return digest
-            return _issued(cursor, [*gathered, own_entry(cursor, UUID(row[0]))])
-
-    def _body(self, subject: Subject, gathered: Sequence[Gathered]) -> dict[str, object]:
-        try:
-            shown = [_shown(each) for each in gathered]
-            tenant = None if subject.tenant is None else str(subject.tenant)
-            return verifier.body_of(
-                subject.kind, str(subject.id), tenant, self.backups_kept_days, shown
-            )
-        except VerifierError as error:
-            raise LedgerError(f"the ledger does not bear a certificate out: {error}") from error
 
     def _enter(self, subject: Subject, digest: str) -> None:
         with self.ledger.retention.transaction(None) as cursor:
@@ -108,6 +90,56 @@ class Issuer:
                     self.actor,
                 ),
             )
+
+
+def issued_before(
+    cursor: Cursor,
+    subject: Subject,
+    backups_kept_days: int | None = None,
+    *,
+    for_tenant: bool = False,
+) -> Issued | None:
+    """Return the certificate of a subject that was issued, under the last checkpoint given out;
+    None where none was, as things are now. `for_tenant`: of an offboarding, as tenure_app in the
+    tenant's context.
+
+    Raises:
+        LedgerError: the entries do not bear it out.
+    """
+    try:
+        found = _found(cursor, subject, backups_kept_days, for_tenant=for_tenant)
+    except UnsignedError:
+        return None
+    return found if isinstance(found, Issued) else None
+
+
+def _found(
+    cursor: Cursor,
+    subject: Subject,
+    backups_kept_days: int | None,
+    *,
+    for_tenant: bool = False,
+) -> Issued | str:
+    """Return the certificate, or, where it was not issued yet, the digest of its statement."""
+    gathered = gather(cursor, subject, for_tenant=for_tenant)
+    digest = verifier.digest_of_body(_body(subject, backups_kept_days, gathered))
+    cursor.execute(_FIND, (digest,))
+    row = cursor.fetchone()
+    if row is None:
+        return digest
+    own = own_entry(cursor, UUID(row[0]), for_tenant=for_tenant)
+    return _issued(cursor, [*gathered, own])
+
+
+def _body(
+    subject: Subject, backups_kept_days: int | None, gathered: Sequence[Gathered]
+) -> dict[str, object]:
+    try:
+        shown = [_shown(each) for each in gathered]
+        tenant = None if subject.tenant is None else str(subject.tenant)
+        return verifier.body_of(subject.kind, str(subject.id), tenant, backups_kept_days, shown)
+    except VerifierError as error:
+        raise LedgerError(f"the ledger does not bear a certificate out: {error}") from error
 
 
 def _shown(gathered: Gathered) -> Shown:

@@ -175,8 +175,9 @@ def find_run(cursor: Cursor, named: str, tenant: TenantId | None) -> Subject:
     return Subject("run", UUID(row[0]), tenant)
 
 
-def gather(cursor: Cursor, subject: Subject) -> list[Gathered]:
+def gather(cursor: Cursor, subject: Subject, *, for_tenant: bool = False) -> list[Gathered]:
     """Return the entries that tell of a subject, in their order, each with what is opened of it.
+    `for_tenant`: of an offboarding, as tenure_app in the tenant's context.
 
     Raises:
         UnsignedError: one is under no checkpoint yet.
@@ -186,7 +187,7 @@ def gather(cursor: Cursor, subject: Subject) -> list[Gathered]:
     found = [
         (source, each)
         for source in _SOURCES[subject.kind](cursor, subject)
-        for each in of_rows(cursor, source.table, source.keys)
+        for each in of_rows(cursor, source.table, source.keys, for_tenant=for_tenant)
     ]
     for _, each in found:
         if each.proof is None or each.leaf is None:
@@ -206,13 +207,13 @@ def gather(cursor: Cursor, subject: Subject) -> list[Gathered]:
     ]
 
 
-def own_entry(cursor: Cursor, certificate: UUID) -> Gathered:
+def own_entry(cursor: Cursor, certificate: UUID, *, for_tenant: bool = False) -> Gathered:
     """Return the entry of a certificate itself.
 
     Raises:
         UnsignedError: it is under no checkpoint yet.
     """
-    for each in of_rows(cursor, "certificates", [str(certificate)]):
+    for each in of_rows(cursor, "certificates", [str(certificate)], for_tenant=for_tenant):
         if each.proof is not None:
             texts = _texts(cursor, [(("issued_by",), each.entry_id)])
             return each, Opened(texts.get(each.entry_id, {}))

@@ -16,7 +16,6 @@ from uuid import UUID
 from retention.errors import LedgerError
 from retention.ledger import tree, verifier
 from retention.ledger.checkpoint import Checkpoint, Note, VerifierKey
-from retention.ledger.keys import key_steps, keys_of
 from retention.ledger.nodes import read_nodes
 from retention.ledger.verifier import SignedCheckpoint, VerifierError
 from tenants.connections import Cursor
@@ -29,6 +28,7 @@ _OF_SIZE = "SELECT note FROM tenure.ledger_checkpoints WHERE size = %s"
 _ATTESTATIONS = """
 SELECT kind, content FROM tenure.ledger_attestations WHERE size = %s ORDER BY kind, name
 """
+_VKEYS = "SELECT vkey FROM tenure.ledger_key_steps ORDER BY taken_at, id"
 _COLUMNS = "SELECT id::text, kind, tenant_id::text, recorded_at, position, leaf, row_key"
 _OF_ROWS = f"""{_COLUMNS} FROM tenure.ledger_entries
 WHERE source = %s AND row_key = ANY(%s)
@@ -179,7 +179,12 @@ def attested_note(cursor: Cursor, note: bytes) -> tuple[bytes, list[bytes]]:
 
 def verifier_keys(cursor: Cursor, origin: str) -> list[VerifierKey]:
     """Return the keys that have signed, or sign, for a ledger, the oldest first."""
-    return keys_of(key_steps(cursor), origin)
+    cursor.execute(_VKEYS)
+    try:
+        keys = [VerifierKey.parse(row[0]) for row in cursor.fetchall()]
+    except VerifierError as error:
+        raise LedgerError(f"tenure.ledger_key_steps: {error}") from error
+    return list(dict.fromkeys(key for key in keys if key.name == origin))
 
 
 def _with_proofs(

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from uuid import UUID
 
 import psycopg2
 from psycopg2 import errorcodes
 
-from retention.errors import HoldError, OffboardingError
+from retention.errors import HoldError, OffboardingError, UnknownOffboardingError
 from retention.gate import turn_gate
 from retention.holds import checked_grace
 from tenants.connections import Cursor, RoleConnections
@@ -22,7 +22,10 @@ from tenants.context import TenantId
 from tenants.models import new_id
 
 State = Literal["requested", "taken back", "running", "waiting", "deferred", "completed"]
+STATES: tuple[State, ...] = get_args(State)
 AT_WORK: tuple[State, ...] = ("requested", "running", "waiting", "deferred")
+Cause = Literal["grace", "export", "legal hold", "connectors"]
+CAUSES: tuple[Cause, ...] = get_args(Cause)
 DEFAULT_GRACE = "P30D"
 
 
@@ -57,6 +60,20 @@ class Offboarding:
     stays: Mapping[str, Any] | None
     ended_at: datetime | None
 
+    @property
+    def waits_for(self) -> tuple[Cause, ...]:
+        """What is in its way, by names that tell nothing of matters; () where nothing is."""
+        if self.ended_at is not None:
+            return ()
+        unstarted = self.started_at is None
+        ways = (
+            unstarted and not self.is_due,
+            unstarted and self.export_id is None,
+            self.state == "deferred",
+            self.state == "waiting",
+        )
+        return tuple(cause for cause, there in zip(CAUSES, ways, strict=True) if there)
+
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON's values; ids and instants remain what they are."""
         return {name: getattr(self, name) for name in self.__slots__}
@@ -64,9 +81,9 @@ class Offboarding:
 
 _REQUEST = """
 INSERT INTO tenure.offboardings
-    (tenant_id, id, requested_by, reason, grace, requested_at, deletes_at)
+    (tenant_id, id, requested_by, reason, grace, requested_at, deletes_at, receipt_digest)
 SELECT %(tenant)s::uuid, %(id)s::uuid, %(actor)s, %(reason)s, %(grace)s, at,
-       at + %(grace)s::interval
+       at + %(grace)s::interval, %(receipt)s::bytea
 FROM clock_timestamp() at
 """
 _LIST = """
@@ -77,7 +94,10 @@ SELECT o.id::text, o.tenant_id::text, t.slug, o.state, o.requested_by, o.reason,
 FROM tenure.offboardings o JOIN tenure.tenants t ON t.id = o.tenant_id
 WHERE (%(tenant)s::uuid IS NULL OR o.tenant_id = %(tenant)s::uuid)
   AND (%(id)s::uuid IS NULL OR o.id = %(id)s::uuid) AND o.state = ANY(%(states)s)
-ORDER BY o.requested_at DESC, o.id DESC LIMIT %(most)s
+ORDER BY o.requested_at DESC, o.id DESC LIMIT %(limit)s OFFSET %(offset)s
+"""
+_COUNT = """
+SELECT count(*) FROM tenure.offboardings o WHERE o.tenant_id = %(tenant)s::uuid
 """
 _LOCK = """
 SELECT state, started_at IS NOT NULL FROM tenure.offboardings
@@ -102,8 +122,10 @@ def request(
     actor: str,
     reason: str,
     grace: str = DEFAULT_GRACE,
+    receipt: bytes | None = None,
 ) -> UUID:
-    """Record that a tenant is to leave; return the offboarding's id.
+    """Record that a tenant is to leave, as retention or at a seat of the tenant's; return the
+    offboarding's id. `receipt` is the digest of one, 32 bytes.
 
     Raises OffboardingError without a reason, for a grace that is no ISO 8601 duration, and where
     one is open already.
@@ -118,7 +140,8 @@ def request(
     known = {"tenant": str(tenant_id), "id": str(offboarding_id), "actor": actor}
     try:
         with retention.transaction(tenant_id) as cursor:
-            cursor.execute(_REQUEST, {**known, "reason": reason, "grace": grace})
+            asked = {"reason": reason, "grace": grace, "receipt": receipt}
+            cursor.execute(_REQUEST, {**known, **asked})
     except psycopg2.Error as error:
         if error.pgcode == errorcodes.UNIQUE_VIOLATION:
             raise OffboardingError("an offboarding of this tenant is open already") from error
@@ -168,17 +191,30 @@ def offboardings(
     cursor: Cursor,
     *,
     tenant_id: TenantId | None = None,
-    states: Collection[State] = (*AT_WORK, "taken back", "completed"),
+    states: Collection[State] = STATES,
+    limit: int = 10_000,
+    offset: int = 0,
 ) -> list[Offboarding]:
-    """Return offboardings, the latest first; as verifier or auditor of all tenants."""
-    return _select(cursor, tenant_id, None, states)
+    """Return offboardings, the latest first: `limit` of them from number `offset` on, which counts
+    from 0; as verifier or auditor of all tenants."""
+    return _select(cursor, tenant_id, None, states, (limit, offset))
 
 
-def find_offboarding(cursor: Cursor, offboarding_id: UUID) -> Offboarding:
-    """Return an offboarding; raises OffboardingError where there is none that the role sees."""
-    found = _select(cursor, None, offboarding_id, (*AT_WORK, "taken back", "completed"))
+def count_offboardings(cursor: Cursor, tenant_id: TenantId) -> int:
+    """Return how many offboardings of a tenant there were and are."""
+    cursor.execute(_COUNT, {"tenant": str(tenant_id)})
+    ((count,),) = cursor.fetchall()
+    return int(count)
+
+
+def find_offboarding(
+    cursor: Cursor, offboarding_id: UUID, tenant_id: TenantId | None = None
+) -> Offboarding:
+    """Return an offboarding, of this tenant if one is given; raises UnknownOffboardingError where
+    there is none that the role sees."""
+    found = _select(cursor, tenant_id, offboarding_id, STATES)
     if not found:
-        raise OffboardingError(f"there is no offboarding {offboarding_id}")
+        raise UnknownOffboardingError(f"there is no offboarding {offboarding_id}")
     return found[0]
 
 
@@ -195,7 +231,9 @@ def _select(
     tenant_id: TenantId | None,
     offboarding_id: UUID | None,
     states: Collection[State],
+    window: tuple[int, int] = (1, 0),
 ) -> list[Offboarding]:
+    limit, offset = window
     # tenure: allow TS001 because operators and auditors look at all tenants' offboardings
     cursor.execute(
         _LIST,
@@ -203,7 +241,8 @@ def _select(
             "tenant": None if tenant_id is None else str(tenant_id),
             "id": None if offboarding_id is None else str(offboarding_id),
             "states": list(states),
-            "most": 10_000,
+            "limit": limit,
+            "offset": offset,
         },
     )
     return [

@@ -9,10 +9,10 @@ takes the proof along, and verifies it by a key that was given to them otherwise
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from retention.errors import LedgerError
@@ -21,22 +21,48 @@ from retention.ledger.proofs import Membership, by_row
 from retention.ledger.verifier import VerifierError
 from tenants.connections import Cursor
 
-#: A batch's table: tenant, run, batch, table.
-Place = tuple[UUID, UUID, UUID, str]
+#: What a batch belongs to.
+Cause = Literal["run", "erasure", "purge"]
 
 PROVEN = "proven"
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where a row's key is committed to: a batch of a run, an erasure or a purge (`cause_id`), a
+    table, and what became of the row there."""
+
+    cause: Cause
+    tenant_id: UUID
+    cause_id: UUID
+    batch_id: UUID
+    table: str
+    action: str
+
+    @property
+    def row_key(self) -> str:
+        """The key of the batch's row, as the ledger has it."""
+        return f"{self.cause_id if self.cause == 'run' else self.tenant_id}/{self.batch_id}"
+
+
 @dataclass(frozen=True, slots=True)
 class Commitment:
-    """The keys that a batch deleted of one table: how many, and the SHA-256 over their hashes, as
-    computed now. `proof` is "proven", or says what is missing."""
+    """The keys of one table that a batch deleted or changed: how many, and the SHA-256 over their
+    hashes, as computed now. `cause` is run, erasure or purge. `proof` is "proven", or says what is
+    missing."""
 
     batch_id: UUID
     table: str
+    action: str
+    cause: Cause
     rows: int
     sha256: str
     proof: str
+
+    @property
+    def name(self) -> str:
+        """The name of these keys among those of their batch; see `hashes_of`."""
+        return self.table if self.cause == "run" else f"{self.table}.{self.action}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,34 +78,98 @@ class Entered:
     tlog_proof: str | None
 
 
-_RECORDED = """
-SELECT k.batch_id::text, k.table_name, octet_length(k.hashes) / 16,
-       encode(sha256(k.hashes), 'hex'), b.tenant_id::text, b.run_id::text, b.policy,
-       b.policy_version, b.action, b.cutoff, b.rows_deleted, b.counts, b.recorded_at
-FROM tenure.deleted_keys k JOIN tenure.batches b
-    ON b.tenant_id = k.tenant_id AND b.run_id = k.run_id AND b.id = k.batch_id
+# Of each: its keys, what its record has of them, and what of the record its entry must have, too.
+_KEYS = """
+SELECT k.batch_id::text, k.table_name, {action}, octet_length(k.hashes) / 16,
+       encode(sha256(k.hashes), 'hex'), b.tenant_id::text, {counted}, {record}, {instants}
+FROM {keys} k JOIN {batches} b ON {join}
 WHERE k.batch_id = ANY(%(batches)s::uuid[]) AND k.tenant_id = ANY(%(tenants)s::uuid[])
-ORDER BY k.batch_id, k.table_name COLLATE "C"
+ORDER BY k.batch_id, k.table_name COLLATE "C", 3
 """
+_OF_RUNS = _KEYS.format(
+    action="b.action",
+    counted="b.counts->k.table_name",
+    record="jsonb_build_object('tenant_id', b.tenant_id, 'run_id', b.run_id, 'id', b.id,"
+    " 'policy', b.policy, 'policy_version', b.policy_version, 'action', b.action,"
+    " 'rows_deleted', b.rows_deleted, 'counts', b.counts)",
+    instants="b.cutoff, b.recorded_at",
+    keys="tenure.deleted_keys",
+    batches="tenure.batches",
+    join="b.tenant_id = k.tenant_id AND b.run_id = k.run_id AND b.id = k.batch_id",
+)
+
+
+def _of(cause: str, keys: str, batches: str) -> str:
+    return _KEYS.format(
+        action="k.action",
+        counted="b.counts->k.table_name->k.action",
+        record=f"jsonb_build_object('tenant_id', b.tenant_id, 'id', b.id, '{cause}_id',"
+        f" b.{cause}_id, 'trace_id', b.trace_id, 'rows', b.rows, 'counts', b.counts)",
+        instants="b.started_at, b.recorded_at",
+        keys=keys,
+        batches=batches,
+        join=f"b.tenant_id = k.tenant_id AND b.{cause}_id = k.{cause}_id AND b.id = k.batch_id",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Batches of one cause: their table, without its schema; the question for their keys; and the
+    names of the instants that it ends in."""
+
+    table: str
+    query: str
+    instants: tuple[str, str]
+
+
+_SOURCES: Mapping[Cause, _Source] = {
+    "run": _Source("batches", _OF_RUNS, ("cutoff", "recorded_at")),
+    "erasure": _Source(
+        "erasure_batches",
+        _of("erasure", "tenure.erased_keys", "tenure.erasure_batches"),
+        ("started_at", "recorded_at"),
+    ),
+    "purge": _Source(
+        "purge_batches",
+        _of("purge", "tenure.purged_keys", "tenure.purge_batches"),
+        ("started_at", "recorded_at"),
+    ),
+}
 _KEY_STEPS = "SELECT vkey FROM tenure.ledger_key_steps ORDER BY taken_at, id"
 
 
 def committed(
-    cursor: Cursor, places: Sequence[Place], *, for_tenant: bool
+    cursor: Cursor, places: Collection[Place], *, for_tenant: bool
 ) -> tuple[tuple[Commitment, ...], tuple[Entered, ...]]:
-    """Return the commitments of batches' tables, and the batches' entries, with their proofs
+    """Return the commitments of these places, and their batches' entries, with their proofs
     verified. `for_tenant`: as tenure_app in the tenant's context."""
-    wanted = {(batch, table) for _, _, batch, table in places}
+    commitments: list[Commitment] = []
+    entered: list[Entered] = []
+    for cause in _SOURCES:
+        asked = sorted(place for place in places if place.cause == cause)
+        if asked:
+            found, entries = _committed(cursor, cause, asked, for_tenant=for_tenant)
+            commitments += found
+            entered += entries
+    return tuple(commitments), tuple(entered)
+
+
+def _committed(
+    cursor: Cursor, cause: Cause, places: Sequence[Place], *, for_tenant: bool
+) -> tuple[list[Commitment], list[Entered]]:
+    source = _SOURCES[cause]
+    wanted = {(place.batch_id, place.table, place.action) for place in places}
     params = {
-        "batches": sorted({str(place[2]) for place in places}),
-        "tenants": sorted({str(place[0]) for place in places}),
+        "batches": sorted({str(place.batch_id) for place in places}),
+        "tenants": sorted({str(place.tenant_id) for place in places}),
     }
-    cursor.execute(_RECORDED, params)
-    recorded = [row for row in cursor.fetchall() if (UUID(row[0]), row[1]) in wanted]
-    rows = {batch: f"{run}/{batch}" for _, run, batch, _ in places}
+    # tenure: allow TS004 because one of three constants is asked; policies bind the role
+    cursor.execute(source.query, params)
+    recorded = [row for row in cursor.fetchall() if (UUID(row[0]), *row[1:3]) in wanted]
+    rows = {place.batch_id: place.row_key for place in places}
     memberships: dict[str, list[Membership]] = {}
     try:
-        memberships = by_row(cursor, "batches", sorted(rows.values()), for_tenant=for_tenant)
+        memberships = by_row(cursor, source.table, sorted(rows.values()), for_tenant=for_tenant)
         keys = _keys(cursor) if memberships else ()
         problems = {
             batch: _problem_of_entry(memberships.get(row, []), keys) for batch, row in rows.items()
@@ -89,14 +179,16 @@ def committed(
     commitments = []
     for row in recorded:
         batch = UUID(row[0])
-        problem = problems[batch] or _difference(row, memberships[rows[batch]][0])
-        commitments.append(Commitment(batch, row[1], row[2], row[3], problem or PROVEN))
-    entered = tuple(
+        problem = problems[batch] or _difference(source, row, memberships[rows[batch]][0])
+        commitments.append(
+            Commitment(batch, row[1], row[2], cause, row[3], row[4], problem or PROVEN)
+        )
+    entered = [
         _entered(batch, memberships[row][0])
         for batch, row in sorted(rows.items())
         if row in memberships
-    )
-    return tuple(commitments), entered
+    ]
+    return commitments, entered
 
 
 def _keys(cursor: Cursor) -> tuple[VerifierKey, ...]:
@@ -118,32 +210,23 @@ def _problem_of_entry(found: Sequence[Membership], keys: Sequence[VerifierKey]) 
     return None
 
 
-def _difference(row: Sequence[Any], entry: Membership) -> str | None:
+def _difference(source: _Source, row: Sequence[Any], entry: Membership) -> str | None:
     """Return what a batch's record and its entry do not agree in."""
-    _, table, rows, sha256, tenant, run, policy, version, action, cutoff, total, counts, at = row
+    _, _, _, rows, sha256, tenant, counted, recorded, *instants = row
     leaf = json.loads(entry.leaf or b"{}")
     said = leaf.get("record") or {}
-    recorded = {
-        "tenant_id": tenant,
-        "run_id": run,
-        "id": row[0],
-        "policy": policy,
-        "policy_version": version,
-        "action": action,
-        "rows_deleted": total,
-        "counts": counts,
-    }
     differs = [name for name, value in recorded.items() if said.get(name) != value]
     differs += [
         name
-        for name, value in (("cutoff", cutoff), ("recorded_at", at))
+        for name, value in zip(source.instants, instants, strict=True)
         if _instant(said.get(name)) != value
     ]
     if leaf.get("tenant") != tenant:
         differs.append("tenant")
     if differs:
         return f"its entry says otherwise: {', '.join(differs)}"
-    if counts.get(table) != {"rows": rows, "sha256": sha256}:
+    has = counted if isinstance(counted, dict) else {}
+    if (has.get("rows"), has.get("sha256")) != (rows, sha256):
         return "its keys are not those that its entry is committed to"
     return None
 

@@ -7,7 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from retention.reports import erasure_sheets, sampled_sheets, sheets, verified_sheets
+from retention.reports import (
+    erasure_sheets,
+    purge_sheets,
+    sampled_sheets,
+    sheets,
+    verified_sheets,
+)
 from retention.reports.asking import Entry
 
 REPORTS: Mapping[str, Entry] = {
@@ -41,6 +47,16 @@ REPORTS: Mapping[str, Entry] = {
         "Connectors",
         "what others were asked to erase, and answered",
         erasure_sheets.connectors,
+    ),
+    "offboardings": Entry(
+        "Offboardings",
+        "tenants that leave, their clocks, what stays",
+        purge_sheets.offboardings,
+    ),
+    "replays": Entry(
+        "Replays",
+        "what went again after a restore, what stays",
+        purge_sheets.replays,
     ),
     "changes": Entry(
         "Changes", "changes of policies, access and keys; stops and pauses", sheets.changes

@@ -24,6 +24,7 @@ _CODES = frozenset(
         "trace_id",
         "digest",
         "sha256",
+        "export_sha256",
         "statement",
         "query",
         "place",

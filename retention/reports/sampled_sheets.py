@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from retention.reports.asking import Asked
 from retention.reports.commitments import Commitment, Entered
+from retention.reports.presented import ErasedRow, PurgedRow
 from retention.reports.report import Report, Table
-from retention.reports.samples import ErasedRow, Sample, SamplesReport, samples_report
+from retention.reports.samples import Sample, SamplesReport, samples_report
 from retention.reports.words import text_of
 from tenants.connections import Cursor
+
+_PRESENTED = {
+    "tenant": "Of",
+    "trace_id": "Trace",
+    "batch_id": "Batch",
+    "index": "Entry",
+    "checkpoint": "Of the checkpoint's",
+}
 
 
 def samples(cursor: Cursor, asked: Asked) -> Report:
@@ -52,14 +61,48 @@ def samples(cursor: Cursor, asked: Asked) -> Report:
                 empty=_nothing(found),
             ),
             Table(
+                "erased",
+                ErasedRow,
+                found.erased,
+                title="By erasures",
+                note="What became of the row because a person asked to be erased.",
+                show="erasure_id proof/index/checkpoint table/tenant action erased_at "
+                "trace_id/batch_id",
+                labels={
+                    **_PRESENTED,
+                    "erasure_id": "Erasure",
+                    "erased_at": "When",
+                },
+                empty=_none_presented(found),
+            ),
+            Table(
+                "purged",
+                PurgedRow,
+                found.purged,
+                title="With its tenant, or again after a restore",
+                note="What became of the row in an offboarding, or a replay.",
+                show="purge/purge_id/cause_id proof/index/checkpoint table/tenant action rule "
+                "started_by/approved_by purged_at trace_id/batch_id",
+                labels={
+                    **_PRESENTED,
+                    "purge": "By",
+                    "purge_id": "Purge",
+                    "cause_id": "Of the offboarding",
+                    "started_by": "Started by",
+                    "approved_by": "Asked for by",
+                    "purged_at": "When",
+                },
+                empty=_none_presented(found),
+            ),
+            Table(
                 "commitments",
                 Commitment,
                 found.commitments,
                 title="Keys of their batches",
                 note="The hashes of the keys that a batch deleted of a table; SHA-256 over them is "
                 "in the batch's entry.",
-                show="batch_id/sha256 table rows proof",
-                labels={"batch_id": "Batch", "sha256": "SHA-256"},
+                show="batch_id/sha256 table/action/cause rows proof",
+                labels={"batch_id": "Batch", "sha256": "SHA-256", "cause": "Of a"},
             ),
             Table(
                 "entries",
@@ -73,22 +116,6 @@ def samples(cursor: Cursor, asked: Asked) -> Report:
                     "index": "Entry",
                     "checkpoint": "Of the checkpoint's",
                 },
-            ),
-            Table(
-                "erased",
-                ErasedRow,
-                found.erased,
-                title="By erasures",
-                note="What became of the row because a person asked to be erased.",
-                show="erasure_id table/tenant action erased_at trace_id/batch_id",
-                labels={
-                    "erasure_id": "Erasure",
-                    "tenant": "Of",
-                    "erased_at": "When",
-                    "trace_id": "Trace",
-                    "batch_id": "Batch",
-                },
-                empty="None." if found.key else "Looked for when a key is presented.",
             ),
         ),
         facts=_facts(found),
@@ -113,6 +140,10 @@ def _facts(found: SamplesReport) -> tuple[tuple[str, str], ...]:
     if found.key is not None:
         facts.append(("Key", f"{text_of(found.key)}, in whatever period"))
     return tuple(facts)
+
+
+def _none_presented(found: SamplesReport) -> str:
+    return "None." if found.key else "Looked for when a key is presented."
 
 
 def _nothing(found: SamplesReport) -> str:

@@ -15,11 +15,19 @@ from typing import Any
 from uuid import UUID
 
 from retention import deletions
-from retention.deletions import key_hash
+from retention.deletions import Deletion, key_hash
 from retention.ledger import proofs
 from retention.policies import Period, cutoff
-from retention.reports.commitments import Commitment, Entered, committed
+from retention.reports.commitments import Commitment, Entered, Place, committed
 from retention.reports.drawing import Draw, Presented
+from retention.reports.presented import (
+    ErasedRow,
+    Proven,
+    PurgedRow,
+    erased_rows,
+    place_of,
+    purged_rows,
+)
 from retention.reports.scope import Scope
 from retention.reports.words import period_in_words
 from tenants.connections import Cursor
@@ -88,23 +96,9 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class ErasedRow:
-    """What an erasure did to the row whose key was presented; `action` "cut" took its reference to
-    the erased person away. Rows that people asked to be erased are not in the population."""
-
-    tenant: str
-    table: str
-    action: str
-    erased_at: datetime
-    erasure_id: UUID
-    batch_id: UUID
-    trace_id: str
-
-
-@dataclass(frozen=True, slots=True)
 class SamplesReport:
     """The population; samples of it, or of what went by a `key` that was presented; per batch
-    what proves them; and what erasures did to the row of that key."""
+    what proves them; and what erasures and purges did to the row of that key."""
 
     population: Population
     key: UUID | None
@@ -112,12 +106,13 @@ class SamplesReport:
     commitments: tuple[Commitment, ...]
     entries: tuple[Entered, ...]
     erased: tuple[ErasedRow, ...]
+    purged: tuple[PurgedRow, ...]
 
 
 # What batches record, which the ledger has, and of it what there are hashes of.
 _POPULATION = """
 WITH recorded AS (
-    SELECT b.tenant_id, b.run_id, b.id AS batch_id, t.name AS table_name,
+    SELECT b.tenant_id, b.run_id, b.id AS batch_id, t.name AS table_name, b.action,
            (t.entry->>'rows')::bigint AS recorded, octet_length(k.hashes) / 16 AS rows,
            t.entry->>'sha256' AS sha256
     FROM tenure.batches b CROSS JOIN LATERAL jsonb_each(b.counts) t(name, entry)
@@ -145,7 +140,7 @@ _DRAWN = f"""{_POPULATION}, numbered AS (
     SELECT p.*, (sum(rows) OVER (ORDER BY batch_id, table_name COLLATE "C"))::bigint AS upto
     FROM population p
 )
-SELECT d.place, n.tenant_id, n.run_id, n.batch_id, n.table_name,
+SELECT d.place, n.tenant_id, n.run_id, n.batch_id, n.table_name, n.action,
        substr(k.hashes, ((d.place - (n.upto - n.rows)) * 16 + 1)::integer, 16)
 FROM unnest(%(places)s::bigint[]) WITH ORDINALITY AS d(place, nth)
 JOIN numbered n ON d.place >= n.upto - n.rows AND d.place < n.upto
@@ -171,11 +166,8 @@ WHERE b.run_id = ANY(%(runs)s::uuid[]) AND b.id = ANY(%(batches)s::uuid[])
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    place: int | None
-    tenant_id: UUID
-    run_id: UUID
-    batch_id: UUID
-    table: str
+    number: int | None
+    place: Place
     hash: bytes
 
 
@@ -190,27 +182,25 @@ def samples_report(
     draw = asked if isinstance(asked, Draw) else None
     key = asked.key if isinstance(asked, Presented) else None
     found: list[_Row] = []
-    erased: tuple[ErasedRow, ...] = ()
+    every: list[Deletion] = []
     if draw is not None:
         cursor.execute(_DRAWN, {**period.params, "places": draw.numbers(rows)})
         found = [
-            _Row(place, tenant_id, run_id, batch_id, table, bytes(hashed))
-            for place, tenant_id, run_id, batch_id, table, hashed in cursor.fetchall()
+            _Row(number, Place("run", *place), bytes(hashed))
+            for number, *place, hashed in cursor.fetchall()
         ]
     elif isinstance(asked, Presented):
         tenant = None if scope.tenant is None else scope.tenant.id
         every = deletions.find(cursor, tenant, asked.table, asked.key)
-        found = [
-            _Row(None, d.tenant_id, d.run_id, d.batch_id, d.table, key_hash(asked.key))
-            for d in every
-            if d.run_id is not None
-        ]
-        erased = _erased(cursor, every)
+        places = [place_of(deletion) for deletion in every]
+        hashed = key_hash(asked.key)
+        found = [_Row(None, place, hashed) for place in places if place.cause == "run"]
     commitments, entries = committed(
         cursor,
-        sorted({(row.tenant_id, row.run_id, row.batch_id, row.table) for row in found}),
+        {row.place for row in found} | {place_of(deletion) for deletion in every},
         for_tenant=scope.confined,
     )
+    proven = Proven(commitments, entries)
     return SamplesReport(
         Population(
             rows,
@@ -226,30 +216,8 @@ def samples_report(
         _samples(cursor, found, key, commitments, entries),
         commitments,
         entries,
-        erased,
-    )
-
-
-def _erased(cursor: Cursor, found: Sequence[deletions.Deletion]) -> tuple[ErasedRow, ...]:
-    erased = [(d, d.erasure_id) for d in found if d.erasure_id is not None]
-    if not erased:
-        return ()
-    cursor.execute(
-        "SELECT id::text, slug FROM tenure.tenants WHERE id = ANY(%s::uuid[])",
-        ([str(d.tenant_id) for d, _ in erased],),
-    )
-    slugs = dict(cursor.fetchall())
-    return tuple(
-        ErasedRow(
-            slugs[str(d.tenant_id)],
-            d.table,
-            d.action,
-            d.deleted_at,
-            erasure_id,
-            d.batch_id,
-            d.trace_id,
-        )
-        for d, erasure_id in erased
+        erased_rows(cursor, every, proven),
+        purged_rows(cursor, every, proven),
     )
 
 
@@ -260,7 +228,10 @@ def _samples(
     commitments: Sequence[Commitment],
     entries: Sequence[Entered],
 ) -> tuple[Sample, ...]:
-    ids = {"runs": [str(r.run_id) for r in found], "batches": [str(r.batch_id) for r in found]}
+    ids = {
+        "runs": [str(row.place.cause_id) for row in found],
+        "batches": [str(row.place.batch_id) for row in found],
+    }
     cursor.execute(_BATCHES, ids)
     batches = {UUID(row[0]): row[1:] for row in cursor.fetchall()}
     proofs_of = {(c.batch_id, c.table): c.proof for c in commitments}
@@ -270,12 +241,12 @@ def _samples(
             number,
             row,
             key=key,
-            batch=batches[row.batch_id],
-            proof=proofs_of[row.batch_id, row.table],
-            entered=entered.get(row.batch_id),
+            batch=batches[row.place.batch_id],
+            proof=proofs_of[row.place.batch_id, row.place.table],
+            entered=entered.get(row.place.batch_id),
         )
         for number, row in enumerate(found, 1)
-        if row.batch_id in batches
+        if row.place.batch_id in batches
     )
 
 
@@ -295,14 +266,14 @@ def _sample(
     table = str(known.get("table", ""))
     return Sample(
         number=number,
-        place=row.place,
+        place=row.number,
         key=key,
         key_hash=row.hash.hex(),
         tenant=slug,
         tenant_name=name,
-        table=row.table,
+        table=row.place.table,
         action=action,
-        went="itself" if row.table == table else f"along with {table}",
+        went="itself" if row.place.table == table else f"along with {table}",
         trigger=f"{table}.{known.get('starts', '')}",
         cutoff=before,
         period=period,
@@ -312,8 +283,8 @@ def _sample(
         due_by=as_of,
         purged_at=purged_at,
         trace_id=trace_id,
-        run_id=row.run_id,
-        batch_id=row.batch_id,
+        run_id=row.place.cause_id,
+        batch_id=row.place.batch_id,
         started_by=started_by,
         policy=policy,
         version=version,
@@ -334,16 +305,32 @@ def _agrees(period: str, as_of: datetime, before: datetime) -> bool:
         return False
 
 
+# By their name, which of a run's is the table's, and of others' the table's and the action's.
 _KEYS = """
 SELECT k.hashes FROM tenure.deleted_keys k
-WHERE k.batch_id = %(batch)s::uuid AND k.table_name = %(table)s
+WHERE k.batch_id = %(batch)s::uuid AND k.table_name = %(name)s
+UNION ALL
+SELECT k.hashes FROM tenure.erased_keys k
+WHERE k.batch_id = %(batch)s::uuid AND k.table_name || '.' || k.action = %(name)s
+UNION ALL
+SELECT k.hashes FROM tenure.purged_keys k
+WHERE k.batch_id = %(batch)s::uuid AND k.table_name || '.' || k.action = %(name)s
+"""
+_ROWS = """
+SELECT 'batches', b.run_id || '/' || b.id FROM tenure.batches b WHERE b.id = %(batch)s::uuid
+UNION ALL
+SELECT 'erasure_batches', b.tenant_id || '/' || b.id FROM tenure.erasure_batches b
+WHERE b.id = %(batch)s::uuid
+UNION ALL
+SELECT 'purge_batches', b.tenant_id || '/' || b.id FROM tenure.purge_batches b
+WHERE b.id = %(batch)s::uuid
 """
 
 
-def hashes_of(cursor: Cursor, batch_id: UUID, table: str) -> bytes | None:
-    """Return the hashes of the keys that a batch deleted of a table, ascending, end to end, 16
+def hashes_of(cursor: Cursor, batch_id: UUID, name: str) -> bytes | None:
+    """Return the hashes of keys of a batch by their `Commitment.name`: as they went, end to end, 16
     bytes each; None where there are none to be seen. Their SHA-256 is in the ledger."""
-    cursor.execute(_KEYS, {"batch": str(batch_id), "table": table})
+    cursor.execute(_KEYS, {"batch": str(batch_id), "name": name})
     row = cursor.fetchone()
     return None if row is None else bytes(row[0])
 
@@ -351,14 +338,11 @@ def hashes_of(cursor: Cursor, batch_id: UUID, table: str) -> bytes | None:
 def proof_of(cursor: Cursor, batch_id: UUID, *, for_tenant: bool = False) -> str | None:
     """Return the proof that a batch is in the ledger, as tlog-proof@v1; None where it is under no
     checkpoint, or is not to be seen."""
-    cursor.execute(
-        "SELECT b.run_id::text FROM tenure.batches b WHERE b.id = %s::uuid", (str(batch_id),)
-    )
+    cursor.execute(_ROWS, {"batch": str(batch_id)})
     row = cursor.fetchone()
     if row is None:
         return None
-    row_key = f"{row[0]}/{batch_id}"
-    for found in proofs.of_row(cursor, "batches", row_key, for_tenant=for_tenant):
+    for found in proofs.of_row(cursor, *row, for_tenant=for_tenant):
         if found.proof is not None and found.leaf is not None:
             return found.proof.text(found.leaf)
     return None

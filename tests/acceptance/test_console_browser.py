@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
@@ -22,11 +23,16 @@ from retention.connectors.declarations import parse_connectors
 from retention.holds import pass_gate, place
 from retention.inspections import keep_inspection, read_inspection
 from retention.jobs import run_once
+from retention.offboardings import records
+from retention.offboardings.execution import make_round as make_offboardings
 from retention.policy_records import set_state
 from tenants.context import TenantId
 from tenants.crossing import cross_tenant
 from tenants.importing import generator_of
+from tenants.models import new_id
 from tenants.registry import add_member, create_login, ensure_tenant, slug_of
+from tests.integration.console.conftest import Evidence
+from tests.integration.console.test_purges import replayed
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
@@ -106,6 +112,7 @@ def _audit(installed: Installation) -> str:
     found = changed.verify(trace_id=new_trace_id())
     raise_alerts(installed.retention, of_verification(found), Looked(VERIFIED))
     _erase(installed, [ids["Alpine Bicycles"], ids["Linden Books"], ids["Linden Books"]])
+    _leave(installed, ids["Linden Books"])
     for text in (LINTED, AUDITED):
         keep_inspection(
             installed.retention, read_inspection(text), subject="revision 3f2a1b0c",
@@ -150,6 +157,32 @@ def _erase(installed: Installation, tenants: Sequence[TenantId]) -> None:
         ann.plan(erasure)
         bob.approve(erasure)
         desk.run(erasure)
+
+
+def _leave(installed: Installation, held: TenantId) -> None:
+    """Have tenants leave: one is held, one is overdue, one in its grace, one is gone; and replays
+    of which one is incomplete."""
+    shop = workshop_of(installed, actor="command:ann")
+    with owner_of(installed.settings) as owner:
+        overdue, waiting, gone = (
+            ensure_tenant(owner, slug_of(name), name)
+            for name in ("Quiet Ltd", "Early Ltd", "Moved Away Ltd")
+        )
+        for tenant in (held, gone):
+            replayed(Evidence(owner), tenant, keys=(new_id(),), state="incomplete",
+                     kept={"held": {"shop.notes": 3}})  # fmt: skip
+        replayed(Evidence(owner), gone, keys=(new_id(),), days=0)
+    for tenant, grace, exported in (
+        (held, "P0D", True), (overdue, "P0D", False), (waiting, "P30D", True), (gone, "P0D", True),
+    ):  # fmt: skip
+        made = records.request(
+            shop.retention, tenant, actor="login:owner", reason="The contract ended", grace=grace
+        )
+        one = shop.offboardings().find(made)
+        if exported:
+            copy = shop.exporter.of_tenant(io.BytesIO(), tenant, actor=shop.actor)
+            records.note_export(shop.retention, one, copy.id)
+    make_offboardings(shop.offboardings())
 
 
 @pytest.fixture(scope="module")
@@ -251,7 +284,8 @@ def test_every_other_page_looks_right(visit: Visit, site: Site):
     visit.log_in()
     for name in (
         "Schedule", "Runs", "Verifications", "Reconciliation", "Samples", "Alerts", "Holds",
-        "Changes", "Cross-tenant reads", "Inspections", "Erasures", "Connectors",
+        "Changes", "Cross-tenant reads", "Inspections", "Erasures", "Connectors", "Offboardings",
+        "Replays",
     ):  # fmt: skip
         menu = page.get_by_role("navigation", name="Pages")
         menu.get_by_role("link", name=name, exact=True).click()
@@ -277,6 +311,25 @@ def test_auditor_sees_which_erasures_wait_and_for_what(visit: Visit, site: Site)
     page.get_by_role("link", name="Connectors", exact=True).click()
     page.wait_for_url("**/console/connectors")
     assert page.locator("#requests").get_by_text("in time").first.is_visible()
+    visit.looks_right()
+
+
+def test_auditor_sees_who_leaves_what_is_overdue_and_what_stays(visit: Visit, site: Site):
+    page = visit.page
+    visit.log_in()
+    page.get_by_role("link", name="Offboardings", exact=True).click()
+    page.wait_for_url("**/console/offboardings")
+    shown = page.locator("#offboardings tbody")
+    for outcome in ("overdue", "deferred", "in its grace", "completed"):
+        assert shown.get_by_text(outcome, exact=True).count() == 1, outcome
+    assert page.locator("#stays").get_by_text("the ledger is append-only").first.is_visible()
+    visit.looks_right()
+    page.get_by_role("link", name="Replays", exact=True).click()
+    page.wait_for_url("**/console/replays")
+    shown = page.locator("#replays tbody")
+    assert shown.get_by_text("incomplete", exact=True).count() == 1
+    assert shown.get_by_text("made good", exact=True).count() == 1
+    assert page.locator("#left").get_by_text("held").first.is_visible()
     visit.looks_right()
 
 
@@ -343,7 +396,7 @@ def test_a_tenants_own_auditor_walks_through_their_pages(visit: Visit, site: Sit
     names = menu.get_by_role("link").all_inner_texts()
     assert names == [
         "Schedule", "Runs", "Verifications", "Reconciliation", "Samples", "Holds", "Erasures",
-        "Connectors", "Changes",
+        "Connectors", "Offboardings", "Replays", "Changes",
     ]  # fmt: skip
     for name in names:
         menu.get_by_role("link", name=name, exact=True).click()

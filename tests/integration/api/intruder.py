@@ -33,7 +33,8 @@ OwnerSql = Callable[..., list[tuple[Any, ...]]]
 class Question:
     """A request with TARGET where the id goes. `alike`: its answers must be the same.
 
-    `undo` is the resource in which a row under the id must be deleted if it was made.
+    `undo` is the resource in which a row under the id must be deleted if it was made; or the
+    step that takes back what was asked for.
     """
 
     method: str
@@ -89,6 +90,14 @@ class World:
                 f"SELECT t::text FROM shop.{table} t WHERE tenant_id = %s ORDER BY id",
                 (str(self.service.globex.id),),
             )
+        for tables in DESK.values():
+            found |= {
+                table: self.owner_sql(
+                    f"SELECT t::text FROM tenure.{table} t WHERE tenant_id = %s ORDER BY t::text",
+                    (str(self.service.globex.id),),
+                )
+                for table in tables
+            }
         return found
 
     # -- asking ------------------------------------------------------------------------
@@ -132,7 +141,10 @@ class World:
             about = question.about(target)
             response = self.send(about, role)
             answers.append(seen(response, target))
-            if response.status_code == 201 and question.undo:
+            if response.status_code == 201 and question.undo in DESK_STEPS:
+                back = f"{response.headers['Location']}/{question.undo}"
+                self.send(Question("POST", back, DESK_STEPS[question.undo]))
+            elif response.status_code == 201 and question.undo:
                 view = self.views[question.undo]
                 table = view.resource.model._meta.table_name  # type: ignore[attr-defined]
                 self.owner_sql(
@@ -196,9 +208,13 @@ def build(service: Any, owner_sql: OwnerSql) -> World:
             mine[name].append(row)
     theirs = {name: ids[1:] for name, ids in theirs.items()}
     _mark(service, owner_sql)
+    theirs |= {"erasures": _erasures(service.globex, theirs["customers"]), "offboardings": []}
+    asked = service.globex.call("POST", "/v1/offboardings", json={"reason": MARK})
+    theirs["offboardings"].append(asked.json["id"])
     tags = {
         name: service.globex.get(f"/v1/{name}/{ids[0]}").headers.get("ETag", '"x"')
         for name, ids in theirs.items()
+        if name in views
     }
     return World(service, owner_sql, views, mine, theirs, tags)
 
@@ -224,6 +240,16 @@ def _furnish(tenant: Any, n: int, ids: dict[str, str]) -> dict[str, str]:
         quantity=1, unit_price=1, description="D",
     )  # fmt: skip
     make("notes", subject_type="customer", subject_id=customer, body="B")
+    return made
+
+
+def _erasures(tenant: Any, customers: list[str]) -> list[str]:
+    made = []
+    for key in customers:
+        body = {"subject": "customer", "key": key, "requester": MARK}
+        made.append(tenant.call("POST", "/v1/erasures", json=body).json["id"])
+        step = f"/v1/erasures/{made[-1]}/confirm"
+        assert tenant.call("POST", step, json={"how": MARK}).status_code == 200
     return made
 
 
@@ -254,18 +280,76 @@ def _mark(service: Any, owner_sql: OwnerSql) -> None:
 
 
 def questions(world: World) -> dict[tuple[str, str], Callable[[Random, World, str], Question]]:
-    """Return what asks for each operation on resources in /openapi.json: (method, path) -> a
-    maker. (Erasures: test_erasures.py.)"""
+    """Return what asks for each operation in /openapi.json: (method, path) -> a maker."""
     document = world.service.acme.get("/openapi.json").json
     makers: dict[tuple[str, str], Callable[[Random, World, str], Question]] = {}
     for path, item in document["paths"].items():
-        if path.startswith("/v1/erasures"):
-            continue
-        for method in item:
-            if method not in ("parameters", "summary", "description"):
-                kind = "single" if path.endswith("/{id}") else "collection"
-                makers[method.upper(), path] = _MAKERS[method, kind]
+        for method in sorted(item.keys() - {"parameters", "summary", "description"}):
+            kind = "single" if path.endswith("/{id}") else "collection"
+            if path.startswith("/subjects"):
+                maker = _of_subjects(method.upper(), path)
+            elif kind_of(path) in DESK:
+                maker = _at_desk(method.upper(), path)
+            else:
+                maker = _MAKERS[method, kind]
+            makers[method.upper(), path] = maker
     return makers
+
+
+def kind_of(path: str) -> str:
+    """Return whose ids go into a path."""
+    return "customers" if path.startswith("/subjects") else path.split("/")[2]
+
+
+#: What is handled at a tenant's desk, and the tables of it.
+DESK = {
+    "erasures": ("erasures", "erasure_subjects", "erasure_events"),
+    "offboardings": ("offboardings",),
+}
+#: A body for each step there.
+DESK_STEPS: dict[str, dict[str, Any]] = {
+    "confirm": {"how": "x"},
+    "plan": {},
+    "approve": {"plan": 1},
+    "extend": {"months": 1, "reason": "number"},
+    "refuse": {"ground": "identity"},
+    "withdraw": {},
+    "take-back": {"reason": "x"},
+}
+
+
+def _of_subjects(method: str, path: str) -> Callable[[Random, World, str], Question]:
+    def make(rng: Random, world: World, name: str) -> Question:
+        headers = _headers(rng, world, "customers")
+        if method == "GET":
+            query = rng.choice(("", "?limit=1", f"?id=eq.{TARGET}"))
+            return Question(method, f"{path}{query}", None, headers)
+        body = rng.choice(
+            ({"key": TARGET}, {"by": "number", "value": TARGET}, {"by": "email", "value": TARGET})
+        )
+        subject = rng.choice(("customer", "customer", TARGET))
+        return Question(method, path.replace("{name}", subject), body, headers)
+
+    return make
+
+
+def _at_desk(method: str, path: str) -> Callable[[Random, World, str], Question]:
+    def make(rng: Random, world: World, name: str) -> Question:
+        headers = _headers(rng, world, "customers")
+        if "{id}" in path:
+            body = DESK_STEPS[path.rpartition("/")[2]] if method == "POST" else None
+            return Question(method, path.replace("{id}", _spelled(rng)), body, headers)
+        if method == "GET":
+            query = rng.choice(("", "?limit=1", "?offset=1", f"?id=eq.{TARGET}", f"?key={TARGET}"))
+            return Question(method, f"{path}{query}", None, headers)
+        body, undo = {
+            "erasures": ({"subject": "customer", "requester": "x", "key": TARGET}, "withdraw"),
+            "offboardings": ({"reason": "x"}, "take-back"),
+        }[name]
+        forged = rng.choice(({}, {}, {"id": TARGET}, {"tenant_id": TARGET}))
+        return Question(method, path, {**body, **forged}, headers, undo=undo)
+
+    return make
 
 
 def _single(method: str) -> Callable[[Random, World, str], Question]:

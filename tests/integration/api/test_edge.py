@@ -80,7 +80,8 @@ def test_the_openapi_document_is_valid_and_complete(stocked) -> None:
     document = stocked.app.test_client().get("/openapi.json").json
     OpenAPIV31SpecValidator(document).validate()
     names = {r.name for r in stocked.installation.domain.resources}
-    assert {path for path in document["paths"] if not path.startswith("/v1/erasures")} == {
+    beside = ("/v1/erasures", "/v1/offboardings", "/subjects")
+    assert {path for path in document["paths"] if not path.startswith(beside)} == {
         path for name in names for path in (f"/v1/{name}", f"/v1/{name}/{{id}}")
     }
     assert "tenant_id" not in str(document)
@@ -88,6 +89,34 @@ def test_the_openapi_document_is_valid_and_complete(stocked) -> None:
     assert set(create["required"]) == {"number", "issued_at"}
     assert create["additionalProperties"] is False
     assert "created_at" not in document["components"]["schemas"]["CustomersCreate"]["properties"]
+
+
+# Routes that are no tenant's API, and why.
+UNDOCUMENTED = {
+    "auth": "logging in, of people in a browser",
+    "console": "auditors' pages",
+    "documents": "the document itself",
+    "health": "operators'",
+    "hooks": "connectors', known by their signature alone",
+    "static": "style sheets",
+}
+
+
+def test_every_route_is_documented_or_has_a_reason_not_to_be(stocked) -> None:
+    document = stocked.app.test_client().get("/openapi.json").json
+    names = "|".join(r.name for r in stocked.installation.domain.resources)
+    documented = {
+        (method.upper(), re.sub(rf"^/v1/({names})(?=/|$)", "/v1/{name}", path))
+        for path, item in document["paths"].items()
+        for method in item.keys() - {"parameters"}
+    }
+    served = {
+        (method, re.sub(r"<[^>]*_id>", "{id}", rule.rule).replace("<name>", "{name}"))
+        for rule in stocked.app.url_map.iter_rules()
+        if rule.endpoint.partition(".")[0] not in UNDOCUMENTED
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+    }
+    assert served == documented
 
 
 def test_rows_are_what_the_openapi_document_says(stocked) -> None:

@@ -16,8 +16,8 @@ from api.wiring import owner_of
 from api.workshop import workshop_of
 from retention.erasures.execution import Executor
 from retention.erasures.rounds import Round, make_round
-from retention.erasures.seat import Seat
-from retention.errors import ErasureError
+from retention.errors import SeatError
+from retention.seat import Seat
 from tenants import registry
 from tests.integration.api.conftest import Service, Tenant
 from tests.integration.api.test_row_holds import note
@@ -322,9 +322,39 @@ def test_answers_are_what_the_document_says(service: Service, acme: Tenant) -> N
         Draft202012Validator(schema).validate(shown)
 
 
-def test_unknown_parameters_are_refused(acme: Tenant) -> None:
-    assert acme.get("/v1/erasures?tenant=x").status_code == 400
-    assert acme.get("/v1/erasures?ended=maybe").status_code == 400
+@pytest.mark.parametrize(
+    "query",
+    ["tenant=x", "tenant=eq.x", "state=eq.received", "select=id", "order=id", "columns=id",
+     "ended=maybe", "ended=true&ended=false", "limit=ten", "limit=1&limit=2", "and=(id.is.null)"],
+)  # fmt: skip
+def test_unknown_parameters_are_refused(acme: Tenant, query: str) -> None:
+    response = acme.get(f"/v1/erasures?{query}")
+    assert (response.status_code, response.json["code"]) == (400, "PGRST100"), response.text
+
+
+def test_the_list_comes_in_pages(acme: Tenant, globex: Tenant, owner_sql: Any) -> None:
+    made = [entered(acme, acme.customer(str(number))["id"]) for number in range(5)]
+    entered(globex, globex.customer("1")["id"])
+    owner_sql(
+        "UPDATE tenure.erasures SET due_at = received_at + interval '1 day'"
+        " * array_position(%s::uuid[], id) WHERE tenant_id = %s",
+        (made[::-1], str(acme.id)),
+    )
+    first, *rest = made[::-1]
+    post(acme, f"/v1/erasures/{first}/withdraw", {})
+    assert [one["id"] for one in acme.get("/v1/erasures").json] == rest
+    page = acme.get("/v1/erasures?limit=2&offset=1")
+    assert [one["id"] for one in page.json] == rest[1:3]
+    assert (page.status_code, page.headers["Content-Range"]) == (200, "1-2/*")
+    page = acme.get("/v1/erasures?ended=true&limit=2", Prefer="count=exact", Range="3-9")
+    assert [one["id"] for one in page.json] == made[::-1][3:5]
+    assert (page.status_code, page.headers["Content-Range"]) == (206, "3-4/5")
+    assert page.headers["Preference-Applied"] == "count=exact"
+    beyond = acme.get("/v1/erasures?offset=5", Prefer="count=exact")
+    assert (beyond.status_code, beyond.json["code"]) == (416, "PGRST103")
+    none = acme.get("/v1/erasures?offset=9")
+    assert (none.status_code, none.json, none.headers["Content-Range"]) == (200, [], "*/*")
+    assert acme.get("/v1/erasures", Accept="text/csv").status_code == 406
 
 
 # -- the application's role, hostile ----------------------------------------------------------
@@ -402,7 +432,7 @@ def test_a_seal_that_was_seen_serves_in_no_other_transaction(
         cursor.execute("SELECT set_config('tenure.desk', %s, true)", (other,))
         cursor.execute("SELECT tenure.desk_actor()")
         assert cursor.fetchall() == [(None,)]
-    with pytest.raises(ErasureError), seat.transaction(globex.id):
+    with pytest.raises(SeatError), seat.transaction(globex.id):
         pass
 
 

@@ -34,7 +34,7 @@ def walk(world: World, rng: Random, rounds: int) -> None:
     makers = intruder.questions(world)
     for _ in range(rounds):
         for (_, path), make in makers.items():
-            name = path.split("/")[2]
+            name = intruder.kind_of(path)
             question = make(rng, world, name)
             own_kind = rng.random() < 0.8
             ids = world.theirs[name if own_kind else rng.choice(sorted(world.theirs))]
@@ -53,14 +53,18 @@ def test_no_question_reaches_the_other_tenant_or_tells_that_it_is_there(world: W
 
 def test_every_operation_is_walked(world: World) -> None:
     makers = intruder.questions(world)
-    assert {path.split("/")[2] for _, path in makers} == set(world.views)
+    assert {intruder.kind_of(path) for _, path in makers} == {*world.views, *intruder.DESK}
     rules = {
-        (method, re.sub(r"<[^>]*row_id>", "{id}", rule.rule))
+        (method, re.sub(r"<[^>]*_id>", "{id}", rule.rule))
         for rule in world.service.app.url_map.iter_rules()
-        if rule.endpoint.startswith("v1.")
+        if rule.rule.startswith(("/v1/", "/subjects/"))
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
-    walked = {(method, re.sub(r"/v1/[^/]+", "/v1/<name>", path)) for method, path in makers}
+    resource = re.compile(rf"/v1/(?:{'|'.join(world.views)})(?=/|$)")
+    walked = {
+        (method, resource.sub("/v1/<name>", path).replace("{name}", "<name>"))
+        for method, path in makers
+    }
     assert rules == walked
 
 

@@ -6,8 +6,10 @@ import io
 import json
 import zipfile
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from tests.integration.api.test_row_holds import note
 
@@ -66,7 +68,9 @@ def test_others_get_nothing(service: Any, acme: Any, globex: Any) -> None:
         ({"by": "email", "value": {"a": 1}}, 422, "invalid_body"),
         ({"by": "email", "value": "nobody@x"}, 422, "no_person"),
         ({"by": "name", "value": "Customer 1"}, 422, "no_person"),
-        ({"by": "number", "value": "a\x00b"}, 422, "no_person"),
+        ({"by": "number", "value": "a\x00b"}, 422, "invalid_body"),
+        ({"by": "number", "value": "1", "reason": "a\x00b"}, 422, "invalid_body"),
+        ({"key": str(uuid4()), "tenant_id": str(uuid4())}, 422, "invalid_body"),
         ({"by": "email' OR true --", "value": "x"}, 422, "no_person"),
     ],
 )
@@ -80,3 +84,24 @@ def test_what_is_wrong_is_said(acme: Any, body: Any, status: int, code: str) -> 
 def test_a_subject_that_is_not_declared_is_not_found(acme: Any) -> None:
     response = asked(acme, {"by": "id", "value": "x"}, name="customers")
     assert (response.status_code, response.json["code"]) == (404, "not_found")
+
+
+def test_what_was_handed_out_comes_in_pages_as_the_document_says(
+    service: Any, acme: Any, globex: Any
+) -> None:
+    made = [
+        asked(acme, {"key": acme.customer(str(number))["id"]}).headers["Tenure-Export"]
+        for number in range(3)
+    ]
+    asked(globex, {"key": globex.customer("1")["id"]})
+    page = acme.get("/subjects/exports?limit=2&offset=1")
+    assert [one["id"] for one in page.json] == made[1::-1]
+    assert (page.status_code, page.headers["Content-Range"]) == (200, "1-2/*")
+    counted = acme.get("/subjects/exports", Prefer="count=exact", Range="2-9")
+    assert [one["id"] for one in counted.json] == made[:1]
+    assert (counted.status_code, counted.headers["Content-Range"]) == (206, "2-2/3")
+    assert acme.get("/subjects/exports?kind=eq.tenant").status_code == 400
+    schemas = service.app.test_client().get("/openapi.json").json["components"]["schemas"]
+    validator = Draft202012Validator({**schemas["Export"], "additionalProperties": False})
+    for one in page.json:
+        validator.validate(one)

@@ -18,6 +18,7 @@ from retention.reports.index import REPORTS
 from tenants.models import new_id
 
 from .conftest import NOW, Console
+from .test_purges import replayed
 
 DAY = timedelta(days=1)
 
@@ -312,3 +313,9 @@ def fill(console: Console) -> None:
         " %s, %s)",
         (str(tenant), str(new_id()), erasure, NOW, NOW + 7 * DAY),
     )
+    evidence.sql(
+        "INSERT INTO tenure.offboardings (tenant_id, id, requested_by, reason, requested_at, grace,"
+        " deletes_at) VALUES (%s, %s, 'ann', 'contract ended', %s, 'P30D', %s)",
+        (str(tenant), str(new_id()), NOW, NOW + 30 * DAY),
+    )
+    replayed(evidence, tenant, keys=tuple(new_id() for _ in range(1234)))

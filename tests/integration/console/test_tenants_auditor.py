@@ -3,6 +3,7 @@ grants and policies, and not by our WHERE; hostile to whatever leaks."""
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ from retention.ledger.folder import Folder
 from retention.ledger.keys import create_key
 from retention.ledger.publishing import Ledger, Outside
 from retention.ledger.verifier import SignedCheckpoint, VerifierKey
+from retention.offboardings import records
 from retention.policy_records import set_state
 from retention.reports.index import REPORTS
 from tenants import registry
@@ -39,6 +41,7 @@ from tenants.registry import ensure_tenant, slug_of
 
 from .conftest import Evidence, Pages, _hashed, log_in
 from .test_of_a_period import paper_of
+from .test_purges import replayed
 
 OWN = [name for name, entry in REPORTS.items() if entry.of_tenant]
 REFUSED = [name for name in REPORTS if name not in OWN]
@@ -110,6 +113,7 @@ def _history(installed: Installation, evidence: Evidence, own: TenantId, other: 
     retention = installed.retention
     for tenant in (own, other):
         _erase(installed, tenant)
+        _purge(installed, evidence, tenant)
     run_once(workshop, lambda: workshop.plan(as_of=workshop.clock.now() - timedelta(days=400)))
     for tenant, matter in ((own, "Our matter"), (other, "Their secret matter")):
         place(retention, tenant, matter=matter, reason=f"{matter}: keep", actor=f"counsel {matter}")
@@ -158,6 +162,37 @@ def _erase(installed: Installation, tenant: TenantId) -> None:
     assert desk.run(erasure).erasure.state == "deferred"
 
 
+def _purge(installed: Installation, evidence: Evidence, tenant: TenantId) -> None:
+    """A replay that took a note of the tenant, and left others; and the tenant is about to leave,
+    with a copy, after it was and stayed."""
+    replayed(evidence, tenant, keys=(_purged(tenant),), state="incomplete",
+             kept={f"held of {tenant}": {"shop.notes": 1}})  # fmt: skip
+    shop = workshop_of(installed, actor=f"ann of {tenant}")
+    for grace in ("P0D", "P30D"):
+        made = records.request(
+            shop.retention, tenant, actor=shop.actor, reason=f"reason of {tenant}", grace=grace
+        )
+        one = shop.offboardings().find(made)
+        copy = shop.exporter.of_tenant(io.BytesIO(), tenant, actor=shop.actor)
+        records.note_export(shop.retention, one, copy.id)
+        if grace == "P0D":
+            records.take_back(
+                shop.retention, one, actor=f"bob of {tenant}", reason=f"more of {tenant}"
+            )
+    evidence.sql(
+        "INSERT INTO tenure.certificates (id, kind, subject_id, tenant_id, statement_sha256,"
+        " release, issued_by) SELECT gen_random_uuid(), 'tenant', id, tenant_id,"
+        " encode(sha256(id::text::bytea), 'hex'), '1', 'ops' FROM tenure.offboardings"
+        " WHERE tenant_id = %s",
+        (str(tenant),),
+    )
+
+
+def _purged(tenant: TenantId) -> UUID:
+    """The key of the note that the tenant's replay took."""
+    return UUID(int=tenant.int ^ 1)
+
+
 def _secrets(evidence: Evidence, own: TenantId, stranger: str) -> dict[str, str]:
     """Others' names, ids, traces, digests and texts, each with what it is."""
     found = {
@@ -180,6 +215,21 @@ def _secrets(evidence: Evidence, own: TenantId, stranger: str) -> dict[str, str]
         "an erasure": "SELECT id::text FROM tenure.erasures WHERE tenant_id <> %(own)s",
         "who asked": "SELECT entered_by FROM tenure.erasures WHERE tenant_id <> %(own)s",
         "erased keys": "SELECT encode(hashes, 'hex') FROM tenure.erased_keys"
+        " WHERE tenant_id <> %(own)s",
+        "an offboarding": "SELECT id::text FROM tenure.offboardings WHERE tenant_id <> %(own)s",
+        "who leaves": "SELECT requested_by FROM tenure.offboardings WHERE tenant_id <> %(own)s",
+        "why": "SELECT reason FROM tenure.offboardings WHERE tenant_id <> %(own)s",
+        "who stays": "SELECT taken_back_by FROM tenure.offboardings WHERE tenant_id <> %(own)s"
+        " AND taken_back_by IS NOT NULL",
+        "a copy": "SELECT manifest_sha256 FROM tenure.exports WHERE tenant_id <> %(own)s"
+        " AND state = 'finished'",
+        "a certificate": "SELECT id::text FROM tenure.certificates WHERE tenant_id <> %(own)s",
+        "a purge": "SELECT id::text FROM tenure.purges WHERE tenant_id <> %(own)s",
+        "a purge's trace": "SELECT trace_id FROM tenure.purges WHERE tenant_id <> %(own)s",
+        "a purge's batch": "SELECT id::text FROM tenure.purge_batches WHERE tenant_id <> %(own)s",
+        "what stays": "SELECT jsonb_object_keys(kept) FROM tenure.purges"
+        " WHERE tenant_id <> %(own)s",
+        "purged keys": "SELECT encode(sha256(hashes), 'hex') FROM tenure.purged_keys"
         " WHERE tenant_id <> %(own)s",
         "a request": "SELECT id::text FROM tenure.connector_requests WHERE tenant_id <> %(own)s",
         "an entry": "SELECT id::text FROM tenure.ledger_entries WHERE tenant_id <> %(own)s",
@@ -236,6 +286,8 @@ def test_their_own_evidence_is_all_there(two: Two) -> None:
         "holds": ("holds", "events"),
         "erasures": ("erasures", "waiting", "erased", "kept", "events"),
         "connectors": ("connectors", "requests", "events"),
+        "offboardings": ("offboardings", "purged", "stays"),
+        "replays": ("replays", "purged", "left", "records"),
     }.items():
         own = two.pages.json(f"/console/{name}?size=1000")
         whole = every.json(f"/console/{name}?size=1000&tenant={slug}")
@@ -284,20 +336,28 @@ def test_anothers_batch_key_or_name_is_answered_like_none(two: Two) -> None:
         (str(two.other),),
     )
     nothing = "00000000-0000-7000-8000-000000000000"
-    for path in ("/console/batches/{}.tlog-proof", f"/console/batches/{{}}/{table}.keys"):
-        theirs = two.client.get(path.format(batch), headers={"Accept": "application/json"})
+    [(purged,)] = two.evidence.sql(
+        "SELECT id::text FROM tenure.purge_batches WHERE tenant_id = %s", (str(two.other),)
+    )
+    for theirs_is, path in (
+        (batch, "/console/batches/{}.tlog-proof"),
+        (batch, f"/console/batches/{{}}/{table}.keys"),
+        (purged, "/console/batches/{}.tlog-proof"),
+        (purged, "/console/batches/{}/shop.notes.delete.keys"),
+    ):
+        theirs = two.client.get(path.format(theirs_is), headers={"Accept": "application/json"})
         none = two.client.get(path.format(nothing), headers={"Accept": "application/json"})
         assert theirs.status_code == none.status_code == 404
-        assert told(theirs.text.replace(batch, nothing)) == told(none.text)
+        assert told(theirs.text.replace(theirs_is, nothing)) == told(none.text)
     gone = next(
         key for key in two.keys[str(two.other)]
         if not two.evidence.sql("SELECT FROM shop.notes WHERE id = %s", (str(key),))
     )  # fmt: skip
-    found = two.pages.json(f"/console/samples?key={gone}")
-    absent = two.pages.json(f"/console/samples?key={nothing}")
-    for answer in (found, absent):
+    asked = (gone, _purged(two.other), nothing)
+    found = [two.pages.json(f"/console/samples?key={key}") for key in asked]
+    for answer in found:
         del answer["generated_at"], answer["key"], answer["population"]["until"]
-    assert found == absent
+    assert found[0] == found[1] == found[2]
     [(slug,)] = two.evidence.sql("SELECT slug FROM tenure.tenants WHERE id = %s", (str(two.other),))
     answers = {
         told(two.client.get(f"/console/runs.json?tenant={name}").text.replace(name, ""))
@@ -314,6 +374,11 @@ def test_their_own_key_is_found(two: Two) -> None:
     )  # fmt: skip
     [sample] = two.pages.json(f"/console/samples?key={gone}&of=shop.notes")["samples"]
     assert (sample["key"], sample["proof"]) == (str(gone), "proven")
+    [row] = two.pages.json(f"/console/samples?key={_purged(two.own)}")["purged"]
+    assert (row["purge"], row["proof"]) == ("replay", "proven")
+    proof = two.client.get(f"/console/batches/{row['batch_id']}.tlog-proof")
+    assert proof.status_code == 200
+    assert two.leaks(proof.text) == []
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/json"])
@@ -392,7 +457,8 @@ TABLES = (
     "batches", "deleted_keys", "runs", "interventions", "watches", "scheduled", "verifications",
     "verification_results", "reconciliations", "ledger_entries", "ledger_nodes",
     "ledger_checkpoints", "ledger_key_steps", "holds", "tenants", "erasures", "erasure_events",
-    "erasure_batches", "erased_keys", "connector_requests", "connector_events",
+    "erasure_batches", "erased_keys", "connector_requests", "connector_events", "offboardings",
+    "purges", "purge_batches", "purged_keys", "exports", "certificates", "ledger_texts",
 )  # fmt: skip
 
 
@@ -427,9 +493,11 @@ def test_without_a_context_no_row_is_seen_and_in_one_no_others(two: Two, table: 
     "column",
     ["runs.plan", "runs.detail", "runs.catalog_digest", "interventions.reason",
      "interventions.actor", "verifications.findings", "ledger_entries.body",
-     "ledger_key_steps.actor", "ledger_texts.content", "alerts.detail", "inspections.result",
+     "ledger_key_steps.actor", "alerts.detail", "inspections.result",
      "cross_tenant_reads.reason", "batches.progress", "units.holder", "movements.hashes",
-     "erasure_subjects.requester", "erasure_subjects.identity", "connector_requests.told"],
+     "erasure_subjects.requester", "erasure_subjects.identity", "connector_requests.told",
+     "exports.reason", "exports.requested_by", "exports.subject_hash", "certificates.issued_by",
+     "offboardings.receipt_digest"],
 )  # fmt: skip
 def test_what_spans_tenants_is_not_to_be_selected(two: Two, column: str) -> None:
     table, name = column.split(".")

@@ -19,7 +19,7 @@ import pytest
 
 from retention.connectors.declarations import parse_connectors
 from retention.connectors.delivery import deliver_due
-from retention.deletions import find_purged, key_hash
+from retention.deletions import find, key_hash
 from retention.errors import InvariantError, OffboardingError
 from retention.hold_scopes import Scope
 from retention.interventions import start, stop
@@ -156,7 +156,7 @@ def test_the_books_come_out_and_who_has_a_key_is_told(lab: Lab, acme: TenantId, 
     one = executor(lab).run(offboarding_id).offboarding
     assert {r.kind for r in lab.verify().results if r.found and r.is_finding} <= kinds
     with lab.installation.verifier.transaction(None, read_only=True) as cursor:
-        (found,) = find_purged(cursor, acme, "lab.nodes", UUID(overdue))
+        (found,) = find(cursor, acme, "lab.nodes", UUID(overdue))
     assert (found.purge, found.purge_id, found.action) == ("offboarding", one.purge_id, "delete")
 
 

@@ -15,7 +15,7 @@ from uuid import UUID
 
 import pytest
 
-from retention.deletions import find_purged, key_hash
+from retention.deletions import find, key_hash
 from retention.errors import InvariantError, LedgerError
 from retention.hold_scopes import Scope
 from retention.interventions import start, stop
@@ -119,7 +119,7 @@ def test_what_had_gone_since_the_backup_goes_again_and_nothing_else(
         assert purged(new) == lost(day)
         # Who presents the key is told: the batch that it went in first is lost with the database.
         with new.installation.verifier.transaction(None, read_only=True) as cursor:
-            (told,) = find_purged(cursor, None, "lab.cases", UUID(day["person"]))
+            (told,) = find(cursor, None, "lab.cases", UUID(day["person"]))
         assert (told.action, told.purge) == ("delete", "replay")
         assert told.purge_id in {tenant.purge_id for tenant in done.tenants}
         assert new.sql("SELECT DISTINCT state, cause -> 'records' -> 0 ->> 'journal' IS NOT NULL"

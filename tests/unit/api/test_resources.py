@@ -93,8 +93,9 @@ def test_a_resource_that_nobody_could_fill_is_refused_at_start() -> None:
             views_of([resource])
     with pytest.raises(ResourceError, match="named 'boxes'"):
         views_of([BOX, BOX])
-    with pytest.raises(ResourceError, match="/v1/erasures is the product's own"):
-        views_of([Resource(BOX.model, "erasures")])
+    for name in ("erasures", "offboardings"):
+        with pytest.raises(ResourceError, match=f"/v1/{name} is the product's own"):
+            views_of([Resource(BOX.model, name)])
 
 
 def test_a_plan_holds_values_and_ends_its_order_in_the_key() -> None:

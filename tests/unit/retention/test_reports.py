@@ -20,11 +20,15 @@ from retention.reports import (
     connectors,
     erasures,
     inspections,
+    offboardings,
     overview,
     paging,
     policies,
+    presented,
+    purged,
     reconciliation,
     registers,
+    replays,
     run,
     runs,
     samples,
@@ -219,7 +223,8 @@ DOCUMENTED = {
     samples.SamplesReport: "Samples",
     samples.Population: "population",
     samples.Sample: "samples",
-    samples.ErasedRow: "erased rows",
+    presented.ErasedRow: "erased rows",
+    presented.PurgedRow: "purged rows",
     commitments.Commitment: "commitments",
     commitments.Entered: "entries",
     reconciliation.StatementReport: "Reconciliation",
@@ -262,6 +267,14 @@ DOCUMENTED = {
     connectors.ConnectorLine: "connectors",
     connectors.RequestLine: "requests",
     connectors.RequestEventLine: "events of connectors",
+    offboardings.OffboardingsReport: "Offboardings",
+    offboardings.OffboardingLine: "offboardings",
+    offboardings.StaysLine: "stays",
+    replays.ReplaysReport: "Replays",
+    replays.ReplayLine: "replays",
+    replays.LeftLine: "left",
+    replays.RecordLine: "records",
+    purged.PurgedLine: "purged",
 }
 
 
@@ -269,7 +282,7 @@ def test_every_report_has_its_place_in_the_document():
     modules = (
         overview, runs, run, units, policies, verification, trend, reconciliation, registers,
         paging, schedule, alerts, change_log, inspections, erasures, connectors, samples,
-        commitments,
+        commitments, presented, purged, offboardings, replays,
     )  # fmt: skip
     values = {
         value
@@ -280,7 +293,10 @@ def test_every_report_has_its_place_in_the_document():
         and hasattr(value, "__dataclass_fields__")
         and not name.startswith("_")
     }
-    assert values - {PageRequest, Done, units.Worked, reconciliation.Figures} == set(DOCUMENTED)
+    assert values - {PageRequest, Done, units.Worked, reconciliation.Figures} - {
+        presented.Proven,
+        commitments.Place,
+    } == set(DOCUMENTED)
 
 
 @pytest.mark.parametrize("value", DOCUMENTED, ids=lambda value: value.__name__)

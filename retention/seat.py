@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from retention.errors import ErasureError
+from retention.errors import SeatError
 from tenants.connections import Cursor, Isolation, RoleConnections
 from tenants.context import TenantId
 
@@ -24,7 +24,7 @@ class Seat(RoleConnections):
     """tenure_app's connections, for one tenant and one actor.
 
     Its transactions are under that tenant, whether they name it or none; for another one they
-    raise ErasureError.
+    raise SeatError.
     """
 
     def __init__(self, app: RoleConnections, tenant_id: TenantId, actor: str) -> None:
@@ -44,7 +44,7 @@ class Seat(RoleConnections):
     ) -> Iterator[Cursor]:
         """Run the block in one transaction at the seat, see `RoleConnections.transaction`."""
         if tenant_id not in (None, self.tenant_id):
-            raise ErasureError("this seat is another tenant's")
+            raise SeatError("this seat is another tenant's")
         with super().transaction(
             self.tenant_id, isolation=isolation, read_only=read_only, tidy=tidy
         ) as cursor:
