@@ -15,12 +15,13 @@ mistake there is found here. What is looked for:
 - undated: rows without a starting point. They are shown, and are no findings: a row whose
   starting point has not come yet (`deleted_at`) looks the same.
 
-Every query's text is kept with what it found, nothing found included.
+Every query's text is kept with what it found, nothing found included. It is kept for good, with
+each tenant's results, and so says nothing of any: queries look up whose period is longer and what
+is under which hold, and the conditions of holds are left out of what is kept.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
@@ -45,7 +46,7 @@ from retention.reconciliation_queries import (
     returned_query,
 )
 from retention.schedule import last_taken, policy_schedule
-from retention.verification_holds import HeldPart, held_parts, missing_queries
+from retention.verification_holds import HeldCondition, held_conditions, missing_queries
 from retention.verification_queries import overdue_query, undated_query
 from retention.verification_records import store
 from retention.verification_report import Kind, Result, VerificationReport
@@ -112,9 +113,9 @@ def _look(
         for p in policies
         if p.schedule and policy_schedule(p.name) in taken
     }
-    ground = Ground(catalog, policies, as_of, _periods(cursor), turns)
+    ground = Ground(catalog, policies, as_of, turns)
     found: list[Result] = []
-    for question in _questions_of_rows(ground, held_parts(cursor)):
+    for question in _questions_of_rows(ground, held_conditions(cursor)):
         found += _answer(cursor, question, slugs)
     cursor.execute(HASH_JOINS)
     for question in (*_questions_of_keys(catalog), *_questions_of_erasures(as_of)):
@@ -136,18 +137,13 @@ class _Question:
     params: Mapping[str, Any] = field(default_factory=dict)
     # How far a policy is done where nothing at all is past its period.
     watermark: datetime | None = None
+    # The text that is kept, where it is not the query's own.
+    kept: sql.Composable | None = None
 
 
-def _periods(cursor: Cursor) -> Mapping[str, Mapping[str, str]]:
-    """Return the tenants' own periods, by policy and tenant."""
-    cursor.execute("SELECT policy, tenant_id::text, period FROM tenure.policy_periods")
-    periods: dict[str, dict[str, str]] = defaultdict(dict)
-    for policy, tenant, period in cursor.fetchall():
-        periods[policy][tenant] = period
-    return periods
-
-
-def _questions_of_rows(ground: Ground, holds: Sequence[HeldPart]) -> Iterator[_Question]:
+def _questions_of_rows(
+    ground: Ground, conditions: Sequence[HeldCondition]
+) -> Iterator[_Question]:
     for policy in sorted(ground.policies, key=lambda p: p.name):
         cutoff = ground.cutoff(policy)
         params = {
@@ -158,9 +154,10 @@ def _questions_of_rows(ground: Ground, holds: Sequence[HeldPart]) -> Iterator[_Q
         yield _Question(
             "overdue",
             policy.name,
-            overdue_query(policy, ground, holds),
+            overdue_query(policy, ground, conditions),
             params,
             cutoff if isinstance(cutoff, datetime) else datetime.combine(cutoff, time(), UTC),
+            kept=overdue_query(policy, ground),
         )
         yield _Question("undated", policy.name, undated_query(policy, ground))
     for subject, query in orphan_queries(ground.catalog):
@@ -185,8 +182,8 @@ def _questions_of_erasures(as_of: datetime) -> Iterator[_Question]:
 
 def _answer(cursor: Cursor, asked: _Question, slugs: Mapping[str, str]) -> Iterator[Result]:
     """Yield what a query found per tenant, with its text, so that an auditor can run it again."""
+    text = cursor.mogrify(asked.kept or asked.query, asked.params).decode()
     cursor.execute(asked.query, asked.params)
-    text = (cursor.query or b"").decode()
     names = [column.name for column in cursor.description or ()]
     rows = cursor.fetchall()
     if not rows:

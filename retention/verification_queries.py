@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from psycopg2 import sql
 
 from retention.policies import Policy
-from retention.verification_holds import HeldPart, is_held
+from retention.verification_holds import HeldCondition, is_held
 from retention.verification_rules import Ground, cutoff_of, due, minimums, started, undated
 from tenants.catalog import Catalog, TableName
 
@@ -57,13 +57,15 @@ FROM (
 GROUP BY tenant_id ORDER BY tenant_id"""
 
 
-def overdue_query(policy: Policy, ground: Ground, holds: Sequence[HeldPart] = ()) -> sql.Composable:
+def overdue_query(
+    policy: Policy, ground: Ground, conditions: Sequence[HeldCondition] | None = None
+) -> sql.Composable:
     """Return the query for what is past its period per tenant; takes cutoff, policy, paused.
 
     Each such row counts once: as held under a hold, as undeletable where a reference keeps it
     (`reasons` counts them by the table that refers), as paused where only a pause keeps it,
-    else as found: overdue. `oldest` and `age_p99_s` are of those overdue. `holds` are those in
-    force on less than a tenant.
+    else as found: overdue. `oldest` and `age_p99_s` are of those overdue. `conditions` are those
+    of holds in force; without them it is the text that is kept.
     """
     keepers = _keepers(policy, ground)
     climb = _climb(policy, keepers, ground)
@@ -74,7 +76,7 @@ def overdue_query(policy: Policy, ground: Ground, holds: Sequence[HeldPart] = ()
         cutoff=cutoff_of(policy, "d", ground),
         table=name_of(policy.table),
         due=due(policy, "d", ground),
-        held=is_held(ground.catalog, nodes, climb, holds),
+        held=is_held(ground.catalog, nodes, climb, conditions),
         paused=sql.SQL(_PAUSED),
         kept_by=sql.SQL(_KEPT_BY).format(climb=climb) if keepers else sql.SQL("NULL::integer"),
         reasons=_reasons(policy, keepers),
