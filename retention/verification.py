@@ -141,9 +141,7 @@ class _Question:
     kept: sql.Composable | None = None
 
 
-def _questions_of_rows(
-    ground: Ground, conditions: Sequence[HeldCondition]
-) -> Iterator[_Question]:
+def _questions_of_rows(ground: Ground, conditions: Sequence[HeldCondition]) -> Iterator[_Question]:
     for policy in sorted(ground.policies, key=lambda p: p.name):
         cutoff = ground.cutoff(policy)
         params = {

@@ -96,7 +96,8 @@ class Population:
 @dataclass(frozen=True, slots=True)
 class StatementReport:
     """The statement. `even`: every book comes out. `query` made the balances, as it was sent;
-    `books` is a page, uneven ones first."""
+    `books` is a page, uneven ones first. A tenant's own auditor is shown no `populations`: they
+    are asked for over all tenants."""
 
     period: Period
     even: bool
@@ -201,7 +202,7 @@ def statement_report(
     cursor: Cursor, wanted: PageRequest, scope: Scope = EVERYTHING
 ) -> StatementReport:
     """Return the statement from the last account as of the scope's `since` (None: from nothing
-    on) to the last as of its `until` (None: the latest); four queries."""
+    on) to the last as of its `until` (None: the latest); at most four queries."""
     period = _period(cursor, scope.since, scope.until)
     ends = {
         "first": period.opening.account if period.opening else 0,
@@ -213,8 +214,10 @@ def statement_report(
     balances = tuple(Balance(*row) for row in cursor.fetchall())
     cursor.execute(_LINES, {**ends, **wanted.window})
     books, page = wanted.cut([BookLine(*row) for row in cursor.fetchall()])
-    cursor.execute(_POPULATIONS, (str(period.closing.verification) if period.closing else None,))
-    populations = tuple(Population(*row) for row in cursor.fetchall())
+    populations: tuple[Population, ...] = ()
+    if period.closing is not None and not scope.confined:
+        cursor.execute(_POPULATIONS, (str(period.closing.verification),))
+        populations = tuple(Population(*row) for row in cursor.fetchall())
     even = not any(balance.uneven for balance in balances)
     return StatementReport(period, even, balances, books, query, populations, page)
 

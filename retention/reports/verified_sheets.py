@@ -112,6 +112,7 @@ def reconciliation(cursor: Cursor, asked: Asked) -> Report:
                 title="The queries that tell the population",
                 note=_POPULATION + ". Each is at the end.",
                 show="policy",
+                empty="They are shown to the installation's auditors.",
             ),
         ),
         page=found.page,

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -41,7 +40,7 @@ def bounded(lab: Lab) -> list[Policy]:
 
 
 def with_terms_and_holds(lab: Lab, tenant: TenantId, policies: Sequence[Policy]) -> dict[str, str]:
-    """Give a tenant a period of its own and a hold of each kind; return what nobody else may know."""
+    """Give a tenant a period of its own and a hold of each kind; return what is its own."""
     retention = lab.installation.retention
     for policy in policies:
         set_period(retention, tenant, policy, OWN_PERIOD, actor="test")
