@@ -83,7 +83,7 @@ def verify(
     as_of = checked_as_of(as_of, now)
     for _ in range(_TRIES):
         with verifier.transaction(None, isolation="REPEATABLE READ", read_only=True) as cursor:
-            started, report = _look(cursor, catalog, policies, as_of, trace_id)
+            started, report = _look(cursor, catalog, policies, (now, as_of), trace_id)
         try:
             store(retention, report, started=started, actor=actor)
         except psycopg2.errors.UniqueViolation:
@@ -98,10 +98,12 @@ def _look(
     cursor: Cursor,
     catalog: Catalog,
     policies: Collection[Policy],
-    as_of: datetime,
+    clock: tuple[datetime, datetime],
     trace_id: TraceId,
 ) -> tuple[datetime, VerificationReport]:
-    """Return when it began, by the database's clock, and the report, not yet kept."""
+    """Return when it began, by the database's clock, and the report, not yet kept; `clock` is
+    what time it is, and as of when it looks."""
+    now, as_of = clock
     cursor.execute("SET LOCAL statement_timeout = '30min'")
     cursor.execute("SELECT clock_timestamp()")
     started: datetime = _one(cursor)
@@ -120,7 +122,7 @@ def _look(
     cursor.execute(HASH_JOINS)
     for question in (*_questions_of_keys(catalog), *_questions_of_erasures(as_of)):
         found += _answer(cursor, question, slugs)
-    books = Bookkeeper(cursor, ground)
+    books = Bookkeeper(cursor, ground, now)
     account = None
     if books.moves_on:
         past = [r for r in found if r.kind == "overdue" and r.tenant_id]
@@ -220,9 +222,12 @@ def _balances(account: Account, slugs: Mapping[str, str]) -> Iterator[Result]:
 
 
 def last_finished(retention: RoleConnections) -> datetime | None:
-    """Return when the last verification ended, or None when there was none."""
+    """Return when the last verification that moved the books on ended, or None when there was
+    none: one that looked back does not stand for it."""
     with retention.transaction(None, read_only=True) as cursor:
-        cursor.execute("SELECT max(finished_at) FROM tenure.verifications")
+        cursor.execute(
+            "SELECT max(finished_at) FROM tenure.verifications WHERE account IS NOT NULL"
+        )
         value: datetime | None = _one(cursor)
     return value
 

@@ -32,7 +32,8 @@ class Period:
     begin with nothing) and closed at `closing` (None: no account is that old).
 
     `accounts` were made after the opening up to the closing. Between two neighbours (or an end
-    of what was asked for and its neighbour) lay at most `longest_gap_s` seconds.
+    of what was asked for and its neighbour) lay at most `longest_gap_s` seconds, from when one was
+    made to when the next one was.
     """
 
     since: datetime | None
@@ -117,8 +118,8 @@ WITH accounts AS (
     SELECT * FROM accounts WHERE as_of <= coalesce(%(until)s::timestamptz, 'infinity')
     ORDER BY account DESC LIMIT 1
 ), inside AS (
-    SELECT a.as_of - coalesce(lag(a.as_of) OVER (ORDER BY a.account),
-                              (SELECT as_of FROM opening), %(since)s::timestamptz) AS gap
+    SELECT a.finished_at - coalesce(lag(a.finished_at) OVER (ORDER BY a.account),
+                              (SELECT finished_at FROM opening), %(since)s::timestamptz) AS gap
     FROM accounts a
     WHERE a.account >= (SELECT coalesce(max(account) + 1, 1) FROM opening)
       AND a.account <= (SELECT account FROM closing)
@@ -126,7 +127,7 @@ WITH accounts AS (
 SELECT o.account, o.id::text, o.as_of, o.finished_at, c.account, c.id::text, c.as_of, c.finished_at,
        (SELECT count(*) FROM inside),
        extract(epoch FROM greatest((SELECT max(gap) FROM inside),
-                                   least(%(until)s::timestamptz, now()) - c.as_of))::float8
+                                   least(%(until)s::timestamptz, now()) - c.finished_at))::float8
 FROM (SELECT) one LEFT JOIN opening o ON true LEFT JOIN closing c ON true
 """
 

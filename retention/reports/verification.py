@@ -121,7 +121,8 @@ _VERIFICATION = """
 SELECT id::text, trace_id, as_of, started_by, started_at, finished_at, findings, account
 FROM tenure.verifications
 """
-_LAST = _VERIFICATION + "ORDER BY finished_at DESC, id DESC LIMIT 1"
+# One that looked back says nothing of how it stands.
+_LAST = _VERIFICATION + "WHERE account IS NOT NULL ORDER BY account DESC LIMIT 1"
 _ONE = _VERIFICATION + "WHERE id = %(id)s::uuid"
 
 _CHECKS = """
@@ -159,7 +160,8 @@ LIMIT %(limit)s OFFSET %(offset)s
 def last_verification(
     cursor: Cursor, policy: str | None = None, scope: Scope = EVERYTHING
 ) -> tuple[Verification | None, tuple[Check, ...]]:
-    """Return the latest verification and its checks (or a policy's alone); two queries.
+    """Return the latest verification that moved the books on, and its checks (or a policy's
+    alone); two queries.
 
     (None, ()) while there was none.
     """

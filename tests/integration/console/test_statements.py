@@ -15,6 +15,7 @@ from config.clock import FixedClock
 from config.trace import new_trace_id
 from retention.holds import place
 from retention.jobs import run_once
+from retention.status import read_status
 from tenants.context import TenantId
 from tenants.models import new_id
 
@@ -58,6 +59,15 @@ class Books:
 
     def look(self, day: int) -> Any:
         return self.at(day).verify(trace_id=new_trace_id())
+
+    def turn_the_clock(self) -> None:
+        """Have each account have been made when it looked; it is told by the database's clock."""
+        self.console.evidence.sql(
+            "ALTER TABLE tenure.verifications DISABLE TRIGGER append_only;"
+            " UPDATE tenure.verifications SET started_at = as_of, finished_at = as_of"
+            " WHERE account IS NOT NULL;"
+            " ALTER TABLE tenure.verifications ENABLE TRIGGER append_only"
+        )
 
     def statement(self, **asked: int) -> Any:
         ends = "&".join(
@@ -115,11 +125,43 @@ def test_a_night_without_a_verification_is_a_gap_and_loses_nothing(books: Books)
     books.note(books.umbrella, 3)
     books.run(9)
     books.look(9)
+    books.turn_the_clock()
     statement = books.statement(**{"from": 0, "until": 9})
     assert statement["period"]["longest_gap_s"] == timedelta(days=9).total_seconds()
     assert notes_of(statement) == {"tenants": 1, "newly_due": 1, "deleted": 1}
     # Asked for with ends at which nobody looked, the time to the nearest account counts.
     assert books.statement(until=9)["period"]["longest_gap_s"] > 0
+
+
+def test_nights_that_are_filled_in_with_another_clock_are_a_gap_all_the_same(books: Books):
+    """Of an account it counts when it was made, and not as of when it looked."""
+    books.look(-20)
+    books.turn_the_clock()
+    for day in range(-19, 1):
+        books.look(day)  # each of them today
+    statement = books.statement(**{"from": -20, "until": 0})
+    assert statement["period"]["accounts"] == 20
+    assert statement["period"]["longest_gap_s"] > timedelta(days=19).total_seconds()
+
+
+def test_a_look_back_is_not_the_last_verification(books: Books):
+    books.shop.record()
+    books.note(books.umbrella, -5)
+    last = books.look(0)
+    past = books.at(0).verify(as_of=NOW - timedelta(days=2000), trace_id=new_trace_id())
+    assert (last.findings, past.findings) == (1, 0)
+    overview = books.console.pages.json("/console")
+    assert (overview["verification"]["id"], overview["totals"]["overdue"]) == (str(last.id), 1)
+    policy = books.console.pages.json("/console/policies/old-notes")
+    assert policy["verification"]["id"] == str(last.id)
+    assert [point["overdue"] for point in policy["trend"]] == [1]
+    daily = books.console.pages.json("/console/verifications?every=day")["verifications"]
+    assert [line["id"] for line in daily] == [str(last.id)]
+    listed = books.console.pages.json("/console/verifications")["verifications"]
+    assert [line["account"] for line in listed] == [None, 1]
+    status = read_status(books.console.installation.auditor, now=NOW, tick=timedelta(minutes=1))
+    assert status.verification is not None
+    assert status.verification.trace_id == last.trace_id
 
 
 def test_differences_that_cancel_each_other_are_seen_all_the_same(books: Books):
