@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
@@ -20,6 +22,7 @@ from tenants.context import TenantId
 from tenants.models import new_id
 
 from .conftest import NOW, Console
+from .test_of_a_period import paper_of
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "auditor.md"
 FLOWS = ("newly_due", "deleted", "deleted_along", "removed", "no_longer_due", "vanished")
@@ -183,6 +186,60 @@ def test_differences_that_cancel_each_other_are_seen_all_the_same(books: Books):
     assert statement["even"] is False
     html = books.console.pages.html("/console/reconciliation")
     assert "does not come out" in html
+
+
+def test_differences_of_two_nights_that_cancel_each_other_are_seen_all_the_same(books: Books):
+    for day in range(3):
+        books.look(day)
+    for account, due, deleted in ((2, 1, 0), (3, 0, 1)):
+        books.console.evidence.sql(
+            "INSERT INTO tenure.reconciliations (account, tenant_id, policy, table_name, opening,"
+            " newly_due, deleted, deleted_along, removed, no_longer_due, held, undeletable, paused,"
+            " still_due, vanished)"
+            " VALUES (%s, %s, 'old-notes', 'shop.notes', 0, %s, %s, 0, 0, 0, 0, 0, 0, 0, 0)",
+            (account, str(books.umbrella), due, deleted),
+        )
+    statement = books.statement()
+    (balance,) = statement["balances"]
+    assert (balance["difference"], balance["vanished"], balance["uneven"]) == (0, 0, 1)
+    assert statement["even"] is False
+    (book,) = statement["books"]
+    assert (book["difference"], book["uneven_accounts"]) == (0, [2, 3])
+    for text in forms(books, "/console/reconciliation"):
+        assert "does not come out" in text
+        assert "2, 3" in text
+    # What was uneven before the period is none of its accounts.
+    assert books.statement(**{"from": 2})["even"] is None
+
+
+def forms(books: Books, path: str) -> list[str]:
+    """The page, and the paper, as text."""
+    pdf = books.console.pages.client.get(path.replace("reconciliation", "reconciliation.pdf"))
+    return [books.console.pages.html(path), paper_of(pdf.data)]
+
+
+@pytest.mark.skipif(shutil.which("pdftotext") is None, reason="poppler-utils is not installed")
+def test_where_nobody_looked_it_is_not_said_to_come_out_even(books: Books):
+    def told(path: str) -> None:
+        assert books.console.pages.json(path)["even"] is None
+        for text in forms(books, path):
+            assert "not known: nobody looked" in text
+            assert "comes out even" not in text
+            assert "Nothing was due" not in text
+
+    told("/console/reconciliation")
+    for day in (0, 1):
+        books.look(day)
+    books.turn_the_clock()
+    # A quarter without any account, between two that have some or after all of them.
+    told("/console/reconciliation?from=2027-01-01&until=2027-04-01")
+    told("/console/reconciliation?until=2020-01-01")
+    assert books.statement()["even"] is True
+    for text in forms(books, "/console/reconciliation?until=2026-11-21T12:00:00Z"):
+        assert "comes out even" in text
+        assert "Nothing was due" in text
+        assert "Longest time between two" in text
+        assert re.search(r"\b1 ?d\b", text)
 
 
 def test_vanished_rows_are_red_on_the_pages(books: Books):
