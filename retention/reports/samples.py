@@ -325,8 +325,9 @@ WHERE k.batch_id = %(batch)s::uuid AND k.table_name = %(table)s
 
 
 def hashes_of(cursor: Cursor, batch_id: UUID, table: str) -> bytes | None:
-    """Return the hashes of the keys that a batch deleted of a table, ascending, end to end, 16
-    bytes each; None where there are none to be seen. Their SHA-256 is in the ledger."""
+    """Return the hashes of the keys that a batch deleted of a table, end to end, 16 bytes each, in
+    the order in which they are kept and drawn from; None where there are none to be seen. Their
+    SHA-256 is in the ledger."""
     cursor.execute(_KEYS, {"batch": str(batch_id), "table": table})
     row = cursor.fetchone()
     return None if row is None else bytes(row[0])

@@ -62,7 +62,8 @@ class Check:
 class Totals:
     """Rows found per kind of check, and rows past their period by what keeps them.
 
-    `records` counts tables of batches, `unreconciled` rows by which books do not come out.
+    `records` counts tables of batches, `unreconciled` rows by which books do not come out,
+    `erasures` requests that had no answer in time.
     `adds_up`: the findings recorded with the verification (`counted` from its results) are
     those of its results.
     """
@@ -73,6 +74,7 @@ class Totals:
     returned: int
     records: int
     unreconciled: int
+    erasures: int
     undated: int
     held: int
     undeletable: int
@@ -114,7 +116,8 @@ class VerificationReport:
 
 # In the order in which they are shown.
 KINDS = (
-    "overdue", "reconciliation", "returned", "records", "held_missing", "orphans", "undated",
+    "overdue", "erasures", "reconciliation", "returned", "records", "held_missing", "orphans",
+    "undated",
 )  # fmt: skip
 
 _VERIFICATION = """
@@ -209,6 +212,7 @@ def totals(verification: Verification, checks: tuple[Check, ...]) -> Totals:
         returned=found("returned"),
         records=found("records"),
         unreconciled=found("reconciliation"),
+        erasures=found("erasures"),
         undated=found("undated"),
         held=sum(check.held for check in checks),
         undeletable=sum(check.undeletable for check in checks),
