@@ -30,6 +30,9 @@ from tenants.connections import Cursor
 # A removal is recorded in its own transaction; one that was open for longer than this when the
 # account before looked would have run into every time limit there is.
 _OPEN_AT_MOST = timedelta(days=1)
+# A verification is as of the plan before it, and so behind by as long as a run takes. Beyond that
+# it looks back, and is no account: a night in which nobody looked is not filled in afterwards.
+_BEHIND_AT_MOST = timedelta(days=1)
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -122,10 +125,10 @@ class Account:
 class Bookkeeper:
     """Makes the account of one verification, in that verification's transaction.
 
-    `due` is what the verification counted, per policy and tenant (by its id).
+    `now` is when it looks; `moves_on` says whether it is one, and does not look back.
     """
 
-    def __init__(self, cursor: Cursor, ground: Ground) -> None:
+    def __init__(self, cursor: Cursor, ground: Ground, now: datetime) -> None:
         self._cursor = cursor
         self._ground = ground
         self._catalog = ground.catalog
@@ -134,10 +137,12 @@ class Bookkeeper:
         last = cursor.fetchone()
         self._last: int = last[0] if last else 0
         self._since: datetime | None = last[2] - _OPEN_AT_MOST if last else None
-        self.moves_on = last is None or last[1] <= ground.as_of
+        looks_back = now - ground.as_of > _BEHIND_AT_MOST
+        self.moves_on = not looks_back and (last is None or last[1] <= ground.as_of)
 
     def account(self, due: Mapping[tuple[str, str], Due]) -> Account:
-        """Return the account; requires `moves_on`."""
+        """Return the account; requires `moves_on`. `due` is what the verification counted, per
+        policy and tenant (by its id)."""
         opening = self._closings()
         deleted, batches = self._deletions()
         closing = {

@@ -65,7 +65,7 @@ class LeaseStatus:
 
 @dataclass(frozen=True, slots=True)
 class VerificationStatus:
-    """The last verification."""
+    """The last verification that moved the books on."""
 
     trace_id: str
     as_of: datetime
@@ -129,7 +129,7 @@ FROM tenure.leases ORDER BY name
 """
 _VERIFICATION = """
 SELECT trace_id, as_of, finished_at, findings FROM tenure.verifications
-ORDER BY finished_at DESC, id DESC LIMIT 1
+WHERE account IS NOT NULL ORDER BY account DESC LIMIT 1
 """
 _ERASURES = """
 SELECT count(*), count(*) FILTER (WHERE due_at < %(now)s),

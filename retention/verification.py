@@ -16,12 +16,13 @@ mistake there is found here. What is looked for:
 - undated: rows without a starting point. They are shown, and are no findings: a row whose
   starting point has not come yet (`deleted_at`) looks the same.
 
-Every query's text is kept with what it found, nothing found included.
+Every query's text is kept with what it found, nothing found included. It is kept for good, with
+each tenant's results, and so says nothing of any: queries look up whose period is longer and what
+is under which hold, and the conditions of holds are left out of what is kept.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
@@ -46,7 +47,7 @@ from retention.reconciliation_queries import (
     returned_query,
 )
 from retention.schedule import last_taken, policy_schedule
-from retention.verification_holds import HeldPart, held_parts, missing_queries
+from retention.verification_holds import HeldCondition, held_conditions, missing_queries
 from retention.verification_queries import overdue_query, undated_query
 from retention.verification_records import store
 from retention.verification_report import Kind, Result, VerificationReport
@@ -84,7 +85,7 @@ def verify(
     as_of = checked_as_of(as_of, now)
     for _ in range(_TRIES):
         with verifier.transaction(None, isolation="REPEATABLE READ", read_only=True) as cursor:
-            started, report = _look(cursor, catalog, policies, as_of, trace_id)
+            started, report = _look(cursor, catalog, policies, (now, as_of), trace_id)
         try:
             store(retention, report, started=started, actor=actor)
         except psycopg2.errors.UniqueViolation:
@@ -99,10 +100,12 @@ def _look(
     cursor: Cursor,
     catalog: Catalog,
     policies: Collection[Policy],
-    as_of: datetime,
+    clock: tuple[datetime, datetime],
     trace_id: TraceId,
 ) -> tuple[datetime, VerificationReport]:
-    """Return when it began, by the database's clock, and the report, not yet kept."""
+    """Return when it began, by the database's clock, and the report, not yet kept; `clock` is
+    what time it is, and as of when it looks."""
+    now, as_of = clock
     cursor.execute("SET LOCAL statement_timeout = '30min'")
     cursor.execute("SELECT clock_timestamp()")
     started: datetime = _one(cursor)
@@ -114,15 +117,15 @@ def _look(
         for p in policies
         if p.schedule and policy_schedule(p.name) in taken
     }
-    ground = Ground(catalog, policies, as_of, _periods(cursor), turns)
+    ground = Ground(catalog, policies, as_of, turns)
     found: list[Result] = []
-    for question in _questions_of_rows(ground, held_parts(cursor)):
+    for question in _questions_of_rows(ground, held_conditions(cursor)):
         found += _answer(cursor, question, slugs)
     found += _own_terms(cursor, policies, slugs)
     cursor.execute(HASH_JOINS)
     for question in (*_questions_of_keys(catalog), *_questions_of_erasures(as_of)):
         found += _answer(cursor, question, slugs)
-    books = Bookkeeper(cursor, ground)
+    books = Bookkeeper(cursor, ground, now)
     account = None
     if books.moves_on:
         past = [r for r in found if r.kind == "overdue" and r.tenant_id]
@@ -139,18 +142,11 @@ class _Question:
     params: Mapping[str, Any] = field(default_factory=dict)
     # How far a policy is done where nothing at all is past its period.
     watermark: datetime | None = None
+    # The text that is kept, where it is not the query's own.
+    kept: sql.Composable | None = None
 
 
-def _periods(cursor: Cursor) -> Mapping[str, Mapping[str, str]]:
-    """Return the tenants' own periods, by policy and tenant."""
-    cursor.execute("SELECT policy, tenant_id::text, period FROM tenure.policy_periods")
-    periods: dict[str, dict[str, str]] = defaultdict(dict)
-    for policy, tenant, period in cursor.fetchall():
-        periods[policy][tenant] = period
-    return periods
-
-
-def _questions_of_rows(ground: Ground, holds: Sequence[HeldPart]) -> Iterator[_Question]:
+def _questions_of_rows(ground: Ground, conditions: Sequence[HeldCondition]) -> Iterator[_Question]:
     for policy in sorted(ground.policies, key=lambda p: p.name):
         cutoff = ground.cutoff(policy)
         params = {
@@ -161,9 +157,10 @@ def _questions_of_rows(ground: Ground, holds: Sequence[HeldPart]) -> Iterator[_Q
         yield _Question(
             "overdue",
             policy.name,
-            overdue_query(policy, ground, holds),
+            overdue_query(policy, ground, conditions),
             params,
             cutoff if isinstance(cutoff, datetime) else datetime.combine(cutoff, time(), UTC),
+            kept=overdue_query(policy, ground),
         )
         yield _Question("undated", policy.name, undated_query(policy, ground))
     for subject, query in orphan_queries(ground.catalog):
@@ -188,8 +185,8 @@ def _questions_of_erasures(as_of: datetime) -> Iterator[_Question]:
 
 def _answer(cursor: Cursor, asked: _Question, slugs: Mapping[str, str]) -> Iterator[Result]:
     """Yield what a query found per tenant, with its text, so that an auditor can run it again."""
+    text = cursor.mogrify(asked.kept or asked.query, asked.params).decode()
     cursor.execute(asked.query, asked.params)
-    text = (cursor.query or b"").decode()
     names = [column.name for column in cursor.description or ()]
     rows = cursor.fetchall()
     if not rows:
@@ -248,9 +245,12 @@ def _balances(account: Account, slugs: Mapping[str, str]) -> Iterator[Result]:
 
 
 def last_finished(retention: RoleConnections) -> datetime | None:
-    """Return when the last verification ended, or None when there was none."""
+    """Return when the last verification that moved the books on ended, or None when there was
+    none: one that looked back does not stand for it."""
     with retention.transaction(None, read_only=True) as cursor:
-        cursor.execute("SELECT max(finished_at) FROM tenure.verifications")
+        cursor.execute(
+            "SELECT max(finished_at) FROM tenure.verifications WHERE account IS NOT NULL"
+        )
         value: datetime | None = _one(cursor)
     return value
 

@@ -20,91 +20,98 @@ _ARCHIVED = {"archived_at", "archived_batch"}
 
 
 @dataclass(frozen=True, slots=True)
-class HeldPart:
-    """A hold in force on less than a tenant; ids are text."""
+class HeldCondition:
+    """The condition of a hold in force on rows of a table; the tenant's id is text."""
 
     tenant: str
-    hold: str
-    scope: str
     table: TableName
-    subject: str | None
-    condition: str | None
+    condition: str
 
 
-_HELD_PARTS = """
-SELECT tenant_id::text, id::text, scope, table_name, subject_id::text, condition
-FROM tenure.holds
-WHERE scope <> 'tenant' AND coalesce(effective_at, 'infinity') > clock_timestamp()
+_CONDITIONS = """
+SELECT tenant_id::text, table_name, condition FROM tenure.holds
+WHERE condition IS NOT NULL AND coalesce(effective_at, 'infinity') > clock_timestamp()
 ORDER BY placed_at, id
 """
 
 
-def held_parts(cursor: Cursor) -> list[HeldPart]:
-    """Return the holds in force on less than a tenant, of all tenants."""
-    cursor.execute(_HELD_PARTS)
+def held_conditions(cursor: Cursor) -> list[HeldCondition]:
+    """Return the conditions of the holds in force, of all tenants."""
+    cursor.execute(_CONDITIONS)
     return [
-        HeldPart(tenant, hold, scope, TableName.parse(table), subject, condition)
-        for tenant, hold, scope, table, subject, condition in cursor.fetchall()
+        HeldCondition(tenant, TableName.parse(table), condition)
+        for tenant, table, condition in cursor.fetchall()
     ]
 
 
 # -- is a due row kept by a hold ---------------------------------------------------------------
 
-_TENANT_HELD = """EXISTS (SELECT FROM tenure.holds h
-                   WHERE h.tenant_id = d.tenant_id AND h.scope = 'tenant'
-                     AND coalesce(h.effective_at, 'infinity') > clock_timestamp())"""
+# Which holds there are is looked up where the query runs: the text says nothing of any. Rows of
+# tenants without a hold on less than all are not climbed from for nothing.
+_HELD = """(EXISTS (SELECT FROM tenure.holds h WHERE h.tenant_id = d.tenant_id
+                      AND h.scope = 'tenant' AND {in_force})
+    OR d.tenant_id IN (SELECT h.tenant_id FROM tenure.holds h
+                       WHERE h.scope <> 'tenant' AND {in_force})
+    AND EXISTS (WITH RECURSIVE climb(node, id) AS ({climb})
+        SELECT FROM (SELECT ({names})[climb.node + 1] AS at, climb.id
+                     FROM climb WHERE climb.node >= 0) goes
+        WHERE EXISTS (SELECT FROM tenure.holds h JOIN tenure.hold_rows k
+                          ON k.tenant_id = h.tenant_id AND k.hold_id = h.id
+                      WHERE h.tenant_id = d.tenant_id AND h.scope = 'rows' AND {in_force}
+                        AND k.table_name = goes.at AND k.row_id = goes.id)
+           OR EXISTS (WITH RECURSIVE up(at, id) AS ({above})
+                      SELECT FROM up JOIN tenure.holds h ON h.table_name = up.at
+                                                        AND h.subject_id = up.id
+                      WHERE h.tenant_id = d.tenant_id AND {in_force})
+           OR {conditions}))"""
+_IN_FORCE = sql.SQL("coalesce(h.effective_at, 'infinity') > clock_timestamp()")
+# What is kept of a query has this in their place, for good: they may name people.
+_NOT_KEPT = sql.SQL("false /* or what the conditions of holds say */")
 
 
 def is_held(
-    catalog: Catalog, nodes: Sequence[TableName], climb: sql.Composable, parts: Sequence[HeldPart]
+    catalog: Catalog,
+    nodes: Sequence[TableName],
+    climb: sql.Composable,
+    conditions: Sequence[HeldCondition] | None,
 ) -> sql.Composable:
     """Return the condition that a hold keeps the due row `d`.
 
     `climb` is the body of a recursive query (node, id) from `d` to what goes along with it;
-    `nodes` are the tables behind its numbers from 0 on.
+    `nodes` are the tables behind its numbers from 0 on. Without `conditions` it is the text that
+    is kept, which has none of them, and holds fewer rows where there are any.
     """
-    tests = [test for part in parts if (test := _under(catalog, nodes, part)) is not None]
-    if not tests:
-        return sql.SQL(_TENANT_HELD)
-    # Rows of tenants without such holds are not climbed from for nothing.
-    return sql.SQL(
-        "({whole} OR d.tenant_id IN ({tenants}) AND EXISTS ("
-        "WITH RECURSIVE climb(node, id) AS ({climb}) SELECT FROM climb WHERE {tests}))"
-    ).format(
-        whole=sql.SQL(_TENANT_HELD),
-        tenants=sql.SQL(", ").join(map(_uuid, sorted({part.tenant for part in parts}))),
+    said: sql.Composable = _NOT_KEPT
+    if conditions is not None:
+        parts = [_meets(part) for part in conditions if part.table in nodes]
+        said = sql.SQL("\n           OR ").join(parts) if parts else sql.SQL("false")
+    return sql.SQL(_HELD).format(
+        in_force=_IN_FORCE,
         climb=climb,
-        tests=sql.SQL("\n           OR ").join(tests),
+        # Tables have their names, for a number would have to be agreed on.
+        names=sql.SQL("ARRAY[{}]").format(
+            sql.SQL(", ").join(sql.Literal(str(name)) for name in nodes)
+        ),
+        above=_above(catalog),
+        conditions=said,
     )
 
 
-def _under(catalog: Catalog, nodes: Sequence[TableName], part: HeldPart) -> sql.Composable | None:
-    """Return the condition that the row of `climb` is under a hold; None where none can be."""
-    own = sql.SQL("d.tenant_id = {}").format(_uuid(part.tenant))
-    if part.subject is not None:
-        return sql.SQL("({own} AND {above})").format(own=own, above=_above(catalog, nodes, part))
-    if part.table not in nodes:
-        return None
-    if part.condition is None:
-        found = sql.SQL(
-            "EXISTS (SELECT FROM tenure.hold_rows k WHERE k.tenant_id = d.tenant_id"
-            " AND k.hold_id = {hold} AND k.table_name = {table} AND k.row_id = climb.id)"
-        ).format(hold=_uuid(part.hold), table=sql.Literal(str(part.table)))
-    else:
-        found = sql.SQL(
-            "EXISTS (SELECT FROM {table} r WHERE r.tenant_id = d.tenant_id AND r.id = climb.id"
-            " AND (\n{condition}\n))"
-        ).format(table=_name(part.table), condition=sql.SQL(part.condition.replace("%", "%%")))
-    return sql.SQL("({own} AND climb.node = {node} AND {found})").format(
-        own=own, node=sql.Literal(nodes.index(part.table)), found=found
+def _meets(held: HeldCondition) -> sql.Composable:
+    """Return the condition that the row of `goes` meets that of a hold."""
+    return sql.SQL(
+        "(d.tenant_id = {tenant} AND goes.at = {at} AND EXISTS (SELECT FROM {table} r"
+        " WHERE r.tenant_id = d.tenant_id AND r.id = goes.id AND (\n{condition}\n)))"
+    ).format(
+        tenant=_uuid(held.tenant),
+        at=sql.Literal(str(held.table)),
+        table=_name(held.table),
+        condition=sql.SQL(held.condition.replace("%", "%%")),
     )
 
 
-def _above(catalog: Catalog, nodes: Sequence[TableName], part: HeldPart) -> sql.Composable:
-    """Return the condition that the row of `climb` is the subject, or refers to it over others.
-
-    The tables have their names, for a number would have to be agreed on.
-    """
+def _above(catalog: Catalog) -> sql.Composable:
+    """Return the body of `up(at, id)`: the row of `goes`, and those it refers to over others."""
     steps = [
         sql.SQL(
             "SELECT {parent}, {column} FROM {child} c WHERE up.at = {at}"
@@ -118,20 +125,11 @@ def _above(catalog: Catalog, nodes: Sequence[TableName], part: HeldPart) -> sql.
         )
         for way in ways_up(catalog)
     ]
-    start = sql.SQL("SELECT ({names})[climb.node + 1], climb.id").format(
-        names=sql.SQL("ARRAY[{}]").format(
-            sql.SQL(", ").join(sql.Literal(str(name)) for name in nodes)
-        )
-    )
-    body = start
-    if steps:
-        body = sql.SQL("{start} UNION SELECT s.* FROM up CROSS JOIN LATERAL ({steps}) s").format(
-            start=start, steps=sql.SQL(" UNION ALL ").join(steps)
-        )
+    if not steps:
+        return sql.SQL("SELECT goes.at, goes.id")
     return sql.SQL(
-        "climb.node >= 0 AND EXISTS (WITH RECURSIVE up(at, id) AS ({body})"
-        " SELECT FROM up WHERE up.at = {table} AND up.id = {subject})"
-    ).format(body=body, table=sql.Literal(str(part.table)), subject=_uuid(part.subject))
+        "SELECT goes.at, goes.id UNION SELECT s.* FROM up CROSS JOIN LATERAL ({steps}) s"
+    ).format(steps=sql.SQL(" UNION ALL ").join(steps))
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from psycopg2 import sql
 
 from retention.policies import Policy
-from retention.verification_holds import HeldPart, is_held
+from retention.verification_holds import HeldCondition, is_held
 from retention.verification_rules import (
     ANY_CAME_BACK,
     Ground,
@@ -66,13 +66,15 @@ FROM (
 GROUP BY tenant_id ORDER BY tenant_id"""
 
 
-def overdue_query(policy: Policy, ground: Ground, holds: Sequence[HeldPart] = ()) -> sql.Composable:
+def overdue_query(
+    policy: Policy, ground: Ground, conditions: Sequence[HeldCondition] | None = None
+) -> sql.Composable:
     """Return the query for what is past its period per tenant; takes cutoff, policy, paused.
 
     Each such row counts once: as held under a hold, as undeletable where a reference keeps it, or
     what would go along stays (`reasons` counts them by what keeps them), as paused where only a
-    pause keeps it, else as found: overdue. `oldest` and `age_p99_s` are of those overdue. `holds`
-    are those in force on less than a tenant.
+    pause keeps it, else as found: overdue. `oldest` and `age_p99_s` are of those overdue.
+    `conditions` are those of holds in force; without them it is the text that is kept.
     """
     keepers = _keepers(policy, ground)
     # To what is under a hold also over what stays for another reason: a hold weighs more.
@@ -84,7 +86,7 @@ def overdue_query(policy: Policy, ground: Ground, holds: Sequence[HeldPart] = ()
         cutoff=cutoff_of(policy, "d", ground),
         table=name_of(policy.table),
         due=due(policy, "d", ground),
-        held=is_held(ground.catalog, nodes, climb_on, holds),
+        held=is_held(ground.catalog, nodes, climb_on, conditions),
         paused=sql.SQL(_PAUSED),
         # Where nothing else could keep a row, none is climbed from for nothing.
         may_be_kept=sql.SQL(

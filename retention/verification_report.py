@@ -64,7 +64,7 @@ class Result:
 class VerificationReport:
     """One verification. `findings` counts rows (of `records`, batches' tables and own terms).
 
-    `account` is None where it looked back to before the last account.
+    `account` is None where it looked back, by more than a run takes or to before the last account.
     """
 
     id: UUID

@@ -20,37 +20,45 @@ from tenants.catalog import Catalog, Column, TableName
 
 @dataclass(frozen=True)
 class Ground:
-    """What a verification goes by: all policies, and the tenants' own periods (by policy, and
-    by tenant as text). A policy with a schedule is judged as of when it last had its turn
-    (`turns`): what has come due since is not overdue, but next."""
+    """What a verification goes by: all policies. A policy with a schedule is judged as of when
+    it last had its turn (`turns`): what has come due since is not overdue, but next."""
 
     catalog: Catalog
     policies: Collection[Policy]
     as_of: datetime
-    periods: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     turns: Mapping[str, datetime] = field(default_factory=dict)
 
     def cutoff(self, policy: Policy, period: str | None = None) -> datetime | date:
         """Return the instant, or the day, before which a row must have started to be due."""
-        return cutoff_value(policy, self.catalog, policy.cutoff(self._turn(policy), period))
+        return cutoff_value(policy, self.catalog, policy.cutoff(self.turn(policy), period))
 
-    def _turn(self, policy: Policy) -> datetime:
+    def turn(self, policy: Policy) -> datetime:
+        """Return as of when the policy is judged."""
         return min(self.as_of, self.turns.get(policy.name, self.as_of))
+
+
+# The period of the row's tenant is looked up where the query runs: the text says nothing of any.
+# Days and hours are taken off before months, as `policies.cutoff` does.
+_CUTOFF = """CASE WHEN {tenant} IN (SELECT o.tenant_id FROM tenure.policy_periods o
+                          WHERE o.policy = {policy})
+     THEN (SELECT {day_or_instant} FROM (
+               SELECT {turn} AT TIME ZONE 'UTC' - (o.lasts - o.months) - o.months AS at
+               FROM (SELECT p.lasts, date_trunc('month', p.lasts) AS months
+                     FROM (SELECT replace(o.period, ',', '.')::interval AS lasts
+                           FROM tenure.policy_periods o
+                           WHERE o.policy = {policy} AND o.tenant_id = {tenant}) p) o) cutoff)
+     ELSE %(cutoff)s END"""
 
 
 def cutoff_of(policy: Policy, alias: str, ground: Ground) -> sql.Composable:
     """Return the cutoff that holds for the row `alias`: its tenant's own, or %(cutoff)s."""
-    own = ground.periods.get(policy.name, {})
-    if not own:
-        return sql.SQL("%(cutoff)s")
-    whens = [
-        sql.SQL("WHEN {}::uuid THEN {}").format(
-            sql.Literal(tenant), sql.Literal(ground.cutoff(policy, period))
-        )
-        for tenant, period in sorted(own.items())
-    ]
-    return sql.SQL("CASE {} {} ELSE %(cutoff)s END").format(
-        sql.Identifier(alias, "tenant_id"), sql.SQL(" ").join(whens)
+    column = starting_point(ground.catalog, policy.table, policy.starts).column
+    is_date = column.type == "date"
+    return sql.SQL(_CUTOFF).format(
+        tenant=sql.Identifier(alias, "tenant_id"),
+        policy=sql.Literal(policy.name),
+        turn=sql.Literal(ground.turn(policy)),
+        day_or_instant=sql.SQL("cutoff.at::date" if is_date else "cutoff.at AT TIME ZONE 'UTC'"),
     )
 
 

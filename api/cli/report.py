@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
 import click
+from click.core import ParameterSource
 
 from api.cli.retention_support import Instant
 from api.cli.support import Failure, failures, installation_of
@@ -18,7 +20,7 @@ from retention.reports.asking import Asked
 from retention.reports.drawing import MAX_DRAWN, Draw, Presented, new_seed
 from retention.reports.export import to_csv, to_json
 from retention.reports.index import REPORTS
-from retention.reports.paging import PageRequest
+from retention.reports.paging import MAX_SIZE, PageRequest
 from retention.reports.paper import to_pdf
 from retention.reports.report import Report, Table, lines_of
 from retention.reports.samples import SamplesReport, hashes_of
@@ -96,6 +98,8 @@ def command(
     """Print a report for auditors: the figures of the page /console/NAME.
 
     A date means its midnight in UTC. Read as tenure_auditor, in one snapshot; no tenant's data.
+    CSV has all there is; of other forms, which say so themselves, exit code 1 when there is more
+    and no --page was asked for.
     """
     if tenant is not None and not REPORTS[name].of_tenant:
         raise click.UsageError(f"{name} are the whole installation's, not a tenant's")
@@ -113,20 +117,28 @@ def command(
             ticking = ticking_of(installation)
             asked = Asked(PageRequest(page, size), ticking, scope, daily, sought)
         report = REPORTS[name].report(cursor, asked)
+        of_a_page = ctx.get_parameter_source("page") is not ParameterSource.DEFAULT
+        chosen = None
+        if output_format == "csv":
+            chosen = _table(report, table)
+            following = () if of_a_page else _following(cursor, name, asked, report)
+            chosen = _joined(chosen, (_table(each, chosen.name) for each in following))
         if proofs is not None:
             _write_proofs(cursor, report.value, proofs)
     now = installation.clock.now()
-    if output_format == "text":
+    if chosen is not None:
+        _write(output, to_csv(chosen.row_type, chosen.rows).encode())
+    elif output_format == "text":
         _write(output, "".join(_text(report)).encode())
     elif output_format == "json":
         _write(output, to_json(report.name, report.value, now).encode())
-    elif output_format == "csv":
-        chosen = _table(report, table)
-        _write(output, to_csv(chosen.row_type, chosen.rows).encode())
     else:
         _write(output, to_pdf(report, now))
-    if report.page is not None and report.page.next is not None:
-        click.echo(f"there is more: --page {report.page.next}", err=True)
+    left_out = _left_out(report, chosen, whole=chosen is not None and not of_a_page)
+    for line in left_out:
+        click.echo(line, err=True)
+    if left_out and not of_a_page:
+        ctx.exit(1)
 
 
 def _sought(
@@ -162,6 +174,35 @@ def _usage() -> Iterator[None]:
         raise click.UsageError(str(error)) from None
 
 
+def _following(cursor: Cursor, name: str, asked: Asked, report: Report) -> Iterator[Report]:
+    """Yield the pages after that of a report, from the same snapshot."""
+    while report.page is not None and report.page.next is not None:
+        wanted = replace(asked.page, number=report.page.next)
+        report = REPORTS[name].report(cursor, replace(asked, page=wanted))
+        yield report
+
+
+def _joined(table: Table, following: Iterable[Table]) -> Table:
+    """Return the table with the rows of all its pages; what is on each of them stands once."""
+    rows = list(table.rows)
+    for each in following:
+        if each.rows != table.rows:
+            rows += each.rows
+    return replace(table, rows=rows)
+
+
+def _left_out(report: Report, chosen: Table | None, *, whole: bool) -> list[str]:
+    """Return in words what is not there; `whole`: all pages of the chosen table are."""
+    said = [
+        f"{cut}: the latest {MAX_SIZE:,} alone: ask for a shorter period"
+        for cut in report.cut
+        if chosen is None or cut == chosen.name
+    ]
+    if not whole and report.page is not None and report.page.next is not None:
+        said.append(f"there is more: --page {report.page.next}")
+    return said
+
+
 def _table(report: Report, name: str | None) -> Table:
     for table in report.tables:
         if name is None or table.name == name:
@@ -176,6 +217,8 @@ def _text(report: Report) -> Iterator[str]:
         yield f"{label}: {value}\n"
     for table in report.tables:
         yield f"\n{table.title or table.name}\n"
+        if table.note:
+            yield f"{table.note}\n"
         if not table.rows:
             yield f"{table.empty}\n"
             continue
@@ -184,6 +227,8 @@ def _text(report: Report) -> Iterator[str]:
             tuple(h.label for h in headings),
             [tuple(", ".join(lines_of(row, h)) for h in headings) for row in table.rows],
         )
+    if report.page is not None and report.page.next is not None:
+        yield f"\nThere is more: --page {report.page.next}\n"
 
 
 def columns_of(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

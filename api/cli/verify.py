@@ -70,6 +70,8 @@ def _echo(report: VerificationReport) -> None:
         click.echo()
     if report.account:
         _echo_account(report.account)
+    else:
+        click.echo("no account: it looked back, and the books stay where they are")
     click.echo(
         f"{report.findings} findings as of {report.as_of.isoformat(timespec='seconds')}, "
         f"{len(report.overdue())} policies and {len(report.orphans())} references looked at, "

@@ -43,8 +43,8 @@ SELECT tenant_id || '/' || id FROM tenure.restorations
 WHERE run_id = %(run)s AND (%(tenant)s IS NULL OR tenant_id = %(tenant)s::uuid)
 """
 _VERIFICATION = """
-SELECT id::text, account FROM tenure.verifications WHERE started_at >= %(ended)s
-ORDER BY finished_at, id LIMIT 1
+SELECT id::text, account FROM tenure.verifications
+WHERE started_at >= %(ended)s AND account IS NOT NULL ORDER BY account LIMIT 1
 """
 _BOOKS = """
 SELECT account || '/' || tenant_id || '/' || policy || '/' || table_name

@@ -82,13 +82,15 @@ class Table:
 @dataclass(frozen=True, slots=True)
 class Report:
     """A report. Its first table is its CSV unless another is named; `page` belongs to those of
-    its lists that are cut into pages. `texts` are titled texts to be copied: queries."""
+    its lists that are cut into pages, and `cut` names others of which only the latest MAX_SIZE
+    rows are there. `texts` are titled texts to be copied: queries."""
 
     name: str
     title: str
     value: Any
     tables: tuple[Table, ...]
     page: Page | None = None
+    cut: tuple[str, ...] = ()
     lead: str = ""
     facts: tuple[tuple[str, str], ...] = ()
     charts: tuple[LineChart | BarChart, ...] = ()

@@ -3,7 +3,7 @@ was there to run anything, what comes next, and who stopped it all."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -84,8 +84,9 @@ class StopLine:
 @dataclass(frozen=True, slots=True)
 class RunsReport:
     """A page of runs, newest first; and of the period, newest first: `gaps`, `missed` times,
-    `stops`. `next` is as of now, whatever the period; `watched_since` is the first tick ever,
-    None while there was none: then there are no gaps to be seen."""
+    `stops`. `cut` says of which only the latest MAX_SIZE are there. `next` is as of now,
+    whatever the period; `watched_since` is the first tick ever, None while there was none: then
+    there are no gaps to be seen."""
 
     runs: tuple[RunLine, ...]
     watched_since: datetime | None
@@ -93,6 +94,7 @@ class RunsReport:
     missed: tuple[MissedLine, ...]
     stops: tuple[StopLine, ...]
     next: tuple[NextLine, ...]
+    cut: Mapping[str, bool]
     page: Page
 
 
@@ -151,13 +153,13 @@ _WATCHES = "SELECT began_at, last_at FROM tenure.watches ORDER BY began_at"
 _MISSED = """
 SELECT name, due_at, taken_at, missed FROM tenure.scheduled
 WHERE missed > 0 AND due_at >= %(since)s::timestamptz AND due_at < %(until)s::timestamptz
-ORDER BY due_at DESC, name LIMIT %(most)s
+ORDER BY due_at DESC, name LIMIT %(limit)s OFFSET %(offset)s
 """
 _STOPS = """
 SELECT taken_at, action, {} FROM tenure.interventions
 WHERE run_id IS NULL
   AND taken_at >= %(since)s::timestamptz AND taken_at < %(until)s::timestamptz
-ORDER BY number DESC LIMIT %(most)s
+ORDER BY number DESC LIMIT %(limit)s OFFSET %(offset)s
 """
 _SCHEDULES = """
 SELECT DISTINCT ON (policy) policy, definition->>'schedule' FROM tenure.policy_versions
@@ -173,16 +175,18 @@ def runs_report(
     Of one tenant: its part of each run that had any; gaps and schedules are everybody's.
     """
     lines, page = latest_runs(cursor, wanted, scope)
-    params = {**scope.params, "most": MAX_SIZE}
+    latest = PageRequest(size=MAX_SIZE)
+    params = {**scope.params, **latest.window}
     cursor.execute(_MISSED, params)
-    missed = tuple(MissedLine(*row) for row in cursor.fetchall())
+    missed, of_missed = latest.cut([MissedLine(*row) for row in cursor.fetchall()])
     cursor.execute(_STOPS.format("NULL, NULL" if scope.confined else "actor, reason"), params)
-    stops = tuple(StopLine(*row) for row in cursor.fetchall())
+    stops, of_stops = latest.cut([StopLine(*row) for row in cursor.fetchall()])
+    cut = {"missed": of_missed.next is not None, "stops": of_stops.next is not None}
     cursor.execute(_WATCHES)
     watches = cursor.fetchall()
     since = watches[0][0] if watches else None
     gaps = _gaps(watches, ticking, scope)
-    return RunsReport(lines, since, gaps, missed, stops, _next(cursor, ticking), page)
+    return RunsReport(lines, since, gaps, missed, stops, _next(cursor, ticking), cut, page)
 
 
 def latest_runs(

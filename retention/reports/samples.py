@@ -328,8 +328,9 @@ WHERE b.id = %(batch)s::uuid
 
 
 def hashes_of(cursor: Cursor, batch_id: UUID, name: str) -> bytes | None:
-    """Return the hashes of keys of a batch by their `Commitment.name`: as they went, end to end, 16
-    bytes each; None where there are none to be seen. Their SHA-256 is in the ledger."""
+    """Return the hashes of keys of a batch by their `Commitment.name`, end to end, 16 bytes each,
+    in the order in which they are kept and drawn from; None where there are none to be seen. Their
+    SHA-256 is in the ledger."""
     cursor.execute(_KEYS, {"batch": str(batch_id), "name": name})
     row = cursor.fetchone()
     return None if row is None else bytes(row[0])

@@ -7,6 +7,7 @@ from retention.reports import changes as change_log
 from retention.reports import runs as run_list
 from retention.reports import schedule as schedules
 from retention.reports.asking import Asked
+from retention.reports.paging import MAX_SIZE
 from retention.reports.report import Report, Table
 from retention.reports.words import text_of
 from tenants.connections import Cursor
@@ -18,6 +19,9 @@ _INSPECTED = {
     "digest": "SHA-256",
     "digest_matches": "Matches:",
 }
+
+
+_CUT = f"These are the latest {MAX_SIZE:,} alone: ask for a shorter period."
 
 
 def schedule(cursor: Cursor, asked: Asked) -> Report:
@@ -106,12 +110,14 @@ def runs(cursor: Cursor, asked: Asked) -> Report:
                 run_list.MissedLine,
                 found.missed,
                 title="Scheduled times that were missed",
+                note=_CUT if found.cut["missed"] else "",
             ),
             Table(
                 "stops",
                 run_list.StopLine,
                 found.stops,
                 title="All retention stopped, or started",
+                note=_CUT if found.cut["stops"] else "",
             ),
             Table(
                 "next",
@@ -123,6 +129,7 @@ def runs(cursor: Cursor, asked: Asked) -> Report:
             ),
         ),
         page=found.page,
+        cut=tuple(name for name, is_cut in found.cut.items() if is_cut),
         facts=(("First tick", text_of(found.watched_since)),),
         lead="Newest first. Each stands under its trace id, with its plan and its batches.",
     )

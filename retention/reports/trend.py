@@ -40,7 +40,8 @@ class VerificationLine(Verification):
 
 @dataclass(frozen=True, slots=True)
 class VerificationsReport:
-    """A page of verifications, newest first; `daily`: of each day (UTC) the last alone."""
+    """A page of verifications, newest first; `daily`: of each day (UTC) the last alone, of those
+    that moved the books on."""
 
     daily: bool
     verifications: tuple[VerificationLine, ...]
@@ -68,9 +69,9 @@ WITH page AS (
     SELECT id, trace_id, as_of, started_by, started_at, finished_at, {findings}, account
     FROM tenure.verifications v
     WHERE v.finished_at >= %(since)s::timestamptz AND v.finished_at < %(until)s::timestamptz
-      AND (NOT %(daily)s OR NOT EXISTS (
+      AND (NOT %(daily)s OR v.account IS NOT NULL AND NOT EXISTS (
         SELECT FROM tenure.verifications w
-        WHERE w.finished_at > v.finished_at
+        WHERE w.account IS NOT NULL AND w.finished_at > v.finished_at
           AND w.finished_at < date_trunc('day', v.finished_at, 'UTC') + interval '24 hours'))
     ORDER BY finished_at DESC, id DESC LIMIT %(limit)s OFFSET %(offset)s
 )
@@ -97,7 +98,8 @@ ORDER BY p.finished_at DESC, p.id DESC
 
 _POINTS = """
 WITH latest AS (
-    SELECT id, finished_at FROM tenure.verifications ORDER BY finished_at DESC, id DESC LIMIT %s
+    SELECT id, finished_at FROM tenure.verifications WHERE account IS NOT NULL
+    ORDER BY account DESC LIMIT %s
 )
 SELECT v.id::text, v.finished_at, coalesce(sum(found) FILTER (WHERE kind = 'overdue'), 0)::bigint,
        max(age_p99_s), min(watermark), sum(held)::bigint, sum(undeletable)::bigint,

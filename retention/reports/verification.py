@@ -62,7 +62,8 @@ class Check:
 class Totals:
     """Rows found per kind of check, and rows past their period by what keeps them.
 
-    `records` counts tables of batches, `unreconciled` rows by which books do not come out.
+    `records` counts tables of batches, `unreconciled` rows by which books do not come out,
+    `erasures` requests that had no answer in time.
     `adds_up`: the findings recorded with the verification (`counted` from its results) are
     those of its results.
     """
@@ -73,6 +74,7 @@ class Totals:
     returned: int
     records: int
     unreconciled: int
+    erasures: int
     undated: int
     held: int
     undeletable: int
@@ -114,14 +116,16 @@ class VerificationReport:
 
 # In the order in which they are shown.
 KINDS = (
-    "overdue", "reconciliation", "returned", "records", "held_missing", "orphans", "undated",
+    "overdue", "erasures", "reconciliation", "returned", "records", "held_missing", "orphans",
+    "undated",
 )  # fmt: skip
 
 _VERIFICATION = """
 SELECT id::text, trace_id, as_of, started_by, started_at, finished_at, findings, account
 FROM tenure.verifications
 """
-_LAST = _VERIFICATION + "ORDER BY finished_at DESC, id DESC LIMIT 1"
+# One that looked back says nothing of how it stands.
+_LAST = _VERIFICATION + "WHERE account IS NOT NULL ORDER BY account DESC LIMIT 1"
 _ONE = _VERIFICATION + "WHERE id = %(id)s::uuid"
 
 _CHECKS = """
@@ -159,7 +163,8 @@ LIMIT %(limit)s OFFSET %(offset)s
 def last_verification(
     cursor: Cursor, policy: str | None = None, scope: Scope = EVERYTHING
 ) -> tuple[Verification | None, tuple[Check, ...]]:
-    """Return the latest verification and its checks (or a policy's alone); two queries.
+    """Return the latest verification that moved the books on, and its checks (or a policy's
+    alone); two queries.
 
     (None, ()) while there was none.
     """
@@ -207,6 +212,7 @@ def totals(verification: Verification, checks: tuple[Check, ...]) -> Totals:
         returned=found("returned"),
         records=found("records"),
         unreconciled=found("reconciliation"),
+        erasures=found("erasures"),
         undated=found("undated"),
         held=sum(check.held for check in checks),
         undeletable=sum(check.undeletable for check in checks),

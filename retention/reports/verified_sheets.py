@@ -7,6 +7,7 @@ from retention.reports import trend
 from retention.reports.asking import Asked
 from retention.reports.pdf_charts import LineChart, Series
 from retention.reports.report import Report, Table
+from retention.reports.words import text_of
 from tenants.connections import Cursor
 
 _FIGURE_LABELS = {
@@ -73,14 +74,14 @@ def reconciliation(cursor: Cursor, asked: Asked) -> Report:
     """Return the books of the period, and the queries that tell their population."""
     found = books.statement_report(cursor, asked.page, asked.scope)
     period = found.period
-    facts: list[tuple[str, str]] = []
+    facts = [("Result", found.result)]
     if period.closing is not None:
         opened = period.opening
-        facts = [
-            ("Result", "comes out even" if found.even else "does not come out even"),
+        facts += [
             ("Opened", "with nothing" if opened is None else _mark(opened)),
             ("Closed", _mark(period.closing)),
             ("Accounts", str(period.accounts)),
+            ("Longest time between two", text_of(period.longest_gap_s, "span")),
         ]
     return Report(
         "reconciliation",
@@ -94,15 +95,15 @@ def reconciliation(cursor: Cursor, asked: Asked) -> Report:
                 title="Per policy",
                 show=f"policy tenants {_FIGURES} uneven",
                 labels=_FIGURE_LABELS,
-                empty="Nothing was due in this period.",
+                empty="Not known." if found.even is None else "Nothing was due in this period.",
             ),
             Table(
                 "books",
                 books.BookLine,
                 found.books,
                 title="Per tenant",
-                show=f"policy tenant {_FIGURES}",
-                labels=_FIGURE_LABELS,
+                show=f"policy tenant {_FIGURES}/uneven_accounts",
+                labels=_FIGURE_LABELS | {"uneven_accounts": "In accounts"},
                 empty="No book is on this page.",
             ),
             Table(
@@ -112,6 +113,7 @@ def reconciliation(cursor: Cursor, asked: Asked) -> Report:
                 title="The queries that tell the population",
                 note=_POPULATION + ". Each is at the end.",
                 show="policy",
+                empty="They are shown to the installation's auditors.",
             ),
         ),
         page=found.page,

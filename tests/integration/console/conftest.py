@@ -250,9 +250,10 @@ class Evidence:
         self._insert("batches", row)
 
     def verification(self, *results: tuple[Any, ...], findings: int | None = None) -> UUID:
-        """Insert a verification with results: kind, subject, tenant, found, held, oldest, and
-        paused, if any."""
+        """Insert a verification, an account, with results: kind, subject, tenant, found, held,
+        oldest, and paused, if any."""
         verification_id = new_id()
+        [(last,)] = self.sql("SELECT coalesce(max(account), 0) FROM tenure.verifications")
         total = sum(r[3] for r in results if r[0] != "undated")
         self._insert(
             "verifications",
@@ -260,7 +261,7 @@ class Evidence:
                 "id": str(verification_id), "trace_id": str(new_trace_id()), "as_of": NOW,
                 "started_by": "scheduler", "started_at": NOW,
                 "finished_at": NOW + timedelta(seconds=3),
-                "findings": total if findings is None else findings,
+                "findings": total if findings is None else findings, "account": last + 1,
             },
         )  # fmt: skip
         for kind, subject, tenant, found, held, oldest, *paused in results:

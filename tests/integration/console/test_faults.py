@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from html import unescape
+from typing import get_args
 
 import psycopg2
 import pytest
 
 from retention.plan import Plan, PlannedPolicy, Unit
 from retention.policies import Policy
+from retention.verification_report import Kind
 from tenants.catalog import TableName
 from tenants.context import TenantId
 from tenants.models import new_id
@@ -44,6 +46,19 @@ def plan_of(*units: tuple[str, object, int, int]) -> dict:
     ).to_json()
 
 
+@pytest.mark.parametrize("kind", [kind for kind in get_args(Kind) if kind != "undated"])
+def test_a_finding_of_any_kind_is_a_red_tile(console: Console, kind: str):
+    tenant = console.evidence.tenant("umbrella", "Umbrella")
+    found = (kind, "something", tenant, 3, 0, None)
+    verification = console.evidence.verification(("overdue", "fine", None, 0, 0, None), found)
+    for path in ("/console", f"/console/verifications/{verification}"):
+        totals = console.pages.json(path)["totals"]
+        assert sum(totals[name] for name in totals if name not in ("counted", "adds_up")) == 3
+        html = console.pages.html(path)
+        assert html.count('class="tile bad"') == 1
+        assert kind not in {row["Looked for"].text for row in console.pages.tables(path)["checks"]}
+
+
 def test_overdue_and_orphaned_rows_are_seen_at_once(console: Console):
     acme = console.evidence.tenant("umbrella", "Umbrella")
     oldest = NOW - timedelta(days=40)
@@ -72,7 +87,7 @@ def test_overdue_and_orphaned_rows_are_seen_at_once(console: Console):
     report = console.pages.json("/console")
     assert report["totals"] == {
         "overdue": 12, "orphans": 5, "held_missing": 0, "returned": 0, "records": 0,
-        "unreconciled": 0, "undated": 100, "held": 3, "undeletable": 0, "paused": 7,
+        "unreconciled": 0, "erasures": 0, "undated": 100, "held": 3, "undeletable": 0, "paused": 7,
         "counted": 17, "adds_up": True,
     }  # fmt: skip
     page = console.pages.html(f"/console/verifications/{verification}")

@@ -272,13 +272,11 @@ def fill(console: Console) -> None:
     run = evidence.run()
     evidence.batch(run, tenant, "p", 12_345)
     evidence.verification(("overdue", "p", tenant, 678, 0, NOW))
-    verification = evidence.verification()
-    evidence.sql("ALTER TABLE tenure.verifications DISABLE TRIGGER append_only")
-    evidence.sql("UPDATE tenure.verifications SET account = 1 WHERE id = %s", (str(verification),))
+    evidence.verification()
     evidence.sql(
         "INSERT INTO tenure.reconciliations (account, tenant_id, policy, table_name, opening,"
         " newly_due, deleted, deleted_along, removed, no_longer_due, held, undeletable, paused,"
-        " still_due, vanished) VALUES (1, %s, 'p', 'shop.notes', 0, 9999, 9999, 0, 0, 0, 0, 0, 0,"
+        " still_due, vanished) VALUES (2, %s, 'p', 'shop.notes', 0, 9999, 9999, 0, 0, 0, 0, 0, 0,"
         " 0, 0)",
         (str(tenant),),
     )

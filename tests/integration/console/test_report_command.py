@@ -92,9 +92,68 @@ def test_what_cannot_be_asked_is_refused(tenure):
 def test_what_is_not_shown_is_said(console: Console, tenure):
     for _ in range(3):
         console.evidence.read()
-    done = tenure("report", "reads", "--size", "2")
-    assert "there is more: --page 2" in done.stderr
-    assert "there is more" not in tenure("report", "reads", "--size", "2", "--page", "2").stderr
+    whole = ("report", "reads", "--size", "2")
+    for form in ("text", "json"):
+        done = tenure(*whole, "--format", form, code=1)
+        assert "there is more: --page 2" in done.stderr
+        # Whoever has but the file is told as well.
+        assert ("There is more: --page 2" if form == "text" else '"next": 2') in done.stdout
+    assert "there is more: --page 2" in tenure(*whole, "--page", "1").stderr
+    assert "there is more" not in tenure(*whole, "--page", "2").stderr
+
+
+def test_a_csv_has_all_lines_or_those_of_the_page_that_was_asked_for(
+    console: Console, tenure, tmp_path: Path
+):
+    for number in range(7):
+        console.evidence.read(reason=f"ticket {number}")
+        run = console.evidence.run()
+    tenant = console.evidence.tenant("umbrella")
+    console.evidence.hold(tenant, matter="m")
+    file = tmp_path / "reads.csv"
+    form = ("--format", "csv", "--size", "3", "--output", str(file))
+    tenure("report", "reads", *form)
+    lines = file.read_text().splitlines()
+    assert sorted(line.split("ticket ")[1][0] for line in lines[1:]) == list("0123456")
+    assert lines[0].startswith("id,")
+    tenure("report", "reads", *form, "--page", "3")
+    assert len(file.read_text().splitlines()) == 1 + 1
+    # What is no list of pages stands there once.
+    console.evidence.policy("p")
+    tenure("report", "runs", *form, "--table", "next")
+    assert len(file.read_text().splitlines()) == 1 + 2
+    tenure("report", "runs", *form)
+    assert file.read_text().count(run[1]) == 1
+    assert len(file.read_text().splitlines()) == 1 + 7
+
+
+@pytest.mark.parametrize("table", ["missed", "stops"])
+def test_a_list_without_pages_that_is_cut_says_so(console: Console, tenure, table: str):
+    console.evidence.sql(
+        {
+            "missed": "INSERT INTO tenure.scheduled (name, due_at, taken_at, missed)"
+            " SELECT 'policy p', now() - n * interval '1 h', now(), 1"
+            " FROM generate_series(1, 1000) n",
+            "stops": "INSERT INTO tenure.interventions (action, actor, reason)"
+            " SELECT CASE n & 1 WHEN 1 THEN 'stop' ELSE 'start' END, 'ada', 'fire'"
+            " FROM generate_series(1, 1000) n",
+        }[table]
+    )
+    form = ("report", "runs", "--format", "csv", "--table", table)
+    assert len(tenure(*form).stdout.splitlines()) == 1001
+    assert console.pages.json("/console/runs")["cut"] == {"missed": False, "stops": False}
+    console.evidence.sql(
+        "INSERT INTO tenure.scheduled (name, due_at, taken_at, missed)"
+        " SELECT 'policy p', now() + interval '1 s', now(), 1;"
+        " INSERT INTO tenure.interventions (action, actor, reason) VALUES ('stop', 'ada', 'fire')"
+    )
+    said = "the latest 1,000 alone: ask for a shorter period"
+    done = tenure(*form, code=1)
+    assert f"{table}: {said}" in done.stderr
+    assert len(done.stdout.splitlines()) == 1001
+    assert console.pages.json("/console/runs")["cut"][table] is True
+    assert said in console.pages.html("/console/runs")
+    assert said in tenure("report", "runs", code=1).stdout
 
 
 def test_a_gates_result_is_kept_as_it_was_printed(console: Console, tenure, tmp_path: Path):

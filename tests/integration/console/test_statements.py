@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
@@ -15,10 +17,12 @@ from config.clock import FixedClock
 from config.trace import new_trace_id
 from retention.holds import place
 from retention.jobs import run_once
+from retention.status import read_status
 from tenants.context import TenantId
 from tenants.models import new_id
 
 from .conftest import NOW, Console
+from .test_of_a_period import paper_of
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "auditor.md"
 FLOWS = ("newly_due", "deleted", "deleted_along", "removed", "no_longer_due", "vanished")
@@ -58,6 +62,15 @@ class Books:
 
     def look(self, day: int) -> Any:
         return self.at(day).verify(trace_id=new_trace_id())
+
+    def turn_the_clock(self) -> None:
+        """Have each account have been made when it looked; it is told by the database's clock."""
+        self.console.evidence.sql(
+            "ALTER TABLE tenure.verifications DISABLE TRIGGER append_only;"
+            " UPDATE tenure.verifications SET started_at = as_of, finished_at = as_of"
+            " WHERE account IS NOT NULL;"
+            " ALTER TABLE tenure.verifications ENABLE TRIGGER append_only"
+        )
 
     def statement(self, **asked: int) -> Any:
         ends = "&".join(
@@ -115,11 +128,43 @@ def test_a_night_without_a_verification_is_a_gap_and_loses_nothing(books: Books)
     books.note(books.umbrella, 3)
     books.run(9)
     books.look(9)
+    books.turn_the_clock()
     statement = books.statement(**{"from": 0, "until": 9})
     assert statement["period"]["longest_gap_s"] == timedelta(days=9).total_seconds()
     assert notes_of(statement) == {"tenants": 1, "newly_due": 1, "deleted": 1}
     # Asked for with ends at which nobody looked, the time to the nearest account counts.
     assert books.statement(until=9)["period"]["longest_gap_s"] > 0
+
+
+def test_nights_that_are_filled_in_with_another_clock_are_a_gap_all_the_same(books: Books):
+    """Of an account it counts when it was made, and not as of when it looked."""
+    books.look(-20)
+    books.turn_the_clock()
+    for day in range(-19, 1):
+        books.look(day)  # each of them today
+    statement = books.statement(**{"from": -20, "until": 0})
+    assert statement["period"]["accounts"] == 20
+    assert statement["period"]["longest_gap_s"] > timedelta(days=19).total_seconds()
+
+
+def test_a_look_back_is_not_the_last_verification(books: Books):
+    books.shop.record()
+    books.note(books.umbrella, -5)
+    last = books.look(0)
+    past = books.at(0).verify(as_of=NOW - timedelta(days=2000), trace_id=new_trace_id())
+    assert (last.findings, past.findings) == (1, 0)
+    overview = books.console.pages.json("/console")
+    assert (overview["verification"]["id"], overview["totals"]["overdue"]) == (str(last.id), 1)
+    policy = books.console.pages.json("/console/policies/old-notes")
+    assert policy["verification"]["id"] == str(last.id)
+    assert [point["overdue"] for point in policy["trend"]] == [1]
+    daily = books.console.pages.json("/console/verifications?every=day")["verifications"]
+    assert [line["id"] for line in daily] == [str(last.id)]
+    listed = books.console.pages.json("/console/verifications")["verifications"]
+    assert [line["account"] for line in listed] == [None, 1]
+    status = read_status(books.console.installation.auditor, now=NOW, tick=timedelta(minutes=1))
+    assert status.verification is not None
+    assert status.verification.trace_id == last.trace_id
 
 
 def test_differences_that_cancel_each_other_are_seen_all_the_same(books: Books):
@@ -141,6 +186,60 @@ def test_differences_that_cancel_each_other_are_seen_all_the_same(books: Books):
     assert statement["even"] is False
     html = books.console.pages.html("/console/reconciliation")
     assert "does not come out" in html
+
+
+def test_differences_of_two_nights_that_cancel_each_other_are_seen_all_the_same(books: Books):
+    for day in range(3):
+        books.look(day)
+    for account, due, deleted in ((2, 1, 0), (3, 0, 1)):
+        books.console.evidence.sql(
+            "INSERT INTO tenure.reconciliations (account, tenant_id, policy, table_name, opening,"
+            " newly_due, deleted, deleted_along, removed, no_longer_due, held, undeletable, paused,"
+            " still_due, vanished)"
+            " VALUES (%s, %s, 'old-notes', 'shop.notes', 0, %s, %s, 0, 0, 0, 0, 0, 0, 0, 0)",
+            (account, str(books.umbrella), due, deleted),
+        )
+    statement = books.statement()
+    (balance,) = statement["balances"]
+    assert (balance["difference"], balance["vanished"], balance["uneven"]) == (0, 0, 1)
+    assert statement["even"] is False
+    (book,) = statement["books"]
+    assert (book["difference"], book["uneven_accounts"]) == (0, [2, 3])
+    for text in forms(books, "/console/reconciliation"):
+        assert "does not come out" in text
+        assert "2, 3" in text
+    # What was uneven before the period is none of its accounts.
+    assert books.statement(**{"from": 2})["even"] is None
+
+
+def forms(books: Books, path: str) -> list[str]:
+    """The page, and the paper, as text."""
+    pdf = books.console.pages.client.get(path.replace("reconciliation", "reconciliation.pdf"))
+    return [books.console.pages.html(path), paper_of(pdf.data)]
+
+
+@pytest.mark.skipif(shutil.which("pdftotext") is None, reason="poppler-utils is not installed")
+def test_where_nobody_looked_it_is_not_said_to_come_out_even(books: Books):
+    def told(path: str) -> None:
+        assert books.console.pages.json(path)["even"] is None
+        for text in forms(books, path):
+            assert "not known: nobody looked" in text
+            assert "comes out even" not in text
+            assert "Nothing was due" not in text
+
+    told("/console/reconciliation")
+    for day in (0, 1):
+        books.look(day)
+    books.turn_the_clock()
+    # A quarter without any account, between two that have some or after all of them.
+    told("/console/reconciliation?from=2027-01-01&until=2027-04-01")
+    told("/console/reconciliation?until=2020-01-01")
+    assert books.statement()["even"] is True
+    for text in forms(books, "/console/reconciliation?until=2026-11-21T12:00:00Z"):
+        assert "comes out even" in text
+        assert "Nothing was due" in text
+        assert "Longest time between two" in text
+        assert re.search(r"\b1 ?d\b", text)
 
 
 def test_vanished_rows_are_red_on_the_pages(books: Books):

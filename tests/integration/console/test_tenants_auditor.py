@@ -46,6 +46,7 @@ from .test_purges import replayed
 OWN = [name for name, entry in REPORTS.items() if entry.of_tenant]
 REFUSED = [name for name in REPORTS if name not in OWN]
 EMAIL, OWNER = "auditor@linden.example", "owner@linden.example"
+PERSON = "Jane Roe of Harbour"
 OTHERS_REASON = "Harbour Supplies is being sued in the matter 2026-0417"
 
 
@@ -118,6 +119,26 @@ def _history(installed: Installation, evidence: Evidence, own: TenantId, other: 
     for tenant, matter in ((own, "Our matter"), (other, "Their secret matter")):
         place(retention, tenant, matter=matter, reason=f"{matter}: keep", actor=f"counsel {matter}")
         set_state(retention, tenant, "old-notes", "paused", actor=f"for {matter}")
+    # What verifications ask for goes by these, and is kept with everybody's results.
+    evidence.sql(
+        "INSERT INTO tenure.policy_periods (policy, tenant_id, period, changed_by)"
+        " SELECT p, %s, 'P7Y', 'counsel' FROM unnest(ARRAY['old-notes', 'invoices-10-years']) p",
+        (str(other),),
+    )
+    [(customer,)] = evidence.sql(
+        "SELECT id FROM shop.customers WHERE tenant_id = %s ORDER BY id LIMIT 1", (str(other),)
+    )
+    evidence.hold(
+        other,
+        scope="subject",
+        table_name="shop.customers",
+        subject_id=customer,
+        matter="Harbour's buyer",
+    )
+    evidence.hold(
+        other, scope="table", table_name="shop.notes", condition=f"r.body = '{PERSON}'",
+        matter="Harbour and Roe",
+    )  # fmt: skip
     stop(retention, actor="harbour-operator", reason=OTHERS_REASON)
     start(retention, actor="harbour-operator", reason=OTHERS_REASON)
     run = evidence.run(detail=OTHERS_REASON, started_by="for harbour alone")
@@ -197,7 +218,8 @@ def _secrets(evidence: Evidence, own: TenantId, stranger: str) -> dict[str, str]
     """Others' names, ids, traces, digests and texts, each with what it is."""
     found = {
         OTHERS_REASON: "a reason", "harbour-operator": "an actor", stranger: "a login",
-        "owner@harbour.example": "an address", "for harbour alone": "who started their run",
+        "owner@harbour.example": "an address",
+        "for harbour alone": "who started their run", PERSON: "a person",
     }  # fmt: skip
     for what, statement in {
         "a tenant": "SELECT id::text FROM tenure.tenants WHERE id <> %(own)s",
@@ -207,6 +229,8 @@ def _secrets(evidence: Evidence, own: TenantId, stranger: str) -> dict[str, str]
         "a trace": "SELECT trace_id FROM tenure.runs r WHERE NOT EXISTS (SELECT FROM tenure.units"
         " u WHERE u.run_id = r.id AND u.tenant_id = %(own)s)",
         "a hold": "SELECT id::text FROM tenure.holds WHERE tenant_id <> %(own)s",
+        "a held subject": "SELECT subject_id::text FROM tenure.holds"
+        " WHERE tenant_id <> %(own)s AND subject_id IS NOT NULL",
         "a matter": "SELECT matter FROM tenure.holds WHERE tenant_id <> %(own)s",
         "a state's actor": "SELECT changed_by FROM tenure.policy_changes"
         " WHERE tenant_id <> %(own)s",
@@ -282,7 +306,7 @@ def test_their_own_evidence_is_all_there(two: Two) -> None:
         "schedule": ("schedule", "own_terms"),
         "runs": ("runs", "gaps", "missed", "next"),
         "verifications": ("verifications",),
-        "reconciliation": ("balances", "books", "populations"),
+        "reconciliation": ("balances", "books"),
         "holds": ("holds", "events"),
         "erasures": ("erasures", "waiting", "erased", "kept", "events"),
         "connectors": ("connectors", "requests", "events"),
@@ -295,6 +319,9 @@ def test_their_own_evidence_is_all_there(two: Two) -> None:
             assert without(own[table]) == without(whole[table]), (name, table)
             seen += len(own[table])
     assert seen > 10
+    # Queries over all tenants are the installation's business; what they found is not.
+    assert two.pages.json("/console/reconciliation")["populations"] == []
+    assert len(every.json(f"/console/reconciliation?tenant={slug}")["populations"]) > 1
     query = "draw=200&seed=x&until=2100-01-01"
     own = two.pages.json(f"/console/samples?{query}")
     assert own == every.json(f"/console/samples?{query}&tenant={slug}") | {
@@ -497,7 +524,7 @@ def test_without_a_context_no_row_is_seen_and_in_one_no_others(two: Two, table: 
      "cross_tenant_reads.reason", "batches.progress", "units.holder", "movements.hashes",
      "erasure_subjects.requester", "erasure_subjects.identity", "connector_requests.told",
      "exports.reason", "exports.requested_by", "exports.subject_hash", "certificates.issued_by",
-     "offboardings.receipt_digest"],
+     "offboardings.receipt_digest", "verification_results.query"],
 )  # fmt: skip
 def test_what_spans_tenants_is_not_to_be_selected(two: Two, column: str) -> None:
     table, name = column.split(".")

@@ -14,6 +14,7 @@ import psycopg2
 import pytest
 
 from config.release import release
+from config.trace import new_trace_id
 from retention.errors import LedgerError
 from retention.hold_scopes import Scope
 from retention.ledger import verifier
@@ -62,6 +63,8 @@ def test_a_certificate_states_what_the_database_did(
 ) -> None:
     arrange(lab, acme, globex)
     run = lab.run()
+    # One that looks back finds nothing, and is not the one after the run.
+    lab.shop().verify(as_of=lab.long_ago, trace_id=new_trace_id())
     verification = lab.verify()
     issued = issuer.issue(run_of(issuer, run.run_id))
     stated = verify_certificate(issued.content, trust(ledger)).statement

@@ -23,6 +23,7 @@ from retention.policies import Policy
 from retention.policy_file import parse_policies
 from retention.policy_records import record_policies, set_state
 from retention.removals import record_removals
+from retention.verification import last_finished
 from tenants.context import TenantId, tenant_scope
 
 from .conftest import CATALOG, POLICIES
@@ -250,6 +251,25 @@ def test_a_look_back_moves_no_book_and_the_next_account_misses_nothing(
         2,
         {"opening": 1, "newly_due": 1, "held": 2},
     )
+
+
+def test_nights_in_which_nobody_looked_are_not_filled_in_afterwards(
+    lab: Any, acme: TenantId
+) -> None:
+    hold(lab, acme)
+    lab.case(acme)
+    # Not even where there is no account yet: the books are opened when somebody looks.
+    early = lab.shop().verify(as_of=lab.now - timedelta(days=2), trace_id=new_trace_id())
+    assert early.account is None
+    assert last_finished(lab.installation.retention) is None
+    assert lab.verify().account.number == 1
+    later(lab, 31)
+    for day in range(1, 30):
+        as_of = lab.now + timedelta(days=day)
+        assert lab.shop().verify(as_of=as_of, trace_id=new_trace_id()).account is None, day
+    # A run takes its time; as of its plan, what came due meanwhile is next.
+    plan = lab.clock.now() - timedelta(hours=9)
+    assert lab.shop().verify(as_of=plan, trace_id=new_trace_id()).account.number == 2
 
 
 def test_verifications_at_once_become_accounts_one_after_the_other(
