@@ -37,17 +37,14 @@ class Ground:
         return min(self.as_of, self.turns.get(policy.name, self.as_of))
 
 
-# The period of the row's tenant is looked up where the query runs: the text says nothing of any.
-# Days and hours are taken off before months, as `policies.cutoff` does.
-_CUTOFF = """CASE WHEN {tenant} IN (SELECT o.tenant_id FROM tenure.policy_periods o
-                          WHERE o.policy = {policy})
-     THEN (SELECT {day_or_instant} FROM (
-               SELECT {turn} AT TIME ZONE 'UTC' - (o.lasts - o.months) - o.months AS at
-               FROM (SELECT p.lasts, date_trunc('month', p.lasts) AS months
-                     FROM (SELECT replace(o.period, ',', '.')::interval AS lasts
-                           FROM tenure.policy_periods o
-                           WHERE o.policy = {policy} AND o.tenant_id = {tenant}) p) o) cutoff)
-     ELSE %(cutoff)s END"""
+# Tenants' own periods are looked up where the query runs, once: the text says nothing of any. Days
+# and hours are taken off before months, as `policies.cutoff` does.
+_CUTOFF = """coalesce(((SELECT jsonb_object_agg(o.tenant_id, {day_or_instant}) FROM (
+        SELECT p.tenant_id, {turn} AT TIME ZONE 'UTC' - (p.lasts - p.months) - p.months AS at
+        FROM (SELECT q.tenant_id, q.lasts, date_trunc('month', q.lasts) AS months
+              FROM (SELECT tenant_id, replace(period, ',', '.')::interval AS lasts
+                    FROM tenure.policy_periods WHERE policy = {policy}) q) p) o)
+    ->> {tenant}::text)::{type}, %(cutoff)s)"""
 
 
 def cutoff_of(policy: Policy, alias: str, ground: Ground) -> sql.Composable:
@@ -58,7 +55,8 @@ def cutoff_of(policy: Policy, alias: str, ground: Ground) -> sql.Composable:
         tenant=sql.Identifier(alias, "tenant_id"),
         policy=sql.Literal(policy.name),
         turn=sql.Literal(ground.turn(policy)),
-        day_or_instant=sql.SQL("cutoff.at::date" if is_date else "cutoff.at AT TIME ZONE 'UTC'"),
+        day_or_instant=sql.SQL("o.at::date" if is_date else "o.at AT TIME ZONE 'UTC'"),
+        type=sql.SQL("date" if is_date else "timestamptz"),
     )
 
 
