@@ -11,10 +11,12 @@ from retention import holds
 from retention.executor import Options
 from retention.policy_records import record_policies, set_state
 from tenants.context import TenantId
+from tests.integration.retention import test_archive_oracle as archives
 from tests.integration.retention.test_hold_oracle import hold_and_compare
 from tests.integration.retention.test_oracle import TABLES, oracle, plant, read_rows
 
 ORDER = ("citations", "nodes", "cases")
+firm = archives.firm
 
 
 def test_what_remains(
@@ -80,3 +82,18 @@ def test_held_rows_remain(
     held = hold_and_compare(lab, (acme, globex), random.Random(f"holds {seed} {oracle_part}"))
     record_property("oracle: random databases with holds on some rows", 1)
     record_property("oracle: rows under these holds", held)
+
+
+def test_what_was_archived_or_came_back(
+    firm: Any,
+    make_tenant: Callable[[str], TenantId],
+    seed: str,
+    oracle_part: int,
+    record_property: Callable[[str, object], None],
+) -> None:
+    rng = random.Random(f"archives {seed} {oracle_part}")
+    worlds = [archives.World(make_tenant(name)) for name in ("acme", "globex")]
+    back, held = archives.compare(firm, worlds, rng)
+    record_property("oracle: random databases with archives", 1)
+    record_property("oracle: rows that came back from these", back)
+    record_property("oracle: rows under hold, there or archived", held)

@@ -195,7 +195,9 @@ def expire(
     return kept
 
 
-def compare(firm: Lab, worlds: list[World], rng: random.Random) -> None:
+def compare(firm: Lab, worlds: list[World], rng: random.Random) -> tuple[int, int]:
+    """Plant, hold, run and compare; return how many rows had come back from an archive, and how
+    many were under a hold."""
     # With the tables that go along.
     chosen: dict[str, set[str]] = {
         name: set() for name in ("notes", "lines", "customers") if rng.random() < 0.7
@@ -217,6 +219,7 @@ def compare(firm: Lab, worlds: list[World], rng: random.Random) -> None:
     options = Options(batch_size=rng.choice((1, 2, 50)), lock_timeout_ms=500)
     shop = firm.shop(policies=declared, options=options)
     planned, verified = shop.plan(), firm.verify(shop)
+    figures = sum(len(w.back) for w in worlds), sum(len(w.held) for w in worlds)
     kept = [expire(world, chosen, world.held) for world in worlds]
     # Written apart, planner, verifier and oracle agree on what goes and on what a hold keeps.
     for policy in declared:
@@ -235,6 +238,7 @@ def compare(firm: Lab, worlds: list[World], rng: random.Random) -> None:
             firm.release(placed)
         expire(world, chosen, set())
     run_and_compare(firm, shop, worlds)
+    return figures
 
 
 def run_and_compare(firm: Lab, shop: Any, worlds: list[World]) -> None:
