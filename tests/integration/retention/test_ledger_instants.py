@@ -12,7 +12,7 @@ import psycopg2
 import pytest
 
 from api.wiring import Installation, migrator_of
-from retention.alerts import MISSED, Alert, Looked, raise_alerts
+from retention.alerts import MISSED, RUN, Alert, Looked, raise_alerts
 from retention.ledger.audited_instants import DONE, OTHER
 from retention.ledger.manifest import shipped
 from retention.ledger.publishing import Ledger
@@ -58,6 +58,7 @@ def test_all_instants_that_rows_have_by_default_are_the_databases(lab: Any) -> N
         ("connector_requests", "tenure_retention", "next_attempt_at"),
         # The grace is counted from it in the same statement. The ledger's audit compares it.
         ("offboardings", "tenure_retention", "requested_at"),
+        ("offboardings", "tenure_app", "requested_at"),
     }
 
 
@@ -165,16 +166,16 @@ def test_what_is_older_than_the_ledger_was_not_entered_when_it_was_done(
 
 def test_an_alert_is_entered_when_it_is_raised_changed_and_resolved(lab: Any) -> None:
     retention = lab.installation.retention
-    looked = Looked(MISSED)
-    said = "nobody was there from 02:00"
-    raise_alerts(retention, [Alert("missed", "scheduler", said)], looked)
-    raise_alerts(retention, [Alert("missed", "scheduler", said)], looked)
-    raise_alerts(retention, [Alert("missed", "scheduler", "nobody was there")], looked)
+    looked = Looked(RUN)
+    said = "acme: locked"
+    raise_alerts(retention, [Alert("run", "cases", said)], looked)
+    raise_alerts(retention, [Alert("run", "cases", said)], looked)
+    raise_alerts(retention, [Alert("run", "cases", "acme: gone")], looked)
     raise_alerts(retention, [], looked)
     found = entries(lab, "alerts")
     assert [e["kind"] for e in found] == ["alert", "alert-changed", "alert-changed"]
     assert [texts(lab, e["id"])["detail"][1] for e in found] == [
-        said, "nobody was there", "nobody was there",
+        said, "acme: gone", "acme: gone",
     ]  # fmt: skip
     assert [e["record"]["resolved_at"] is None for e in found] == [True, True, False]
 
