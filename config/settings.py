@@ -357,7 +357,8 @@ class Settings(BaseModel):
     erasure_approval: Annotated[Literal["four-eyes", "single"], BeforeValidator(_lower)] = _field(
         "four-eyes",
         "four-eyes or single",
-        "whether another person than who entered a request for erasure must approve it",
+        "whether another login, or account on the command line, than who entered a request for "
+        "erasure must approve it",
     )
     connectors_file: Annotated[Path, AfterValidator(_file)] | None = _field(
         None,

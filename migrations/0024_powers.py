@@ -3,10 +3,15 @@
 Access exports over the API are made by the application, at its desk (0020), so that no process
 that serves has the connection of a role that deletes. It sees there what it exports, archives
 included, and enters the record of it in nobody else's name.
+
+An approval says by itself whether it was another who gave it: two logins are two, and two names of
+accounts; a login and an account may be one person's. Nothing is approved without one. At its desk
+the application takes the steps that people take there, and no others.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from tenants.schema import Access, access_statements, execute
@@ -80,16 +85,112 @@ LEAVE_ARCHIVES = _ARCHIVES.format(
         EXECUTE format('REVOKE SELECT ON %s FROM tenure_app', archive);""",
 )
 
+APPROVALS = """
+CREATE FUNCTION tenure.is_another(actor text, than text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT actor <> than
+       AND coalesce(substring(actor FROM '^([^:]*):'), '')
+         = coalesce(substring(than FROM '^([^:]*):'), '')
+$$;
+CREATE FUNCTION tenure.approval_by_another() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF (NEW.facts -> 'alone') IS DISTINCT FROM (
+        SELECT to_jsonb(NOT tenure.is_another(NEW.actor, e.entered_by)) FROM tenure.erasures e
+        WHERE e.tenant_id = NEW.tenant_id AND e.id = NEW.erasure_id) THEN
+        RAISE EXCEPTION 'who approves erasure % is not who the approval says', NEW.erasure_id
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE FUNCTION tenure.approved_on_record() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM tenure.erasure_events v
+                   WHERE v.tenant_id = NEW.tenant_id AND v.erasure_id = NEW.id
+                     AND v.event = 'approved' AND v.facts -> 'plan' = to_jsonb(NEW.plan)) THEN
+        RAISE EXCEPTION 'nobody approved plan % of erasure %', NEW.plan, NEW.id
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN NULL;
+END $$;
+REVOKE ALL ON FUNCTION tenure.is_another(text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION tenure.approval_by_another() FROM PUBLIC;
+REVOKE ALL ON FUNCTION tenure.approved_on_record() FROM PUBLIC;
+CREATE CONSTRAINT TRIGGER approved_on_record AFTER UPDATE ON tenure.erasures
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+    WHEN (NEW.state = 'approved' AND OLD.state <> 'approved')
+    EXECUTE FUNCTION tenure.approved_on_record();
+CREATE TRIGGER approval_by_another BEFORE INSERT ON tenure.erasure_events
+    FOR EACH ROW WHEN (NEW.event = 'approved') EXECUTE FUNCTION tenure.approval_by_another();
+COMMENT ON FUNCTION tenure.is_another(text, text) IS
+    'Whether two actors are shown to be two: logins, or accounts of two names (retention.actors).';
+"""
+ANY_APPROVALS = """
+DROP TRIGGER approval_by_another ON tenure.erasure_events;
+DROP TRIGGER approved_on_record ON tenure.erasures;
+DROP FUNCTION tenure.approval_by_another();
+DROP FUNCTION tenure.approved_on_record();
+DROP FUNCTION tenure.is_another(text, text);
+"""
+
+# Whom it is about is forgotten, and how they showed who they are is entered, before it begins.
+_UNBEGUN = "('received', 'confirmed', 'planned', 'approved')"
+DESK_STEPS = f"""
+CREATE FUNCTION tenure.desk_step() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NEW.state <> OLD.state
+       AND (OLD.state, NEW.state) NOT IN (('received', 'confirmed'), ('planned', 'approved'))
+       AND NOT (OLD.state IN {_UNBEGUN} AND NEW.state IN ('refused', 'withdrawn')) THEN
+        RAISE EXCEPTION 'at the desk erasure % does not go from % to %',
+            OLD.id, OLD.state, NEW.state USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN NEW;
+END $$;
+REVOKE ALL ON FUNCTION tenure.desk_step() FROM PUBLIC;
+CREATE TRIGGER desk_step BEFORE UPDATE ON tenure.erasures
+    FOR EACH ROW WHEN (session_user = 'tenure_app') EXECUTE FUNCTION tenure.desk_step();
+"""
+ANY_DESK_STEPS = """
+DROP TRIGGER desk_step ON tenure.erasures;
+DROP FUNCTION tenure.desk_step();
+"""
+
+
+def _erasure_is(table: str, states: str) -> str:
+    return (
+        f"EXISTS (SELECT FROM tenure.erasures e WHERE e.tenant_id = {table}.tenant_id"
+        f" AND e.id = {table}.erasure_id AND e.state IN {states})"
+    )
+
+
+_NARROWED = (
+    ("erasure_subjects", "UPDATE", _erasure_is("erasure_subjects", "('received')")),
+    ("erasure_subjects", "DELETE", _erasure_is("erasure_subjects", _UNBEGUN)),
+    ("erasure_rows", "DELETE", _erasure_is("erasure_rows", _UNBEGUN)),
+)
+
+
+def _desk_policies(*, narrow: bool) -> Iterator[str]:
+    for table, command, while_ in _NARROWED:
+        using = f"{AT_DESK} AND {while_}" if narrow else AT_DESK
+        yield f"ALTER POLICY tenure_app_{command.lower()} ON tenure.{table} USING ({using})"
+
 
 def up(migrator: Any, db: Any) -> None:
     """Take powers away, and give what is needed instead; runs as tenure_owner."""
     execute(db, *access_statements((), EXPORTS), *READ_EXPORTS, READ_ARCHIVES)
+    execute(db, APPROVALS, DESK_STEPS, *_desk_policies(narrow=True))
 
 
 def down(migrator: Any, db: Any) -> None:
     """Give the powers back."""
     execute(
         db,
+        *_desk_policies(narrow=False),
+        ANY_DESK_STEPS,
+        ANY_APPROVALS,
         LEAVE_ARCHIVES,
         *LEAVE_EXPORTS,
     )

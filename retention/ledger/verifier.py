@@ -1816,15 +1816,33 @@ def _erasure_plans(
 
 
 def _approval(steps: Sequence[Shown], first: Shown, last: Shown) -> dict[str, Any]:
-    """Return who approved the plan that counts; `alone`: it is who had entered the request."""
+    """Return who approved the plan that counts; `alone`: nothing shows that it is another than who
+    had entered the request. Two logins are shown to be two, and two names of accounts."""
     approved = [each for each in steps if each.record["event"] == "approved"][-1]
     found = _taken(approved, "plan", "alone")
     entered_by = first.texts.get("entered_by")
     if found["plan"] != last.record["plan"]:
         raise CertificateError("the plan that counts is not the one that was approved")
-    if None not in (found["by"], entered_by) and (found["by"] == entered_by) is not found["alone"]:
-        raise CertificateError("who approved it is not who its entry says")
+    by = found["by"]
+    if by is not None and entered_by is not None:
+        another = by != entered_by and _actor_kind(by) == _actor_kind(entered_by)
+        if another is found["alone"]:
+            raise CertificateError("who approved it is not who its entry says")
     return found
+
+
+def _actor_kind(actor: str) -> str:
+    kind, colon, _ = actor.partition(":")
+    return kind if colon else ""
+
+
+def approved_by(erasure: dict[str, Any], approval: dict[str, Any]) -> str:
+    """Return who that was, in relation to who had entered the request."""
+    if not approval["alone"]:
+        return "another than who had entered the request (two logins, or accounts of two names)"
+    if approval["by"] is not None and approval["by"] == erasure["entered_by"]:
+        return "who had entered the request, alone"
+    return "somebody of whom nothing shows that it is another than who had entered the request"
 
 
 def _batch_by_action(batch: Shown) -> dict[str, Any]:
@@ -2467,9 +2485,8 @@ def _said_of_erasure(stated: dict[str, Any]) -> Iterator[str]:
     )
     yield (
         f"Its plan {approval['plan']} was approved {approval['happened_at']} by "
-        + ("who had entered the request." if approval["alone"]
-           else "another than who had entered the request.")
-    )  # fmt: skip
+        f"{approved_by(erasure, approval)}."
+    )
     for each in stated["outcome"]:
         if each["kept"]:
             yield f"{each['kept']['rows']} rows of {each['table']} are kept: {each['basis']}."

@@ -262,7 +262,7 @@ def test_the_command_gives_it_in_three_forms(
     ok(tenure("erasure", "approve", named, "--plan", "1", env=alone))
     ok(tenure("erasure", "run", named, env=env))
     text = ok(tenure("certificate", named, env=env))
-    assert "who had entered it, alone" in text
+    assert "who had entered the request, alone" in text
     content = ok(tenure("certificate", named.upper(), "--format", "json", env=env))
     assert json.loads(content)["certificate"] in text
     ok(tenure("certificate", named, "--tenant", "acme", "--format", "pdf", "--output", "e.pdf",

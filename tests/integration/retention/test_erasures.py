@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg2
@@ -16,12 +17,13 @@ import pytest
 
 from config.clock import FixedClock
 from retention import deletions
+from retention.actors import is_another
 from retention.connectors.declarations import parse_connectors
 from retention.connectors.delivery import Courier, deliver_due
 from retention.deletions import key_hash
 from retention.erasures import requests
 from retention.erasures.planning import make_plan
-from retention.erasures.records import events_of, person_of
+from retention.erasures.records import add_event, events_of, person_of
 from retention.errors import ErasureError, InvariantError
 from retention.hold_scopes import Scope
 from retention.interventions import stop
@@ -32,6 +34,7 @@ from tenants.context import TenantId
 from tests.integration.retention.conftest import CATALOG, POLICIES, Lab
 from tests.integration.retention.erasing import (
     APPROVER,
+    ENTERED,
     approved,
     asked,
     erasure_of,
@@ -460,6 +463,63 @@ def test_another_person_than_who_entered_it_approves(lab: Lab, acme: TenantId) -
         retention, erasure_of(lab, erasure_id), actor="command:ann", alone=True
     )
     assert alone.state == "approved"
+
+
+LOGIN = "login:01a1f8b0-40cf-765f-99aa-7eac363e7fc8"
+
+
+def entered_by(lab: Lab, erasure_id: UUID, actor: str) -> None:
+    lab.sql("UPDATE tenure.erasures SET entered_by = %s WHERE id = %s", (actor, str(erasure_id)))
+
+
+def approval(lab: Lab) -> list[tuple[Any, ...]]:
+    return lab.sql(
+        "SELECT actor, (facts -> 'alone')::boolean FROM tenure.erasure_events"
+        " WHERE event = 'approved'"
+    )
+
+
+@pytest.mark.parametrize("entered", [LOGIN, ENTERED])
+def test_nobody_approves_through_another_door_what_they_may_have_entered_themselves(
+    lab: Lab, acme: TenantId, entered: str
+) -> None:
+    """ada's login and ada's account are two names of one person, for all that is known here."""
+    through = "command:ann" if entered == LOGIN else LOGIN
+    erasure_id = planned(lab, acme, lab.case(acme))
+    entered_by(lab, erasure_id, entered)
+    retention = lab.installation.retention
+    with pytest.raises(ErasureError, match=f"nothing shows that {through} is another"):
+        requests.approve(retention, erasure_of(lab, erasure_id), actor=through)
+    assert erasure_of(lab, erasure_id).state == "planned"
+    requests.approve(retention, erasure_of(lab, erasure_id), actor=through, alone=True)
+    assert approval(lab) == [(through, True)]
+
+
+@pytest.mark.parametrize(
+    ("entered", "actor", "alone"),
+    [(ENTERED, ENTERED, False), (ENTERED, LOGIN, False), (LOGIN, LOGIN, False),
+     (ENTERED, APPROVER, True), (ENTERED, APPROVER, None)],
+)  # fmt: skip
+def test_an_approval_that_lies_about_who_gave_it_is_refused_by_the_database(
+    lab: Lab, acme: TenantId, entered: str, actor: str, alone: bool | None
+) -> None:
+    erasure_id = planned(lab, acme, lab.case(acme))
+    entered_by(lab, erasure_id, entered)
+    facts = {"plan": 1} if alone is None else {"plan": 1, "alone": alone}
+    with (
+        pytest.raises(psycopg2.errors.InsufficientPrivilege, match="is not who the approval says"),
+        lab.installation.retention.transaction(acme) as cursor,
+    ):
+        add_event(cursor, erasure_of(lab, erasure_id), "approved", actor, facts)
+    assert approval(lab) == []
+
+
+def test_the_database_tells_actors_apart_as_the_program_does(lab: Lab) -> None:
+    names = (LOGIN, "login:other", ENTERED, APPROVER, "ann", "bob", "login", ":x", "")
+    for one in names:
+        for other in names:
+            ((found,),) = lab.sql("SELECT tenure.is_another(%s, %s)", (one, other))
+            assert found is is_another(one, other), (one, other)
 
 
 def test_steps_come_in_their_order_and_ends_are_ends(lab: Lab, acme: TenantId) -> None:

@@ -207,6 +207,10 @@ def approved_by_two_alone(entries: list[Entry]) -> None:
     entries[at(entries, "erasure-event", "approved")].texts["actor"] = "command:ann"
 
 
+def approved_by_two_through_two_doors(entries: list[Entry]) -> None:
+    entries[at(entries, "erasure-event", "approved")].texts["actor"] = f"login:{ERASURE}"
+
+
 def never_approved(entries: list[Entry]) -> None:
     del entries[at(entries, "erasure-event", "approved")]
 
@@ -325,7 +329,8 @@ def counts_of_text(entries: list[Entry]) -> None:
         lost_batch, batch_too_many, batch_of_another, batch_that_contradicts_itself, other_end,
         erased_what_was_to_be_kept, kept_on_another_basis, kept_what_was_to_go, lost_plan,
         lost_plan_with_its_step, plan_not_shown, other_plan_shown, other_plan_approved,
-        approved_alone_by_two, approved_by_two_alone, never_approved, never_confirmed,
+        approved_alone_by_two, approved_by_two_alone,
+        approved_by_two_through_two_doors, never_approved, never_confirmed,
         never_verified, lost_extension, completed_twice, step_after_the_end, not_completed,
         end_not_shown, refused_one, anothers, anothers_record, connector_not_asked,
         connector_silent, connector_said_otherwise, another_connector,
@@ -354,7 +359,19 @@ def test_erased_names_are_missing_and_the_rest_stands() -> None:
     assert stated["approval"]["alone"] is False
     text = to_text(stated)
     assert "somebody whose name was erased" in text
-    assert "another than who had entered it" in text
+    assert "another than who had entered the request" in " ".join(text.split())
+
+
+def test_who_may_be_who_entered_it_is_not_called_another() -> None:
+    for actor, said in (
+        (f"login:{ERASURE}", "nothing shows that it is another than who had entered the request"),
+        ("command:ann", "who had entered the request, alone"),
+    ):
+        entries = erasure_entries()
+        facts(entries, "approved")["alone"] = True
+        entries[at(entries, "erasure-event", "approved")].texts["actor"] = actor
+        stated = certified(issue(entries).data).statement
+        assert said in " ".join(to_text(stated).split())
 
 
 def test_one_from_before_requests_were_named_says_what_was_answered() -> None:
@@ -370,7 +387,7 @@ def test_text_and_paper_have_the_same_figures() -> None:
     text = to_text(stated)
     for part in (
         ERASURE, "acme", "s. 12 Books Act", HOLD, "mail", "messages 4", "NIST", "by 1 month",
-        "plan 2", "the complexity of the request", "another than who had entered it",
+        "plan 2", "the complexity of the request", "another than who had entered",
     ):  # fmt: skip
         assert part in text
     assert to_pdf(stated) == to_pdf(stated)
