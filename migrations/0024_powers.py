@@ -7,6 +7,10 @@ included, and enters the record of it in nobody else's name.
 An approval says by itself whether it was another who gave it: two logins are two, and two names of
 accounts; a login and an account may be one person's. Nothing is approved without one. At its desk
 the application takes the steps that people take there, and no others.
+
+Who acts is believed of whoever can show it. Changes of access say besides the name the role of the
+session, which is what the database knows, and take names from the owner's commands alone. What
+users delete is recorded under a seal, and who wants a plan is who is at the desk.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tenants.schema import Access, access_statements, execute
+from tenants.schema import Access, access_statements, execute, ledger_statement
 
 OWN = "tenant_id = (SELECT tenure.current_tenant())"
 _ACTOR = "(SELECT tenure.desk_actor())"
@@ -146,6 +150,11 @@ BEGIN
         RAISE EXCEPTION 'at the desk erasure % does not go from % to %',
             OLD.id, OLD.state, NEW.state USING ERRCODE = 'insufficient_privilege';
     END IF;
+    IF NEW.plan_wanted_by IS DISTINCT FROM OLD.plan_wanted_by
+       AND NEW.plan_wanted_by <> tenure.desk_actor() THEN
+        RAISE EXCEPTION 'a plan is wanted by who is at the desk'
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
     RETURN NEW;
 END $$;
 REVOKE ALL ON FUNCTION tenure.desk_step() FROM PUBLIC;
@@ -178,16 +187,94 @@ def _desk_policies(*, narrow: bool) -> Iterator[str]:
         yield f"ALTER POLICY tenure_app_{command.lower()} ON tenure.{table} USING ({using})"
 
 
+_NOTE_ACCESS = """
+CREATE OR REPLACE FUNCTION tenure.note_access(
+    tenant uuid, login uuid, what text, before text, after text) RETURNS void
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+    INSERT INTO tenure.access_changes (tenant_id, login_id, what, before, after, actor)
+    SELECT tenant, login, what, before, after,
+           coalesce({said}, 'role:' || session_user)
+    WHERE before IS DISTINCT FROM after
+$$;
+"""
+_SAID = "nullif(current_setting('tenure.actor', true), '')"
+# Whatever fires the triggers: a setting is anybody's to set. The tenant's offboarding may have
+# said so, which retention has begin (0022).
+_BELIEVED = f"""CASE WHEN session_user = 'tenure_owner' OR EXISTS (
+               SELECT FROM tenure.offboardings o
+               WHERE session_user = 'tenure_retention' AND o.tenant_id = tenant
+                 AND {_SAID} = 'offboarding:' || o.id) THEN {_SAID} END"""
+ACCESS_CHANGES = f"""
+ALTER TABLE tenure.access_changes ADD COLUMN recorded_as text;
+ALTER TABLE tenure.access_changes ALTER COLUMN recorded_as SET DEFAULT session_user;
+COMMENT ON COLUMN tenure.access_changes.recorded_as IS
+    'The role of the session that changed it, which is all that the database knows of who acts; '
+    'actor is what it said. NULL in rows from before this was kept.';
+{_NOTE_ACCESS.format(said=_BELIEVED)}
+"""
+_FED = ("id", "tenant_id", "what", "before", "after", "changed_at")
+ACCESS_FEED = ledger_statement(
+    "access_changes",
+    "access-change",
+    plain=(*_FED, "recorded_as"),
+    committed=("login_id", "actor"),
+    on="INSERT OR DELETE",
+)
+ACCESS_FEED_BEFORE = ledger_statement(
+    "access_changes",
+    "access-change",
+    plain=_FED,
+    committed=("login_id", "actor"),
+    on="INSERT OR DELETE",
+)
+
+# The removal's id is in the seal: it serves once.
+REMOVALS = """
+CREATE FUNCTION tenure.record_removal(
+    removal uuid, removed_from text, keys bytea, by_actor text, under_trace text, seal text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    tenant CONSTANT uuid := tenure.current_tenant();
+    what CONSTANT bytea := convert_to(removed_from, 'UTF8') || '\\x00'
+        || convert_to(under_trace, 'UTF8') || '\\x00' || keys;
+BEGIN
+    IF NOT tenure.is_sealed(
+        'removal:' || tenant || ':' || removal || ':' || encode(sha256(what), 'hex') || ':'
+        || by_actor, seal) THEN
+        RAISE EXCEPTION 'the removal is not sealed' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    INSERT INTO tenure.removals (tenant_id, id, table_name, hashes, actor, trace_id)
+    VALUES (tenant, removal, removed_from, keys, by_actor, under_trace);
+END $$;
+REVOKE ALL ON FUNCTION tenure.record_removal(uuid, text, bytea, text, text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION tenure.record_removal(uuid, text, bytea, text, text, text)
+    TO tenure_app;
+DROP POLICY tenure_app_insert ON tenure.removals;
+REVOKE INSERT ON tenure.removals FROM tenure_app;
+"""
+ANY_REMOVALS = f"""
+DROP FUNCTION tenure.record_removal(uuid, text, bytea, text, text, text);
+GRANT INSERT ON tenure.removals TO tenure_app;
+CREATE POLICY tenure_app_insert ON tenure.removals FOR INSERT TO tenure_app WITH CHECK ({OWN});
+"""
+
+
 def up(migrator: Any, db: Any) -> None:
     """Take powers away, and give what is needed instead; runs as tenure_owner."""
     execute(db, *access_statements((), EXPORTS), *READ_EXPORTS, READ_ARCHIVES)
     execute(db, APPROVALS, DESK_STEPS, *_desk_policies(narrow=True))
+    execute(db, ACCESS_CHANGES, ACCESS_FEED, REMOVALS)
 
 
 def down(migrator: Any, db: Any) -> None:
     """Give the powers back."""
     execute(
         db,
+        ANY_REMOVALS,
+        _NOTE_ACCESS.format(said=_SAID),
+        ACCESS_FEED_BEFORE,
+        "ALTER TABLE tenure.access_changes DROP COLUMN recorded_as",
         *_desk_policies(narrow=False),
         ANY_DESK_STEPS,
         ANY_APPROVALS,

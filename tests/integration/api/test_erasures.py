@@ -441,6 +441,7 @@ AT_THE_DESK = {
     "deferred": "UPDATE tenure.erasures SET state = 'deferred'",
     "back": "UPDATE tenure.erasures SET state = 'received'",
     "confirmed again": "UPDATE tenure.erasures SET state = 'confirmed'",
+    "a plan for another": "UPDATE tenure.erasures SET plan_wanted_by = 'login:another'",
     "approved without a word": "UPDATE tenure.erasures SET state = 'approved'",
     "approved as by another": "UPDATE tenure.erasures SET state = 'approved';"
     " INSERT INTO tenure.erasure_events (tenant_id, id, erasure_id, event, actor, facts)"
