@@ -11,6 +11,9 @@ the application takes the steps that people take there, and no others.
 Who acts is believed of whoever can show it. Changes of access say besides the name the role of the
 session, which is what the database knows, and take names from the owner's commands alone. What
 users delete is recorded under a seal, and who wants a plan is who is at the desk.
+
+When something was, is by the database's clock: an alert is resolved now and once, a watch is kept
+by somebody who is there. No role can make a row older than it is, and so have it go by its age.
 """
 
 from __future__ import annotations
@@ -259,18 +262,116 @@ GRANT INSERT ON tenure.removals TO tenure_app;
 CREATE POLICY tenure_app_insert ON tenure.removals FOR INSERT TO tenure_app WITH CHECK ({OWN});
 """
 
+ALERTS = """
+CREATE FUNCTION tenure.alert_now() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        IF coalesce(NEW.resolved_at, NEW.delivered_at) IS NOT NULL OR NEW.attempts <> 0 THEN
+            RAISE EXCEPTION 'an alert is raised before it is delivered or resolved'
+                USING ERRCODE = 'insufficient_privilege';
+        END IF;
+        RETURN NEW;
+    END IF;
+    IF OLD.resolved_at IS NOT NULL THEN
+        RAISE EXCEPTION 'alert % is resolved, and does not change', OLD.id
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    IF NEW.attempts NOT IN (0, OLD.attempts, OLD.attempts + 1) THEN
+        RAISE EXCEPTION 'attempts to deliver alert % are counted one by one', OLD.id
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    IF NEW.resolved_at IS NOT NULL THEN
+        NEW.resolved_at := clock_timestamp();
+    END IF;
+    IF NEW.last_seen_at IS DISTINCT FROM OLD.last_seen_at THEN
+        NEW.last_seen_at := clock_timestamp();
+    END IF;
+    IF NEW.delivered_at IS DISTINCT FROM OLD.delivered_at THEN
+        NEW.delivered_at := clock_timestamp();
+    END IF;
+    RETURN NEW;
+END $$;
+REVOKE ALL ON FUNCTION tenure.alert_now() FROM PUBLIC;
+CREATE TRIGGER alert_now BEFORE INSERT OR UPDATE ON tenure.alerts
+    FOR EACH ROW WHEN (session_user <> 'tenure_owner') EXECUTE FUNCTION tenure.alert_now();
+"""
+ANY_ALERTS = """
+DROP TRIGGER alert_now ON tenure.alerts;
+DROP FUNCTION tenure.alert_now();
+"""
+
+# Three intervals are `PATIENCE` of retention.schedule. A watch goes on by the interval that it was
+# kept by: to say that one ticks once a day bridges no night.
+WATCHES = """
+ALTER TABLE tenure.watches ADD COLUMN every interval CHECK (every > interval '0');
+COMMENT ON COLUMN tenure.watches.every IS
+    'How often its ticks were to come, at the most often; NULL in those from before this was kept.';
+CREATE FUNCTION tenure.keep_watch(ticking interval) RETURNS interval
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    now CONSTANT timestamptz := clock_timestamp();
+    kept tenure.watches;
+BEGIN
+    IF (ticking > interval '0' AND ticking <= interval '1 day') IS NOT TRUE THEN
+        RAISE EXCEPTION 'nobody ticks every %', ticking USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT * INTO kept FROM tenure.watches w ORDER BY w.last_at DESC LIMIT 1 FOR UPDATE;
+    IF now - kept.last_at <= 3 * least(ticking, kept.every) THEN
+        UPDATE tenure.watches w
+        SET last_at = greatest(w.last_at, now), ticks = w.ticks + 1, every = least(w.every, ticking)
+        WHERE w.id = kept.id;
+        RETURN NULL;
+    END IF;
+    INSERT INTO tenure.watches (id, began_at, last_at, ticks, every)
+    VALUES (gen_random_uuid(), now, now, 1, ticking);
+    RETURN now - kept.last_at;
+END $$;
+REVOKE ALL ON FUNCTION tenure.keep_watch(interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION tenure.keep_watch(interval) TO tenure_retention;
+DROP POLICY tenure_retention_select ON tenure.watches;
+DROP POLICY tenure_retention_insert ON tenure.watches;
+DROP POLICY tenure_retention_update ON tenure.watches;
+REVOKE ALL ON tenure.watches FROM tenure_retention;
+"""
+WATCHES_BEFORE: tuple[Access, ...] = (
+    ("watches", "tenure_retention", ("SELECT", "INSERT", "UPDATE(last_at, ticks)"), "true"),
+)
+ANY_WATCHES = """
+DROP FUNCTION tenure.keep_watch(interval);
+ALTER TABLE tenure.watches DROP COLUMN every;
+"""
+
+SCHEDULED = """
+ALTER TABLE tenure.scheduled ADD COLUMN recorded_at timestamptz;
+ALTER TABLE tenure.scheduled ALTER COLUMN recorded_at SET DEFAULT clock_timestamp();
+COMMENT ON COLUMN tenure.scheduled.recorded_at IS
+    'When the database was told; taken_at is what it was told. NULL in rows from before this was '
+    'kept.';
+REVOKE INSERT ON tenure.scheduled FROM tenure_retention;
+GRANT INSERT (name, due_at, taken_at, missed) ON tenure.scheduled TO tenure_retention;
+"""
+ANY_SCHEDULED = """
+ALTER TABLE tenure.scheduled DROP COLUMN recorded_at;
+GRANT INSERT ON tenure.scheduled TO tenure_retention;
+"""
 
 def up(migrator: Any, db: Any) -> None:
     """Take powers away, and give what is needed instead; runs as tenure_owner."""
     execute(db, *access_statements((), EXPORTS), *READ_EXPORTS, READ_ARCHIVES)
     execute(db, APPROVALS, DESK_STEPS, *_desk_policies(narrow=True))
     execute(db, ACCESS_CHANGES, ACCESS_FEED, REMOVALS)
+    execute(db, ALERTS, WATCHES, SCHEDULED)
 
 
 def down(migrator: Any, db: Any) -> None:
     """Give the powers back."""
     execute(
         db,
+        ANY_SCHEDULED,
+        ANY_WATCHES,
+        *access_statements((), WATCHES_BEFORE),
+        ANY_ALERTS,
         ANY_REMOVALS,
         _NOTE_ACCESS.format(said=_SAID),
         ACCESS_FEED_BEFORE,
