@@ -14,11 +14,16 @@ users delete is recorded under a seal, and who wants a plan is who is at the des
 
 When something was, is by the database's clock: an alert is resolved now and once, a watch is kept
 by somebody who is there. No role can make a row older than it is, and so have it go by its age.
+
+Of a request to a connector it is on record that its message is about to leave, and an erasure that
+others may have begun is not taken back. A request that nobody answers can be withdrawn; that is no
+answer, and one that comes after all is taken.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 from tenants.schema import Access, access_statements, execute, ledger_statement
@@ -356,18 +361,101 @@ ALTER TABLE tenure.scheduled DROP COLUMN recorded_at;
 GRANT INSERT ON tenure.scheduled TO tenure_retention;
 """
 
+_REQUEST_STATES = """
+ALTER TABLE tenure.connector_requests DROP CONSTRAINT connector_requests_state_check,
+    ADD CONSTRAINT connector_requests_state_check CHECK (state IN
+        ('open', 'delivered', 'acknowledged', 'refused'{0}));
+ALTER TABLE tenure.connector_events DROP CONSTRAINT connector_events_event_check,
+    ADD CONSTRAINT connector_events_event_check CHECK (event IN
+        ('requested', 'counted', 'delivered', 'deleted', 'deferred', 'failed', 'acknowledged',
+         'refused'{1}));
+"""
+# Of requests from before, those that may have been told are taken to have been.
+CONNECTORS = f"""
+{_REQUEST_STATES.format(", 'withdrawn'", ", 'told', 'withdrawn'")}
+ALTER TABLE tenure.connector_requests ADD COLUMN told_at timestamptz;
+UPDATE tenure.connector_requests SET told_at = coalesce(delivered_at, requested_at)
+WHERE delivered_at IS NOT NULL OR failures > 0 AND counted IS NULL;
+ALTER TABLE tenure.connector_requests
+    ADD CHECK (told_at IS NOT NULL OR state <> 'delivered');
+COMMENT ON COLUMN tenure.connector_requests.told_at IS
+    'When the first message to a webhook was about to leave: from then on it may have begun.';
+GRANT UPDATE (told_at) ON tenure.connector_requests TO tenure_retention;
+GRANT SELECT (told_at) ON tenure.connector_requests
+    TO tenure_app, tenure_verifier, tenure_auditor;
+
+CREATE FUNCTION tenure.request_open() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF OLD.ended_at IS NOT NULL
+       AND NOT (OLD.state = 'withdrawn' AND NEW.state IN ('acknowledged', 'refused'))
+       OR OLD.told_at IS NOT NULL AND OLD.told_at IS DISTINCT FROM NEW.told_at THEN
+        RAISE EXCEPTION 'request % is %, and does not change so', OLD.id, OLD.state
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER request_open BEFORE UPDATE ON tenure.connector_requests
+    FOR EACH ROW EXECUTE FUNCTION tenure.request_open();
+
+CREATE FUNCTION tenure.not_begun() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF EXISTS (SELECT FROM tenure.erasure_batches b
+               WHERE b.tenant_id = NEW.tenant_id AND b.erasure_id = NEW.id)
+       OR EXISTS (SELECT FROM tenure.connector_requests r
+                  WHERE r.tenant_id = NEW.tenant_id AND r.cause_id = NEW.id
+                    AND (r.told_at IS NOT NULL OR r.counted IS NOT NULL
+                         OR r.state IN ('acknowledged', 'refused'))) THEN
+        RAISE EXCEPTION 'erasure % has begun, and is not %', NEW.id, NEW.state
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER not_begun BEFORE UPDATE ON tenure.erasures
+    FOR EACH ROW WHEN (NEW.state IN ('refused', 'withdrawn') AND OLD.state <> NEW.state)
+    EXECUTE FUNCTION tenure.not_begun();
+REVOKE ALL ON FUNCTION tenure.request_open() FROM PUBLIC;
+REVOKE ALL ON FUNCTION tenure.not_begun() FROM PUBLIC;
+"""  # noqa: S608 - a constant is put in
+ACKNOWLEDGE = import_module("migrations.0015_connectors").ACKNOWLEDGE.replace(
+    "CREATE FUNCTION", "CREATE OR REPLACE FUNCTION"
+)
+_ENDED = "IF asked.ended_at IS NOT NULL THEN"
+ACKNOWLEDGE_LATE = ACKNOWLEDGE.replace(
+    _ENDED, _ENDED.replace(" THEN", " AND asked.state <> 'withdrawn' THEN")
+)
+ANY_CONNECTORS = f"""
+DROP TRIGGER not_begun ON tenure.erasures;
+DROP TRIGGER request_open ON tenure.connector_requests;
+DROP FUNCTION tenure.not_begun();
+DROP FUNCTION tenure.request_open();
+ALTER TABLE tenure.connector_requests DROP COLUMN told_at;
+{_REQUEST_STATES.format("", "")}
+"""
+_SAID_SINCE = """
+SELECT EXISTS (SELECT FROM tenure.connector_events WHERE event IN ('told', 'withdrawn'))
+"""
+
+
 def up(migrator: Any, db: Any) -> None:
     """Take powers away, and give what is needed instead; runs as tenure_owner."""
     execute(db, *access_statements((), EXPORTS), *READ_EXPORTS, READ_ARCHIVES)
     execute(db, APPROVALS, DESK_STEPS, *_desk_policies(narrow=True))
     execute(db, ACCESS_CHANGES, ACCESS_FEED, REMOVALS)
     execute(db, ALERTS, WATCHES, SCHEDULED)
+    execute(db, CONNECTORS, ACKNOWLEDGE_LATE)
 
 
 def down(migrator: Any, db: Any) -> None:
-    """Give the powers back."""
+    """Give the powers back, unless something is on record that could not be said before."""
+    # tenure: allow TS001 because the owner asks whether any tenant has such requests
+    if db.execute_sql(_SAID_SINCE).fetchone()[0]:
+        raise RuntimeError("connectors were told, or requests to them withdrawn; it is evidence")
     execute(
         db,
+        ACKNOWLEDGE,
+        ANY_CONNECTORS,
         ANY_SCHEDULED,
         ANY_WATCHES,
         *access_statements((), WATCHES_BEFORE),

@@ -73,11 +73,12 @@ _ASKED = """
 INSERT INTO tenure.erasure_subjects (tenant_id, erasure_id, key, asked_by, requester)
 VALUES (%(tenant)s::uuid, %(id)s::uuid, %(key)s::uuid, %(asked_by)s, %(requester)s)
 """
-# Who was asked and has done nothing yet is not asked any more (retention.connectors.delivery).
+# Who is to be asked and was not told yet is not asked any more (retention.connectors.delivery). Who
+# was told may have erased, whether they have answered or not (`tenure.not_begun`).
 _BEGUN_ELSEWHERE = """
 SELECT r.connector FROM tenure.connector_requests r
 WHERE r.tenant_id = %(tenant)s::uuid AND r.cause_id = %(id)s::uuid
-  AND (r.state <> 'open' OR r.counted IS NOT NULL)
+  AND (r.told_at IS NOT NULL OR r.counted IS NOT NULL OR r.state IN ('acknowledged', 'refused'))
 """
 
 
@@ -325,7 +326,7 @@ def _end(
         cursor.execute(_BEGUN_ELSEWHERE, known)
         if cursor.fetchall():
             raise ErasureError(
-                f"erasure {erasure.id} has begun: others were asked, and may have erased already"
+                f"erasure {erasure.id} has begun: others were told, and may have erased already"
             )
         forget(cursor, locked)
         cursor.execute(
