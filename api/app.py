@@ -25,7 +25,7 @@ from api.resources import views_of
 from api.subjects import subjects_blueprint
 from api.v1 import resources_blueprint
 from api.wiring import Installation
-from api.workshop import desks_of, seats_of, ticking_of, workshop_of
+from api.workshop import connectors_of, desks_of, seats_of, ticking_of, workshops_of
 from config.metrics import Metrics, PoolState
 from retention.removals import record_removals
 from tenants.repository import Repository
@@ -82,10 +82,12 @@ def create_app(
     token = settings.metrics_token
     app.register_blueprint(resources_blueprint(views, repositories, identity))
     app.register_blueprint(auth_blueprint(identity, limiter))
-    shop = workshop_of(installation, actor="api")
-    app.register_blueprint(hooks_blueprint(installation.app_connections, shop.connectors))
-    app.register_blueprint(subjects_blueprint(identity, shop))
-    app.register_blueprint(erasures_blueprint(identity, desks_of(installation, shop)))
+    app.register_blueprint(
+        hooks_blueprint(installation.app_connections, connectors_of(installation))
+    )
+    workshops = workshops_of(installation)
+    app.register_blueprint(subjects_blueprint(identity, workshops))
+    app.register_blueprint(erasures_blueprint(identity, desks_of(installation, workshops)))
     app.register_blueprint(
         offboardings_blueprint(
             identity,

@@ -2,12 +2,13 @@
 
 By what the person is found stands in the body, for addresses are logged. The zip is written to
 a file without a name first, so that no slow reader keeps a snapshot open, and so that what is
-handed out is whole, and on record.
+handed out is whole, and on record. All of it is done as tenure_app, at a seat (`retention.seat`).
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -26,9 +27,13 @@ from retention.exports.records import Export, count_exports, exports
 from retention.jobs import Workshop
 from retention.reports.export import jsonable
 from retention.subject_rows import find_person
+from tenants.context import TenantId
 
 # Whose tenant's it is goes without saying.
 _SHOWN = tuple(name for name in Export.__slots__ if name != "tenant_id")
+
+#: Returns the workshop at a seat of the tenant's, for an actor.
+Workshops = Callable[[TenantId, str], Workshop]
 
 
 class Asked(About):
@@ -37,14 +42,19 @@ class Asked(About):
     reason: Text | None = None
 
 
-def subjects_blueprint(identity: Identity, shop: Workshop) -> Blueprint:
+def subjects_blueprint(identity: Identity, workshops: Workshops) -> Blueprint:
     """Return /subjects/NAME/export, and /subjects/exports, which lists what was handed out."""
     routes = Blueprint("subjects", __name__, url_prefix="/subjects")
 
-    @routes.post("/<name>/export")
-    def export(name: str) -> Response:
+    def at_seat() -> tuple[TenantId, Workshop]:
+        """Authenticate and authorise; return whose owner asks, and their workshop."""
         principal = identity.authenticate()
         tenant_id = require_owner(principal)
+        return tenant_id, workshops(tenant_id, principal.actor)
+
+    @routes.post("/<name>/export")
+    def export(name: str) -> Response:
+        tenant_id, shop = at_seat()
         asked = read(Asked, json_body(request))
         try:
             subject = shop.subject(name)
@@ -58,13 +68,13 @@ def subjects_blueprint(identity: Identity, shop: Workshop) -> Blueprint:
             if asked.key is not None:
                 key = asked.key
             else:
-                with shop.retention.transaction(tenant_id, read_only=True) as cursor:
+                with shop.verifier.transaction(tenant_id, read_only=True) as cursor:
                     key = find_person(
                         cursor, subject, shop.catalog, tenant_id, asked.value or "",
                         column=asked.by,
                     )  # fmt: skip
             made = shop.exporter.of_subject(
-                out, tenant_id, subject, key, actor=principal.actor, reason=asked.reason
+                out, tenant_id, subject, key, actor=shop.actor, reason=asked.reason
             )
         except SubjectError as error:
             out.close()
@@ -92,10 +102,10 @@ def subjects_blueprint(identity: Identity, shop: Workshop) -> Blueprint:
 
     @routes.get("/exports")
     def listed() -> Response:
-        tenant_id = require_owner(identity.authenticate())
+        tenant_id, shop = at_seat()
         asked = api_request(request)
         window = plan_list(asked)
-        with shop.retention.transaction(
+        with shop.verifier.transaction(
             tenant_id, isolation="REPEATABLE READ", read_only=True
         ) as cursor:
             found = exports(cursor, tenant_id=tenant_id, most=window.limit, offset=window.offset)

@@ -42,6 +42,7 @@ from retention.seat import Seat
 from retention.subject_file import load_subjects
 from retention.units import workers_on
 from retention.webhook import Webhook
+from tenants.connections import RoleConnections
 from tenants.context import TenantId
 
 
@@ -75,11 +76,11 @@ def workshop_of(
     )
 
 
-def clock_of(installation: Installation) -> Clock:
-    """Return what tells retention the time: the database, unless the installation was opened with
-    a clock of another kind."""
+def clock_of(installation: Installation, asking: RoleConnections | None = None) -> Clock:
+    """Return what tells retention the time: the database, which the verifier, or `asking`, asks,
+    unless the installation was opened with a clock of another kind."""
     if isinstance(installation.clock, SystemClock):
-        return DatabaseClock(installation.verifier)
+        return DatabaseClock(asking or installation.verifier)
     return installation.clock
 
 
@@ -94,17 +95,25 @@ def seats_of(installation: Installation) -> Callable[[TenantId, str], Seat]:
     return partial(Seat, installation.app_connections)
 
 
-def desks_of(installation: Installation, shop: Workshop) -> Callable[[TenantId, str], Desk]:
-    """Return what makes the API's desk for a tenant and an actor: at a seat of tenure_app's."""
-    alone = installation.settings.erasure_approval == "single"
+def workshops_of(installation: Installation) -> Callable[[TenantId, str], Workshop]:
+    """Return what makes the API's workshop for a tenant and an actor: at a seat of tenure_app's,
+    and with nobody else's connections."""
+    shop = workshop_of(installation, actor="api", options=Options())
+    clock = clock_of(installation, installation.app_connections)
     seats = seats_of(installation)
 
-    def desk(tenant_id: TenantId, actor: str) -> Desk:
+    def at_seat(tenant_id: TenantId, actor: str) -> Workshop:
         seat = seats(tenant_id, actor)
-        executor = replace(shop.erasures(), retention=seat, verifier=seat, actor=actor)
-        return Desk(executor, alone=alone, tenant_id=tenant_id)
+        return replace(shop, retention=seat, verifier=seat, clock=clock, actor=actor, ledger=None)
 
-    return desk
+    return at_seat
+
+
+def desks_of(
+    installation: Installation, workshops: Callable[[TenantId, str], Workshop]
+) -> Callable[[TenantId, str], Desk]:
+    """Return what makes the API's desk for a tenant and an actor, in their workshop."""
+    return lambda tenant_id, actor: desk_of(installation, workshops(tenant_id, actor), tenant_id)
 
 
 def ticking_of(installation: Installation) -> Ticking:

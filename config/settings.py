@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import parse_qsl, quote
 
 from pydantic import (
@@ -94,6 +94,10 @@ def _database_url(value: str) -> str:
     if {"user", "password"} & {name for name, _ in parse_qsl(rest.partition("?")[2])}:
         raise ValueError("user and password stand before the @")
     return value
+
+
+def _password_key(role: Role) -> str:
+    return f"{role.removeprefix('tenure_')}_password"
 
 
 def _split_url(url: str) -> tuple[str, str, str, str]:
@@ -353,7 +357,8 @@ class Settings(BaseModel):
     erasure_approval: Annotated[Literal["four-eyes", "single"], BeforeValidator(_lower)] = _field(
         "four-eyes",
         "four-eyes or single",
-        "whether another person than who entered a request for erasure must approve it",
+        "whether another login, or account on the command line, than who entered a request for "
+        "erasure must approve it",
     )
     connectors_file: Annotated[Path, AfterValidator(_file)] | None = _field(
         None,
@@ -424,12 +429,21 @@ class Settings(BaseModel):
         """
         if self.database_url is None:
             raise SettingsError(f"DATABASE_URL is unset, and {role} needs it to connect")
-        key = f"{role.removeprefix('tenure_')}_password"
+        key = _password_key(role)
         password: SecretStr | None = getattr(self, key)
         if password is None:
             raise SettingsError(f"{variable(key)} is unset, and {role} needs it to connect")
         scheme, _, hosts, rest = _split_url(self.database_url)
         return f"{scheme}://{role}:{quote(password.get_secret_value(), safe='')}@{hosts}{rest}"
+
+    def for_roles(self, *roles: Role) -> Self:
+        """These settings for a process that connects as `roles` alone: without what other roles,
+        and who may create them, log in with."""
+        taken: dict[str, object] = {_password_key(role): None for role in set(ROLES) - set(roles)}
+        if self.database_url is not None:
+            scheme, _, hosts, rest = _split_url(self.database_url)
+            taken["database_url"] = f"{scheme}://{hosts}{rest}"
+        return self.model_copy(update=taken)
 
     def sealing_key(self) -> bytes:
         """The key that seals the context and sessions; raises SettingsError if it is unset."""

@@ -517,7 +517,7 @@ def _look_around(shop: Workshop) -> _Agenda:
     if shop.verify_schedule is not None:
         wanted[VERIFICATION] = shop.verify_schedule
     with shop.retention.transaction(None) as cursor:
-        gap = keep_watch(cursor, now, interval)
+        gap = keep_watch(cursor, interval)
         found = [peek(cursor, name, schedule, now) for name, schedule in wanted.items()]
     taken = tuple(one for one in found if one is not None)
     missed = [of_missed(one) for one in taken if one.missed]

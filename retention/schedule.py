@@ -20,9 +20,8 @@ from apscheduler.triggers.cron import CronTrigger
 
 from retention.errors import ScheduleError
 from tenants.connections import Cursor
-from tenants.models import new_id
 
-#: A watch ends when no tick came for so many intervals.
+#: A watch ends when no tick came for so many intervals (`tenure.keep_watch` has it, too).
 PATIENCE = 3
 
 #: The schedule of the verification, by name; a policy's is `policy_schedule`.
@@ -141,13 +140,18 @@ def peek(cursor: Cursor, name: str, schedule: str, now: datetime) -> Taken | Non
     """Return what a schedule is due for, as retention; None where that is nothing.
 
     The first time that a schedule is seen it is due at its next time, not at once. A clock
-    that was put back makes nothing due twice.
+    that was put back makes nothing due twice; a time that has not come yet, whoever took it up,
+    is in the way of none before it.
     """
-    cursor.execute("SELECT max(due_at) FROM tenure.scheduled WHERE name = %s", (name,))
-    row = cursor.fetchone()
-    last: datetime | None = row[0] if row else None
+    cursor.execute(
+        "SELECT max(due_at) FILTER (WHERE due_at <= %s), count(*) FROM tenure.scheduled"
+        " WHERE name = %s",
+        (now, name),
+    )
+    ((last, known),) = cursor.fetchall()
     if last is None:
-        mark(cursor, Taken(name, now, 0), now)
+        if not known:
+            mark(cursor, Taken(name, now, 0), now)
         return None
     times = times_between(schedule, last, now)
     return Taken(name, times[-1], len(times) - 1) if times else None
@@ -163,25 +167,17 @@ def mark(cursor: Cursor, taken: Taken, now: datetime) -> bool:
     return cursor.rowcount == 1
 
 
-def keep_watch(cursor: Cursor, now: datetime, interval: timedelta) -> timedelta | None:
+def keep_watch(cursor: Cursor, interval: timedelta) -> timedelta | None:
     """Record a tick, as retention; return how long nobody was there before it, None if not so.
 
-    A clock that was put back prolongs nothing and opens no gap.
+    By the database's clock, and by the shortest interval that the watch was kept by: nobody can say
+    that they had been there. A clock that was put back prolongs nothing and opens no gap.
     """
-    cursor.execute("SELECT id::text, last_at FROM tenure.watches ORDER BY last_at DESC LIMIT 1")
-    row = cursor.fetchone()
-    if row is not None and now - row[1] <= interval * PATIENCE:
-        cursor.execute(
-            "UPDATE tenure.watches SET last_at = greatest(last_at, %s), ticks = ticks + 1"
-            " WHERE id = %s",
-            (now, row[0]),
-        )
-        return None
-    cursor.execute(
-        "INSERT INTO tenure.watches (id, began_at, last_at, ticks) VALUES (%s, %s, %s, 1)",
-        (str(new_id()), now, now),
-    )
-    return None if row is None else now - row[1]
+    # tenure: allow TS005 because watches are of no tenant
+    cursor.execute("SELECT tenure.keep_watch(%s)", (interval,))
+    ((gap,),) = cursor.fetchall()
+    found: timedelta | None = gap
+    return found
 
 
 @dataclass(frozen=True, slots=True)

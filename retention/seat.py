@@ -1,8 +1,9 @@
-"""A seat at the desk: how the application, as tenure_app, enters requests and decisions.
+"""A seat at the desk: how the application, as tenure_app, does what says who did it.
 
-Every transaction begins with a seal over its tenant, its backend, its beginning and who acts.
-Without it tenure_app writes nothing there, and under it it can write in nobody else's name
-(`tenure.desk_actor`, migration 0020). What it may not do at all is plan, erase, complete.
+It enters requests and decisions there, and makes copies of a person's data. Every transaction
+begins with a seal over its tenant, its backend, its beginning and who acts. Without it tenure_app
+writes nothing there, and under it it can write in nobody else's name (`tenure.desk_actor`,
+migration 0020). What it may not do at all is plan, erase, complete.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 An archive is a table of its own in another schema, with the columns of the table it is for
 and two more. It has no foreign keys and no unique constraints: what a row referred to may be
 gone, and its key may be in use again. It belongs to the tenant like any table, and has a
-retention policy of its own; the application has no grant on it.
+retention policy of its own. The application reads it at its desk alone (`retention.seat`), for the
+copy that a person asks for.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import peewee
 
 from tenants.catalog import catalog_of
 from tenants.models import InstantField, IntegerField, TenantModel, UUIDField, VersionField
-from tenants.rls import quote_name
+from tenants.rls import AT_DESK, quote_name
 from tenants.schema import create_statements, execute
 
 _BASE = ("id", "tenant_id")
@@ -84,7 +85,7 @@ def _field(field: peewee.Field) -> peewee.Field:
 def create_archives(db: peewee.Database, archives: Sequence[type[TenantModel]]) -> None:
     """Create the tables of these archives, as the owner's database of a migration.
 
-    Retention may write to them; the application may not even read them.
+    Retention may write to them; the application may read them at its desk, and nothing else.
     """
     execute(db, *create_statements(catalog_of(archives)), *archive_statements(archives))
 
@@ -95,6 +96,8 @@ def archive_statements(archives: Sequence[type[TenantModel]]) -> Iterator[str]:
         name = quote_name(table.name)
         yield f"REVOKE ALL ON {name} FROM tenure_app"
         yield f"DROP POLICY app ON {name}"
+        yield f"GRANT SELECT ON {name} TO tenure_app"
+        yield f"CREATE POLICY app ON {name} FOR SELECT TO tenure_app USING ({AT_DESK})"
         yield f"GRANT INSERT ON {name} TO tenure_retention"
 
 

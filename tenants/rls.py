@@ -152,6 +152,9 @@ END $$
 #: Roles that act for one tenant at a time.
 TENANT_ROLES = ("tenure_app", "tenure_retention")
 CURRENT = "tenant_id = (SELECT tenure.current_tenant())"
+#: The tenant's, where the application is at its desk: in a transaction that shows who acts
+#: (`retention.seat`).
+AT_DESK = f"{CURRENT} AND (SELECT tenure.desk_actor()) IS NOT NULL"
 _CURRENT: dict[Target, str] = {
     "postgresql": CURRENT,
     "citus": "tenant_id = tenure.current_tenant()",

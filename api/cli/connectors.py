@@ -25,6 +25,7 @@ Example:
   tenure connectors requests --tenant acme
   tenure connectors deliver
   tenure connectors acknowledge 01a1f8b0-40cf-765f-99aa-7eac363e7fc8 --reference "letter of 3 May"
+  tenure connectors withdraw 01a1f8b0-40cf-765f-99aa-7eac363e7fc8 --reason "it has ended"
 
 Exit codes: 0 fine, 1 requests are late or failed, 2 wrong usage or failure."""
 )
@@ -204,6 +205,39 @@ def acknowledge(
             end(
                 cursor, request.tenant_id, request.id, request.connector,
                 "refused" if refused else "acknowledged", actor=actor(), detail=reference,
+            )  # fmt: skip
+        request = _find(installation, request_id)
+    if output_format == "json":
+        echo_json(request.to_json())
+    else:
+        click.echo(f"{request.connector} {request.id}: {request.state}")
+
+
+@command.command(
+    epilog="""\b
+Example:
+  tenure connectors withdraw 01a1f8b0-40cf-765f-99aa-7eac363e7fc8 \\
+      --reason "the company has ended, its register says" """
+)
+@click.argument("request_id", metavar="ID", type=click.UUID)
+@click.option("--reason", required=True, help="Why no answer is waited for any more.")
+@format_option
+@click.pass_context
+def withdraw(ctx: click.Context, request_id: UUID, *, reason: str, output_format: str) -> None:
+    """Ask no more, of a connector that does not answer; your name stands beside it.
+
+    It is no answer: letters and certificates say that none came, and what it was for goes on
+    without one. An answer that comes later is still taken.
+    """
+    installation = installation_of(ctx)
+    with failures():
+        if not reason.strip():
+            raise ConnectorError("that a request is withdrawn has a reason")
+        request = _find(installation, request_id)
+        with installation.retention.transaction(request.tenant_id) as cursor:
+            end(
+                cursor, request.tenant_id, request.id, request.connector, "withdrawn",
+                actor=actor(), detail=reason,
             )  # fmt: skip
         request = _find(installation, request_id)
     if output_format == "json":

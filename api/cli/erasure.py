@@ -154,7 +154,8 @@ Example:
 def approve(ctx: click.Context, erasure_id: UUID, number: int | None, output_format: str) -> None:
     """Approve the plan; the scheduler carries it out at its next tick.
 
-    By another person than who entered the request, unless the setting erasure_approval is single.
+    By another account than entered the request, unless the setting erasure_approval is single. An
+    account is only a name; what was entered over the API is approved there.
     """
     with failures():
         erasure = _desk(ctx).approve(erasure_id, plan=number)

@@ -21,9 +21,12 @@ from api.app import create_app
 from api.cli.support import Failure, failures, settings_of
 from api.errors import ApiError
 from api.wiring import Installation, open_installation, refuse_too_many_connections
-from config.settings import Settings
+from config.settings import Role, Settings
 from retention.holds import pass_gate
 from tenants.connections import refuse_unsafe_role
+
+#: What a process that serves connects as: one tenant at a time, and what auditors read.
+SERVING: tuple[Role, ...] = ("tenure_app", "tenure_auditor")
 
 _REQUEST_LINE = 8190
 _GRACE_S = 20
@@ -89,7 +92,7 @@ def refuse_to_serve(settings: Settings) -> None:
     with failures():
         installation = open_installation(settings)
         try:
-            serving = (installation.app_connections, installation.auditor, installation.retention)
+            serving = (installation.app_connections, installation.auditor)
             for connections in serving:
                 refuse_unsafe_role(connections)
             refuse_too_many_connections(settings, serving)
@@ -121,13 +124,15 @@ def application(installation: Installation) -> Flask:
 def command(ctx: click.Context, host: str | None, port: int | None, threads: int) -> None:
     """Serve the API and the auditors' pages, until SIGTERM or Ctrl-C.
 
-    Refuses to start on a database role that row-level security does not bind.
+    Refuses to start on a database role that row-level security does not bind. It connects as
+    tenure_app and tenure_auditor, and needs no other role's password.
 
     \b
     Example:
       tenure serve --host 0.0.0.0 --port 8080
     """
-    settings = settings_of(ctx)
+    # Whoever gets into the process finds nothing in it to log in with as another.
+    settings = settings_of(ctx).for_roles(*SERVING)
     refuse_to_serve(settings)
     server_of(
         settings, host=host or settings.host, port=port or settings.port, threads=threads

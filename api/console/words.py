@@ -32,6 +32,7 @@ _STATES: dict[str, tuple[Tone, str]] = {
     "in time": ("good", "in time"),
     "answered in time": ("good", "answered in time"),
     "answered late": ("warn", "answered late"),
+    "never answered": ("bad", "never answered"),
     "completed": ("good", "completed"),
     "acknowledged": ("good", "acknowledged"),
     "deferred": ("warn", "deferred"),

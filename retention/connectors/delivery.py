@@ -11,7 +11,8 @@ next attempt goes on.
 
 What may take long and deletes nothing is done outside of any transaction, so that nobody waits for
 it: files are counted, a webhook is told. The request is claimed for a minute first, behind the
-gate, and what came of it recorded afterwards.
+gate, and what came of it recorded afterwards. That a webhook is told is on record with the claim:
+who was told may have begun, whether they answer or not.
 
 Attempts that fail are repeated, at first after a minute, then after twice as long each time, to
 every six hours, for as long as the request is open; being late is for an alert to say.
@@ -59,7 +60,7 @@ ORDER BY r.next_attempt_at LIMIT %(most)s
 """
 _STILL_THERE = "SELECT 1"
 _TAKE = """
-SELECT r.connector, r.subject, r.told, r.requested_at, r.due_at, r.counted, r.problem
+SELECT r.connector, r.subject, r.told, r.requested_at, r.due_at, r.counted, r.told_at, r.problem
 FROM tenure.connector_requests r
 WHERE r.tenant_id = %(tenant)s::uuid AND r.id = %(request)s::uuid AND r.ended_at IS NULL
 FOR UPDATE SKIP LOCKED
@@ -76,9 +77,13 @@ WHERE h.tenant_id = %(tenant)s::uuid
                     AND k.row_id = %(key)s::uuid))
 LIMIT 1
 """
-# Locked: who takes the erasure back waits for us, and we see what they decided.
+# Locked: who takes the erasure back waits for us, and we see what they decided, and who they are.
 _ERASURE = """
-SELECT e.state FROM tenure.erasures e
+SELECT e.state, (
+    SELECT v.actor FROM tenure.erasure_events v
+    WHERE v.tenant_id = e.tenant_id AND v.erasure_id = e.id AND v.event = e.state
+    ORDER BY v.happened_at DESC LIMIT 1)
+FROM tenure.erasures e
 JOIN tenure.connector_requests r ON r.tenant_id = e.tenant_id AND r.cause_id = e.id
 WHERE r.tenant_id = %(tenant)s::uuid AND r.id = %(request)s::uuid AND r.cause = 'erasure'
 FOR SHARE OF e
@@ -86,7 +91,12 @@ FOR SHARE OF e
 _TAKEN_BACK = ("refused", "withdrawn")
 _APPROVED = ("approved", "running", "deferred", "completed")
 _CLAIM = """
-UPDATE tenure.connector_requests SET next_attempt_at = clock_timestamp() + interval '1 minute'
+UPDATE tenure.connector_requests
+SET next_attempt_at = clock_timestamp() + interval '1 minute'
+WHERE tenant_id = %(tenant)s::uuid AND id = %(request)s::uuid
+"""
+_TOLD = """
+UPDATE tenure.connector_requests SET told_at = clock_timestamp()
 WHERE tenant_id = %(tenant)s::uuid AND id = %(request)s::uuid
 """
 _COUNTED = """
@@ -108,7 +118,9 @@ SET state = 'delivered', problem = NULL, failures = 0,
 WHERE tenant_id = %(tenant)s::uuid AND id = %(request)s::uuid AND ended_at IS NULL
 """
 
-Result = Literal["acknowledged", "refused", "delivered", "deferred", "failed", "going on", "taken"]
+Result = Literal[
+    "acknowledged", "refused", "delivered", "deferred", "failed", "withdrawn", "going on", "taken"
+]
 
 
 @dataclass(frozen=True)
@@ -178,6 +190,7 @@ class _Taken:
     requested_at: datetime
     due_at: datetime
     counted: dict[str, int] | None
+    told_at: datetime | None
     problem: str | None
 
     @property
@@ -211,6 +224,9 @@ class _Attempt:
                 except (ConnectorError, OSError) as error:
                     return self._later(cursor, taken, "failed", _said(error))
             cursor.execute(_CLAIM, self.values)
+            if isinstance(target, Receiver) and taken.told_at is None:
+                cursor.execute(_TOLD, self.values)
+                self._event(cursor, taken, "told")
         if isinstance(target, FileStore):
             return self._count(taken, target)
         return self._message(taken, connector, target)
@@ -228,7 +244,7 @@ class _Attempt:
         cursor.execute(_ERASURE, self.values)
         row = cursor.fetchone()  # None for a request of another cause
         if row is not None and row[0] in _TAKEN_BACK:
-            return self._taken_back(cursor, taken, row[0])
+            return self._taken_back(cursor, taken, *row)
         if row is not None and row[0] not in _APPROVED:
             return self._later(cursor, taken, "deferred", "the erasure waits for an approval")
         if self._is_held(cursor, taken):
@@ -324,23 +340,32 @@ class _Attempt:
         with self.courier.retention.transaction(self.tenant_id) as cursor:
             pass_gate(cursor, self.tenant_id)
             still = self._take(cursor)
+            if acknowledged is not None:
+                return self._answered(cursor, taken, acknowledged, answer.body)
             if still is None:
-                return "taken"  # acknowledged in the meantime
+                return "taken"  # acknowledged in the meantime, or withdrawn
             if problem is not None:
                 return self._later(cursor, still, "failed", problem)
-            if acknowledged is None:
-                cursor.execute(_DELIVERED, self.values)
-                self._event(cursor, still, "delivered", detail=f"answered {answer.status}")
-                return "delivered"
-            outcome: Literal["acknowledged", "refused"] = (
-                "refused" if acknowledged.outcome == "refused" else "acknowledged"
-            )
-            digest = hashlib.sha256(answer.body).hexdigest()
+            cursor.execute(_DELIVERED, self.values)
+            self._event(cursor, still, "delivered", detail=f"answered {answer.status}")
+            return "delivered"
+
+    def _answered(
+        self, cursor: Cursor, taken: _Taken, acknowledged: Acknowledgement, body: bytes
+    ) -> Result:
+        """Record the answer, also of a request that was withdrawn in the meantime."""
+        outcome: Literal["acknowledged", "refused"] = (
+            "refused" if acknowledged.outcome == "refused" else "acknowledged"
+        )
+        try:
             self._end(
-                cursor, still, outcome,
-                counts=acknowledged.counts, detail=acknowledged.reference, digest=digest,
+                cursor, taken, outcome,
+                counts=acknowledged.counts, detail=acknowledged.reference,
+                digest=hashlib.sha256(body).hexdigest(),
             )  # fmt: skip
-            return outcome
+        except ConnectorError:
+            return "taken"  # answered in the meantime
+        return outcome
 
     def _acknowledged(self, secrets: tuple[bytes, ...], answer: Answer) -> Acknowledgement | None:
         # Without a signature it is no acknowledgement, whatever the body says.
@@ -369,12 +394,13 @@ class _Attempt:
         )
         return event
 
-    def _taken_back(self, cursor: Cursor, taken: _Taken, erasure: str) -> Result:
+    def _taken_back(self, cursor: Cursor, taken: _Taken, erasure: str, actor: str | None) -> Result:
+        """Withdraw a request of which nobody was told; who took the erasure back did so."""
         end(
-            cursor, self.tenant_id, self.request_id, taken.connector, "refused",
-            actor="retention", detail=f"not asked for any more: the erasure was {erasure}",
+            cursor, self.tenant_id, self.request_id, taken.connector, "withdrawn",
+            actor=actor or "retention", detail=f"the erasure was {erasure}",
         )  # fmt: skip
-        return "refused"
+        return "withdrawn"
 
     def _event(
         self,

@@ -21,10 +21,11 @@ from tenants.connections import Cursor
 from tenants.context import TenantId
 from tenants.models import new_id
 
-State = Literal["open", "delivered", "acknowledged", "refused"]
+State = Literal["open", "delivered", "acknowledged", "refused", "withdrawn"]
 Event = Literal[
-    "requested", "counted", "delivered", "deleted", "deferred", "failed", "acknowledged", "refused"
-]
+    "requested", "told", "counted", "delivered", "deleted", "deferred", "failed", "acknowledged",
+    "refused", "withdrawn",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,9 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request to a connector. Open until `ended_at`; `problem` is what the last attempt met."""
+    """A request to a connector. Open until `ended_at`; `problem` is what the last attempt met.
+    `told_at` is when the first message to a webhook was about to leave. One that is withdrawn was
+    not answered until then."""
 
     id: UUID
     tenant_id: TenantId
@@ -52,6 +55,7 @@ class Request:
     state: State
     failures: int
     next_attempt_at: datetime
+    told_at: datetime | None
     delivered_at: datetime | None
     ended_at: datetime | None
     problem: str | None
@@ -84,8 +88,8 @@ ON CONFLICT (tenant_id, cause_id, connector) DO NOTHING
 RETURNING r.id::text
 """  # noqa: S608 - a constant is put in
 _COLUMNS = """r.id::text, r.tenant_id::text, r.connector, r.cause, r.cause_id::text, r.subject,
-    r.requested_at, r.due_at, r.state, r.failures, r.next_attempt_at, r.delivered_at, r.ended_at,
-    r.problem, r.ended_at IS NULL AND r.due_at < clock_timestamp()"""
+    r.requested_at, r.due_at, r.state, r.failures, r.next_attempt_at, r.told_at, r.delivered_at,
+    r.ended_at, r.problem, r.ended_at IS NULL AND r.due_at < clock_timestamp()"""
 _LIST = f"""
 SELECT {_COLUMNS} FROM tenure.connector_requests r
 WHERE (%(id)s::uuid IS NULL OR r.id = %(id)s::uuid)
@@ -109,7 +113,8 @@ ORDER BY e.happened_at, e.id
 _END = """
 UPDATE tenure.connector_requests
 SET state = %(state)s, ended_at = clock_timestamp(), told = NULL, problem = NULL
-WHERE tenant_id = %(tenant)s::uuid AND id = %(request)s::uuid AND ended_at IS NULL
+WHERE tenant_id = %(tenant)s::uuid AND id = %(request)s::uuid
+  AND (ended_at IS NULL OR state = 'withdrawn' AND %(state)s <> 'withdrawn')
 """
 
 
@@ -278,7 +283,7 @@ def end(
     tenant_id: TenantId,
     request_id: UUID,
     connector: str,
-    outcome: Literal["acknowledged", "refused"],
+    outcome: Literal["acknowledged", "refused", "withdrawn"],
     *,
     actor: str,
     counts: Mapping[str, int] | None = None,
@@ -287,7 +292,8 @@ def end(
 ) -> None:
     """End a request: what was told goes, what was answered stays. As retention in the context.
 
-    Raises ConnectorError where it has ended before.
+    Withdrawn, it ends without an answer; one that comes after all ends it again. Raises
+    ConnectorError where it has ended before.
     """
     cursor.execute(_END, {"tenant": str(tenant_id), "request": str(request_id), "state": outcome})
     if cursor.rowcount != 1:

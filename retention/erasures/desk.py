@@ -1,8 +1,8 @@
 """The desk where erasures are handled: what a command or the API may do, by their ids.
 
 Each method is what a person there does; `actor` and clock are the executor's. The API's desk is
-at a `seat`: it is of one tenant, and enters requests and decisions; it neither plans nor erases,
-and does not see who asks.
+at a seat (`retention.seat`): it is of one tenant, and enters requests and decisions; it neither
+plans nor erases, and does not see who asks.
 """
 
 from __future__ import annotations

@@ -173,10 +173,18 @@ def _completed(
             tuple((t["table"], str(t["rows"]), t["basis"], _until(t["ends"])) for t in kept),
         )
         yield _REMEDIES
-    others = [of for of in _facts(events, "completed", "elsewhere") if of]
-    if others:
-        said = ", ".join(f"{name}: {state}" for name, state in sorted(others[0].items()))
+    others = sorted(of for each in _facts(events, "completed", "elsewhere") for of in each.items())
+    said = ", ".join(f"{name}: {state}" for name, state in others if state != "withdrawn")
+    if said:
         yield f"Others who hold data for us were asked to erase it, too, and answered: {said}."
+    silent = ", ".join(name for name, state in others if state == "withdrawn")
+    if silent:
+        yield (
+            "From these others, who hold data for us, we had no answer, and have stopped asking; "
+            f"whether they have erased yours we cannot say: {silent}."
+        )
+        if not kept:
+            yield _REMEDIES
     yield _BEYOND
 
 

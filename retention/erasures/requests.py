@@ -16,6 +16,7 @@ from uuid import UUID
 
 import psycopg2
 
+from retention.actors import is_another
 from retention.deletions import key_hash
 from retention.erasures.planning import ErasurePlan
 from retention.erasures.records import (
@@ -72,11 +73,12 @@ _ASKED = """
 INSERT INTO tenure.erasure_subjects (tenant_id, erasure_id, key, asked_by, requester)
 VALUES (%(tenant)s::uuid, %(id)s::uuid, %(key)s::uuid, %(asked_by)s, %(requester)s)
 """
-# Who was asked and has done nothing yet is not asked any more (retention.connectors.delivery).
+# Who is to be asked and was not told yet is not asked any more (retention.connectors.delivery). Who
+# was told may have erased, whether they have answered or not (`tenure.not_begun`).
 _BEGUN_ELSEWHERE = """
 SELECT r.connector FROM tenure.connector_requests r
 WHERE r.tenant_id = %(tenant)s::uuid AND r.cause_id = %(id)s::uuid
-  AND (r.state <> 'open' OR r.counted IS NOT NULL)
+  AND (r.told_at IS NOT NULL OR r.counted IS NOT NULL OR r.state IN ('acknowledged', 'refused'))
 """
 
 
@@ -205,21 +207,28 @@ def approve(
 ) -> Erasure:
     """Approve the plan that counts; after that the erasure may be executed.
 
-    By another person than who entered the request, unless `alone`. Raises ErasureError.
+    By another person than who entered the request, as far as that can be shown (`is_another`),
+    unless `alone`. Raises ErasureError.
     """
+    another = is_another(actor, erasure.entered_by)
 
     def step(cursor: Cursor, locked: Erasure, known: Mapping[str, Any]) -> None:
         if locked.plan != erasure.plan:
             raise ErasureError(f"erasure {erasure.id} was planned anew: look at the plan again")
         if locked.plan_wanted_by is not None:
             raise ErasureError(f"a new plan of erasure {erasure.id} is being made: wait for it")
-        if locked.entered_by == actor and not alone:
+        if not (another or alone):
+            why = "" if actor == erasure.entered_by else (
+                f", and nothing shows that {actor} is another: who entered it over the API is "
+                "followed by another login, who did so by a command by another account"
+            )  # fmt: skip
             raise ErasureError(
-                f"{actor} entered erasure {erasure.id}, and another person approves it"
+                f"{erasure.entered_by} entered erasure {erasure.id}, and another person approves "
+                f"it{why}"
             )
         _move(cursor, known, "approved")
 
-    facts = {"plan": erasure.plan, "alone": erasure.entered_by == actor}
+    facts = {"plan": erasure.plan, "alone": not another}
     return _take(
         retention, erasure, step, allowed=("planned",), event="approved", actor=actor, facts=facts
     )
@@ -317,7 +326,7 @@ def _end(
         cursor.execute(_BEGUN_ELSEWHERE, known)
         if cursor.fetchall():
             raise ErasureError(
-                f"erasure {erasure.id} has begun: others were asked, and may have erased already"
+                f"erasure {erasure.id} has begun: others were told, and may have erased already"
             )
         forget(cursor, locked)
         cursor.execute(

@@ -93,7 +93,7 @@ def begin(
 ) -> UUID:
     """Record that an export begins: of the subject whose key this is, or of the whole tenant.
 
-    As retention in the tenant's context. Returns its id.
+    As retention in the tenant's context, or as the application at its desk. Returns its id.
     """
     export_id = new_id()
     cursor.execute(
@@ -142,7 +142,8 @@ def exports(
     offset: int = 0,
 ) -> list[Export]:
     """Return exports, the latest first, `most` of them from number `offset` on (from 0): those of
-    the tenant in context, or, as verifier or auditor, of all tenants."""
+    the tenant in context (as the application, at its desk), or, as verifier or auditor, of all
+    tenants."""
     # tenure: allow TS001 because operators and auditors look at all tenants' exports
     cursor.execute(
         _LIST,

@@ -257,7 +257,7 @@ def _erasure_sources(cursor: Cursor, subject: Subject) -> Iterator[Source]:
     yield Source("erasure_events", _keys(cursor, _STEPS, asked), ("actor",))
     yield Source("erasure_batches", _keys(cursor, _ERASED, asked))
     # What others wrote stays closed: it may name people.
-    yield Source("connector_events", _keys(cursor, _ANSWERS, asked))
+    yield Source("connector_events", _keys(cursor, _ANSWERS, asked), ("actor",))
 
 
 def _tenant_sources(cursor: Cursor, subject: Subject) -> Iterator[Source]:
@@ -272,7 +272,7 @@ def _tenant_sources(cursor: Cursor, subject: Subject) -> Iterator[Source]:
     yield Source("purges", (f"{tenant}/{asked['purge']}",), ("begun_by",))
     yield Source("purge_batches", _keys(cursor, _PURGED, asked))
     yield Source("holds", _keys(cursor, _HOLDS, asked))
-    yield Source("connector_events", _keys(cursor, _ASKED, asked))
+    yield Source("connector_events", _keys(cursor, _ASKED, asked), ("actor",))
 
 
 _SOURCES: dict[Kind, Callable[[Cursor, Subject], Iterator[Source]]] = {

@@ -18,6 +18,7 @@ from retention.ledger.certificate_section import (
     proof,
     when,
 )
+from retention.ledger.verifier import approved_by
 from retention.reports.pdf import Column
 
 
@@ -78,7 +79,7 @@ def _clock(statement: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield (
         "Approved",
         f"plan {approval['plan']}, {when(approval['happened_at'])}, by {named(approval['by'])}: "
-        + ("who had entered it, alone" if approval["alone"] else "another than who had entered it"),
+        + approved_by(erasure, approval),
     )
     for each in statement["extensions"]:
         months = f"{each['months']} month{'' if each['months'] == 1 else 's'}"

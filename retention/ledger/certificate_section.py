@@ -74,12 +74,21 @@ def connectors(statement: Mapping[str, Any]) -> Section:
 
 
 def _connector(each: Mapping[str, Any]) -> tuple[str, ...]:
-    answer = each["answer"]
+    answer, withdrawn = each["answer"], each["withdrawn"]
+    answered = when(answer["happened_at"]) if answer else "not recorded"
+    said = each["state"]
+    if withdrawn:
+        until = f"withdrawn {when(withdrawn['happened_at'])}, by {named(withdrawn['by'])}"
+        answered = f"{answered}, after it was {until}" if answer else f"never; {until}"
+        said = answer["event"] if answer else "never acknowledged"
+        said += ", and was reached" if each["reached"] else ", and was never reached"
+    elif answer and answer["by"] not in (None, f"connector:{each['connector']}"):
+        said += f", as {answer['by']} entered"
     return (
         each["connector"],
         when(each["asked_at"]) if each["asked_at"] else "not recorded",
-        when(answer["happened_at"]) if answer else "not recorded",
-        each["state"],
+        answered,
+        said,
         "\n".join(f"{one['name']} {one['value']}" for one in answer["counts"]) if answer else "-",
         (answer["digest"] or "-") if answer else "-",
     )

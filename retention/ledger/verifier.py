@@ -1816,15 +1816,33 @@ def _erasure_plans(
 
 
 def _approval(steps: Sequence[Shown], first: Shown, last: Shown) -> dict[str, Any]:
-    """Return who approved the plan that counts; `alone`: it is who had entered the request."""
+    """Return who approved the plan that counts; `alone`: nothing shows that it is another than who
+    had entered the request. Two logins are shown to be two, and two names of accounts."""
     approved = [each for each in steps if each.record["event"] == "approved"][-1]
     found = _taken(approved, "plan", "alone")
     entered_by = first.texts.get("entered_by")
     if found["plan"] != last.record["plan"]:
         raise CertificateError("the plan that counts is not the one that was approved")
-    if None not in (found["by"], entered_by) and (found["by"] == entered_by) is not found["alone"]:
-        raise CertificateError("who approved it is not who its entry says")
+    by = found["by"]
+    if by is not None and entered_by is not None:
+        another = by != entered_by and _actor_kind(by) == _actor_kind(entered_by)
+        if another is found["alone"]:
+            raise CertificateError("who approved it is not who its entry says")
     return found
+
+
+def _actor_kind(actor: str) -> str:
+    kind, colon, _ = actor.partition(":")
+    return kind if colon else ""
+
+
+def approved_by(erasure: dict[str, Any], approval: dict[str, Any]) -> str:
+    """Return who that was, in relation to who had entered the request."""
+    if not approval["alone"]:
+        return "another than who had entered the request (two logins, or accounts of two names)"
+    if approval["by"] is not None and approval["by"] == erasure["entered_by"]:
+        return "who had entered the request, alone"
+    return "somebody of whom nothing shows that it is another than who had entered the request"
 
 
 def _batch_by_action(batch: Shown) -> dict[str, Any]:
@@ -1880,30 +1898,51 @@ def _outcome(
     ]  # fmt: skip
 
 
+_ANSWERS: Final = {"acknowledged", "refused"}
+#: From then on a connector may have begun to erase.
+_REACHED: Final = {"told", "delivered", "counted"}
+
+
 def _connectors(of: _Evidence, ended: dict[str, Any]) -> list[dict[str, Any]]:
     """Return what others were asked and said, as the end names them: each one's answer, and when,
-    where the end says by which request."""
+    where the end says by which request. A request that was withdrawn was not answered by then; an
+    answer that came after all is shown with it."""
     events, requests = of.take("connector-event"), ended.get("requests")
     if requests is not None and set(requests) != set(ended["elsewhere"]):
         raise CertificateError("the connectors are not those that were asked")
     found, left = [], list(events)
     for name, state in sorted(ended["elsewhere"].items()):
-        said: dict[str, Any] = {"connector": name, "state": state, "asked_at": None, "answer": None}
+        said: dict[str, Any] = {
+            "connector": name, "state": state, "asked_at": None, "reached": None, "answer": None,
+            "withdrawn": None,
+        }  # fmt: skip
+        if requests is None and state not in _ANSWERS:
+            raise CertificateError(f"connector {_shown(name)} has not answered")
         if requests is not None:
             own = [each for each in events if each.record["request_id"] == requests[name]]
             left = [each for each in left if each not in own]
             asked = [each for each in own if each.record["event"] == "requested"]
-            answers = [
-                each for each in own if each.record["event"] in {"acknowledged", "refused"}
-            ]  # fmt: skip
-            if [each.record["event"] for each in answers] != [state] or len(asked) != 1:
+            ends = [each for each in own if each.record["event"] in _ANSWERS | {"withdrawn"}]
+            outcomes = [each.record["event"] for each in ends]
+            since = outcomes[1:] if state == "withdrawn" else []
+            if (
+                (len(asked), outcomes) != (1, [state, *since])
+                or len(since) > 1
+                or not _ANSWERS.issuperset(since)
+            ):
                 raise CertificateError(f"connector {_shown(name)} was not asked, or said otherwise")
             if any(each.record["connector"] != name for each in own):
                 raise CertificateError(f"another connector than {_shown(name)} has answered")
             said["asked_at"] = asked[0].record["happened_at"]
-            said["answer"] = _picked(answers[0], "happened_at", "digest") | {
-                "counts": _listed(answers[0].record["counts"])
-            }
+            said["reached"] = any(each.record["event"] in _REACHED for each in own)
+            for each in ends:
+                by = {"by": each.texts.get("actor")}
+                if each.record["event"] == "withdrawn":
+                    said["withdrawn"] = _picked(each, "happened_at") | by
+                else:
+                    said["answer"] = _picked(each, "event", "happened_at", "digest") | by | {
+                        "counts": _listed(each.record["counts"])
+                    }  # fmt: skip
             said["steps"] = [_picked(each, "event", "happened_at") for each in own]
         found.append(said)
     if left:
@@ -2458,6 +2497,21 @@ def _said_of_run(stated: dict[str, Any]) -> Iterator[str]:
     )
 
 
+def _said_of_connector(each: dict[str, Any]) -> str:
+    name, answer, withdrawn = each["connector"], each["answer"], each["withdrawn"]
+    if withdrawn is None:
+        return f"The connector {name} was asked, and has {each['state']}."
+    reached = "reached" if each["reached"] else "never reached"
+    said = (
+        f"The connector {name} was {reached}, and had not acknowledged when the request was "
+        f"withdrawn, {withdrawn['happened_at']}, by "
+        f"{withdrawn['by'] or 'somebody whose name is not shown'}"
+    )
+    if answer is None:
+        return f"{said}: whether it has erased anything is not known."
+    return f"{said}; it has {answer['event']} since, {answer['happened_at']}."
+
+
 def _said_of_erasure(stated: dict[str, Any]) -> Iterator[str]:
     erasure, approval = stated["erasure"], stated["approval"]
     yield (
@@ -2467,14 +2521,13 @@ def _said_of_erasure(stated: dict[str, Any]) -> Iterator[str]:
     )
     yield (
         f"Its plan {approval['plan']} was approved {approval['happened_at']} by "
-        + ("who had entered the request." if approval["alone"]
-           else "another than who had entered the request.")
-    )  # fmt: skip
+        f"{approved_by(erasure, approval)}."
+    )
     for each in stated["outcome"]:
         if each["kept"]:
             yield f"{each['kept']['rows']} rows of {each['table']} are kept: {each['basis']}."
     for each in stated["connectors"]:
-        yield f"The connector {each['connector']} was asked, and has {each['state']}."
+        yield _said_of_connector(each)
     yield f"The verification at its end had {stated['verification']['findings']} findings."
 
 
@@ -2489,7 +2542,7 @@ def _said_of_tenant(stated: dict[str, Any]) -> Iterator[str]:
         f"SHA-256 {export['manifest_sha256']}."
     )
     for each in stated["connectors"]:
-        yield f"The connector {each['connector']} was asked, and has {each['state']}."
+        yield _said_of_connector(each)
     for each in stated["stays"]:
         rows = "Rows (not counted)" if each["rows"] is None else f"{each['rows']} rows"
         yield f"{rows} of {each['table']} stay: {each['why']}."

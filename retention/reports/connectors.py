@@ -24,15 +24,18 @@ class ConnectorLine:
     overdue: int
     acknowledged: int
     refused: int
+    withdrawn: int
     oldest_open_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class RequestLine:
-    """A request. `outcome` is in time, overdue, answered in time or answered late; `left_s` is
-    left until its deadline (below zero: overdue), `took_s` how long the answer took.
+    """A request. `outcome` is in time, overdue, answered in time, answered late, or never
+    answered, where it was withdrawn; `left_s` is left until its deadline (below zero: overdue),
+    `took_s` how long the answer took.
 
-    `cause_id` is the erasure's, or the offboarding's. `problem` is what the last attempt met.
+    `cause_id` is the erasure's, or the offboarding's. `told_at` is when the first message was about
+    to leave; `problem` is what the last attempt met.
     """
 
     id: UUID
@@ -50,6 +53,7 @@ class RequestLine:
     took_s: float | None
     failures: int
     next_attempt_at: datetime | None
+    told_at: datetime | None
     delivered_at: datetime | None
     ended_at: datetime | None
     problem: str | None
@@ -94,6 +98,7 @@ SELECT r.connector, count(*), count(*) FILTER (WHERE r.ended_at IS NULL),
        count(*) FILTER (WHERE r.ended_at IS NULL AND r.due_at < clock_timestamp()),
        count(*) FILTER (WHERE r.state = 'acknowledged'),
        count(*) FILTER (WHERE r.state = 'refused'),
+       count(*) FILTER (WHERE r.state = 'withdrawn'),
        min(r.requested_at) FILTER (WHERE r.ended_at IS NULL)
 FROM tenure.connector_requests r WHERE {_OF_PERIOD}
 GROUP BY r.connector ORDER BY r.connector
@@ -102,14 +107,16 @@ _REQUESTS = f"""
 SELECT r.id::text, t.slug, t.name, r.connector, r.cause, r.cause_id::text, r.subject, r.state,
        CASE WHEN r.ended_at IS NULL
            THEN CASE WHEN r.due_at < clock_timestamp() THEN 'overdue' ELSE 'in time' END
+           WHEN r.state = 'withdrawn' THEN 'never answered'
            ELSE CASE WHEN r.due_at < r.ended_at THEN 'answered late' ELSE 'answered in time' END
        END,
        r.requested_at, r.due_at,
        CASE WHEN r.ended_at IS NULL
            THEN extract(epoch FROM r.due_at - clock_timestamp())::float8 END,
-       extract(epoch FROM r.ended_at - r.requested_at)::float8,
-       r.failures, CASE WHEN r.ended_at IS NULL THEN r.next_attempt_at END, r.delivered_at,
-       r.ended_at, r.problem
+       CASE WHEN r.state <> 'withdrawn'
+           THEN extract(epoch FROM r.ended_at - r.requested_at)::float8 END,
+       r.failures, CASE WHEN r.ended_at IS NULL THEN r.next_attempt_at END, r.told_at,
+       r.delivered_at, r.ended_at, r.problem
 FROM tenure.connector_requests r
 JOIN tenure.tenants t ON t.id = r.tenant_id
 WHERE {_OF_PERIOD}

@@ -116,7 +116,8 @@ def connectors(cursor: Cursor, asked: Asked) -> Report:
                 found.requests,
                 title="Requests",
                 show="id/connector/tenant cause_id/cause/subject state/problem/failures "
-                "outcome/left_s/took_s requested_at/due_at delivered_at/next_attempt_at ended_at",
+                "outcome/left_s/took_s requested_at/due_at told_at/delivered_at/next_attempt_at "
+                "ended_at",
                 labels={
                     "id": "Request",
                     "connector": "To",
@@ -131,9 +132,10 @@ def connectors(cursor: Cursor, asked: Asked) -> Report:
                     "took_s": "After",
                     "requested_at": "Asked",
                     "due_at": "Due",
+                    "told_at": "Told",
                     "delivered_at": "Delivered",
                     "next_attempt_at": "Next attempt",
-                    "ended_at": "Answered",
+                    "ended_at": "Ended",
                 },
                 empty="No request was open in the period.",
             ),
@@ -154,5 +156,5 @@ def connectors(cursor: Cursor, asked: Asked) -> Report:
         page=found.page,
         facts=(("Open now", str(found.open)), ("Overdue now", str(found.overdue))),
         lead="What is held beyond the database, in file stores and by others, is asked for when an "
-        "erasure starts; it is completed when all have answered.",
+        "erasure starts; it is completed when all have answered, or the request was withdrawn.",
     )

@@ -4,21 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from api.cli.serve import application
+from api.cli.serve import SERVING, application
 from api.scheduler import RetentionScheduler
 from api.wiring import Installation, open_installation
 from config.errors import SettingsError
-from config.settings import Settings
 from tenants.connections import RoleConnections
-
-ROLES = ("owner", "app", "retention", "verifier", "auditor")
-
-
-def without(settings: Settings, *kept: str) -> Settings:
-    """Return settings with the passwords of the `kept` roles alone."""
-    return settings.model_copy(
-        update={f"{role}_password": None for role in ROLES if role not in kept}
-    )
 
 
 def asks(connections: RoleConnections) -> object:
@@ -29,7 +19,7 @@ def asks(connections: RoleConnections) -> object:
 
 
 def test_serving_takes_the_apps_and_the_auditors(installation: Installation) -> None:
-    opened = open_installation(without(installation.settings, "app", "auditor"))
+    opened = open_installation(installation.settings.for_roles(*SERVING))
     client = application(opened).test_client()
     assert client.get("/readyz").status_code == 200
     assert asks(opened.auditor) == ("tenure_auditor",)
@@ -39,7 +29,8 @@ def test_serving_takes_the_apps_and_the_auditors(installation: Installation) -> 
 
 
 def test_working_takes_retentions_and_the_verifiers(installation: Installation) -> None:
-    opened = open_installation(without(installation.settings, "retention", "verifier"))
+    working = installation.settings.for_roles("tenure_retention", "tenure_verifier")
+    opened = open_installation(working)
     done = RetentionScheduler(opened).tick()
     assert done is not None
     assert done.verification is not None

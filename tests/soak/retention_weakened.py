@@ -260,28 +260,66 @@ WEAKENED = {
         f"{R}/test_ticks.py", "retention.schedule", "len(times) - 1)", "0)"
     ),
     "a clock that was put back ends no watch": Weakening(
-        f"{R}/test_ticks.py",
-        "retention.schedule",
-        "SET last_at = greatest(last_at, %s)",
-        "SET last_at = %s",
+        f"{R}/test_alerts.py",
+        "migrations.0024_powers",
+        "SET last_at = greatest(w.last_at, now)",
+        "SET last_at = now",
     ),
     "a new schedule is not due at once": Weakening(
         f"{R}/test_ticks.py",
         "retention.schedule",
-        "        mark(cursor, Taken(name, now, 0), now)\n        return None",
-        "        return Taken(name, now, 0)",
+        "            mark(cursor, Taken(name, now, 0), now)\n        return None",
+        "            return Taken(name, now, 0)\n        return None",
     ),
     "a gap is told": Weakening(
         f"{R}/test_ticks.py",
         "retention.schedule",
-        "return None if row is None else now - row[1]",
-        "return None",
+        "found: timedelta | None = gap",
+        "found: timedelta | None = None",
     ),
     "an alert that is over is resolved": Weakening(
         f"{R}/test_alerts.py",
         "retention.alerts",
         "UPDATE tenure.alerts SET resolved_at = clock_timestamp()",
         "UPDATE tenure.alerts SET resolved_at = resolved_at",
+    ),
+    "an alert is resolved now": Weakening(
+        f"{R}/test_alerts.py",
+        "migrations.0024_powers",
+        "        NEW.resolved_at := clock_timestamp();",
+        "        NULL;",
+    ),
+    "an alert that was resolved stays so": Weakening(
+        f"{R}/test_alerts.py",
+        "migrations.0024_powers",
+        "    IF OLD.resolved_at IS NOT NULL THEN",
+        "    IF false THEN",
+    ),
+    "a watch goes on by the interval that it was kept by": Weakening(
+        f"{R}/test_alerts.py",
+        "migrations.0024_powers",
+        "3 * least(ticking, kept.every)",
+        "3 * ticking",
+    ),
+    "a watch is kept by nobody but the function": Weakening(
+        f"{R}/test_alerts.py",
+        "migrations.0024_powers",
+        "DROP POLICY tenure_retention_insert ON tenure.watches;\n"
+        "DROP POLICY tenure_retention_update ON tenure.watches;\n"
+        "REVOKE ALL ON tenure.watches FROM tenure_retention;\n",
+        "",
+    ),
+    "an alert is raised before it is resolved": Weakening(
+        f"{R}/test_alerts.py",
+        "migrations.0024_powers",
+        "IF coalesce(NEW.resolved_at, NEW.delivered_at) IS NOT NULL OR NEW.attempts <> 0 THEN",
+        "IF false THEN",
+    ),
+    "a time to come is in the way of none before it": Weakening(
+        f"{R}/test_alerts.py",
+        "retention.schedule",
+        "FILTER (WHERE due_at <= %s)",
+        "FILTER (WHERE %s IS NOT NULL)",
     ),
     "an alert is delivered once": Weakening(
         f"{R}/test_alerts.py",
@@ -294,6 +332,110 @@ WEAKENED = {
         "retention.webhook",
         'str(at).encode() + b"." + body',
         "body",
+    ),
+    # -- who may what, and who it was
+    "exports are read at the desk alone": Weakening(
+        "integration/api/test_subjects.py",
+        "migrations.0024_powers",
+        "({_OWN_COPIES} OR {_ACTOR} IS NOT NULL)",
+        "(true)",
+    ),
+    "an export is entered in nobody else's name": Weakening(
+        "integration/api/test_subjects.py",
+        "migrations.0024_powers",
+        " AND requested_by = {_ACTOR}",
+        "",
+    ),
+    "archives are read at the desk alone": Weakening(
+        f"{R}/test_actions.py",
+        "tenants.archive",
+        "FOR SELECT TO tenure_app USING ({AT_DESK})",
+        "FOR SELECT TO tenure_app USING (true)",
+    ),
+    "a login and an account do not count as two": Weakening(
+        f"{R}/test_erasures.py",
+        "retention.actors",
+        " and _kind(actor) == _kind(than)",
+        "",
+    ),
+    "an approval says truly who gave it": Weakening(
+        f"{R}/test_erasures.py",
+        "migrations.0024_powers",
+        "WHEN (NEW.event = 'approved') EXECUTE",
+        "WHEN (false) EXECUTE",
+    ),
+    "nothing is approved by nobody": Weakening(
+        "integration/api/test_erasures.py",
+        "migrations.0024_powers",
+        "WHEN (NEW.state = 'approved' AND OLD.state <> 'approved')",
+        "WHEN (false)",
+    ),
+    "at the desk steps are people's": Weakening(
+        "integration/api/test_erasures.py",
+        "migrations.0024_powers",
+        "WHEN (session_user = 'tenure_app') EXECUTE",
+        "WHEN (false) EXECUTE",
+    ),
+    "nobody is forgotten at the desk who is being erased": Weakening(
+        "integration/api/test_erasures.py",
+        "migrations.0024_powers",
+        'using = f"{AT_DESK} AND {while_}" if narrow else AT_DESK',
+        "using = AT_DESK",
+    ),
+    "a plan is wanted by who is at the desk": Weakening(
+        "integration/api/test_erasures.py",
+        "migrations.0024_powers",
+        "AND NEW.plan_wanted_by <> tenure.desk_actor()",
+        "AND false",
+    ),
+    "names are believed of the owner": Weakening(
+        "integration/tenants/test_access_changes.py",
+        "migrations.0024_powers",
+        "CASE WHEN session_user = 'tenure_owner' OR EXISTS",
+        "CASE WHEN true OR EXISTS",
+    ),
+    "removals are sealed": Weakening(
+        f"{R}/test_removals.py",
+        "migrations.0024_powers",
+        "    IF NOT tenure.is_sealed(\n        'removal:'",
+        "    IF false AND NOT tenure.is_sealed(\n        'removal:'",
+    ),
+    "removals are recorded by the function alone": Weakening(
+        f"{R}/test_removals.py",
+        "migrations.0024_powers",
+        "REVOKE INSERT ON tenure.removals FROM tenure_app;\n",
+        "",
+    ),
+    # -- connectors
+    "that one is told is on record first": Weakening(
+        f"{R}/test_connectors.py",
+        "retention.connectors.delivery",
+        "                cursor.execute(_TOLD, self.values)\n",
+        "",
+    ),
+    "who was told may have begun": Weakening(
+        f"{R}/test_erasures.py",
+        "migrations.0024_powers",
+        "AND (r.told_at IS NOT NULL OR r.counted IS NOT NULL\n",
+        "AND (r.counted IS NOT NULL\n",
+    ),
+    "what was answered stays": Weakening(
+        f"{R}/test_connectors.py",
+        "migrations.0024_powers",
+        "    IF OLD.ended_at IS NOT NULL\n       AND NOT (OLD.state",
+        "    IF false\n       AND NOT (OLD.state",
+    ),
+    "an answer that comes after all is taken": Weakening(
+        f"{R}/test_connectors.py",
+        "migrations.0024_powers",
+        "execute(db, CONNECTORS, ACKNOWLEDGE_LATE)",
+        "execute(db, CONNECTORS)",
+    ),
+    "giving up is no answer": Weakening(
+        f"{R}/test_erasures.py",
+        "retention.erasures.letters",
+        'if state != "withdrawn")',
+        "if state)",
     ),
     # -- leftovers
     "our own rows have floors": Weakening(

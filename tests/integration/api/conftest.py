@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from api.app import create_app
-from api.wiring import Installation, owner_of
+from api.cli.serve import SERVING
+from api.wiring import Installation, connections_of, owner_of
 from retention.holds import pass_gate
 from tenants import registry
 from tenants.context import TenantId
@@ -83,7 +84,15 @@ def _tenant(installation: Installation, app: Flask, slug: str) -> Tenant:
 
 
 def _service(installation: Installation) -> Service:
-    app = create_app(installation, write_guard=partial(pass_gate, installation.app))
+    # As `tenure serve` has it: there is nothing to connect as retention or the verifier with.
+    settings = installation.settings.for_roles(*SERVING)
+    serving = replace(
+        installation,
+        settings=settings,
+        retention=connections_of(settings, "tenure_retention"),
+        verifier=connections_of(settings, "tenure_verifier"),
+    )
+    app = create_app(serving, write_guard=partial(pass_gate, installation.app))
     return Service(
         app,
         installation,

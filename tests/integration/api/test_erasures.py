@@ -436,6 +436,51 @@ def test_a_seal_that_was_seen_serves_in_no_other_transaction(
         pass
 
 
+AT_THE_DESK = {
+    "running": "UPDATE tenure.erasures SET state = 'running'",
+    "deferred": "UPDATE tenure.erasures SET state = 'deferred'",
+    "back": "UPDATE tenure.erasures SET state = 'received'",
+    "confirmed again": "UPDATE tenure.erasures SET state = 'confirmed'",
+    "a plan for another": "UPDATE tenure.erasures SET plan_wanted_by = 'login:another'",
+    "approved without a word": "UPDATE tenure.erasures SET state = 'approved'",
+    "approved as by another": "UPDATE tenure.erasures SET state = 'approved';"
+    " INSERT INTO tenure.erasure_events (tenant_id, id, erasure_id, event, actor, facts)"
+    " SELECT tenant_id, gen_random_uuid(), id, 'approved', entered_by,"
+    ' \'{"plan": 1, "alone": false}\' FROM tenure.erasures',
+}
+
+
+@pytest.mark.parametrize("statement", AT_THE_DESK.values(), ids=AT_THE_DESK)
+def test_at_the_seat_only_steps_of_people_are_taken(
+    service: Service, acme: Tenant, statement: str
+) -> None:
+    path = planned(service, acme, acme.customer("1")["id"])
+    before = acme.get(path).json
+    seat = Seat(service.installation.app_connections, acme.id, before["entered_by"])
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege), seat.transaction(None) as cursor:
+        cursor.execute(statement)
+    assert acme.get(path).json == before
+
+
+def test_at_the_seat_nobody_is_forgotten_who_is_being_erased(
+    service: Service, acme: Tenant, second: str
+) -> None:
+    path = planned(service, acme, acme.customer("1")["id"])
+    seat = Seat(service.installation.app_connections, acme.id, "login:x")
+    with seat.transaction(None) as cursor:
+        cursor.execute("UPDATE tenure.erasure_subjects SET identity = 'another'")
+        assert cursor.rowcount == 0
+    assert post(acme, f"{path}/approve", {"plan": 1}, second).status_code == 200
+    # As the worker has it: rows may go.
+    with service.installation.retention.transaction(acme.id) as cursor:
+        cursor.execute("UPDATE tenure.erasures SET state = 'running'")
+    with seat.transaction(None) as cursor:
+        for table in ("erasure_subjects", "erasure_rows"):
+            cursor.execute(f"DELETE FROM tenure.{table}")
+            assert cursor.rowcount == 0
+    assert acme.get(path).json["key"] is not None
+
+
 @pytest.mark.parametrize(
     "statement",
     [

@@ -9,9 +9,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import httpx
 import psycopg2
+from click.testing import CliRunner
+
+from api.cli import command
+from api.cli import serve as serving
+from config.settings import Settings
 
 ROOT = Path(__file__).parents[3]
 
@@ -36,11 +42,16 @@ def environment(settings, **more: str) -> dict[str, str]:
     }
 
 
-def serve(settings, *arguments: str, **more: str) -> subprocess.Popen[str]:
+def serve(
+    settings, *arguments: str, without: tuple[str, ...] = (), **more: str
+) -> subprocess.Popen[str]:
+    found = environment(settings, **more)
+    for role in without:
+        del found[f"TENURE_{role}_PASSWORD"]
     return subprocess.Popen(
         [sys.executable, "-c", "from api.cli import main; main()", "serve", *arguments],
         cwd=ROOT,
-        env=environment(settings, **more),
+        env=found,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -53,21 +64,25 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def await_ready(process: subprocess.Popen[str], url: str) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            ready = httpx.get(f"{url}/readyz")
+            break
+        except httpx.TransportError:
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    assert ready.status_code == 200
+
+
 def test_it_serves_logs_as_json_and_stops_on_sigterm(service) -> None:
     port = free_port()
     process = serve(service.installation.settings, "--port", str(port), "--threads", "2")
     try:
         url = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                ready = httpx.get(f"{url}/readyz")
-                break
-            except httpx.TransportError:
-                assert process.poll() is None, process.stderr.read()
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
-        assert ready.status_code == 200
+        await_ready(process, url)
         created = httpx.post(
             f"{url}/v1/customers",
             json={"number": "1", "name": "x", "country": "France"},
@@ -97,6 +112,42 @@ def test_it_serves_logs_as_json_and_stops_on_sigterm(service) -> None:
     assert len(requests) >= 4
     assert all(line.startswith("{") for line in errors.splitlines()), errors
     assert service.acme.tokens["owner"] not in errors
+
+
+def test_it_exports_with_the_passwords_of_two_roles(service, owner_sql) -> None:
+    customer = service.acme.customer("1")
+    port = free_port()
+    others = ("OWNER", "RETENTION", "VERIFIER")
+    process = serve(service.installation.settings, "--port", str(port), without=others)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        await_ready(process, url)
+        made = httpx.post(
+            f"{url}/subjects/customer/export",
+            json={"key": customer["id"]},
+            headers=service.acme.headers(),
+        )
+        assert (made.status_code, made.headers["Content-Type"]) == (200, "application/zip")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0, errors
+    assert owner_sql("SELECT state FROM tenure.exports") == [("finished",)]
+
+
+def test_it_forgets_what_others_log_in_with(service, monkeypatch) -> None:
+    found: list[Settings] = []
+    monkeypatch.setattr(serving, "refuse_to_serve", found.append)
+    monkeypatch.setattr(
+        serving, "server_of", lambda settings, **_: found.append(settings) or Mock(spec=["run"])
+    )
+    given = environment(service.installation.settings)
+    assert CliRunner().invoke(command, ["serve"], env=given).exit_code == 0
+    assert len(found) == 2
+    for settings in found:
+        for role in ("owner", "retention", "verifier"):
+            assert getattr(settings, f"{role}_password") is None
+        assert "@" not in settings.database_url
 
 
 def failure(settings, **more: str) -> str:

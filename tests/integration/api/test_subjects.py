@@ -8,9 +8,12 @@ import zipfile
 from typing import Any
 from uuid import uuid4
 
+import psycopg2
 import pytest
 from jsonschema import Draft202012Validator
 
+from retention.exports.records import exports
+from retention.seat import Seat
 from tests.integration.api.test_row_holds import note
 
 
@@ -105,3 +108,103 @@ def test_what_was_handed_out_comes_in_pages_as_the_document_says(
     validator = Draft202012Validator({**schemas["Export"], "additionalProperties": False})
     for one in page.json:
         validator.validate(one)
+
+
+def test_the_record_enters_the_ledger(service: Any, acme: Any, owner_sql: Any) -> None:
+    asked(acme, {"key": acme.customer("1")["id"]})
+    assert owner_sql(
+        "SELECT kind, tenant_id::text, body -> 'record' ->> 'state' FROM tenure.ledger_entries"
+        " WHERE source = 'exports' ORDER BY recorded_at"
+    ) == [("export", str(acme.id), "begun"), ("export-changed", str(acme.id), "finished")]
+
+
+# -- the application's role, hostile ----------------------------------------------------------
+
+BEGIN = (
+    "INSERT INTO tenure.exports (tenant_id, id, kind, subject, subject_hash, requested_by)"
+    " VALUES ('{tenant}', gen_random_uuid(), '{kind}', {of}, '{by}')"
+)
+PERSON = "'customer', '\\x00000000000000000000000000000000'"
+FINISH = (
+    "UPDATE tenure.exports SET state = 'finished', as_of = now(), counts = '{{}}', bytes = 1,"
+    " manifest_sha256 = repeat('0', 64), ended_at = now()"
+)
+
+
+def begun(service: Any, tenant: Any, actor: str) -> None:
+    """Begin an export in the name of `actor`, at their seat."""
+    seat = Seat(service.installation.app_connections, tenant.id, actor)
+    with seat.transaction(None) as cursor:
+        cursor.execute(BEGIN.format(tenant=tenant.id, kind="subject", of=PERSON, by=actor))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT id FROM tenure.exports",
+        "SELECT period FROM tenure.policy_periods",
+        FINISH + " RETURNING id",
+        BEGIN.replace("{of}", PERSON) + " RETURNING id",
+    ],
+    ids=["exports", "periods", "finish", "begin"],
+)
+def test_injected_sql_has_no_seat(service: Any, acme: Any, owner_sql: Any, statement: str) -> None:
+    begun(service, acme, "login:x")
+    owner_sql(
+        "INSERT INTO tenure.policy_periods (policy, tenant_id, period, changed_by)"
+        " VALUES ('p', %s, 'P1Y', 'x')",
+        (str(acme.id),),
+    )
+    text = statement.format(tenant=acme.id, kind="subject", by="login:x")
+    app = service.installation.app_connections
+    for before in (
+        "SELECT 1",
+        "SELECT set_config('tenure.desk', 'login:x|' || repeat('0', 64), true)",
+    ):
+        try:
+            with app.transaction(acme.id) as cursor:
+                cursor.execute(before)
+                cursor.execute(text)
+                assert cursor.fetchall() == []
+        except psycopg2.errors.InsufficientPrivilege:
+            assert text.startswith("INSERT")
+    assert owner_sql("SELECT state FROM tenure.exports") == [("begun",)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        BEGIN.format(tenant="{tenant}", kind="subject", of=PERSON, by="login:another"),
+        BEGIN.format(tenant="{tenant}", kind="tenant", of="NULL, NULL", by="login:x"),
+        BEGIN.format(tenant="{other}", kind="subject", of=PERSON, by="login:x"),
+        "INSERT INTO tenure.exports (tenant_id, id, kind, subject, subject_hash, requested_by,"
+        " began_at) VALUES ('{tenant}', gen_random_uuid(), 'subject', " + PERSON + ", 'login:x',"
+        " now() - interval '1 year')",
+        "UPDATE tenure.exports SET requested_by = 'login:x'",
+        "UPDATE tenure.exports SET subject = 'another'",
+        "SELECT subject_hash FROM tenure.exports",
+        "SELECT changed_by FROM tenure.policy_periods",
+        "DELETE FROM tenure.exports",
+        "TRUNCATE tenure.exports CASCADE",
+    ],
+)
+def test_even_at_the_seat_nothing_is_forged(
+    service: Any, acme: Any, globex: Any, statement: str
+) -> None:
+    text = statement.format(tenant=acme.id, other=globex.id)
+    seat = Seat(service.installation.app_connections, acme.id, "login:x")
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege), seat.transaction(None) as cursor:
+        cursor.execute(text)
+
+
+def test_nobody_ends_what_another_began_or_sees_another_tenants(
+    service: Any, acme: Any, globex: Any, owner_sql: Any
+) -> None:
+    begun(service, acme, "login:another")
+    begun(service, globex, "login:x")
+    seat = Seat(service.installation.app_connections, acme.id, "login:x")
+    with seat.transaction(None) as cursor:
+        assert [one.requested_by for one in exports(cursor)] == ["login:another"]
+        cursor.execute(FINISH.format())
+        assert cursor.rowcount == 0
+    assert owner_sql("SELECT DISTINCT state FROM tenure.exports") == [("begun",)]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import io
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from importlib import import_module
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +23,7 @@ from api.wiring import Installation
 from lint.guard import make_prover
 from retention.errors import PolicyError, RestoreError
 from retention.explain import Question, explain
+from retention.exports.making import Exporter
 from retention.graph import held_edges
 from retention.held_rows import held_by
 from retention.holds import place
@@ -30,6 +33,8 @@ from retention.policies import Policy
 from retention.policy_file import parse_policies
 from retention.policy_records import set_period
 from retention.restoring import ArchivedBatch, Wish, archived_batches, restore
+from retention.seat import Seat
+from retention.subject_file import parse_subjects
 from tenants.archive import (
     archive_of,
     archive_statements,
@@ -290,10 +295,6 @@ def test_rows_are_archived_with_what_goes_along_and_then_deleted(desk: Lab, acme
     assert batches(desk)[0][0] == "archive"
 
 
-def test_the_application_reads_no_archive(desk: Lab) -> None:
-    refused(desk.installation.settings.role_url("tenure_app"), "SELECT * FROM attic.people")
-
-
 def test_an_archive_that_takes_less_rolls_all_back(desk: Lab, acme: TenantId) -> None:
     policies = read(HEAD + 'action = "archive"\narchive = "attic"\nwith = ["desk.letters"]')
     letter(desk, acme, person(desk, acme))
@@ -470,6 +471,80 @@ def test_an_archive_is_a_table_with_two_more_columns() -> None:
     assert not attic.foreign_keys
     assert not any(index.unique for index in attic.indexes)
     assert [c.name for c in attic.columns[-2:]] == ["archived_at", "archived_batch"]
+
+
+def test_the_application_reads_an_archive_at_its_desk_alone_and_writes_nothing(
+    desk: Lab, acme: TenantId, globex: TenantId
+) -> None:
+    for tenant in (acme, globex):
+        person(desk, tenant, name="Ann")
+    run(desk, read(ARCHIVING))
+    app = desk.installation.app_connections
+    seat = Seat(app, acme, "login:x")
+    asked = "SELECT tenant_id FROM attic.people"
+    with app.transaction(acme) as cursor:
+        cursor.execute(asked)
+        assert cursor.fetchall() == []
+        cursor.execute("SELECT set_config('tenure.desk', 'login:x|' || repeat('0', 64), true)")
+        cursor.execute(asked)
+        assert cursor.fetchall() == []
+    with seat.transaction(None) as cursor:
+        cursor.execute(asked)
+        assert cursor.fetchall() == [(acme,)]
+    for statement in (
+        "DELETE FROM attic.people",
+        "UPDATE attic.people SET name = 'x'",
+        "INSERT INTO attic.people SELECT * FROM attic.people",
+    ):
+        with (
+            pytest.raises(psycopg2.errors.InsufficientPrivilege),
+            seat.transaction(None) as cursor,
+        ):
+            cursor.execute(statement)
+
+
+SUBJECT = """
+[subjects.person]
+table = "desk.people"
+tables = [
+    { table = "desk.people", action = "delete" },
+    { table = "desk.letters", action = "delete" },
+    { table = "attic.people", action = "delete" },
+    { table = "attic.letters", action = "delete" },
+]
+"""
+
+
+def test_a_copy_that_the_application_makes_has_what_was_archived(desk: Lab, acme: TenantId) -> None:
+    key = person(desk, acme, name="Ann")
+    letter(desk, acme, key)
+    run(desk, read(ARCHIVING))
+    (subject,) = parse_subjects(SUBJECT, CATALOG)
+    out = io.BytesIO()
+    seat = Seat(desk.installation.app_connections, acme, "login:x")
+    made = Exporter(seat, CATALOG).of_subject(out, acme, subject, UUID(key), actor="login:x")
+    assert made.counts == {
+        "attic.letters": 1, "attic.people": 1, "desk.letters": 0, "desk.people": 0,
+    }  # fmt: skip
+
+
+def test_archives_that_are_there_already_are_opened_by_the_migration_and_closed_again(
+    desk: Lab,
+) -> None:
+    powers = import_module("migrations.0024_powers")
+    policies = "SELECT tablename FROM pg_policies WHERE schemaname = 'attic' AND policyname = 'app'"
+    granted = "SELECT has_table_privilege('tenure_app', 'attic.people', 'SELECT')"
+    before = desk.sql(policies)
+    assert len(before) == 2
+    db = peewee.PostgresqlDatabase(desk.installation.settings.role_url("tenure_owner"))
+    with db.atomic():
+        powers.down(None, db)
+    assert (desk.sql(policies), desk.sql(granted)) == ([], [(False,)])
+    assert desk.sql("SELECT count(*) FROM pg_policies WHERE schemaname = 'desk'") != [(0,)]
+    with db.atomic():
+        powers.up(None, db)
+    db.close()
+    assert (desk.sql(policies), desk.sql(granted)) == (before, [(True,)])
 
 
 # -- back from the archive ----------------------------------------------------------------

@@ -8,15 +8,17 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import psycopg2
 import pytest
 
 from retention import schedule
 from retention.alerts import Alert, Looked, deliver, open_alerts, raise_alerts
 from retention.errors import DeliveryError
+from retention.leftovers import delete_leftovers
 from retention.webhook import Webhook
 from tests.integration.retention.conftest import NOW, Lab
 
@@ -175,18 +177,157 @@ def test_of_many_that_tick_at_once_one_takes_it_up(lab: Lab) -> None:
     assert [taken for taken in found if taken is not None] == [schedule.Taken("nodes", two, 0)]
 
 
-def watch(lab: Lab, now: Any) -> timedelta | None:
+MINUTE = timedelta(minutes=1)
+NIGHT_LONG = timedelta(hours=8)
+
+
+def watch(lab: Lab, every: timedelta = MINUTE) -> timedelta | None:
     with lab.installation.retention.transaction(None) as cursor:
-        return schedule.keep_watch(cursor, now, timedelta(minutes=1))
+        return schedule.keep_watch(cursor, every)
+
+
+def gaps(lab: Lab) -> list[schedule.Gap]:
+    now = datetime.now(UTC)
+    with lab.installation.auditor.transaction(None, read_only=True) as cursor:
+        return schedule.gaps(cursor, now=now, interval=MINUTE, since=now - 30 * DAY)
 
 
 def test_a_night_without_ticks_is_a_gap(lab: Lab) -> None:
-    minute = timedelta(minutes=1)
-    for number in range(5):
-        assert watch(lab, NOW + number * minute) is None
-    morning = NOW + timedelta(hours=8)
-    assert watch(lab, morning) == timedelta(hours=7, minutes=56)
-    assert watch(lab, NOW) is None  # the clock was put back: no gap, and none is filled
+    for _ in range(5):
+        assert watch(lab) is None
+        lab.sleep(MINUTE)
+    lab.sleep(NIGHT_LONG)
+    gap = watch(lab)
+    assert gap is not None
+    assert timedelta() <= gap - NIGHT_LONG - MINUTE < timedelta(seconds=30)
+    assert watch(lab) is None
+    (found,) = gaps(lab)
+    assert found.until is not None
+    assert found.until - found.since == gap
+    lab.sleep(-NIGHT_LONG)  # the clock was put back: no gap, and none is filled
+    before = lab.sql("SELECT max(last_at) FROM tenure.watches")
+    assert watch(lab) is None
+    assert lab.sql("SELECT max(last_at) FROM tenure.watches") == before
+    assert lab.sql("SELECT ticks FROM tenure.watches ORDER BY began_at") == [(5,), (3,)]
+
+
+def test_who_says_that_they_tick_once_a_day_bridges_no_night(lab: Lab) -> None:
+    watch(lab)
+    lab.sleep(NIGHT_LONG)
+    assert watch(lab, DAY) is not None
+    assert len(gaps(lab)) == 1
+    lab.sleep(NIGHT_LONG)
+    assert watch(lab, DAY) is None, "from here on it is kept so"
+    assert watch(lab) is None
+    lab.sleep(NIGHT_LONG)
+    assert watch(lab, DAY) is not None
+
+
+@pytest.mark.parametrize("every", ["0", "-1 minute", "25 hours", None])
+def test_nobody_ticks_never(lab: Lab, every: str | None) -> None:
+    with (
+        pytest.raises(psycopg2.errors.InvalidParameterValue),
+        lab.installation.retention.transaction(None) as cursor,
+    ):
+        cursor.execute("SELECT tenure.keep_watch(%s::interval)", (every,))
+
+
+# -- what no role can say ----------------------------------------------------------------------
+
+LONG_AGO = "now() - interval '1 year'"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        f"UPDATE tenure.watches SET last_at = {LONG_AGO}",
+        "UPDATE tenure.watches SET last_at = now()",
+        "UPDATE tenure.watches SET began_at = now()",
+        f"INSERT INTO tenure.watches VALUES (gen_random_uuid(), {LONG_AGO}, now(), 9)",
+        "DELETE FROM tenure.watches",
+        f"UPDATE tenure.alerts SET raised_at = {LONG_AGO}",
+        "DELETE FROM tenure.alerts",
+        "INSERT INTO tenure.alerts (id, kind, subject, detail, resolved_at)"
+        f" VALUES (gen_random_uuid(), 'run', 'x', 'x', {LONG_AGO})",
+        "INSERT INTO tenure.alerts (id, kind, subject, detail, raised_at)"
+        f" VALUES (gen_random_uuid(), 'run', 'x', 'x', {LONG_AGO})",
+        f"UPDATE tenure.scheduled SET taken_at = {LONG_AGO}",
+        "INSERT INTO tenure.scheduled (name, due_at, taken_at, missed, recorded_at)"
+        f" VALUES ('x', now(), now(), 0, {LONG_AGO})",
+        "INSERT INTO tenure.cross_tenant_reads (id, read_at, actor, reason, place, statement,"
+        f" trace_id) VALUES (gen_random_uuid(), {LONG_AGO}, 'x', 'x', 'x', 'x', 'x')",
+        "INSERT INTO tenure.inspections (id, kind, subject, tool, passed, findings, suppressed,"
+        " result, digest, recorded_by, recorded_at) VALUES (gen_random_uuid(), 'lint', 'x', 'x',"
+        f" true, 0, 0, '', encode(sha256(''), 'hex'), 'x', {LONG_AGO})",
+    ],
+)
+@pytest.mark.parametrize("role", ["app_connections", "retention", "verifier", "auditor"])
+def test_no_role_makes_evidence_older_than_it_is(lab: Lab, role: str, statement: str) -> None:
+    raised(lab, DUE)
+    watch(lab)
+    with (
+        pytest.raises(psycopg2.errors.InsufficientPrivilege),
+        getattr(lab.installation, role).transaction(None) as cursor,
+    ):
+        cursor.execute(statement)
+
+
+@pytest.mark.parametrize("role", ["app_connections", "verifier", "auditor"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE tenure.alerts SET resolved_at = now()",
+        "UPDATE tenure.alerts SET detail = 'never mind'",
+        "INSERT INTO tenure.alerts (id, kind, subject, detail)"
+        " VALUES (gen_random_uuid(), 'run', 'x', 'x')",
+        "SELECT tenure.keep_watch('1 minute')",
+    ],
+)
+def test_nobody_but_retention_keeps_watch_and_warns(lab: Lab, role: str, statement: str) -> None:
+    raised(lab, DUE)
+    with (
+        pytest.raises(psycopg2.errors.InsufficientPrivilege),
+        getattr(lab.installation, role).transaction(None) as cursor,
+    ):
+        cursor.execute(statement)
+
+
+def test_an_alert_that_is_called_resolved_is_so_now_and_goes_by_its_age_from_now_on(
+    lab: Lab,
+) -> None:
+    raised(lab, DUE)
+    retention = lab.installation.retention
+    with retention.transaction(None) as cursor:
+        cursor.execute(
+            f"UPDATE tenure.alerts SET resolved_at = {LONG_AGO}, last_seen_at = {LONG_AGO},"
+            f" delivered_at = {LONG_AGO}"
+        )
+    assert lab.sql(
+        "SELECT now() - least(resolved_at, last_seen_at, delivered_at) < interval '1 minute'"
+        " FROM tenure.alerts"
+    ) == [(True,)]
+    assert delete_leftovers(retention, datetime.now(UTC) + 400 * DAY).others == {}
+    assert raised(lab, DUE) == [DUE], "what lasts is raised again"
+    for statement in (
+        "UPDATE tenure.alerts SET resolved_at = NULL WHERE resolved_at IS NOT NULL",
+        "UPDATE tenure.alerts SET detail = 'never mind'",
+        "UPDATE tenure.alerts SET attempts = 99 WHERE resolved_at IS NULL",
+    ):
+        with (
+            pytest.raises(psycopg2.errors.InsufficientPrivilege),
+            retention.transaction(None) as cursor,
+        ):
+            cursor.execute(statement)
+
+
+def test_a_time_that_has_not_come_yet_is_in_the_way_of_none_before_it(lab: Lab) -> None:
+    assert take(lab, NOW) is None
+    two = NOW.replace(hour=2) + DAY
+    with lab.installation.retention.transaction(None) as cursor:
+        schedule.mark(cursor, schedule.Taken("nodes", two + 3650 * DAY, 0), NOW)
+    assert take(lab, two) == schedule.Taken("nodes", two, 0)
     with lab.installation.auditor.transaction(None, read_only=True) as cursor:
-        found = schedule.gaps(cursor, now=morning, interval=minute, since=NOW - DAY)
-    assert found == [schedule.Gap(NOW + 4 * minute, morning)]
+        # tenure: allow TS001 because schedules are of no tenant
+        cursor.execute("SELECT bool_and(recorded_at > now() - interval '1 minute')"
+                       " FROM tenure.scheduled")  # fmt: skip
+        assert cursor.fetchall() == [(True,)]

@@ -810,6 +810,150 @@ def test_what_is_late_raises_an_alert_until_it_is_answered(desk: Desk, receiver:
     assert not desk.all()["crm"].overdue
 
 
+# -- told, and never answered ----------------------------------------------------------------
+
+
+def give_up(desk: Desk, request: UUID, reason: str = "they have ended") -> None:
+    with desk.courier.retention.transaction(desk.tenant) as cursor:
+        end(cursor, desk.tenant, request, "crm", "withdrawn", actor="command:ann", detail=reason)
+
+
+def test_that_one_is_told_is_on_record_before_the_message_leaves(
+    desk: Desk, receiver: Receiver
+) -> None:
+    found: list[Any] = []
+
+    def look(_: dict[str, Any]) -> tuple[int, bytes, None]:
+        found.append((desk.all()["crm"].told_at, desk.steps("crm")))
+        return 500, b"", None
+
+    receiver.answer = look
+    desk.ask()
+    assert {r.told_at for r in desk.all().values()} == {None}
+    for _ in range(2):
+        assert desk.deliver()["failed"] >= 1
+    assert [steps for _, steps in found] == [
+        ["requested", "told"], ["requested", "told", "failed"],
+    ]  # fmt: skip
+    assert len({told for told, _ in found}) == 1
+    assert found[0][0] is not None
+    assert desk.all()["documents"].told_at is None
+
+
+def test_who_cannot_be_told_now_was_not(desk: Desk, receiver: Receiver) -> None:
+    desk.ask("crm")
+    hold = desk.lab.hold(desk.tenant)
+    assert desk.deliver() == {"deferred": 1}
+    assert desk.all()["crm"].told_at is None
+    desk.lab.release(hold)
+    desk.courier = replace(desk.courier, connectors={})
+    assert desk.deliver() == {"failed": 1}
+    assert desk.all()["crm"].told_at is None
+    assert receiver.got == []
+
+
+def test_a_request_that_is_withdrawn_is_not_answered_and_asks_no_more(
+    desk: Desk, receiver: Receiver
+) -> None:
+    (made,) = desk.ask("crm")
+    desk.deliver()
+    give_up(desk, made)
+    assert desk.deliver() == {}
+    assert len(receiver.got) == 1
+    request, last = desk.all()["crm"], desk.events("crm")[-1]
+    assert (request.state, request.ended_at is None) == ("withdrawn", False)
+    assert (last.event, last.actor, last.detail) == ("withdrawn", "command:ann", "they have ended")
+    assert desk.lab.sql("SELECT told FROM tenure.connector_requests") == [(None,)]
+    assert desk.lab.sql(
+        "SELECT e.body -> 'record' ->> 'event' FROM tenure.ledger_entries e"
+        " WHERE e.source = 'connector_events' ORDER BY e.recorded_at"
+    ) == [("requested",), ("told",), ("delivered",), ("withdrawn",)]
+    with pytest.raises(ConnectorError, match="has ended before"):
+        give_up(desk, made)
+
+
+@pytest.mark.parametrize("outcome", ["erased", "refused"])
+@pytest.mark.parametrize("way", ["http", "command", "at once"])
+def test_an_answer_that_comes_after_all_is_taken_once(
+    desk: Desk, receiver: Receiver, hooks: tuple[str, Any], way: str, outcome: str
+) -> None:
+    _, client = hooks
+    (made,) = desk.ask("crm")
+    body = acknowledgement(str(made), outcome, reference="CRM-9")
+    said = "refused" if outcome == "refused" else "acknowledged"
+    if way == "at once":
+
+        def answer(_: dict[str, Any]) -> tuple[int, bytes, str]:
+            give_up(desk, made)
+            return 200, body, signed(body)
+
+        receiver.answer = answer
+        assert desk.deliver() == {said: 1}
+    else:
+        give_up(desk, made)
+    if way == "http":
+        assert post(client, body, signed(body)) == 204
+        assert post(client, body, signed(body)) == 204
+    elif way == "command":
+        with desk.courier.retention.transaction(desk.tenant) as cursor:
+            end(cursor, desk.tenant, made, "crm", said, actor="test", detail="CRM-9")
+    assert desk.all()["crm"].state == said
+    last = desk.events("crm")[-1]
+    assert (last.event, last.detail) == (said, "CRM-9")
+    assert desk.steps("crm").count(said) == 1
+    with pytest.raises(ConnectorError, match="has ended before"):
+        give_up(desk, made)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "state = 'withdrawn'",
+        "state = 'open', ended_at = NULL",
+        "state = 'refused'",
+        "due_at = due_at + interval '1 year'",
+    ],
+)
+def test_what_was_answered_does_not_change_whoever_asks(desk: Desk, change: str) -> None:
+    (made,) = desk.ask("crm")
+    with desk.courier.retention.transaction(desk.tenant) as cursor:
+        end(cursor, desk.tenant, made, "crm", "acknowledged", actor="test")
+    statement = f"UPDATE tenure.connector_requests SET {change}"
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        desk.lab.sql(statement)
+    with (
+        pytest.raises(psycopg2.errors.InsufficientPrivilege),
+        desk.courier.retention.transaction(desk.tenant) as cursor,
+    ):
+        cursor.execute(statement)
+
+
+@pytest.mark.parametrize("when", ["NULL", "now() + interval '1 hour'"])
+def test_that_one_was_told_cannot_be_taken_back(desk: Desk, when: str) -> None:
+    desk.ask("crm")
+    desk.deliver()
+    with (
+        pytest.raises(psycopg2.errors.InsufficientPrivilege),
+        desk.courier.retention.transaction(desk.tenant) as cursor,
+    ):
+        cursor.execute(f"UPDATE tenure.connector_requests SET told_at = {when}")
+
+
+@pytest.mark.parametrize("role", ["app_connections", "verifier", "auditor"])
+def test_nobody_withdraws_but_the_operators_role(desk: Desk, role: str) -> None:
+    (made,) = desk.ask("crm")
+    for statement in (
+        "UPDATE tenure.connector_requests SET state = 'withdrawn', ended_at = now(), told = NULL",
+        "INSERT INTO tenure.connector_events (tenant_id, id, request_id, connector, event, actor)"
+        f" VALUES ('{desk.tenant}', gen_random_uuid(), '{made}', 'crm', 'withdrawn', 'x')",
+    ):
+        with (
+            pytest.raises(psycopg2.errors.InsufficientPrivilege),
+            getattr(desk.lab.installation, role).transaction(None) as cursor,
+        ):
+            cursor.execute(statement)
+
+
 # -- acknowledgements over HTTP -----------------------------------------------------------------
 
 
@@ -1010,6 +1154,7 @@ def test_from_check_to_acknowledge_on_the_command_line(
     assert (left["connector"], left["state"]) == ("crm", "delivered")
     desk.lab.sql(
         "UPDATE tenure.connector_requests SET due_at = requested_at + interval '1 microsecond'"
+        " WHERE ended_at IS NULL"
     )
     late = tenure("connectors", "requests")
     assert late.exit_code == 1
@@ -1018,9 +1163,34 @@ def test_from_check_to_acknowledge_on_the_command_line(
     assert answered.exit_code == 0, answered.output
     assert tenure("connectors", "requests").exit_code == 0
     shown = json.loads(tenure("connectors", "show", left["id"], "--format", "json").stdout)
-    assert [e["event"] for e in shown["events"]] == ["requested", "delivered", "acknowledged"]
+    assert [e["event"] for e in shown["events"]] == [
+        "requested", "told", "delivered", "acknowledged",
+    ]  # fmt: skip
     assert shown["events"][-1]["actor"].startswith("command:")
     again = tenure("connectors", "acknowledge", left["id"], "--reference", "twice")
     assert again.exit_code == 2
     assert tenure("connectors", "show", str(new_id())).exit_code == 2
     assert "acknowledged" in tenure("connectors", "show", left["id"]).stdout
+
+
+def test_on_the_command_line_a_request_is_withdrawn_with_a_reason_and_a_name(
+    desk: Desk, tenure: Callable[..., Result]
+) -> None:
+    (made,) = desk.ask("crm")
+    assert tenure("connectors", "deliver").exit_code == 0
+    assert tenure("connectors", "withdraw", str(made)).exit_code == 2
+    assert tenure("connectors", "withdraw", str(made), "--reason", " ").exit_code == 2
+    assert desk.all()["crm"].state == "delivered"
+    done = tenure("connectors", "withdraw", str(made), "--reason", "they have ended")
+    assert (done.exit_code, done.stdout) == (0, f"crm {made}: withdrawn\n")
+    shown = json.loads(tenure("connectors", "show", str(made), "--format", "json").stdout)
+    last = shown["events"][-1]
+    assert (last["event"], last["detail"]) == ("withdrawn", "they have ended")
+    assert last["actor"].startswith("command:")
+    again = tenure("connectors", "withdraw", str(made), "--reason", "twice")
+    assert again.exit_code == 2
+    assert "has ended before" in again.stderr
+    late = tenure(
+        "connectors", "acknowledge", str(made), "--reference", "letter", "--format", "json"
+    )
+    assert json.loads(late.stdout)["state"] == "acknowledged"

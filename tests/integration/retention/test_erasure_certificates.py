@@ -13,6 +13,7 @@ import pytest
 
 from retention.connectors.declarations import parse_connectors
 from retention.connectors.delivery import Courier, deliver_due
+from retention.connectors.requests import end
 from retention.erasures import requests
 from retention.errors import LedgerError
 from retention.hold_scopes import Scope
@@ -232,6 +233,33 @@ def test_what_was_changed_in_the_database_bears_no_certificate(
         issuer.issue(erasure(issuer, erasure_id))
 
 
+def test_it_says_of_a_connector_that_never_answered_that_it_did_not(
+    lab: Lab, acme: TenantId, issuer: Issuer, ledger: Ledger, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("a secret that nobody else has, 32")
+    secret.chmod(0o600)
+    connectors = parse_connectors(
+        '[connectors.crm]\nkind = "webhook"\nurl = "http://127.0.0.1:9/"\n'
+        f'secret_file = "{secret}"\ndeadline = "P7D"'
+    )
+    retention, verifier_role = lab.installation.retention, lab.installation.verifier
+    erasure_id = approved(lab, acme, lab.case(acme))
+    assert executor(lab, connectors=connectors).run(erasure_id).erasure.state == "deferred"
+    deliver_due(Courier(retention, verifier_role, connectors, lab.catalog), everything=True)
+    ((request,),) = lab.sql("SELECT id FROM tenure.connector_requests")
+    with retention.transaction(acme) as cursor:
+        end(cursor, acme, request, "crm", "withdrawn", actor="command:eve", detail="S3ntinel")
+    assert executor(lab, connectors=connectors).run(erasure_id).erasure.state == "completed"
+    issued = issuer.issue(erasure(issuer, erasure_id))
+    stated = verify_certificate(issued.content, trust(ledger)).statement
+    (crm,) = stated["connectors"]
+    assert (crm["state"], crm["answer"], crm["reached"]) == ("withdrawn", None, True)
+    assert crm["withdrawn"]["by"] == "command:eve"
+    assert "never acknowledged, and was reached" in " ".join(to_text(stated).split())
+    assert b"S3ntinel" not in issued.content
+
+
 def test_erased_texts_are_missing_and_the_rest_verifies(
     lab: Lab, acme: TenantId, issuer: Issuer, ledger: Ledger, tmp_path: Path
 ) -> None:
@@ -262,7 +290,7 @@ def test_the_command_gives_it_in_three_forms(
     ok(tenure("erasure", "approve", named, "--plan", "1", env=alone))
     ok(tenure("erasure", "run", named, env=env))
     text = ok(tenure("certificate", named, env=env))
-    assert "who had entered it, alone" in text
+    assert "who had entered the request, alone" in text
     content = ok(tenure("certificate", named.upper(), "--format", "json", env=env))
     assert json.loads(content)["certificate"] in text
     ok(tenure("certificate", named, "--tenant", "acme", "--format", "pdf", "--output", "e.pdf",

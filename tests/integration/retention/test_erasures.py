@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg2
@@ -16,22 +17,27 @@ import pytest
 
 from config.clock import FixedClock
 from retention import deletions
-from retention.connectors.declarations import parse_connectors
+from retention.actors import is_another
+from retention.connectors.declarations import Connectors, parse_connectors
 from retention.connectors.delivery import Courier, deliver_due
+from retention.connectors.requests import end
 from retention.deletions import key_hash
 from retention.erasures import requests
+from retention.erasures.letters import letter_of
 from retention.erasures.planning import make_plan
-from retention.erasures.records import events_of, person_of
+from retention.erasures.records import add_event, events_of, person_of
 from retention.errors import ErasureError, InvariantError
 from retention.hold_scopes import Scope
 from retention.interventions import stop
 from retention.jobs import tick
 from retention.policy_file import parse_policies
+from retention.seat import Seat
 from tenants.catalog import TableName
 from tenants.context import TenantId
 from tests.integration.retention.conftest import CATALOG, POLICIES, Lab
 from tests.integration.retention.erasing import (
     APPROVER,
+    ENTERED,
     approved,
     asked,
     erasure_of,
@@ -304,7 +310,7 @@ def test_what_is_taken_back_after_others_were_asked_goes_nowhere_else(
         lab.release(hold)
         assert deliver_due(courier, everything=True) == {"acknowledged": 1}
         requests.keep_plan(installation.retention, erasure_of(lab, erasure_id), plan, actor="x")
-        with pytest.raises(ErasureError, match="others were asked"):
+        with pytest.raises(ErasureError, match="others were told"):
             requests.withdraw(
                 installation.retention, erasure_of(lab, erasure_id), actor="x", now=lab.now
             )
@@ -315,12 +321,103 @@ def test_what_is_taken_back_after_others_were_asked_goes_nowhere_else(
         requests.withdraw(
             installation.retention, erasure_of(lab, erasure_id), actor="x", now=lab.now
         )
-        expected = {"refused": 1}
+        expected = {"withdrawn": 1}
     lab.release(hold)
     assert deliver_due(courier, everything=True) == expected
     assert folder.exists()
     assert lab.sql("SELECT state, told IS NULL FROM tenure.connector_requests") == [
-        ("refused", True) if then == "withdrawn" else ("open", False)
+        ("withdrawn", True) if then == "withdrawn" else ("open", False)
+    ]
+    if then == "withdrawn":
+        assert lab.sql(
+            "SELECT actor, detail FROM tenure.connector_events WHERE event = 'withdrawn'"
+        ) == [("x", "the erasure was withdrawn")]
+
+
+@pytest.fixture
+def silent(tmp_path: Path) -> Connectors:
+    """A webhook at which nobody answers."""
+    secret = tmp_path / "secret"
+    secret.write_text("a secret that nobody else has, 32")
+    secret.chmod(0o600)
+    return parse_connectors(
+        '[connectors.crm]\nkind = "webhook"\nurl = "http://127.0.0.1:9/"\n'
+        f'secret_file = "{secret}"\ndeadline = "P7D"'
+    )
+
+
+def test_who_was_told_and_never_answered_may_have_erased(
+    lab: Lab, acme: TenantId, silent: Connectors
+) -> None:
+    """It cannot be taken back; given up, it is completed, and the letter says who was silent."""
+    case, _ = plant(lab, acme)
+    installation = lab.installation
+    retention = installation.retention
+    courier = Courier(retention, installation.verifier, silent, lab.catalog)
+    erasure_id = approved(lab, acme, case)
+    # It has started, and no row went yet.
+    begun = executor(lab, connectors=silent, stop=lambda: True).run(erasure_id)
+    assert (begun.erasure.state, begun.batches) == ("running", 0)
+    assert deliver_due(courier, everything=True) == {"failed": 1}
+    plan = make_plan(
+        installation.verifier, erasure_id, subjects(),
+        catalog=CATALOG, policies=lab.policies, now=lab.now,
+    )  # fmt: skip
+    requests.keep_plan(retention, erasure_of(lab, erasure_id), plan, actor="x")
+
+    def not_taken_back() -> None:
+        now = erasure_of(lab, erasure_id)
+        with pytest.raises(ErasureError, match="has begun"):
+            requests.withdraw(retention, now, actor="x", now=lab.now)
+        with pytest.raises(ErasureError, match="has begun"):
+            requests.refuse(retention, now, ground="identity", actor="x", now=lab.now)
+        change = "UPDATE tenure.erasures SET state = 'withdrawn', ended_at = now()"
+        seat = Seat(installation.app_connections, acme, "login:x")
+        for connections in (retention, seat):
+            with (
+                pytest.raises(psycopg2.errors.InsufficientPrivilege, match="has begun"),
+                connections.transaction(acme) as cursor,
+            ):
+                cursor.execute(change)
+
+    not_taken_back()
+    ((request,),) = lab.sql("SELECT id FROM tenure.connector_requests")
+    with retention.transaction(acme) as cursor:
+        end(cursor, acme, request, "crm", "withdrawn", actor="command:ann", detail="they ended")
+    not_taken_back()
+    requests.approve(retention, erasure_of(lab, erasure_id), actor=APPROVER)
+    done = executor(lab, connectors=silent).run(erasure_id).erasure
+    assert done.state == "completed"
+    with installation.verifier.transaction(None, read_only=True) as cursor:
+        events = events_of(cursor, done)
+    assert events[-1].facts["elsewhere"] == {"crm": "withdrawn"}
+    letter = letter_of(done, events, {}, sender="Acme", now=lab.now)
+    said = " ".join(letter.text().split())
+    assert "we had no answer, and have stopped asking; whether they have erased yours" in said
+    assert "we cannot say: crm." in said
+    assert "answered: " not in said
+    assert "lodge a complaint" in said
+
+
+def test_whom_nobody_told_is_not_asked_when_the_erasure_is_taken_back(
+    lab: Lab, acme: TenantId, silent: Connectors
+) -> None:
+    case, _ = plant(lab, acme)
+    retention = lab.installation.retention
+    lab.hold(acme)
+    erasure_id = approved(lab, acme, case)
+    assert executor(lab, connectors=silent).run(erasure_id).erasure.state == "deferred"
+    plan = make_plan(
+        lab.installation.verifier, erasure_id, subjects(),
+        catalog=CATALOG, policies=lab.policies, now=lab.now,
+    )  # fmt: skip
+    requests.keep_plan(retention, erasure_of(lab, erasure_id), plan, actor="x")
+    requests.withdraw(retention, erasure_of(lab, erasure_id), actor="command:ann", now=lab.now)
+    courier = Courier(retention, lab.installation.verifier, silent, lab.catalog)
+    assert deliver_due(courier, everything=True) == {"withdrawn": 1}
+    assert lab.sql("SELECT event, actor FROM tenure.connector_events ORDER BY happened_at") == [
+        ("requested", "test"),
+        ("withdrawn", "command:ann"),
     ]
 
 
@@ -460,6 +557,63 @@ def test_another_person_than_who_entered_it_approves(lab: Lab, acme: TenantId) -
         retention, erasure_of(lab, erasure_id), actor="command:ann", alone=True
     )
     assert alone.state == "approved"
+
+
+LOGIN = "login:01a1f8b0-40cf-765f-99aa-7eac363e7fc8"
+
+
+def entered_by(lab: Lab, erasure_id: UUID, actor: str) -> None:
+    lab.sql("UPDATE tenure.erasures SET entered_by = %s WHERE id = %s", (actor, str(erasure_id)))
+
+
+def approval(lab: Lab) -> list[tuple[Any, ...]]:
+    return lab.sql(
+        "SELECT actor, (facts -> 'alone')::boolean FROM tenure.erasure_events"
+        " WHERE event = 'approved'"
+    )
+
+
+@pytest.mark.parametrize("entered", [LOGIN, ENTERED])
+def test_nobody_approves_through_another_door_what_they_may_have_entered_themselves(
+    lab: Lab, acme: TenantId, entered: str
+) -> None:
+    """ada's login and ada's account are two names of one person, for all that is known here."""
+    through = "command:ann" if entered == LOGIN else LOGIN
+    erasure_id = planned(lab, acme, lab.case(acme))
+    entered_by(lab, erasure_id, entered)
+    retention = lab.installation.retention
+    with pytest.raises(ErasureError, match=f"nothing shows that {through} is another"):
+        requests.approve(retention, erasure_of(lab, erasure_id), actor=through)
+    assert erasure_of(lab, erasure_id).state == "planned"
+    requests.approve(retention, erasure_of(lab, erasure_id), actor=through, alone=True)
+    assert approval(lab) == [(through, True)]
+
+
+@pytest.mark.parametrize(
+    ("entered", "actor", "alone"),
+    [(ENTERED, ENTERED, False), (ENTERED, LOGIN, False), (LOGIN, LOGIN, False),
+     (ENTERED, APPROVER, True), (ENTERED, APPROVER, None)],
+)  # fmt: skip
+def test_an_approval_that_lies_about_who_gave_it_is_refused_by_the_database(
+    lab: Lab, acme: TenantId, entered: str, actor: str, alone: bool | None
+) -> None:
+    erasure_id = planned(lab, acme, lab.case(acme))
+    entered_by(lab, erasure_id, entered)
+    facts = {"plan": 1} if alone is None else {"plan": 1, "alone": alone}
+    with (
+        pytest.raises(psycopg2.errors.InsufficientPrivilege, match="is not who the approval says"),
+        lab.installation.retention.transaction(acme) as cursor,
+    ):
+        add_event(cursor, erasure_of(lab, erasure_id), "approved", actor, facts)
+    assert approval(lab) == []
+
+
+def test_the_database_tells_actors_apart_as_the_program_does(lab: Lab) -> None:
+    names = (LOGIN, "login:other", ENTERED, APPROVER, "ann", "bob", "login", ":x", "")
+    for one in names:
+        for other in names:
+            ((found,),) = lab.sql("SELECT tenure.is_another(%s, %s)", (one, other))
+            assert found is is_another(one, other), (one, other)
 
 
 def test_steps_come_in_their_order_and_ends_are_ends(lab: Lab, acme: TenantId) -> None:

@@ -25,6 +25,13 @@ def changes(installation: Installation) -> list[tuple[Any, ...]]:
     )
 
 
+def recorded_as(installation: Installation) -> set[Any]:
+    found = run_as_owner(
+        installation.settings, "SELECT DISTINCT recorded_as FROM tenure.access_changes"
+    )
+    return {role for (role,) in found}
+
+
 def test_a_logins_whole_life_is_recorded(installation: Installation) -> None:
     with owner_of(installation.settings) as owner, owner.transaction(None) as cursor:
         cursor.execute("SELECT set_config('tenure.actor', 'command:ada', true)")
@@ -101,6 +108,52 @@ def test_commands_say_who_ran_them(installation: Installation) -> None:
     )
     assert done.exit_code == 0, done.output
     assert {actor.partition(":")[0] for *_, actor in changes(installation)} == {"command"}
+    assert recorded_as(installation) == {"tenure_owner"}
+
+
+# What a domain's migration may have: a way for the application to end a membership. By itself the
+# product has none.
+LEAVE = """
+CREATE FUNCTION shop.leave(leaving uuid) RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+    'DELETE FROM tenure.memberships WHERE login_id = leaving';
+CREATE FUNCTION shop.leave() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+    'BEGIN DELETE FROM tenure.memberships; RETURN NEW; END';
+REVOKE ALL ON FUNCTION shop.leave(uuid), shop.leave() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION shop.leave(uuid) TO tenure_app, tenure_retention;
+CREATE TRIGGER leave AFTER INSERT ON shop.categories
+    FOR EACH ROW EXECUTE FUNCTION shop.leave()
+"""
+
+
+@pytest.mark.parametrize("role", ["tenure_app", "tenure_retention"])
+@pytest.mark.parametrize("how", ["function", "trigger"])
+@pytest.mark.parametrize("claimed", ["command:ada", "offboarding:x"])
+def test_nobody_but_the_owner_says_that_it_was_somebody_else(
+    installation: Installation, role: Any, how: str, claimed: str
+) -> None:
+    with owner_of(installation.settings) as owner, owner.transaction(None) as cursor:
+        tenant = registry.create_tenant(cursor, slug="acme", name="Acme")
+        login = registry.create_login(cursor, email="m@acme.example", password_hash=PASSWORD)
+        registry.add_member(cursor, tenant_id=tenant, login_id=login, role="viewer")
+        cursor.execute(LEAVE)
+    app = {"tenure_app": installation.app_connections, "tenure_retention": installation.retention}
+    statement = (
+        f"SELECT shop.leave('{login}')"
+        if how == "function"
+        else "INSERT INTO shop.categories (tenant_id, id, name)"
+        f" VALUES ('{tenant}', gen_random_uuid(), 'x')"
+    )
+    if (role, how) == ("tenure_retention", "trigger"):
+        run_as_owner(installation.settings, "GRANT INSERT ON shop.categories TO tenure_retention")
+    with app[role].transaction(tenant) as cursor:
+        cursor.execute(f"SET LOCAL tenure.actor = '{claimed}'")
+        cursor.execute(statement)
+    (*_, (what, before, after, actor)) = changes(installation)
+    assert (what, before, after) == ("membership", "viewer", None)
+    assert actor == f"role:{role}"
+    assert recorded_as(installation) == {"tenure_owner", role}
 
 
 @pytest.mark.parametrize("role", ["tenure_app", "tenure_retention", "tenure_verifier"])

@@ -232,6 +232,7 @@ MAY_NOT: dict[str, tuple[str, ...]] = {
         "SELECT * FROM tenure.logins",
     ),
     "tenure_app": (
+        "INSERT INTO tenure.removals SELECT * FROM tenure.removals",
         "SELECT * FROM tenure.runs",
         "SELECT * FROM tenure.batches",
         "SELECT * FROM tenure.removals",

@@ -199,6 +199,17 @@ def test_role_url_of_unusual_urls(given: str, expected: str) -> None:
     assert settings.role_url("tenure_app") == expected
 
 
+def test_a_process_keeps_what_its_roles_log_in_with_and_nothing_else() -> None:
+    passwords = {f"TENURE_{role.removeprefix('tenure_').upper()}_PASSWORD": role for role in ROLES}
+    settings = load(DATABASE_URL=URL, **passwords).for_roles("tenure_app", "tenure_auditor")
+    assert settings.database_url == URL.replace("admin:hunter2@", "")
+    assert "hunter2" not in settings.role_url("tenure_app")
+    settings.role_url("tenure_auditor")
+    for role in set(ROLES) - {"tenure_app", "tenure_auditor"}:
+        with pytest.raises(SettingsError, match="PASSWORD is unset"):
+            settings.role_url(role)
+
+
 def test_user_in_the_query_string_is_refused() -> None:
     with pytest.raises(SettingsError, match="DATABASE_URL"):
         load(DATABASE_URL="postgresql://h/d?user=postgres")

@@ -14,7 +14,7 @@ import pytest
 import rfc8785
 
 from retention.ledger.certificate_paper import to_pdf, to_text
-from retention.ledger.verifier import CertificateError, canonical
+from retention.ledger.verifier import CertificateError, _said, canonical
 from tests.unit.retention.ledger.certificates import (
     ACME,
     CERTIFICATE,
@@ -207,6 +207,10 @@ def approved_by_two_alone(entries: list[Entry]) -> None:
     entries[at(entries, "erasure-event", "approved")].texts["actor"] = "command:ann"
 
 
+def approved_by_two_through_two_doors(entries: list[Entry]) -> None:
+    entries[at(entries, "erasure-event", "approved")].texts["actor"] = f"login:{ERASURE}"
+
+
 def never_approved(entries: list[Entry]) -> None:
     del entries[at(entries, "erasure-event", "approved")]
 
@@ -260,6 +264,50 @@ def connector_not_asked(entries: list[Entry]) -> None:
 
 def connector_silent(entries: list[Entry]) -> None:
     del entries[at(entries, "connector-event", "acknowledged")]
+
+
+def connector_called_silent_that_answered(entries: list[Entry]) -> None:
+    facts(entries, "completed")["elsewhere"] = {"mail": "withdrawn"}
+
+
+def connector_called_answering_that_was_silent(entries: list[Entry]) -> None:
+    entries[at(entries, "connector-event", "acknowledged")].record["event"] = "withdrawn"
+
+
+def connector_given_up_twice(entries: list[Entry]) -> None:
+    given_up(entries)
+    entries.insert(16, connector_event("withdrawn", id=CERTIFICATE))
+
+
+def connector_that_answered_before_it_was_given_up(entries: list[Entry]) -> None:
+    given_up(entries)
+    entries.insert(
+        at(entries, "connector-event", "withdrawn"), connector_event("refused", id=CERTIFICATE)
+    )
+
+
+def connector_that_answered_twice_since(entries: list[Entry]) -> None:
+    given_up(entries)
+    number = at(entries, "connector-event", "withdrawn") + 1
+    entries[number:number] = [
+        connector_event(event, id=f"0192abd0-0000-7000-8000-00000000001{n}")
+        for n, event in enumerate(("refused", "acknowledged"))
+    ]
+
+
+def silent_where_the_end_names_no_request(entries: list[Entry]) -> None:
+    given_up(entries)
+    entries[:] = [each for each in entries if each.kind != "connector-event"]
+    del facts(entries, "completed")["requests"]
+
+
+def given_up(entries: list[Entry]) -> None:
+    """Have nobody answer, and the request withdrawn by eve, after it was told."""
+    number = at(entries, "connector-event", "acknowledged")
+    entries[number] = connector_event("withdrawn", id="0192abd0-0000-7000-8000-000000000003")
+    entries[number].texts["actor"] = "command:eve"
+    entries.insert(number, connector_event("told", id="0192abd0-0000-7000-8000-000000000004"))
+    facts(entries, "completed")["elsewhere"] = {"mail": "withdrawn"}
 
 
 def connector_said_otherwise(entries: list[Entry]) -> None:
@@ -325,10 +373,14 @@ def counts_of_text(entries: list[Entry]) -> None:
         lost_batch, batch_too_many, batch_of_another, batch_that_contradicts_itself, other_end,
         erased_what_was_to_be_kept, kept_on_another_basis, kept_what_was_to_go, lost_plan,
         lost_plan_with_its_step, plan_not_shown, other_plan_shown, other_plan_approved,
-        approved_alone_by_two, approved_by_two_alone, never_approved, never_confirmed,
+        approved_alone_by_two, approved_by_two_alone,
+        approved_by_two_through_two_doors, never_approved, never_confirmed,
         never_verified, lost_extension, completed_twice, step_after_the_end, not_completed,
         end_not_shown, refused_one, anothers, anothers_record, connector_not_asked,
-        connector_silent, connector_said_otherwise, another_connector,
+        connector_silent, connector_called_silent_that_answered,
+        connector_called_answering_that_was_silent, connector_given_up_twice,
+        connector_that_answered_before_it_was_given_up, connector_that_answered_twice_since,
+        silent_where_the_end_names_no_request, connector_said_otherwise, another_connector,
         connector_of_something_else, connector_that_the_end_does_not_name,
         connector_asked_that_never_answered, answers_where_the_end_names_no_request,
         plan_of_another, strange_entry, due_later, verified_with_findings,
@@ -354,7 +406,67 @@ def test_erased_names_are_missing_and_the_rest_stands() -> None:
     assert stated["approval"]["alone"] is False
     text = to_text(stated)
     assert "somebody whose name was erased" in text
-    assert "another than who had entered it" in text
+    assert "another than who had entered the request" in " ".join(text.split())
+
+
+def test_who_may_be_who_entered_it_is_not_called_another() -> None:
+    for actor, said in (
+        (f"login:{ERASURE}", "nothing shows that it is another than who had entered the request"),
+        ("command:ann", "who had entered the request, alone"),
+    ):
+        entries = erasure_entries()
+        facts(entries, "approved")["alone"] = True
+        entries[at(entries, "erasure-event", "approved")].texts["actor"] = actor
+        stated = certified(issue(entries).data).statement
+        assert said in " ".join(to_text(stated).split())
+
+
+def test_who_never_acknowledged_is_said_not_to_have() -> None:
+    entries = erasure_entries()
+    given_up(entries)
+    found = certified(issue(entries).data)
+    (mail,) = found.statement["connectors"]
+    assert (mail["state"], mail["answer"], mail["reached"]) == ("withdrawn", None, True)
+    assert mail["withdrawn"]["by"] == "command:eve"
+    paper = " ".join(to_text(found.statement).split())
+    for part in (
+        "never; withdrawn 2026-02-06",
+        "command:eve",
+        "never acknowledged, and was reached",
+    ):
+        assert part in paper, paper
+    (said,) = [line for line in _said(found.statement) if "connector" in line]
+    assert said.startswith("The connector mail was reached, and had not acknowledged when")
+    assert said.endswith("by command:eve: whether it has erased anything is not known.")
+
+    number = at(entries, "connector-event", "withdrawn") + 1
+    late = connector_event("acknowledged", digest=sha256("late"), id=CERTIFICATE)
+    entries.insert(number, late)
+    (mail,) = certified(issue(entries).data).statement["connectors"]
+    assert (mail["state"], mail["answer"]["event"]) == ("withdrawn", "acknowledged")
+    (said,) = [
+        line for line in _said(certified(issue(entries).data).statement) if "connector" in line
+    ]
+    assert "it has acknowledged since" in said
+
+
+def test_whom_nobody_reached_is_said_not_to_have_been() -> None:
+    entries = erasure_entries()
+    given_up(entries)
+    del entries[at(entries, "connector-event", "told")]
+    stated = certified(issue(entries).data).statement
+    assert "was never reached" in " ".join(to_text(stated).split())
+    assert any("connector mail was never reached" in line for line in _said(stated))
+
+
+def test_who_entered_an_answer_for_a_connector_is_named() -> None:
+    entries = erasure_entries()
+    entries[at(entries, "connector-event", "acknowledged")].texts["actor"] = "command:eve"
+    stated = certified(issue(entries).data).statement
+    assert "acknowledged, as command:eve entered" in " ".join(to_text(stated).split())
+    entries[at(entries, "connector-event", "acknowledged")].texts["actor"] = "connector:mail"
+    stated = certified(issue(entries).data).statement
+    assert " entered" not in " ".join(to_text(stated).split("What others were asked")[1:])[:300]
 
 
 def test_one_from_before_requests_were_named_says_what_was_answered() -> None:
@@ -370,7 +482,7 @@ def test_text_and_paper_have_the_same_figures() -> None:
     text = to_text(stated)
     for part in (
         ERASURE, "acme", "s. 12 Books Act", HOLD, "mail", "messages 4", "NIST", "by 1 month",
-        "plan 2", "the complexity of the request", "another than who had entered it",
+        "plan 2", "the complexity of the request", "another than who had entered",
     ):  # fmt: skip
         assert part in text
     assert to_pdf(stated) == to_pdf(stated)
