@@ -11,7 +11,8 @@ refers to. The order of the steps is what makes it true:
 4. what goes along, locked; what somebody else's row still refers to is dropped, and what is
    under hold, each with whatever it refers to (`retention.settling`);
 5. children deleted before parents, each DELETE saying tenant and cutoff again and committing
-   to the keys it deletes; a count that differs from what was locked rolls everything back.
+   to the keys it deletes, and to the starting points of the policy's own rows, as they stood
+   in the rows that went; a count that differs from what was locked rolls everything back.
    What is archived is copied before, what is changed (anonymised, pseudonymised) is changed
    instead, alike;
 6. the record; commit.
@@ -187,7 +188,7 @@ class _Batch:
         self.session.run(statement, params)
         rows = self.session.cursor.rowcount
         ((swept,),) = self.session.ask(sql.SQL(SWEPT), {})
-        chosen, over, sha256, through = int(swept[0]), int(swept[1]), swept[2], swept[3:]
+        chosen, over, through = int(swept[0]), int(swept[1]), swept[4:]
         if rows != chosen:
             raise OvertakenError(
                 f"{self.root}: of {chosen} rows of tenant {self.task.tenant_id}, "
@@ -206,7 +207,7 @@ class _Batch:
             return {}
         self.task.on_step("locked")
         self.task.on_step("deleted")
-        return {str(self.root): Gone(rows, sha256)}
+        return {str(self.root): Gone(rows, swept[2], swept[3])}
 
     def _lock_and_act(self) -> dict[str, Gone]:
         self.attempt.passed_over = None
@@ -284,10 +285,8 @@ class _Batch:
     ) -> dict[TableName, Gone]:
         """Run what deletes or changes these very rows; raises InvariantError for others."""
         found = {
-            self.session.family.members[number]: Gone(count, sha256)
-            for number, count, sha256 in self.session.ask(
-                statement, self.session.members("m", rows)
-            )
+            self.session.family.members[number]: Gone(*done)
+            for number, *done in self.session.ask(statement, self.session.members("m", rows))
         }
         for name, ids in rows.items():
             count = found[name].rows if name in found else 0
@@ -314,7 +313,7 @@ class _Batch:
                 "action": self.task.policy.action,
                 "cutoff_instant": self.task.cutoff,
                 "rows": rows,
-                "counts": json.dumps({name: part._asdict() for name, part in gone.items()}),
+                "counts": json.dumps({name: part.to_json() for name, part in gone.items()}),
                 "progress": json.dumps(progress),
                 "walk": json.dumps({**attempt.walk, **progress}),
                 **self.task.claim.params(),

@@ -42,10 +42,15 @@ class Position:
 
 class Gone(NamedTuple):
     """Rows of one table that a batch deleted or changed; `sha256` is over the hashes of their
-    keys."""
+    keys, `starts_sha256` over their starting points, None where they went along."""
 
     rows: int
     sha256: str
+    starts_sha256: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as the batch's record has it; what is not there is left out."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,18 @@ erasure (`tenure.erased_keys`) or a purge did (`tenure.purged_keys`).
 A key's hash is the first 16 bytes of `sha256(uuid_send(id))`. A batch keeps, per table, the
 hashes of the keys it deleted, end to end as they went (sorting them would cost a tenth of all its
 time), in `tenure.deleted_keys`; its record has the SHA-256 over that string. Who presents a key
-learns whether, when and under which rule it went; from the hashes nobody learns a key.
+learns whether, when and under which rule it went, and from when its period ran
+(`retention.starting_points`); from the hashes nobody learns a key.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
+from retention.starting_points import UNKNOWN, Started
 from tenants.catalog import TableName
 from tenants.connections import Cursor
 from tenants.context import TenantId
@@ -31,7 +33,9 @@ class Deletion:
     which policy, or an erasure's or a purge's, which has neither run, policy nor cutoff. A purge
     is of a kind: "offboarding", or "replay".
 
-    The action "cut" took a reference to an erased person's row away.
+    The action "cut" took a reference to an erased person's row away. Of a run's, `started` says
+    from when its period ran; `period`, for who asks for it (`retention.explain`), how long that
+    was, by the tenant's own or the policy's.
     """
 
     deleted_at: datetime
@@ -47,6 +51,13 @@ class Deletion:
     erasure_id: UUID | None = None
     purge_id: UUID | None = None
     purge: str | None = None
+    started: Started = UNKNOWN
+    period: str | None = None
+
+    @property
+    def due_at(self) -> datetime | None:
+        """When it was due, see `Started.due_at`."""
+        return self.started.due_at(self.period)
 
 
 # A hash may by chance stand across two others: `position` finds what may be, the rest decides.
@@ -54,27 +65,55 @@ _AMONG = """
     (%(tenant)s::uuid IS NULL OR k.tenant_id = %(tenant)s::uuid)
     AND (%(table)s::text IS NULL OR k.table_name = %(table)s)
     AND position(%(hash)s::bytea IN k.hashes) > 0
-    AND EXISTS (SELECT FROM generate_series(1, octet_length(k.hashes), 16) at
-                WHERE substr(k.hashes, at, 16) = %(hash)s::bytea)
 """
+# Which of a batch's rows it is, from 0.
+_PLACE = """
+    CROSS JOIN LATERAL (
+        SELECT n FROM generate_series(0, octet_length(k.hashes) / 16 - 1) n
+        WHERE substr(k.hashes, 16 * n + 1, 16) = %(hash)s::bytea ORDER BY n LIMIT 1) place
+"""
+STARTS = """
+    LEFT JOIN LATERAL (
+        SELECT CASE WHEN s.table_name = k.table_name
+                    THEN substr(s.starts, s.width * place.n + 1, s.width) ELSE s.starts END AS kept,
+               s.width, nullif(s.table_name, k.table_name) AS along
+        FROM (SELECT d.table_name, d.starts, octet_length(d.starts) * 16 / octet_length(d.hashes)
+                         AS width
+              FROM tenure.deleted_keys d
+              WHERE d.tenant_id = k.tenant_id AND d.run_id = k.run_id AND d.batch_id = k.batch_id
+                AND d.starts IS NOT NULL
+              ORDER BY d.table_name = k.table_name DESC LIMIT 1) s) started ON true
+"""
+"""Joins to a batch's table `k`, and the number of a row in it (`place.n`, from 0), what is kept of
+when it started, for `Started.read`: (kept, width, along)."""
+OWN_PERIOD = """
+    LEFT JOIN LATERAL (
+        SELECT c.after AS period FROM tenure.policy_changes c
+        WHERE c.tenant_id = b.tenant_id AND c.policy = b.policy AND c.what = 'period'
+          AND c.changed_at <= r.started_at
+        ORDER BY c.changed_at DESC, c.id DESC LIMIT 1) own ON true
+"""
+"""Joins to a batch `b` and its run `r` the tenant's own period when that began, NULL where it had
+none; not as tenure_retention."""
 _FIND = f"""
 SELECT b.recorded_at, b.run_id, b.trace_id, b.id, b.policy, b.policy_version, b.cutoff, b.action,
-       k.tenant_id, k.table_name, NULL::uuid, NULL::uuid, NULL
-FROM tenure.deleted_keys k
+       k.tenant_id, k.table_name, NULL::uuid, NULL::uuid, NULL,
+       started.kept, started.width, started.along
+FROM tenure.deleted_keys k {_PLACE} {STARTS}
 JOIN tenure.batches b
     ON b.run_id = k.run_id AND b.id = k.batch_id AND b.tenant_id = k.tenant_id
 WHERE {_AMONG}
 UNION ALL
 SELECT b.recorded_at, NULL, b.trace_id, b.id, NULL, NULL, NULL, k.action, k.tenant_id,
-       k.table_name, k.erasure_id, NULL, NULL
-FROM tenure.erased_keys k
+       k.table_name, k.erasure_id, NULL, NULL, NULL, NULL, NULL
+FROM tenure.erased_keys k {_PLACE}
 JOIN tenure.erasure_batches b
     ON b.tenant_id = k.tenant_id AND b.erasure_id = k.erasure_id AND b.id = k.batch_id
 WHERE {_AMONG}
 UNION ALL
 SELECT b.recorded_at, NULL, b.trace_id, b.id, NULL, NULL, NULL, k.action, k.tenant_id,
-       k.table_name, NULL, k.purge_id, p.kind
-FROM tenure.purged_keys k
+       k.table_name, NULL, k.purge_id, p.kind, NULL, NULL, NULL
+FROM tenure.purged_keys k {_PLACE}
 JOIN tenure.purge_batches b
     ON b.tenant_id = k.tenant_id AND b.purge_id = k.purge_id AND b.id = k.batch_id
 JOIN tenure.purges p ON p.tenant_id = k.tenant_id AND p.id = k.purge_id
@@ -101,7 +140,9 @@ def find(
     }
     # tenure: allow TS001 because a key may be presented without its tenant; policies bind the role
     cursor.execute(_FIND, params)
-    return [Deletion(*row) for row in cursor.fetchall()]
+    return [
+        replace(Deletion(*row[:-3]), started=Started.read(*row[-3:])) for row in cursor.fetchall()
+    ]
 
 
 def key_hash(key: UUID) -> bytes:

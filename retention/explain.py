@@ -8,9 +8,8 @@ Reads as tenure_verifier. What is said of a row that is there is `retention.prec
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
-from datetime import time as time_of_day
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +18,7 @@ from psycopg2 import sql
 from retention import deletions
 from retention.deletions import Deletion
 from retention.graph import Edge, edges_of
-from retention.policies import Period, Policy
+from retention.policies import Period, Policy, instant_of
 from retention.policy_records import effective_state, tenant_periods, tenant_states
 from retention.precedence import Decision, Standing, decide
 from retention.rules import rule_of
@@ -31,8 +30,6 @@ from tenants.context import TenantId
 
 #: Returns the matters of the holds in force on a row.
 HeldBy = Callable[[TenantId, TableName, UUID], Collection[str]]
-
-_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,23 +80,28 @@ class Explanation:
                 {"policy": policy, "table": str(table), "id": str(row)}
                 for policy, table, row in self.with_
             ],
-            "deletions": [
-                {
-                    "deleted_at": d.deleted_at,
-                    "run_id": None if d.run_id is None else str(d.run_id),
-                    "trace_id": d.trace_id,
-                    "batch_id": str(d.batch_id),
-                    "policy": d.policy,
-                    "version": d.version,
-                    "cutoff": d.cutoff,
-                    "action": d.action,
-                    "erasure_id": None if d.erasure_id is None else str(d.erasure_id),
-                    "purge_id": None if d.purge_id is None else str(d.purge_id),
-                    "purge": d.purge,
-                }
-                for d in self.deletions
-            ],
+            "deletions": [_deletion(d) for d in self.deletions],
         }
+
+
+def _deletion(d: Deletion) -> dict[str, Any]:
+    return {
+        "started_at": d.started.at,
+        "along_from": d.started.along_from,
+        "along_until": d.started.along_until,
+        "due_at": d.due_at,
+        "deleted_at": d.deleted_at,
+        "run_id": None if d.run_id is None else str(d.run_id),
+        "trace_id": d.trace_id,
+        "batch_id": str(d.batch_id),
+        "policy": d.policy,
+        "version": d.version,
+        "cutoff": d.cutoff,
+        "action": d.action,
+        "erasure_id": None if d.erasure_id is None else str(d.erasure_id),
+        "purge_id": None if d.purge_id is None else str(d.purge_id),
+        "purge": d.purge,
+    }
 
 
 def _decision(decision: Decision | None) -> dict[str, Any] | None:
@@ -140,13 +142,33 @@ def explain(
     found = []
     for tenant, slug in reader.tenants():
         there = reader.is_there(tenant)
-        gone = tuple(deletions.find(cursor, tenant, question.table, question.id))
+        every = deletions.find(cursor, tenant, question.table, question.id)
+        gone = tuple(_with_periods(cursor, every))
         if there:
             held = held_by(tenant, question.table, question.id)
             found.append(reader.row(tenant, slug, held, gone))
         elif gone:
             found.append(Explanation(tenant, slug, question.table, question.id, deletions=gone))
     return found
+
+
+_PERIODS = f"""
+SELECT b.id, coalesce(own.period, v.definition->>'period')
+FROM tenure.batches b JOIN tenure.runs r ON r.id = b.run_id
+JOIN tenure.policy_versions v ON v.policy = b.policy AND v.version = b.policy_version
+{deletions.OWN_PERIOD}
+WHERE b.run_id = ANY(%(runs)s::uuid[]) AND b.id = ANY(%(batches)s::uuid[])
+"""  # noqa: S608 - a constant
+
+
+def _with_periods(cursor: Cursor, found: Collection[Deletion]) -> list[Deletion]:
+    ids = {
+        "runs": [str(d.run_id) for d in found if d.run_id is not None],
+        "batches": [str(d.batch_id) for d in found],
+    }
+    cursor.execute(_PERIODS, ids)
+    periods = dict(cursor.fetchall())
+    return [replace(d, period=periods.get(d.batch_id)) for d in found]
 
 
 class _Reader:
@@ -215,7 +237,7 @@ class _Reader:
             policy=policy.name,
             matches=matches,
             explicit=policy.condition is not None,
-            started=_instant(started),
+            started=None if started is None else instant_of(started),
             period=Period.parse(own or policy.period),
             minimum=None if policy.minimum is None else Period.parse(policy.minimum),
             paused=effective_state(policy, tenant, self.states) == "paused",
@@ -282,10 +304,3 @@ class _Reader:
     def _ask(self, query: sql.Composable, tenant: TenantId) -> list[tuple[Any, ...]]:
         self.cursor.execute(query, {"tenant": str(tenant), "id": str(self.question.id)})
         return self.cursor.fetchall()
-
-
-def _instant(started: datetime | date | None) -> datetime | None:
-    """Return a starting point as an instant: a day counts from its end, in UTC."""
-    if started is None or isinstance(started, datetime):
-        return started
-    return datetime.combine(started + timedelta(days=1), time_of_day(), UTC) - _MICROSECOND

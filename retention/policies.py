@@ -13,7 +13,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Literal, get_args
 
 import isodate  # type: ignore[import-untyped]  # it ships no types
@@ -88,6 +88,13 @@ def due_at(period: Period, started: datetime) -> datetime:
         year, month = divmod(year * 12 + month + 1, 12)
         moved = datetime(year, month + 1, 1, tzinfo=UTC)
     return moved + period.rest
+
+
+def instant_of(started: date) -> datetime:
+    """Return a starting point as an instant: a day counts from its end, in UTC."""
+    if isinstance(started, datetime):
+        return started
+    return datetime.combine(started + timedelta(days=1), time(), UTC) - timedelta(microseconds=1)
 
 
 def never_longer(one: Period, other: Period) -> bool:

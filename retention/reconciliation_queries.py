@@ -161,7 +161,8 @@ FROM (
         ON k.run_id = b.run_id AND k.batch_id = b.id AND k.table_name = c.key
     WHERE {not_accounted}
       AND (c.value->'rows' IS DISTINCT FROM to_jsonb(octet_length(k.hashes) / 16)
-           OR c.value->>'sha256' IS DISTINCT FROM encode(sha256(k.hashes), 'hex'))
+           OR c.value->>'sha256' IS DISTINCT FROM encode(sha256(k.hashes), 'hex')
+           OR c.value->>'starts_sha256' IS DISTINCT FROM encode(sha256(k.starts), 'hex'))
     UNION ALL
     SELECT b.tenant_id FROM tenure.batches b
     JOIN tenure.deleted_keys k ON k.run_id = b.run_id AND k.batch_id = b.id

@@ -2,7 +2,8 @@
 
 Ids travel as text in arrays; `%(tenant)s`, `%(cutoff)s` and the like are filled in by psycopg2
 on the client. `%(m0)s` are ids of the family's first member, `%(m1)s` of its second, ..
-What deletes also commits to the keys (`retention.deletions`), in the same statement.
+What deletes also commits to the keys (`retention.deletions`), and to the starting points of the
+policy's own rows (`retention.starting_points`), in the same statement.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from psycopg2 import sql
 from retention.deletions import HASH
 from retention.graph import Edge, Family
 from retention.rules import Rule
+from retention.starting_points import sent
 from tenants.catalog import Column, TableName
 
 # What may have changed since the plan: whether the unit is the claim's, and its window open; holds
@@ -47,7 +49,8 @@ FROM (SELECT count(*) FILTER (WHERE scope = 'tenant') AS on_tenant,
         AND (effective_at IS NULL OR effective_at > pg_catalog.clock_timestamp())) h
 """
 
-# What `sweep` chose: rows, rows passed over, sha256 over their hashes, the last starting point.
+# What `sweep` chose: rows, rows passed over, sha256 over hashes, over starting points, the last of
+# these.
 SWEPT = "SELECT string_to_array(current_setting('tenure.swept'), '|')"
 
 RECORD = """
@@ -105,7 +108,8 @@ class Statements:
 
     def sweep(self, *, after: bool) -> sql.Composable:
         """Delete the next due rows in index order, from %(after_starts)s on, and commit to
-        their keys; look at %(limit)s rows at most. `SWEPT` then says what was chosen.
+        their keys and starting points; look at %(limit)s rows at most. `SWEPT` then says what
+        was chosen.
 
         Requires what `may_sweep` says. All of it sees one snapshot: if as many rows are
         deleted as were committed to, they are the same. Rows are passed over unless their
@@ -115,20 +119,24 @@ class Statements:
         starts = sql.Identifier("r", self.rule.point.column.name)
         return sql.SQL(
             "WITH chosen AS ("
-            "SELECT count(hash) AS rows, count(*) - count(hash) AS over, array_agg(at) AS places,"
-            " max(starts)::text AS through, string_agg(hash, '') AS hashes"
-            " FROM (SELECT {starts} AS starts, CASE WHEN r.xmax = '0'::xid THEN r.ctid END AS at,"
-            " CASE WHEN r.xmax = '0'::xid THEN {hash} END AS hash FROM {root} r"
-            " WHERE r.tenant_id = %(tenant)s::uuid AND {due}{beyond}"
+            "SELECT count(*) FILTER (WHERE free) AS rows,"
+            " count(*) FILTER (WHERE NOT free) AS over,"
+            " array_agg(place) FILTER (WHERE free) AS places, max(starts)::text AS through,"
+            " string_agg({hash}, '') FILTER (WHERE free) AS hashes,"
+            " string_agg({sent}, '') FILTER (WHERE free) AS starts"
+            " FROM (SELECT r.id, {starts} AS starts, r.ctid AS place, r.xmax = '0'::xid AS free"
+            " FROM {root} r WHERE r.tenant_id = %(tenant)s::uuid AND {due}{beyond}"
             " ORDER BY {starts} LIMIT %(limit)s) next"
             "), keys AS ({keys} FROM (SELECT *, set_config('tenure.swept', concat_ws('|',"
-            " rows, over, coalesce(encode(sha256(hashes), 'hex'), ''), through), true) FROM chosen"
+            " rows, over, coalesce(encode(sha256(hashes), 'hex'), ''),"
+            " coalesce(encode(sha256(starts), 'hex'), ''), through), true) FROM chosen"
             " OFFSET 0) said WHERE rows > 0"
             ") DELETE FROM {root} x WHERE x.tenant_id = %(tenant)s::uuid"
             " AND x.ctid = ANY((SELECT places FROM chosen)::tid[]) AND {again}"
         ).format(
             starts=starts,
-            hash=sql.SQL(HASH.format("r.id")),
+            hash=sql.SQL(HASH.format("id")),
+            sent=sent(self.starts_type, sql.SQL("starts")),
             root=table(self.family.root),
             due=self.is_due("r"),
             beyond=sql.SQL(" AND {} >= %(after_starts)s::{}").format(
@@ -136,7 +144,7 @@ class Statements:
             )
             if after
             else sql.SQL(""),
-            keys=_keys(self.family.root, sql.SQL("hashes")),
+            keys=_keys(self.family.root, sql.SQL("hashes"), sql.SQL("starts")),
             again=self.is_due("x"),
         )
 
@@ -323,78 +331,104 @@ class Statements:
 
     def delete(self, group: Sequence[TableName]) -> sql.Composable:
         """Delete a group's rows %(m0)s, %(m1)s, .., and commit to their keys; return
-        (number of the member, rows, sha256). One statement: references among them are
-        checked at its end."""
-        return committing({name: self._delete(name) for name in group}, self.number, _keys)
+        (number of the member, rows, sha256, that of the starting points). One statement:
+        references among them are checked at its end."""
+        acts = {name: self._delete(name) for name in group}
+        return committing(acts, self.number, _keys, self._starts())
 
     def change(self) -> sql.Composable:
         """Give the rows %(m0)s that are still due their treated values, and commit to their
-        keys; return as `delete` does."""
+        keys; return as `delete` does. Starting points are taken from the rows as they were: a
+        trigger of the domain's may move them."""
         changes = [
             sql.SQL("{} = {}").format(sql.Identifier(t.column), t.new_value(column, "x"))
             for t, column in zip(self.rule.policy.treatments, self.rule.columns, strict=True)
         ]
         update = sql.SQL(
-            "UPDATE {table} x SET {changes} WHERE x.tenant_id = %(tenant)s::uuid"
-            " AND x.id = ANY(%(m0)s::uuid[]) AND {due} RETURNING x.id"
+            "UPDATE {table} x SET {changes} FROM {table} o WHERE x.tenant_id = %(tenant)s::uuid"
+            " AND x.id = ANY(%(m0)s::uuid[]) AND {due} AND o.tenant_id = %(tenant)s::uuid"
+            " AND o.id = x.id RETURNING x.id, {starts} AS starts"
         ).format(
             table=table(self.family.root),
             changes=sql.SQL(", ").join(changes),
             due=self.is_due("x"),
+            starts=self.rule.started("o"),
         )
-        return committing({self.family.root: update}, self.number, _keys)
+        return committing({self.family.root: update}, self.number, _keys, self._starts())
+
+    def _starts(self) -> dict[TableName, sql.Composable]:
+        """Return how the starting points of the policy's own rows, called `starts`, are kept."""
+        return {self.family.root: sent(self.starts_type, sql.SQL("starts"))}
 
     def _delete(self, name: TableName) -> sql.Composable:
-        again = (
-            sql.SQL(" AND {}").format(self.is_due("x")) if name == self.family.root else sql.SQL("")
-        )
+        again: sql.Composable = sql.SQL("")
+        starts: sql.Composable = sql.SQL("")
+        if name == self.family.root:
+            again = sql.SQL(" AND {}").format(self.is_due("x"))
+            starts = sql.SQL(", {} AS starts").format(self.rule.started("x"))
         return sql.SQL(
             "DELETE FROM {table} x WHERE x.tenant_id = %(tenant)s::uuid"
-            " AND x.id = ANY({ids}::uuid[]){again} RETURNING x.id"
-        ).format(table=table(name), ids=self._ids(name), again=again)
+            " AND x.id = ANY({ids}::uuid[]){again} RETURNING x.id{starts}"
+        ).format(table=table(name), ids=self._ids(name), again=again, starts=starts)
 
 
 def committing(
     acts: Mapping[TableName, sql.Composable],
     number: Callable[[TableName], int],
-    keys: Callable[[TableName, sql.Composable], sql.Composable],
+    keys: Callable[..., sql.Composable],
+    starts: Mapping[TableName, sql.Composable] | None = None,
 ) -> sql.Composable:
     """Return one statement of several that each return ids, with their keys kept: what it
-    returns is (the table's number, rows, sha256).
+    returns is (the table's number, rows, sha256 over the hashes, over the starting points).
 
-    `keys` makes the beginning of an INSERT of one row with these hashes, up to FROM.
+    `starts` says of which tables' rows these are kept, and how, as an expression over what the
+    act returns; of others their digest is NULL. `keys` makes the beginning of an INSERT of one
+    row with the table's hashes, and its starting points where they are kept, up to FROM.
     """
     parts: list[sql.Composable] = []
     results: list[sql.Composable] = []
     for name, act in acts.items():
         gone, kept = (sql.Identifier(f"{x}{number(name)}") for x in ("gone", "keys"))
-        hashes = sql.SQL("string_agg(hash, '')")
+        columns: dict[str, sql.Composable] = {"hashes": sql.SQL(HASH.format("id"))}
+        if starts and name in starts:
+            columns["starts"] = starts[name]
         parts += [
             sql.SQL("{} AS ({})").format(gone, act),
             sql.SQL(
-                "{kept} AS ({keys} FROM (SELECT {hash} AS hash FROM {gone}) h"
-                " HAVING count(*) > 0 RETURNING hashes)"
+                "{kept} AS ({keys} FROM {gone} HAVING count(*) > 0 RETURNING {columns})"
             ).format(
-                kept=kept, keys=keys(name, hashes), hash=sql.SQL(HASH.format("id")), gone=gone
+                kept=kept,
+                # Both take the rows in one order.
+                keys=keys(
+                    name, *(sql.SQL("string_agg({}, '')").format(v) for v in columns.values())
+                ),
+                gone=gone,
+                columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
             ),
         ]
         results.append(
             sql.SQL(
-                "SELECT {number}, octet_length(hashes) / 16, encode(sha256(hashes), 'hex')"
-                " FROM {kept}"
-            ).format(number=sql.Literal(number(name)), kept=kept)
+                "SELECT {number}, octet_length(hashes) / 16, encode(sha256(hashes), 'hex'),"
+                " {starts} FROM {kept}"
+            ).format(
+                number=sql.Literal(number(name)),
+                kept=kept,
+                starts=sql.SQL("encode(sha256(starts), 'hex')" if "starts" in columns else "NULL"),
+            )
         )
     return sql.SQL("WITH {} {}").format(
         sql.SQL(", ").join(parts), sql.SQL(" UNION ALL ").join(results)
     )
 
 
-def _keys(name: TableName, hashes: sql.Composable) -> sql.Composable:
+def _keys(
+    name: TableName, hashes: sql.Composable, starts: sql.Composable | None = None
+) -> sql.Composable:
     """Return the beginning of an INSERT of one row into `tenure.deleted_keys`, up to FROM."""
     return sql.SQL(
-        "INSERT INTO tenure.deleted_keys (tenant_id, run_id, batch_id, table_name, hashes)"
-        " SELECT %(tenant)s::uuid, %(run)s::uuid, %(batch)s::uuid, {name}, {hashes}"
-    ).format(name=sql.Literal(str(name)), hashes=hashes)
+        "INSERT INTO tenure.deleted_keys (tenant_id, run_id, batch_id, table_name, hashes, starts)"
+        " SELECT %(tenant)s::uuid, %(run)s::uuid, %(batch)s::uuid, {name}, {hashes}, {starts}"
+    ).format(name=sql.Literal(str(name)), hashes=hashes, starts=starts or sql.SQL("NULL::bytea"))
 
 
 def table(name: TableName) -> sql.Composable:

@@ -23,7 +23,7 @@ from retention.reports.index import REPORTS
 from retention.reports.paging import MAX_SIZE, PageRequest
 from retention.reports.paper import to_pdf
 from retention.reports.report import Report, Table, lines_of
-from retention.reports.samples import SamplesReport, hashes_of
+from retention.reports.samples import SamplesReport, kept_of
 from retention.reports.scope import Scope
 from retention.reports.snapshot import snapshot
 from tenants.connections import Cursor
@@ -161,9 +161,13 @@ def _write_proofs(cursor: Cursor, found: SamplesReport, folder: Path) -> None:
             proof = folder / f"{entry.batch_id}.tlog-proof"
             _write(proof, entry.tlog_proof.encode())
     for part in found.commitments:
-        hashes = hashes_of(cursor, part.batch_id, part.name)
-        if hashes is not None:
-            _write(folder / f"{part.batch_id}.{part.name}.keys".replace("/", "_"), hashes)
+        kept = kept_of(cursor, part.batch_id, part.name)
+        if kept is None:
+            continue
+        for suffix, content in (("keys", kept.hashes), ("starts", kept.starts)):
+            if content is not None:
+                name = f"{part.batch_id}.{part.name}.{suffix}".replace("/", "_")
+                _write(folder / name, content)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date, datetime
 from functools import partial
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from api.cli.retention_restore import command as restore
 from api.cli.retention_support import tenant_id_of
 from api.cli.support import Failure, actor, echo_json, failures, format_option, installation_of
 from api.workshop import workshop_of
+from retention.deletions import Deletion
 from retention.errors import PolicyError, SubjectError
 from retention.explain import Explanation, Question, explain
 from retention.graph import held_edges
@@ -200,10 +202,30 @@ def _lines(one: Explanation) -> Iterator[str]:
                 f"(version {deletion.version}, cutoff {deletion.cutoff.isoformat()}), "
                 f"run {deletion.trace_id}, batch {deletion.batch_id}"
             )
+            yield f"    {_since(deletion)}"
+
+
+def _since(deletion: Deletion) -> str:
+    started, due = deletion.started, deletion.due_at
+    if started.at is not None:
+        since = f"its period began {_date(started.at)}"
+    elif started.along_until is not None and started.along_from is not None:
+        since = (
+            "along with a row whose period began between "
+            f"{_date(started.along_from)} and {_date(started.along_until)}"
+        )
+    else:
+        return "when its period began was not kept: before the cutoff"
+    latest = " at the latest" if started.at is None else ""
+    return since if due is None else f"{since}; due{latest} {_date(due)}"
+
+
+def _date(value: date) -> str:
+    return value.isoformat(timespec="seconds") if isinstance(value, datetime) else str(value)
 
 
 def _said(decision: Decision) -> str:
-    when = "" if decision.at is None else decision.at.isoformat(timespec="seconds")
+    when = "" if decision.at is None else _date(decision.at)
     policy = decision.policy
     return {
         "no rule": "no policy decides over it",

@@ -96,13 +96,24 @@ def detail_views(views: Blueprint, read: Read, shown: Shown) -> None:
 
     @views.get("/console/batches/<uuid:batch_id>/<name>.keys")
     def batch_keys(batch_id: UUID, name: str) -> Response:
+        hashes = kept_of(batch_id, name).hashes
+        return _file(hashes, f"{batch_id}.keys", "application/octet-stream")
+
+    @views.get("/console/batches/<uuid:batch_id>/<name>.starts")
+    def batch_starts(batch_id: UUID, name: str) -> Response:
+        starts = there(
+            kept_of(batch_id, name).starts,
+            f"Of this table's rows batch {batch_id} kept no starting points",
+        )
+        return _file(starts, f"{batch_id}.starts", "application/octet-stream")
+
+    def kept_of(batch_id: UUID, name: str) -> samples.Kept:
         if "\0" in name:
             raise Problem(HTTPStatus.NOT_FOUND, "not_found", "No table has such a name")
-        hashes = there(
-            read(lambda cursor: samples.hashes_of(cursor, batch_id, name)),
+        return there(
+            read(lambda cursor: samples.kept_of(cursor, batch_id, name)),
             f"There is no batch {batch_id} with keys of this table",
         )
-        return _file(hashes, f"{batch_id}.keys", "application/octet-stream")
 
 
 def _file(content: bytes, name: str, content_type: str) -> Response:

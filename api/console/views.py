@@ -48,6 +48,7 @@ _FOR_TENANTS = {
     "console.overview",
     "console.batch_proof",
     "console.batch_keys",
+    "console.batch_starts",
     *(f"console.{name}" for name, entry in REPORTS.items() if entry.of_tenant),
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
 from markupsafe import Markup
@@ -64,10 +64,12 @@ def number(value: int) -> Markup:
     return Markup('<data value="{}">{}</data>').format(value, f"{value:,}")
 
 
-def instant(value: datetime | None) -> Markup:
-    """Return an instant in UTC to the second, or a dash."""
+def instant(value: date | None) -> Markup:
+    """Return an instant in UTC to the second, a day as it is, or a dash."""
     if value is None:
         return Markup('<span class="none">–</span>')
+    if not isinstance(value, datetime):
+        return Markup('<time datetime="{0}">{0}</time>').format(value)
     utc = value.astimezone(UTC)
     exact = utc.isoformat().replace("+00:00", "Z")
     return Markup('<time datetime="{}">{}</time>').format(exact, utc.strftime("%Y-%m-%d %H:%M:%S"))

@@ -152,11 +152,11 @@ def count_exactly(
     tenant_id: TenantId,
 ) -> None:
     """Add to `counts` what became of `rows` (table, action, ids, by number), as `done` says
-    (number, count, SHA-256 over the hashes of the keys).
+    (number, count, SHA-256 over the hashes of the keys; what follows is not looked at).
 
     Raises InvariantError where it was not these very rows: then the transaction must not commit.
     """
-    found = {number: (count, sha256) for number, count, sha256 in done}
+    found = {number: (count, sha256) for number, count, sha256, *_ in done}
     for number, (name, action, ids) in rows.items():
         count, sha256 = found.get(number, (0, ""))
         if count != len(ids):

@@ -1,7 +1,9 @@
-"""Audits the hashes of keys that went, against what the records of their batches commit to.
+"""Audits the hashes of keys that went, and from when the periods of these rows ran, against what
+the records of their batches commit to.
 
 The hashes feed no ledger, the records do: with the number of rows of each table, and the SHA-256
-over their hashes. So a list that is missing, or is another one, contradicts a record.
+over their hashes, and over their starting points where these are kept. So a list that is missing,
+or is another one, contradicts a record.
 """
 
 from __future__ import annotations
@@ -27,20 +29,22 @@ WITH stated AS (
     CROSS JOIN LATERAL jsonb_each(t.actions) a(action, entry)
 ), kept AS (
     SELECT 'deleted_keys' AS source, tenant_id, batch_id AS id, table_name AS name, '' AS action,
-           octet_length(hashes) / 16 AS keys, encode(sha256(hashes), 'hex') AS sha256
+           octet_length(hashes) / 16 AS keys, encode(sha256(hashes), 'hex') AS sha256,
+           encode(sha256(starts), 'hex') AS starts
     FROM tenure.deleted_keys
     UNION ALL
     SELECT 'erased_keys', tenant_id, batch_id, table_name, action,
-           octet_length(hashes) / 16, encode(sha256(hashes), 'hex') FROM tenure.erased_keys
+           octet_length(hashes) / 16, encode(sha256(hashes), 'hex'), NULL FROM tenure.erased_keys
     UNION ALL
     SELECT 'purged_keys', tenant_id, batch_id, table_name, action,
-           octet_length(hashes) / 16, encode(sha256(hashes), 'hex') FROM tenure.purged_keys
+           octet_length(hashes) / 16, encode(sha256(hashes), 'hex'), NULL FROM tenure.purged_keys
     OFFSET 0
 ), compared AS (
     SELECT source, id, name, k.keys, s.entry -> 'rows' AS rows, CASE
         WHEN s.entry IS NULL THEN 'stray' WHEN k.keys IS NULL THEN 'gone'
         WHEN s.entry -> 'rows' IS DISTINCT FROM to_jsonb(k.keys)
              OR s.entry ->> 'sha256' IS DISTINCT FROM k.sha256 THEN 'other'
+        WHEN s.entry ->> 'starts_sha256' IS DISTINCT FROM k.starts THEN 'other starts'
         ELSE 'same' END AS state
     FROM stated s FULL JOIN kept k USING (source, tenant_id, id, name, action)
 )
@@ -54,8 +58,8 @@ ORDER BY source, id, name LIMIT %s
 
 @dataclass(frozen=True, slots=True)
 class Hashes:
-    """How many lists of hashes are what their batches' records commit to, and over how many keys;
-    a batch has one of each table."""
+    """How many lists of hashes, with their starting points, are what their batches' records commit
+    to, and over how many keys; a batch has one of each table."""
 
     lists: int
     keys: int
@@ -74,6 +78,7 @@ def audit_keys(cursor: Cursor, findings: Findings) -> Hashes:
                 "gone": f"the hashes of its {rows} keys are gone",
                 "stray": f"{keys} hashes that its record does not have",
                 "other": f"{keys} hashes that are not those of its record, which has {rows}",
+                "other starts": "starting points that are not those of its record",
             }[state]
             findings.add("keys", f"tenure.{source} of batch {batch}, {table}", said)
         findings.counts["keys"] += unlike - len(found)

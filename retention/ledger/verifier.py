@@ -1632,6 +1632,16 @@ _NOT_COVERED: Final = (
 )
 
 
+_STARTS_KEPT: Final = (
+    "When the periods of the rows began that the policies are about, which is kept beside these "
+    "hashes, one by one."
+)
+
+
+def _keeps_starts(batch: Shown) -> bool:
+    return any("starts_sha256" in counted for counted in batch.record["counts"].values())
+
+
 def _run_body(run_id: str, tenant: str | None, evidence: Sequence[Shown]) -> dict[str, Any]:
     of = _Evidence(evidence, run_id)
     states = of.take("run", "run-changed", by="id")
@@ -1688,7 +1698,7 @@ def _run_body(run_id: str, tenant: str | None, evidence: Sequence[Shown]) -> dic
         ],
         "verification": _verification(of, last),
         "complete": {"batches": True, "units": planned is not None},
-        "not_covered": [],
+        "not_covered": [_STARTS_KEPT] if any(map(_keeps_starts, batches)) else [],
     }  # fmt: skip
     of.end()
     return body

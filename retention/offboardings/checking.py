@@ -38,7 +38,8 @@ STAYS: Mapping[str, str] = {
     "certificates": _PROOF,
     "connector_events": _REQUESTS,
     "connector_requests": _REQUESTS,
-    "deleted_keys": "hashes: who presents a row's key learns that it went",
+    "deleted_keys": "hashes: who presents a row's key learns that it went, and from when it was "
+    "counted",
     "erased_keys": "hashes: who presents a row's key learns that it went",
     "erasure_batches": _PROOF,
     "erasure_events": _REQUESTS,

@@ -48,8 +48,8 @@ class Place:
 @dataclass(frozen=True, slots=True)
 class Commitment:
     """The keys of one table that a batch deleted or changed: how many, and the SHA-256 over their
-    hashes, as computed now. `cause` is run, erasure or purge. `proof` is "proven", or says what is
-    missing."""
+    hashes, and over their starting points where these are kept, as computed now. `cause` is run,
+    erasure or purge. `proof` is "proven", or says what is missing."""
 
     batch_id: UUID
     table: str
@@ -57,11 +57,12 @@ class Commitment:
     cause: Cause
     rows: int
     sha256: str
+    starts_sha256: str | None
     proof: str
 
     @property
     def name(self) -> str:
-        """The name of these keys among those of their batch; see `hashes_of`."""
+        """The name of these keys among those of their batch; see `kept_of`."""
         return self.table if self.cause == "run" else f"{self.table}.{self.action}"
 
 
@@ -81,13 +82,14 @@ class Entered:
 # Of each: its keys, what its record has of them, and what of the record its entry must have, too.
 _KEYS = """
 SELECT k.batch_id::text, k.table_name, {action}, octet_length(k.hashes) / 16,
-       encode(sha256(k.hashes), 'hex'), b.tenant_id::text, {counted}, {record}, {instants}
+       encode(sha256(k.hashes), 'hex'), {starts}, b.tenant_id::text, {counted}, {record}, {instants}
 FROM {keys} k JOIN {batches} b ON {join}
 WHERE k.batch_id = ANY(%(batches)s::uuid[]) AND k.tenant_id = ANY(%(tenants)s::uuid[])
 ORDER BY k.batch_id, k.table_name COLLATE "C", 3
 """
 _OF_RUNS = _KEYS.format(
     action="b.action",
+    starts="encode(sha256(k.starts), 'hex')",
     counted="b.counts->k.table_name",
     record="jsonb_build_object('tenant_id', b.tenant_id, 'run_id', b.run_id, 'id', b.id,"
     " 'policy', b.policy, 'policy_version', b.policy_version, 'action', b.action,"
@@ -102,6 +104,7 @@ _OF_RUNS = _KEYS.format(
 def _of(cause: str, keys: str, batches: str) -> str:
     return _KEYS.format(
         action="k.action",
+        starts="NULL",
         counted="b.counts->k.table_name->k.action",
         record=f"jsonb_build_object('tenant_id', b.tenant_id, 'id', b.id, '{cause}_id',"
         f" b.{cause}_id, 'trace_id', b.trace_id, 'rows', b.rows, 'counts', b.counts)",
@@ -181,7 +184,7 @@ def _committed(
         batch = UUID(row[0])
         problem = problems[batch] or _difference(source, row, memberships[rows[batch]][0])
         commitments.append(
-            Commitment(batch, row[1], row[2], cause, row[3], row[4], problem or PROVEN)
+            Commitment(batch, row[1], row[2], cause, row[3], row[4], row[5], problem or PROVEN)
         )
     entered = [
         _entered(batch, memberships[row][0])
@@ -212,7 +215,7 @@ def _problem_of_entry(found: Sequence[Membership], keys: Sequence[VerifierKey]) 
 
 def _difference(source: _Source, row: Sequence[Any], entry: Membership) -> str | None:
     """Return what a batch's record and its entry do not agree in."""
-    _, _, _, rows, sha256, tenant, counted, recorded, *instants = row
+    _, _, _, rows, sha256, starts, tenant, counted, recorded, *instants = row
     leaf = json.loads(entry.leaf or b"{}")
     said = leaf.get("record") or {}
     differs = [name for name, value in recorded.items() if said.get(name) != value]
@@ -228,6 +231,8 @@ def _difference(source: _Source, row: Sequence[Any], entry: Membership) -> str |
     has = counted if isinstance(counted, dict) else {}
     if (has.get("rows"), has.get("sha256")) != (rows, sha256):
         return "its keys are not those that its entry is committed to"
+    if has.get("starts_sha256") != starts:
+        return "its starting points are not those that its entry is committed to"
     return None
 
 

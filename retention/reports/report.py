@@ -9,7 +9,7 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
@@ -117,7 +117,7 @@ def _kind(name: str, hint: Any) -> Kind:
         return "span"
     if hint is int:
         return "number"
-    if hint is datetime:
+    if hint in (date, datetime):
         return "instant"
     if hint is UUID or name in _CODES:
         return "code"

@@ -34,7 +34,8 @@ def samples(cursor: Cursor, asked: Asked) -> Report:
                 title="Samples",
                 show="number proof/index/checkpoint/place table/went/action/tenant/key_hash/key "
                 "policy/version/period_words/legal_basis/approved_by/approved_at "
-                "trigger/cutoff/due_by/cutoff_agrees purged_at/trace_id/started_by/batch_id",
+                "trigger/started_at/along_from/along_until/cutoff "
+                "due_at/was_due/due_by/cutoff_agrees purged_at/trace_id/started_by/batch_id",
                 labels={
                     "number": "No.",
                     "place": "In the population no.",
@@ -46,9 +47,14 @@ def samples(cursor: Cursor, asked: Asked) -> Report:
                     "period_words": "Kept for",
                     "legal_basis": "Because:",
                     "trigger": "Counted from",
-                    "cutoff": "Which was before",
-                    "due_by": "Due at the latest on",
-                    "cutoff_agrees": "Cutoff and due are the period apart:",
+                    "started_at": "Which was",
+                    "along_from": "Which was, of the rows it went along with, from",
+                    "along_until": "Until",
+                    "cutoff": "Before the cutoff",
+                    "due_at": "Due",
+                    "was_due": "Began before the cutoff:",
+                    "due_by": "As of the run",
+                    "cutoff_agrees": "Cutoff and run are the period apart:",
                     "purged_at": "Went on",
                     "trace_id": "Run",
                     "batch_id": "Batch",
@@ -99,10 +105,16 @@ def samples(cursor: Cursor, asked: Asked) -> Report:
                 Commitment,
                 found.commitments,
                 title="Keys of their batches",
-                note="The hashes of the keys that a batch deleted of a table; SHA-256 over them is "
-                "in the batch's entry.",
-                show="batch_id/sha256 table/action/cause rows proof",
-                labels={"batch_id": "Batch", "sha256": "SHA-256", "cause": "Of a"},
+                note="The hashes of the keys that a batch deleted of a table, and in the same "
+                "order from when their periods ran; SHA-256 over each is in the batch's entry. "
+                "To be taken along: the hashes (.keys), the others at the same address (.starts).",
+                show="batch_id/sha256/starts_sha256 table/action/cause rows proof",
+                labels={
+                    "batch_id": "Batch",
+                    "sha256": "SHA-256",
+                    "starts_sha256": "Of the starting points",
+                    "cause": "Of a",
+                },
             ),
             Table(
                 "entries",
@@ -119,9 +131,9 @@ def samples(cursor: Cursor, asked: Asked) -> Report:
             ),
         ),
         facts=_facts(found),
-        lead="Rows that went by a policy. Of a row nothing is kept but its key's hash; of its "
-        "batch, when it went, by which run, and what was due then. A row's own starting point is "
-        "not kept: it was before the cutoff.",
+        lead="Rows that went by a policy. Of a row its key's hash is kept, and from when its "
+        "period ran; of its batch, when it went, by which run, and what was due then. A row that "
+        "went along has no period of its own: that of a row of the same batch counted.",
     )
 
 

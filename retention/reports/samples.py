@@ -1,24 +1,25 @@
 """Samples: single rows that went, drawn at random from all of them, or found by a key that
 somebody presents; each traced from its rule to its entry in the ledger.
 
-No key is stored, and no row's starting point: what there is of a row is its key's hash, and of its
-batch the cutoff. So of a row it can be said that it started before the cutoff and was due when its
-run was made; not when it started.
+No key is stored: what there is of a row is its key's hash and, of a row of the policy's own table,
+when its period began. A row that went along began with the row that it belongs to: that is one of
+its batch, so of it the first and the last beginning in the batch are said. Of what went before
+beginnings were kept it can be said that they were before the cutoff.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any
+from datetime import date, datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from retention import deletions
 from retention.deletions import Deletion, key_hash
 from retention.ledger import proofs
 from retention.policies import Period, cutoff
-from retention.reports.commitments import Commitment, Entered, Place, committed
+from retention.reports.commitments import PROVEN, Commitment, Entered, Place, committed
 from retention.reports.drawing import Draw, Presented
 from retention.reports.presented import (
     ErasedRow,
@@ -30,6 +31,7 @@ from retention.reports.presented import (
 )
 from retention.reports.scope import Scope
 from retention.reports.words import period_in_words
+from retention.starting_points import Started
 from tenants.connections import Cursor
 
 
@@ -57,9 +59,12 @@ class Sample:
     """A row that went. `number` counts samples from 1; `place` is its number in the population,
     None where its `key` was presented.
 
-    `trigger` is the column that its period was counted from, which was before `cutoff`; it was due
-    at `due_by` at the latest. `cutoff_agrees`: cutoff and due_by are the period apart, as the
-    period was when the run began. `went` is how: as itself, or along with the row it belongs to.
+    `trigger` is the column that its period was counted from, which was before `cutoff`. It began at
+    `started_at`; of a row that went along, that which it belongs to began from `along_from` to
+    `along_until`. It was due at `due_at` (of one that went along, at the latest), and at `due_by`,
+    when the run was made, in any case. `was_due`: it began before the cutoff. `cutoff_agrees`:
+    cutoff and due_by are the period apart, as the period was when the run began. `went` is how: as
+    itself, or along with the row it belongs to.
     `approved_by` recorded the version of the policy, `started_by` the run.
     """
 
@@ -73,11 +78,16 @@ class Sample:
     action: str
     went: str
     trigger: str
+    started_at: date | None
+    along_from: date | None
+    along_until: date | None
+    was_due: bool | None
     cutoff: datetime
     period: str
     period_words: str
     period_of: str
     cutoff_agrees: bool
+    due_at: datetime | None
     due_by: datetime
     purged_at: datetime
     trace_id: str
@@ -141,27 +151,27 @@ _DRAWN = f"""{_POPULATION}, numbered AS (
     FROM population p
 )
 SELECT d.place, n.tenant_id, n.run_id, n.batch_id, n.table_name, n.action,
-       substr(k.hashes, ((d.place - (n.upto - n.rows)) * 16 + 1)::integer, 16)
+       substr(k.hashes, place.n * 16 + 1, 16), started.kept, started.width, started.along
 FROM unnest(%(places)s::bigint[]) WITH ORDINALITY AS d(place, nth)
 JOIN numbered n ON d.place >= n.upto - n.rows AND d.place < n.upto
 JOIN tenure.deleted_keys k ON k.tenant_id = n.tenant_id AND k.table_name = n.table_name
     AND k.batch_id = n.batch_id
+CROSS JOIN LATERAL (SELECT (d.place - (n.upto - n.rows))::integer AS n) place
+{deletions.STARTS}
 ORDER BY d.nth
 """  # noqa: S608 - a constant
 # The period is the tenant's own where it had one when the run began.
-_BATCHES = """
+_BATCHES = f"""
 SELECT b.id::text, t.slug, t.name, b.action, b.cutoff, b.recorded_at, r.trace_id, r.as_of,
        r.started_by, b.policy, b.policy_version, v.definition, v.recorded_by, v.recorded_at,
-       (SELECT c.after FROM tenure.policy_changes c
-        WHERE c.tenant_id = b.tenant_id AND c.policy = b.policy AND c.what = 'period'
-          AND c.changed_at <= r.started_at
-        ORDER BY c.changed_at DESC, c.id DESC LIMIT 1)
+       own.period
 FROM tenure.batches b
 JOIN tenure.tenants t ON t.id = b.tenant_id
 JOIN tenure.runs r ON r.id = b.run_id
 JOIN tenure.policy_versions v ON v.policy = b.policy AND v.version = b.policy_version
+{deletions.OWN_PERIOD}
 WHERE b.run_id = ANY(%(runs)s::uuid[]) AND b.id = ANY(%(batches)s::uuid[])
-"""
+"""  # noqa: S608 - a constant
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +179,13 @@ class _Row:
     number: int | None
     place: Place
     hash: bytes
+    started: Started
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """What it rests on: of a row that went along, the rows that it can have gone with, too."""
+        along = self.started.along
+        return (self.place,) if along is None else (self.place, replace(self.place, table=along))
 
 
 def samples_report(
@@ -186,18 +203,17 @@ def samples_report(
     if draw is not None:
         cursor.execute(_DRAWN, {**period.params, "places": draw.numbers(rows)})
         found = [
-            _Row(number, Place("run", *place), bytes(hashed))
-            for number, *place, hashed in cursor.fetchall()
+            _Row(number, Place("run", *place), bytes(hashed), Started.read(kept, width, along))
+            for number, *place, hashed, kept, width, along in cursor.fetchall()
         ]
     elif isinstance(asked, Presented):
         tenant = None if scope.tenant is None else scope.tenant.id
         every = deletions.find(cursor, tenant, asked.table, asked.key)
-        places = [place_of(deletion) for deletion in every]
         hashed = key_hash(asked.key)
-        found = [_Row(None, place, hashed) for place in places if place.cause == "run"]
+        found = [_Row(None, place_of(d), hashed, d.started) for d in every if d.run_id is not None]
     commitments, entries = committed(
         cursor,
-        {row.place for row in found} | {place_of(deletion) for deletion in every},
+        {place for row in found for place in row.places} | set(map(place_of, every)),
         for_tenant=scope.confined,
     )
     proven = Proven(commitments, entries)
@@ -242,12 +258,16 @@ def _samples(
             row,
             key=key,
             batch=batches[row.place.batch_id],
-            proof=proofs_of[row.place.batch_id, row.place.table],
+            proof=_first_problem(proofs_of[row.place.batch_id, p.table] for p in row.places),
             entered=entered.get(row.place.batch_id),
         )
         for number, row in enumerate(found, 1)
         if row.place.batch_id in batches
     )
+
+
+def _first_problem(proofs: Iterable[str]) -> str:
+    return next((proof for proof in proofs if proof != PROVEN), PROVEN)
 
 
 def _sample(
@@ -275,11 +295,16 @@ def _sample(
         action=action,
         went="itself" if row.place.table == table else f"along with {table}",
         trigger=f"{table}.{known.get('starts', '')}",
+        started_at=row.started.at,
+        along_from=row.started.along_from,
+        along_until=row.started.along_until,
+        was_due=row.started.is_before(before),
         cutoff=before,
         period=period,
         period_words=period_in_words(period),
         period_of="the tenant" if own else "the policy",
         cutoff_agrees=_agrees(period, as_of, before),
+        due_at=row.started.due_at(period),
         due_by=as_of,
         purged_at=purged_at,
         trace_id=trace_id,
@@ -307,13 +332,13 @@ def _agrees(period: str, as_of: datetime, before: datetime) -> bool:
 
 # By their name, which of a run's is the table's, and of others' the table's and the action's.
 _KEYS = """
-SELECT k.hashes FROM tenure.deleted_keys k
+SELECT k.hashes, k.starts FROM tenure.deleted_keys k
 WHERE k.batch_id = %(batch)s::uuid AND k.table_name = %(name)s
 UNION ALL
-SELECT k.hashes FROM tenure.erased_keys k
+SELECT k.hashes, NULL FROM tenure.erased_keys k
 WHERE k.batch_id = %(batch)s::uuid AND k.table_name || '.' || k.action = %(name)s
 UNION ALL
-SELECT k.hashes FROM tenure.purged_keys k
+SELECT k.hashes, NULL FROM tenure.purged_keys k
 WHERE k.batch_id = %(batch)s::uuid AND k.table_name || '.' || k.action = %(name)s
 """
 _ROWS = """
@@ -327,13 +352,25 @@ WHERE b.id = %(batch)s::uuid
 """
 
 
-def hashes_of(cursor: Cursor, batch_id: UUID, name: str) -> bytes | None:
-    """Return the hashes of keys of a batch by their `Commitment.name`, end to end, 16 bytes each,
-    in the order in which they are kept and drawn from; None where there are none to be seen. Their
-    SHA-256 is in the ledger."""
+class Kept(NamedTuple):
+    """What is kept of rows that a batch took, end to end, in the order in which they are drawn
+    from: `hashes` of their keys, 16 bytes each; `starts`, when their periods began (8 bytes each,
+    or 4, see `retention.starting_points`), None where that is not kept. The SHA-256 of each is in
+    the ledger."""
+
+    hashes: bytes
+    starts: bytes | None
+
+
+def kept_of(cursor: Cursor, batch_id: UUID, name: str) -> Kept | None:
+    """Return what is kept of a batch's rows by their `Commitment.name`; None where there is nothing
+    to be seen."""
     cursor.execute(_KEYS, {"batch": str(batch_id), "name": name})
     row = cursor.fetchone()
-    return None if row is None else bytes(row[0])
+    if row is None:
+        return None
+    hashes, starts = row
+    return Kept(bytes(hashes), None if starts is None else bytes(starts))
 
 
 def proof_of(cursor: Cursor, batch_id: UUID, *, for_tenant: bool = False) -> str | None:

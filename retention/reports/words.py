@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -65,8 +65,8 @@ def seconds_between(start: datetime, end: datetime | None) -> float | None:
 
 
 def text_of(value: Any, kind: str = "text") -> str:
-    """Return a value as a cell's text: instants in UTC to the second, spans in words, nothing as
-    a dash, what is made of parts with a comma between them."""
+    """Return a value as a cell's text: instants in UTC to the second, days, spans in words, nothing
+    as a dash, what is made of parts with a comma between them."""
     if value is None or value == "":
         return "–"
     if isinstance(value, bool):
@@ -76,7 +76,7 @@ def text_of(value: Any, kind: str = "text") -> str:
         return span_in_words(timedelta(seconds=value)) if is_span else amount(value)
     if isinstance(value, datetime):
         return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
-    return str(value) if isinstance(value, (str, UUID)) else _parts(value)
+    return str(value) if isinstance(value, (str, UUID, date)) else _parts(value)
 
 
 def _parts(value: Any) -> str:

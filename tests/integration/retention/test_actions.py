@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import io
 import re
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -321,6 +322,47 @@ def test_a_period_runs_from_the_end_of_what_the_row_refers_to(desk: Lab, acme: T
     report = run(desk, policies)
     assert (report.state, report.rows) == ("succeeded", 4)
     assert {row for (row,) in everybody(desk, "id::text")}.isdisjoint(people[0])
+
+
+def starts_kept(desk: Lab, table: str) -> list[Any]:
+    """Return the starting points that batches kept of a table, as instants."""
+    return [
+        instant
+        for (starts,) in desk.sql(
+            "SELECT starts FROM tenure.deleted_keys WHERE table_name = %s", (table,)
+        )
+        for (micros,) in struct.iter_unpack(">q", bytes(starts))
+        for instant in [datetime(2000, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)]
+    ]
+
+
+def test_of_such_a_row_the_end_of_what_it_referred_to_is_kept(desk: Lab, acme: TenantId) -> None:
+    for changes in ("", 'action = "anonymise"\ncolumns = { email = "null" }'):
+        policies = read(HEAD.replace('"made_at"', '"contract_id.ended_at"') + changes)
+        ((contract,),) = desk.sql(
+            "INSERT INTO desk.contracts (tenant_id, id, ended_at)"
+            " VALUES (%s, gen_random_uuid(), %s) RETURNING id::text",
+            (str(acme), LONG_AGO),
+        )
+        person(desk, acme, contract_id=contract, email="a@x")
+        run(desk, policies)
+    assert starts_kept(desk, "desk.people") == [LONG_AGO, LONG_AGO]
+
+
+def test_of_a_changed_row_the_start_that_made_it_due_is_kept(desk: Lab, acme: TenantId) -> None:
+    """Although a trigger of the domain's moves it with every write."""
+    desk.sql(
+        "CREATE FUNCTION desk.touch() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN NEW.made_at = now(); RETURN NEW; END'"
+    )
+    desk.sql(
+        "CREATE TRIGGER touch BEFORE UPDATE ON desk.people"
+        " FOR EACH ROW EXECUTE FUNCTION desk.touch()"
+    )
+    person(desk, acme, email="a@x")
+    policies = read(HEAD + 'action = "anonymise"\ncolumns = { email = "null" }')
+    assert run(desk, policies).rows == 1
+    assert starts_kept(desk, "desk.people") == [LONG_AGO]
 
 
 def test_an_end_that_is_taken_back_in_mid_batch_keeps_the_row(desk: Lab, acme: TenantId) -> None:

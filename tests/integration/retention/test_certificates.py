@@ -93,6 +93,7 @@ def test_a_certificate_states_what_the_database_did(
     assert {b["difference"] for b in stated["verification"]["books"]} == {0}
     assert {t["slug"] for t in stated["tenants"]} == {"acme", "globex"}
     assert stated["backups"]["kept_days"] == 35
+    assert any("periods of the rows began" in each for each in stated["not_covered"])
 
 
 def test_of_one_tenant_it_says_nothing_of_others(

@@ -463,6 +463,7 @@ def test_a_row_is_explained_before_and_after_it_went(
 ) -> None:
     plant_invoices(owner_sql, make_tenant("acme"))
     ((invoice,),) = owner_sql("SELECT id::text FROM shop.invoices ORDER BY id LIMIT 1")
+    ((line,),) = owner_sql("SELECT id::text FROM shop.invoice_lines ORDER BY id LIMIT 1")
     before = tenure("retention", "explain", "shop.invoices", invoice)
     assert before.exit_code == 0
     assert "invoices-10-years decides; due since" in before.stdout
@@ -471,6 +472,15 @@ def test_a_row_is_explained_before_and_after_it_went(
     (row,) = json.loads(after.stdout)["rows"]
     assert (row["there"], row["tenant"]) == (False, "acme")
     assert row["deletions"][0]["policy"] == "invoices-10-years"
+    said = tenure("retention", "explain", "invoices", invoice).stdout
+    began, due = "2001-01-01T00:00:00+00:00", "2011-01-01T00:00:00+00:00"
+    assert f"its period began {began}; due {due}" in said
+    said = tenure("retention", "explain", "invoice_lines", line).stdout
+    assert f"period began between {began} and {began}; due at the latest {due}" in said
+    owner_sql("ALTER TABLE tenure.deleted_keys DISABLE TRIGGER append_only")
+    owner_sql("UPDATE tenure.deleted_keys SET starts = NULL")
+    said = tenure("retention", "explain", "invoices", invoice).stdout
+    assert "when its period began was not kept: before the cutoff" in said
     nobody = tenure("retention", "explain", "invoices", str(UUID(int=0)))
     assert nobody.exit_code == 1
     assert "no tenant has or had" in nobody.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tenants.context import TenantId
 DOCUMENT = Path(__file__).parents[3] / "docs" / "auditor.md"
 LOOK_UP, COMPARE = re.findall(r"^```sh\n(.*?)^```", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
 TOOLS = ("psql", "basenc", "sha256sum")
+CITED = datetime(1999, 12, 31, 23, 58, 57, 654321, tzinfo=UTC)
 MISSING = [tool for tool in TOOLS if shutil.which(tool) is None]
 
 
@@ -37,15 +39,24 @@ def sh(lab: Any, script: str, **variables: str) -> list[str]:
 
 @pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
 def test_a_key_is_looked_up_by_hand(lab: Any, acme: TenantId) -> None:
-    cases = [lab.case(acme, files=1) for _ in range(7)]
-    kept = lab.case(acme, opened=lab.lately)
+    opened = [lab.long_ago - timedelta(days=number) for number in range(7)]
+    cases = [lab.case(acme, opened=day, files=1) for day in opened]
+    pages = sorted(lab.ids("pages"))
+    kept = lab.case(acme, opened=lab.lately, files=1)
+    lives = min(lab.ids("pages") - set(pages))
+    cited = lab.add("citations", acme, page_id=lives, cited_at=CITED)
     report = lab.run()
     where = {"TABLE": "lab.cases", "TENANT": str(acme)}
-    for case in cases:
+    for case, day in zip(cases, opened, strict=True):
         (line,) = sh(lab, LOOK_UP, KEY=case, **where)
-        _, trace_id, policy, version, batch = line.split("|")
+        _, trace_id, policy, version, batch, began = line.split("|")
         assert (trace_id, policy, version) == (report.trace_id, "cases", "1")
+        assert began == str(day.date())
         hashes, record = sh(lab, COMPARE, BATCH=batch, TABLE="lab.cases")
         assert hashes.split()[0] == record
+    (line,) = sh(lab, LOOK_UP, KEY=cited, **{**where, "TABLE": "lab.citations"})
+    assert datetime.fromisoformat(line.split("|")[-1]) == CITED
+    (line,) = sh(lab, LOOK_UP, KEY=pages[0], **{**where, "TABLE": "lab.pages"})
+    assert line.endswith("|"), "it went along"
     assert sh(lab, LOOK_UP, KEY=kept, **where) == []
     assert sh(lab, LOOK_UP, KEY=cases[0], **{**where, "TABLE": "lab.pages"}) == []

@@ -20,7 +20,7 @@ from retention.reports.drawing import Presented
 from retention.reports.offboardings import offboardings_report
 from retention.reports.paging import PageRequest
 from retention.reports.replays import replays_report
-from retention.reports.samples import hashes_of, proof_of
+from retention.reports.samples import kept_of, proof_of
 from retention.reports.scope import EVERYTHING, Scope
 from tenants.context import TenantId
 from tenants.registry import TenantRow
@@ -66,9 +66,11 @@ def test_a_key_leads_to_the_offboarding_and_its_proof(
     assert row.checkpoint is not None
     assert row.index < row.checkpoint
     with lab.installation.auditor.transaction(None, read_only=True) as cursor:
-        hashes = hashes_of(cursor, row.batch_id, "lab.nodes.delete")
+        kept = kept_of(cursor, row.batch_id, "lab.nodes.delete")
         text = proof_of(cursor, row.batch_id)
-    assert hashes
+    assert kept
+    assert kept.starts is None, "the request counted"
+    hashes = kept.hashes
     assert text == found.entries[0].tlog_proof
     assert key_hash(node) in {hashes[at : at + 16] for at in range(0, len(hashes), 16)}
     assert [(c.cause, c.sha256) for c in found.commitments] == [

@@ -29,7 +29,7 @@ from retention.ledger.verifier import SignedCheckpoint, VerifierKey, leaf_hash, 
 from retention.policies import Period, cutoff
 from retention.policy_records import set_period
 from retention.reports.drawing import Draw, Presented
-from retention.reports.samples import SamplesReport, hashes_of, proof_of, samples_report
+from retention.reports.samples import SamplesReport, kept_of, proof_of, samples_report
 from retention.reports.scope import EVERYTHING, Scope
 from tenants.context import TenantId
 from tenants.registry import TenantRow
@@ -92,9 +92,11 @@ def test_a_proof_that_is_taken_along_holds_without_us(
     [sample] = ask(lab, Presented(UUID(case))).samples
     with lab.installation.auditor.transaction(None, read_only=True) as cursor:
         text = proof_of(cursor, sample.batch_id)
-        hashes = hashes_of(cursor, sample.batch_id, sample.table)
+        kept = kept_of(cursor, sample.batch_id, sample.table)
     assert text
-    assert hashes
+    assert kept
+    hashes, starts = kept.hashes, kept.starts
+    assert starts
     # By the file's format alone: the entry, its place, the path, the note.
     head, note = text.split("\n\n", 1)
     magic, extra, index, *path = head.split("\n")
@@ -107,7 +109,11 @@ def test_a_proof_that_is_taken_along_holds_without_us(
         leaf_hash(leaf), place, signed.size, [base64.b64decode(p) for p in path], signed.root
     )
     said = json.loads(leaf)["record"]["counts"][sample.table]
-    assert said == {"rows": len(hashes) // 16, "sha256": hashlib.sha256(hashes).hexdigest()}
+    assert said == {
+        "rows": len(hashes) // 16,
+        "sha256": hashlib.sha256(hashes).hexdigest(),
+        "starts_sha256": hashlib.sha256(starts).hexdigest(),
+    }
     parts = {hashes[i : i + 16] for i in range(0, len(hashes), 16)}
     assert key_hash(UUID(case)) in parts
     assert (sample.index, sample.checkpoint) == (place, signed.size)
@@ -235,7 +241,10 @@ def _tamper(lab: Any, table: str, statement: str, params: Any = ()) -> None:
 @pytest.mark.parametrize(
     ("table", "statement", "says"),
     [
-        ("deleted_keys", "UPDATE tenure.deleted_keys SET hashes = hashes || hashes", "its keys"),
+        ("deleted_keys", "UPDATE tenure.deleted_keys"
+         " SET hashes = hashes || hashes, starts = starts || starts", "its keys"),
+        ("deleted_keys", "UPDATE tenure.deleted_keys SET starts = date_send('2001-02-03')",
+         "its starting points"),
         ("batches", "UPDATE tenure.batches SET cutoff = cutoff + interval '1 day'", "cutoff"),
         ("batches", "UPDATE tenure.batches SET recorded_at = recorded_at - interval '1 s'",
          "recorded_at"),
