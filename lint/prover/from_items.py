@@ -267,13 +267,13 @@ def base_table(
     """The relation of a base table and the number of its instance in the ledger."""
     ledger = reader.ledger
     low = ledger.mark()
-    terms = {column.name: ledger.column() for column in table.columns}
+    terms = ledger.columns([column.name for column in table.columns])
     shown = alias or table.name.name
     instance = ledger.open_instance((*env.path, id(node)), table, shown, terms)
     columns = _renamed([Col(c.name, terms[c.name], family(c.type)) for c in table.columns], names)
     schema = None if alias else table.name.schema
     entry = Entry(shown, columns, schema, base=True)
-    facts = not_null(terms[c.name] for c in table.columns if not c.nullable)
+    facts = not_null([terms[c.name] for c in table.columns if not c.nullable])
     carriers = frozenset(() if instance.tenant is None else (instance.tenant,))
     standings = {instance.number: Standing(frozenset(), carriers)}
     return Relation((entry,), columns, facts, standings, low), instance.number

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from lint.errors import CannotProve
@@ -52,6 +52,11 @@ class Ledger:
     def column(self) -> int:
         self._next += 1
         return self._next - 1
+
+    def columns(self, names: Collection[str]) -> dict[str, int]:
+        """A column for each name."""
+        first, self._next = self._next, self._next + len(names)
+        return dict(zip(names, range(first, self._next), strict=True))
 
     def mark(self) -> int:
         """Columns made from here on have this number or a higher one."""

@@ -150,8 +150,7 @@ def _compare(block: Block, left: exp.Expr, right: exp.Expr) -> Facts:
         if isinstance(opened(side), _CHOICES):
             return _chosen(block, opened(side), lambda value: _compare(block, value, other))  # noqa: B023 - used at once
     facts = not_null(strict_columns(block, left) | strict_columns(block, right))
-    for side in (left, right):
-        facts = facts.both(block.found(side))
+    facts = facts.both(block.found(left), block.found(right))
     one, other_side = block.typed(left), block.typed(right)
     if one is None or other_side is None or not alike(one, other_side):
         return facts

@@ -44,7 +44,7 @@ def _output_column(block: Block, item: exp.Expr) -> Col:
         name, node = name_of(item.args["alias"]), item.this
     else:
         inner = item
-        while isinstance(inner, exp.Cast | exp.Paren):
+        while isinstance(inner, (exp.Cast, exp.Paren)):
             inner = inner.this
         if isinstance(inner, exp.Column):
             name = name_of(inner.this)
@@ -52,7 +52,7 @@ def _output_column(block: Block, item: exp.Expr) -> Col:
     if typed is None:
         return Col(name, block.ledger.column(), None)
     found = block.found(node)
-    if found != NOTHING and isinstance(typed[0], int):
+    if found is not NOTHING and isinstance(typed[0], int):
         facts = block.relation.facts.both(guarded([frozenset((typed[0],))], found))
         block.relation = replace(block.relation, facts=facts)
     return Col(name, typed[0], typed[1])

@@ -194,8 +194,9 @@ class Prover:
     def _unproven(self, tree: exp.Expr, prepared: Prepared, reason: str, kind: str) -> Verdict:
         """Nothing is proven: every table that may be a tenant's is in doubt."""
         occurrences = []
+        locked = {id(table) for lock in tree.find_all(exp.Lock) for table in lock.expressions}
         for node in tree.find_all(exp.Table):
-            if not isinstance(node.this, exp.Identifier) or isinstance(node.parent, exp.Lock):
+            if not isinstance(node.this, exp.Identifier) or id(node) in locked:
                 continue
             name = name_of(node.this)
             schema = name_of(node.args["db"]) if node.args.get("db") else None
@@ -220,8 +221,7 @@ def prove(statement: str, catalog: Catalog, sources: Sources | None = None) -> V
 
 def _check_complete(tables: Sequence[exp.Table], reader: StatementReader) -> None:
     for node in tables:
-        named = isinstance(node.this, exp.Identifier)
-        if named and not isinstance(node.parent, exp.Lock) and id(node) not in reader.seen:
+        if isinstance(node.this, exp.Identifier) and id(node) not in reader.seen:
             raise CannotProve(f"table {name_of(node.this)} stands where it is not looked for")
     final = reader.ledger.final
     read = {i.key for n, i in reader.ledger.instances.items() if n in final}

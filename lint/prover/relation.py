@@ -12,14 +12,15 @@ An occurrence with neither is stuck: nothing that encloses E can bound it any mo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from lint.errors import CannotProve
 from lint.prover.facts import NEVER, NOTHING, Const, Facts, Term, equality, guarded
 from lint.prover.values import comparable
+from lint.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Standing:
     values: frozenset[Const] = frozenset()
     carriers: frozenset[int] = frozenset()
@@ -28,7 +29,7 @@ class Standing:
 Standings = Mapping[int, Standing]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Col:
     """A column of a relation. `name` is None where PostgreSQL makes one up."""
 
@@ -42,7 +43,7 @@ class Col:
         return replace(self, term=term, family=self.family or alone)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Entry:
     """One item of FROM. `open`: it may have columns that are not listed."""
 
@@ -53,7 +54,7 @@ class Entry:
     base: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Relation:
     """A FROM clause or a part of one. `visible` is what unqualified names and `*` see."""
 
@@ -73,7 +74,7 @@ class Relation:
         return frozenset(col.term for col in columns if isinstance(col.term, int))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Output:
     """The result of a query. `wide`: it has further columns, so positions mean nothing."""
 
@@ -88,13 +89,14 @@ def settle(standings: Standings, facts: Facts) -> dict[int, Standing]:
     """Use what holds of every row: more carriers, and values where a carrier has one."""
     settled = {}
     for occurrence, standing in standings.items():
-        values, carriers = set(standing.values), set(standing.carriers)
+        values, carriers = standing.values, standing.carriers
         if facts.impossible:
-            values.add(NEVER)
-        for carrier in standing.carriers:
-            values |= facts.values(carrier)
-            carriers |= facts.columns(carrier)
-        settled[occurrence] = Standing(frozenset(values), frozenset(carriers))
+            values |= {NEVER}
+        for group in facts.classes:
+            if not group.isdisjoint(standing.carriers):
+                values = values.union([term for term in group if isinstance(term, Const)])
+                carriers = carriers.union([term for term in group if isinstance(term, int)])
+        settled[occurrence] = Standing(values, carriers)
     return settled
 
 
@@ -160,7 +162,7 @@ def nullable(relation: Relation, new_column: Callable[[], int]) -> tuple[Relatio
     return owned, ties
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Merge:
     """A column that USING or NATURAL makes out of two."""
 

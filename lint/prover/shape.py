@@ -64,11 +64,21 @@ def check_shape(node: exp.Expr) -> None:
 
 
 def check_tree(tree: exp.Expr) -> list[exp.Table]:
-    """Every structural node below, wherever it stands. Returns the tables among them."""
+    """Check every structural node below, wherever it stands. Returns the tables among them,
+    without those of FOR UPDATE OF, which stand in FROM, too.
+
+    The nodes are cut off from their parents, which nobody asks for: so the tree is no circle, and
+    is gone with its last reader instead of at the next collection of garbage.
+    """
     tables: list[exp.Table] = []
-    for node in tree.walk():
-        if type(node) in _ALLOWED:
+    locked: set[int] = set()
+    for node in tree.bfs():  # a node before those in it
+        kind = type(node)
+        if kind in _ALLOWED:
             check_shape(node)
-            if isinstance(node, exp.Table):
+            if isinstance(node, exp.Table) and id(node) not in locked:
                 tables.append(node)
+        elif kind is exp.Lock:
+            locked.update(id(table) for table in node.expressions)
+        node.parent = None
     return tables

@@ -143,7 +143,7 @@ class Values:
 def _setting(node: exp.Expr) -> Const | None:
     """An undeclared setting: one value, whoever's it is. Only this function, nothing inside."""
     inner = node
-    while isinstance(inner, exp.Cast | exp.Nullif | exp.Paren):
+    while isinstance(inner, (exp.Cast, exp.Nullif, exp.Paren)):
         if isinstance(inner, exp.Nullif) and not _is_literal(inner.expression):
             return None
         inner = inner.this
@@ -163,7 +163,7 @@ def _is_integer(text: str) -> bool:
 
 
 def _is_literal(node: exp.Expr | None) -> bool:
-    return isinstance(node, exp.Literal | exp.Boolean)
+    return isinstance(node, (exp.Literal, exp.Boolean))
 
 
 def _bare(node: exp.Expr) -> exp.Expr:
@@ -172,7 +172,7 @@ def _bare(node: exp.Expr) -> exp.Expr:
         if isinstance(node, exp.Paren):
             node = node.this
             continue
-        if not isinstance(node, exp.Subquery | exp.Select):
+        if not isinstance(node, (exp.Subquery, exp.Select)):
             return node
         present = {key for key, value in node.args.items() if value}
         if isinstance(node, exp.Subquery) and present == {"this"}:

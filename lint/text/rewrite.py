@@ -7,19 +7,20 @@ lead back to the text as written. Nothing is rewritten that changes which rows a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 from lint.errors import CannotProve
 from lint.text.lexer import Token
+from lint.text.words import words
 
-_TOUCHED = frozenset(
-    ("OVERRIDING", "ONLY", "USING", "LOCAL", "CURRENT", "SOME", "RETURNING", "MERGE", "[")
-)
+_TOUCHED = words("OVERRIDING ONLY USING LOCAL CURRENT SOME RETURNING MERGE")
+_WORD, _TEXT = attrgetter("word"), attrgetter("text")
 
 
 def rewritten(tokens: Sequence[Token]) -> tuple[Token, ...]:
     """Raises CannotProve where the meaning is known and cannot be said to the parser."""
     tokens = tuple(tokens)
-    if _TOUCHED.isdisjoint(token.word or token.text for token in tokens):
+    if _TOUCHED.isdisjoint(map(_WORD, tokens)) and "[" not in map(_TEXT, tokens):
         return tokens
     tokens = _with_closed_source(tokens)
     found: list[Token] = []
