@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from lint.declared import Sources
-from lint.rule import Problem, Rule, Seen
+from lint.rule import Problem, Seen
 from lint.rules import all_rules
 from lint.schema.catalog import Catalog
 from lint.schema.ddl_reader import DDL_WORDS, read_script

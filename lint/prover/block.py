@@ -20,6 +20,7 @@ from lint.text.prepare import Parameter
 from lint.text.words import words
 
 _SYSTEM_COLUMNS = frozenset(("ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"))
+_NAME = frozenset(("this", "table", "db"))
 _KEYWORD_VALUES = words(
     "current_role current_catalog current_schema current_user session_user user localtime "
     "localtimestamp current_time current_date current_timestamp"
@@ -138,7 +139,7 @@ class Block:
         if known is not None and known[0] is entries and known[1] is visible:
             return known[2]
         args = column.args
-        if args.get("catalog") or args.get("join_mark"):
+        if not _NAME.issuperset(args) and (args.get("catalog") or args.get("join_mark")):
             raise CannotProve(f"cannot read the name {column.sql(dialect='postgres')}")
         if isinstance(args["this"], exp.Star):
             self.entry(column)

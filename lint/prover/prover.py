@@ -12,7 +12,6 @@ the catalog is the database's.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from sqlglot import exp
@@ -232,11 +231,13 @@ def _check_complete(tables: Sequence[exp.Table], reader: StatementReader) -> Non
 
 def _one_tenant(standings: Iterable[Standing]) -> Const | None:
     """The value that bounds most occurrences; of equals, a declared source."""
-    counted: Counter[Const] = Counter()
+    counted: dict[Const, int] = {}
     for standing in standings:
-        counted.update(standing.values - {NEVER})
-    if not counted:
-        return None
+        for value in standing.values:
+            if value != NEVER:
+                counted[value] = counted.get(value, 0) + 1
+    if len(counted) < 2:
+        return next(iter(counted), None)
     return max(counted, key=lambda value: (counted[value], value.kind == "source", value.key))
 
 

@@ -74,8 +74,10 @@ def check_tree(tree: exp.Expr) -> list[exp.Table]:
     locked: set[int] = set()
     for node in tree.bfs():  # a node before those in it
         kind = type(node)
-        if kind in _ALLOWED:
-            check_shape(node)
+        allowed = _ALLOWED.get(kind)
+        if allowed is not None:
+            if not allowed.issuperset(node.args):
+                check_shape(node)
             if isinstance(node, exp.Table) and id(node) not in locked:
                 tables.append(node)
         elif kind is exp.Lock:

@@ -80,7 +80,7 @@ def _rewritten(block: Block, target: Relation, written: Assignments) -> Relation
                 facts = facts.both(Facts((frozenset((new[col.term], typed[0])),)))
 
     def renew(col: Col) -> Col:
-        return replace(col, term=new[col.term]) if col.term in new else col
+        return col.again(new[col.term]) if col.term in new else col
 
     first, *others = relation.entries  # the target comes first
     first = replace(first, columns=tuple(renew(col) for col in first.columns))

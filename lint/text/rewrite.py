@@ -13,7 +13,7 @@ from lint.errors import CannotProve
 from lint.text.lexer import Token
 from lint.text.words import words
 
-_TOUCHED = words("OVERRIDING ONLY USING LOCAL CURRENT SOME RETURNING MERGE")
+_TOUCHED = words("OVERRIDING ONLY USING AT CURRENT SOME RETURNING MERGE")
 _WORD, _TEXT = attrgetter("word"), attrgetter("text")
 
 
@@ -26,7 +26,12 @@ def rewritten(tokens: Sequence[Token]) -> tuple[Token, ...]:
     found: list[Token] = []
     at = 0
     while at < len(tokens):
-        token, following = tokens[at], _words(tokens, at + 1, 2)
+        token = tokens[at]
+        if token.word not in _TOUCHED and token.text != ":":
+            found.append(token)
+            at += 1
+            continue
+        following = _words(tokens, at + 1, 2)
         if token.word == "OVERRIDING" and following in (("SYSTEM", "VALUE"), ("USER", "VALUE")):
             at += 3
         elif token.word == "ONLY" and _text(tokens, at + 1) == "(":
