@@ -116,7 +116,7 @@ class Facts:
                 for guard in facts.guarded
                 if all(witness & facts.not_null for witness in guard.witnesses)
             ]
-            added = facts._followed(rules) if facts.classes and rules else []
+            added = facts._followed(rules) if facts.classes else []
             if not opened and not added:
                 return facts
             rest = tuple(guard for guard in facts.guarded if guard not in opened)
@@ -230,6 +230,8 @@ def _contradicts(group: frozenset[Term]) -> bool:
 
 
 def _merge(groups: list[frozenset[Term]]) -> tuple[frozenset[Term], ...]:
+    if len(frozenset().union(*groups)) == sum(map(len, groups)):
+        return tuple(groups)  # as they are: no two share a term
     merged: list[set[Term]] = []
     for group in groups:
         touching = [known for known in merged if not known.isdisjoint(group)]

@@ -52,7 +52,8 @@ def from_clause(
 
 
 def _is_comma(node: exp.Join) -> bool:
-    return not any(node.args.get(key) for key in ("side", "kind", "method", "on", "using"))
+    args = node.args
+    return not (args.get("on") or any(args.get(k) for k in ("side", "kind", "method", "using")))
 
 
 def _join(reader: Reader, left: Relation, node: exp.Join, env: Env, lateral: Relation) -> Relation:

@@ -36,6 +36,15 @@ def is_query(node: exp.Expr) -> bool:
     return isinstance(node, QUERIES)
 
 
+def conjuncts(node: exp.Expr) -> list[exp.Expr]:
+    """What AND joins, from left to right."""
+    parts = []
+    while isinstance(node, exp.And):
+        parts.append(node.expression)
+        node = node.this
+    return [node, *reversed(parts)]
+
+
 def is_aggregate(node: exp.Expr) -> bool:
     if isinstance(node, exp.Anonymous):
         return function_name(node) in AGGREGATES

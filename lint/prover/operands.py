@@ -33,7 +33,7 @@ _CONDITIONS = (
 
 def strict_columns(block: Block, node: exp.Expr) -> frozenset[int]:
     """Columns that are not null if the value of `node` is not null."""
-    while isinstance(node, (exp.Paren, exp.Cast, exp.Neg)):
+    while isinstance(node, exp.Paren | exp.Cast | exp.Neg):
         node = node.this
     if isinstance(node, exp.Column):
         col = block.resolve(node)
@@ -60,7 +60,7 @@ def is_condition(node: exp.Expr) -> bool:
 
 def decided(block: Block, node: exp.Expr) -> bool:
     """Whether an expression is never null: a column, a comparison of such, .."""
-    while isinstance(node, (exp.Paren, exp.Not)):
+    while isinstance(node, exp.Paren | exp.Not):
         node = node.this
     if isinstance(node, _NEVER_NULL):
         return True
@@ -100,11 +100,11 @@ def bind(block: Block, left: exp.Expr, members: Sequence[exp.Expr]) -> None:
 
 
 def quantified(node: exp.Expr) -> bool:
-    return isinstance(node.args.get("expression"), (exp.Any, exp.All))
+    return isinstance(node.args.get("expression"), exp.Any | exp.All)
 
 
 def is_null(node: exp.Expr) -> bool:
-    while isinstance(node, (exp.Paren, exp.Cast)):
+    while isinstance(node, exp.Paren | exp.Cast):
         node = node.this
     return isinstance(node, exp.Null)
 

@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from lint.prover.block import Block
 from lint.prover.facts import IMPOSSIBLE, NOTHING, Facts, not_null
-from lint.prover.nodes import is_query
+from lint.prover.nodes import conjuncts, is_query
 from lint.prover.operands import (
     alike,
     bind,
@@ -57,7 +57,7 @@ def when_true(  # noqa: PLR0911, PLR0912 - one case per form
         case exp.Paren():
             return when_true(block, node.this)
         case exp.And():
-            return when_true(block, node.this).both(when_true(block, node.expression))
+            return NOTHING.both(*[when_true(block, part) for part in conjuncts(node)])
         case exp.Or():
             return _either(block, when_true(block, node.this), when_true(block, node.expression))
         case exp.Not():
@@ -150,7 +150,8 @@ def _compare(block: Block, left: exp.Expr, right: exp.Expr) -> Facts:
         if isinstance(opened(side), _CHOICES):
             return _chosen(block, opened(side), lambda value: _compare(block, value, other))  # noqa: B023 - used at once
     facts = not_null(strict_columns(block, left) | strict_columns(block, right))
-    facts = facts.both(block.found(left), block.found(right))
+    for side in (left, right):
+        facts = facts.both(block.found(side))
     one, other_side = block.typed(left), block.typed(right)
     if one is None or other_side is None or not alike(one, other_side):
         return facts

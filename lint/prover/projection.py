@@ -38,6 +38,8 @@ def project(block: Block, items: Sequence[exp.Expr]) -> tuple[list[Col], bool]:
 
 
 def _output_column(block: Block, item: exp.Expr) -> Col:
+    if isinstance(item, exp.Column):
+        return block.resolve(item) or Col(name_of(item.this), block.ledger.column(), None)
     name: str | None = None
     node = item
     if isinstance(item, exp.Alias):

@@ -96,10 +96,9 @@ def settle(standings: Standings, facts: Facts) -> dict[int, Standing]:
         values, carriers = standing.values, standing.carriers
         if facts.impossible:
             values |= {NEVER}
-        for group in facts.classes:
-            if not group.isdisjoint(standing.carriers):
-                values = values.union([term for term in group if isinstance(term, Const)])
-                carriers = carriers.union([term for term in group if isinstance(term, int)])
+        for carrier in standing.carriers:
+            values |= facts.values(carrier)
+            carriers |= facts.columns(carrier)
         settled[occurrence] = Standing(values, carriers)
     return settled
 
@@ -287,8 +286,9 @@ def join(
             else s
             for occurrence, s in standings.items()
         }
-    visible = _visible(*sides, merged, columns)
-    return Relation(_entries(*sides), visible, facts, standings, left.low)
+    one_side, other_side = sides
+    visible = _visible(one_side, other_side, merged, columns)
+    return Relation(_entries(one_side, other_side), visible, facts, standings, left.low)
 
 
 def _visible(

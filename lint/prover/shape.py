@@ -49,6 +49,8 @@ _ALLOWED: dict[type[exp.Expr], frozenset[str]] = {
     exp.When: words("matched source condition then"),
     exp.Schema: words("this expressions"),
 }
+# Half of a tree's nodes, with nothing below them.
+_TEXT = frozenset((exp.Identifier, exp.Literal))
 
 
 def check_shape(node: exp.Expr) -> None:
@@ -72,15 +74,23 @@ def check_tree(tree: exp.Expr) -> list[exp.Table]:
     """
     tables: list[exp.Table] = []
     locked: set[int] = set()
-    for node in tree.bfs():  # a node before those in it
-        kind = type(node)
+    nodes = [tree]
+    for node in nodes:  # which grow meanwhile: sqlglot's own walk takes twice the time
+        node.parent = None
+        kind, args = type(node), node.args
+        if kind in _TEXT:
+            continue
         allowed = _ALLOWED.get(kind)
         if allowed is not None:
-            if not allowed.issuperset(node.args):
+            if not allowed.issuperset(args):
                 check_shape(node)
             if isinstance(node, exp.Table) and id(node) not in locked:
                 tables.append(node)
         elif kind is exp.Lock:
             locked.update(id(table) for table in node.expressions)
-        node.parent = None
+        for value in args.values():
+            if isinstance(value, exp.Expr):
+                nodes.append(value)
+            elif isinstance(value, list):
+                nodes += [child for child in value if isinstance(child, exp.Expr)]
     return tables

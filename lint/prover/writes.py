@@ -63,7 +63,8 @@ def _update(reader: Reader, node: exp.Update, env: Env, low: int) -> Output:
         values = standings[instance.number].values & kept
         instance.lost = instance.lost or ("" if values else why)
         standings[instance.number] = Standing(values)
-    block.relation = _rewritten(block, target, written)
+    if node.args.get("returning") is not None:
+        block.relation = _rewritten(block, target, written)
     return returning(reader, node, block, low, standings)
 
 

@@ -105,6 +105,7 @@ def _pattern(placeholders: str) -> re.Pattern[str]:
     text = rf"""
   (?P<word>(?![eEbBxXnN]'|[uU]&['"]|sqlc\.)[^\W\d][\w$]*)
 | (?P<space>[ \t\r\n\f\v]+)
+| (?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?(?!\w))
 | (?P<line>--[^\r\n]*)
 | (?P<block>/\*)
 | (?P<estring>[eE]'(?:[^'\\]|''|\\.)*')
@@ -118,7 +119,6 @@ def _pattern(placeholders: str) -> re.Pattern[str]:
 | (?P<assign>:=)
 {placeholders}
 | (?P<name>[^\W\d][\w$]*)
-| (?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?(?!\w))
 | (?P<op>(?:(?!--|/\*|{stop})[{_OP_CHARS}])+)
 | (?P<punct>[()\[\],;.:])
 | (?P<hole>{HOLE})

@@ -47,8 +47,7 @@ _LITERALS = {"string": TokenType.STRING, "quoted": TokenType.IDENTIFIER}
 _KNOWN: dict[str, TokenType] = {}
 _MOST_KNOWN = 10_000
 _FIXED = frozenset(("word", "number", "op", "punct"))
-_DOUBTFUL = frozenset(("hole", "bad", "param"))
-_KIND = attrgetter("kind")
+_KIND, _WORD = attrgetter("kind"), attrgetter("word")
 # The parser asks whether two tokens touch: those that one token becomes do, others never.
 _APART = 8
 _NO_TOKEN = Token("punct", "", "", 0, 0)
@@ -184,7 +183,9 @@ def _parameter(number: int) -> tuple[tuple[TokenType, str], ...]:
 
 
 def _refuse_unreadable(tokens: Sequence[Token]) -> None:
-    if _DOUBTFUL.isdisjoint(map(_KIND, tokens)):
+    kinds = set(map(_KIND, tokens))
+    put_in = "param" in kinds and "VALUES" in map(_WORD, tokens)
+    if not (put_in or "hole" in kinds or "bad" in kinds):
         return
     before = ""
     for token in tokens:

@@ -222,8 +222,8 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "IS NULL null-rejects": (
         "operands.strict_columns",
-        "exp.Paren, exp.Cast, exp.Neg",
-        "exp.Paren, exp.Cast, exp.Neg, exp.Is",
+        "exp.Paren | exp.Cast | exp.Neg",
+        "exp.Paren | exp.Cast | exp.Neg | exp.Is",
     ),
     "NULLIF is its first": (
         "block.Block.typed",
