@@ -167,6 +167,7 @@ class Prover:
         ledger.settle_for_good(output.standings)
         reader.read_unused()
         _check_complete(tables, reader)
+        reader.defined.clear()  # each holds the reader: no circle is left to the collector
         return worst(self._occurrences(tables, prepared, ledger))
 
     def _occurrences(
