@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from lint.declared import Sources
-from lint.rule import Problem, Rule, Seen
+from lint.rule import Problem, Seen
 from lint.rules import all_rules
 from lint.schema.catalog import Catalog
 from lint.schema.ddl_reader import DDL_WORDS, read_script
 from lint.text.lexer import Token
 from lint.text.lexer import statements as cut
+from lint.value import value
 from lint.verdicts import Verdict
 
+_NAMES = ("word", "quoted")
 # Rails leaves out pg_dump's heading, and keeps the line by which it empties the search path.
 _DUMP = ("PostgreSQL database dump", "SELECT pg_catalog.set_config('search_path', '', false);")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Fault:
     """What a rule found."""
 
@@ -34,16 +35,8 @@ class Checks:
         self._catalog = catalog
         self._settings = _settings_in(sources)
         self._tenant_columns = _tenant_columns(catalog)
-        self._always: list[Rule] = []
-        self._by_word: dict[str, list[Rule]] = {}
+        self._of_statements = [rule for rule in all_rules() if rule.check is not None]
         self._of_scripts = [rule for rule in all_rules() if rule.check_script is not None]
-        for rule in all_rules():
-            if rule.check is None:
-                continue
-            if not rule.words:
-                self._always.append(rule)
-            for word in rule.words:
-                self._by_word.setdefault(word, []).append(rule)
 
     def of_statement(
         self, tokens: tuple[Token, ...], verdict: Verdict, *, dump: bool = False, ran: bool = False
@@ -51,14 +44,10 @@ class Checks:
         """What the rules of single statements find in one."""
         if not tokens:
             return
-        chosen = {rule.code: rule for rule in self._always}
-        for token in tokens:
-            if token.kind in ("word", "quoted"):
-                for rule in self._by_word.get(token.value.upper(), ()):
-                    chosen[rule.code] = rule
+        said = {token.word or token.value.upper() for token in tokens if token.kind in _NAMES}
         seen = Seen(tokens, verdict, self._catalog, self._settings, dump, ran)
-        for rule in chosen.values():
-            if rule.check is not None:
+        for rule in self._of_statements:
+            if rule.check is not None and not (rule.words and rule.words.isdisjoint(said)):
                 for problem in rule.check(seen):
                     yield Fault(rule.code, problem)
 

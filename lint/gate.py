@@ -67,6 +67,7 @@ class _Sheet:
     def __init__(self, gate: Gate, source: Source) -> None:
         self._gate = gate
         self._source = source
+        self._dump = is_dump(source.text)
         self._lines: list[str] | None = None
         self._findings: list[Finding] = []
 
@@ -96,9 +97,9 @@ class _Sheet:
             verdict = gate.prover.prove(statement.tokens)
         entry = _Entry(statement, verdict, index)
         self._prove(entry)
-        dump = is_dump(self._source.text)
-        ran = self._source.ran
-        for fault in gate.checks.of_statement(statement.tokens, verdict, dump=dump, ran=ran):
+        for fault in gate.checks.of_statement(
+            statement.tokens, verdict, dump=self._dump, ran=self._source.ran
+        ):
             self._add(entry, fault)
         return entry
 

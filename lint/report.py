@@ -6,12 +6,13 @@ So that a run which finds everything in the cache starts without it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from lint.value import value
 from lint.verdicts import Verdict
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Finding:
     """One fault in one place. Lines and columns count from 1, the end column is the one after.
 
@@ -41,7 +42,7 @@ class Finding:
     external: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Judged:
     """A statement, from its line to its last, its verdict, and its place among the file's.
 
@@ -56,7 +57,7 @@ class Judged:
     allowed: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Counts:
     """How many statements there are, by verdict."""
 
@@ -81,7 +82,7 @@ class Counts:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FileReport:
     """One input, judged. `findings` are all, also those that a suppression allows.
 
@@ -96,7 +97,7 @@ class FileReport:
     failure: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Report:
     """A run. `findings` fail it; `suppressed` and `baselined` are the ones that do not.
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Literal
 
 from lint.schema.catalog import Catalog
 from lint.schema.ddl_script import Place, Script
 from lint.text.lexer import Token
+from lint.value import value
 from lint.verdicts import Verdict
 
 Group = Literal["The proof", "Statements", "Schema", "Suppressions"]
 GROUPS: tuple[Group, ...] = ("The proof", "Statements", "Schema", "Suppressions")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Seen:
     """One statement as a rule sees it.
 
@@ -31,7 +31,7 @@ class Seen:
     ran: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Problem:
     """A fault between two offsets of a statement's text.
 
@@ -52,7 +52,7 @@ def problem(place: Place, message: str) -> Problem:
     return Problem(place.start, place.end, message, place.statement)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Rule:
     """One rule, the whole of it: its page, its `--explain` and its tests come from here.
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from lint.value import value
 
 SCOPED, UNSCOPED, UNDECIDABLE = "scoped", "unscoped", "undecidable"
 _RANK = {SCOPED: 0, UNDECIDABLE: 1, UNSCOPED: 2}
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Occurrence:
     """One base table in one place of a statement. `start` and `end` are offsets in its text.
 
@@ -29,7 +31,7 @@ class Occurrence:
     value: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Verdict:
     """The worst of the occurrences. kind is `none` for a statement that touches no tenant's
     table, `unparsed` for one that could not be read at all."""

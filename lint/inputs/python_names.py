@@ -38,6 +38,8 @@ class _Bindings:
         self.names.setdefault(name, []).append(binding)
 
 
+# Of these there is one each, which stands wherever it is meant.
+_MARKS = (ast.expr_context, ast.operator, ast.unaryop, ast.boolop, ast.cmpop)
 # The nodes that `Names` reads; most of a tree is others.
 _BINDING = frozenset(
     (
@@ -61,9 +63,12 @@ class Names:
         self._elsewhere: set[str] = set()
         nodes: list[ast.AST] = [tree]
         for parent in nodes:  # breadth first: the list grows while it is read
-            for child in ast.iter_child_nodes(parent):
-                self._parents[child] = parent
-                nodes.append(child)
+            for name in parent._fields:
+                value = getattr(parent, name, None)
+                for child in value if isinstance(value, list) else (value,):
+                    if isinstance(child, ast.AST) and not isinstance(child, _MARKS):
+                        self._parents[child] = parent
+                        nodes.append(child)
         self.calls = [node for node in nodes if isinstance(node, ast.Call)]
         for node in nodes:
             if type(node) in _BINDING:

@@ -52,11 +52,11 @@ _LIBRARIES: Mapping[str, frozenset[str]] = {
     "fetch_val": words("databases"),
     "stream": words("psycopg"),
 }
-# A quick look at a whole file, before it is parsed.
-_SURE = re.compile(
-    r"execut|exec_driver|\bSQL\(|\btext\(|RawSQL|RunSQL|copy_expert|mogrify|read_sql|\bDDL\(",
-    re.IGNORECASE,
-)
+# A quick look at a whole file, before it is parsed. A search that does not mind case looks at each
+# letter; one for words in the text without case is a hundred times as fast.
+_SURE = ("execut", "exec_driver", "rawsql", "runsql", "copy_expert", "mogrify", "read_sql")
+_CALLS = ("sql(", "text(", "ddl(")
+_CALL = re.compile(r"\b(?:sql|text|ddl)\(")
 _DOUBTFUL = re.compile(r"\.(?:fetch\w*|iterate|prepare|cursor|stream|copy|raw)\(")
 _SPEAKS_SQL = re.compile(
     r"\b(?:asyncpg|databases|psycopg|peewee|playhouse|django|tortoise|select\b|insert\s+into|"
@@ -75,7 +75,10 @@ class Sinks:
 
     def likely(self, text: str) -> bool:
         """Whether a file can hold a sink at all: a quick look before it is parsed."""
-        if _SURE.search(text) is not None:
+        plain = text.casefold()
+        if any(name in plain for name in _SURE):
+            return True
+        if any(call in plain for call in _CALLS) and _CALL.search(plain) is not None:
             return True
         if any(name.rpartition(".")[2] in text for name in self.configured):
             return True

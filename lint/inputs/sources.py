@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from lint.errors import SourceError
 from lint.text.lexer import RawStatement, Token, statements
 from lint.text.positions import Lines, Span
+from lint.value import value
 
 # Folders that hold other people's code or nothing written by hand.
 SKIPPED_FOLDERS = frozenset(
@@ -23,7 +23,7 @@ _SUFFIXES = (".sql", ".py")
 MENTIONS = re.compile(r"\btenure:\s*allow\b", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Note:
     """A comment: its text, its line, and whether nothing else stands on that line."""
 
@@ -33,7 +33,7 @@ class Note:
     column: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Statement:
     """One statement of an input. `opaque` says why its text is not known, if it is not.
 
@@ -49,7 +49,7 @@ class Statement:
     normal: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Source:
     """An input that was read: its statements and comments, and its text to show lines of.
 

@@ -16,6 +16,7 @@ from lint.text.lexer import Token
 
 # UPDATE after one of these is a lock, a trigger's event or a key's action.
 _NOT_A_WRITE = frozenset(("FOR", "KEY", "ON", "OR", "BEFORE", "AFTER", "OF"))
+_TELLING = frozenset(("INTO", "UPDATE", "SET", "CONFLICT"))
 _AFTER_SET = frozenset(("WHERE", "FROM", "RETURNING", "WHEN"))
 
 
@@ -73,10 +74,11 @@ def _targets(tokens: Sequence[Token], catalog: Catalog) -> Iterator[tuple[int, T
     depth = 0
     into: dict[int, tuple[Table, Token] | None] = {}
     for index, token in enumerate(tokens):
-        if token.kind == "punct":
-            depth += {"(": 1, ")": -1}.get(token.text, 0)
-            continue
         word = token.word
+        if word not in _TELLING:
+            if token.kind == "punct":
+                depth += {"(": 1, ")": -1}.get(token.text, 0)
+            continue
         before = tokens[index - 1].word if index else ""
         if word == "INTO" and before in ("INSERT", "MERGE"):
             into[depth] = _table(tokens, index + 1, catalog)

@@ -20,6 +20,7 @@ from lint.text.prepare import Parameter
 from lint.text.words import words
 
 _SYSTEM_COLUMNS = frozenset(("ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"))
+_NAME = frozenset(("this", "table", "db"))
 _KEYWORD_VALUES = words(
     "current_role current_catalog current_schema current_user session_user user localtime "
     "localtimestamp current_time current_date current_timestamp"
@@ -119,6 +120,8 @@ class Block:
     pending: dict[int, Standing] = field(default_factory=dict)
     # Whether more may be known once more is known of the rows: which columns are not null, ..
     doubted: bool = False
+    # The relation as it was when all that is known of it had been used.
+    _settled: Relation | None = None
     # Names of this level that were resolved: by the node's id, for what they were resolved in.
     _resolved: dict[int, tuple[tuple[Entry, ...], tuple[Col, ...], Col | None]] = field(
         default_factory=dict
@@ -131,16 +134,16 @@ class Block:
 
         Raises CannotProve for an unknown or ambiguous name.
         """
-        args = column.args
-        if args.get("catalog") or args.get("join_mark"):
-            raise CannotProve(f"cannot read the name {column.sql(dialect='postgres')}")
-        if isinstance(args["this"], exp.Star):
-            self.entry(column)
-            return None
         entries, visible = self.relation.entries, self.relation.visible
         known = self._resolved.get(id(column))
         if known is not None and known[0] is entries and known[1] is visible:
             return known[2]
+        args = column.args
+        if not _NAME.issuperset(args) and (args.get("catalog") or args.get("join_mark")):
+            raise CannotProve(f"cannot read the name {column.sql(dialect='postgres')}")
+        if isinstance(args["this"], exp.Star):
+            self.entry(column)
+            return None
         name = name_of(args["this"])
         for level in (self, *reversed(self.env.outers)):
             found, hit = level.local(name, column)
@@ -207,12 +210,12 @@ class Block:
         """The term an expression is, and its type's family; None if it is opaque."""
         while isinstance(node, exp.Paren):
             node = node.this
-        value = self.statics.values.read(node, self.statics.parameters)
-        if value is not None:
-            return value, value.family
         if isinstance(node, exp.Column):
             col = self.resolve(node)
             return None if col is None else (col.term, col.family)
+        value = self.statics.values.read(node, self.statics.parameters)
+        if value is not None:
+            return value, value.family
         if isinstance(node, exp.Cast) and not isinstance(node, exp.TryCast):
             inner = self.typed(node.this)
             if inner is None or not isinstance(inner[0], int):
@@ -236,7 +239,9 @@ class Block:
 
     def found(self, node: exp.Expr) -> Facts:
         """What holds where the value of a scalar subquery is not null: it has found a row."""
-        while isinstance(node, exp.Paren | exp.Cast):
+        if not self.outputs:
+            return NOTHING
+        while isinstance(node, (exp.Paren, exp.Cast)):
             node = node.this
         scalar = self._scalar(node)
         if scalar is None:
@@ -257,11 +262,11 @@ class Block:
 
     def visit(self, node: exp.Expr) -> None:
         """Check every node of an expression and read its subqueries, each once."""
-        if self.statics.values.read(node, self.statics.parameters) is not None:
-            return
         kind = _kind(type(node))  # type: ignore[arg-type]  # a class has a hash
         if kind is exp.Column:
             self.resolve(node)  # type: ignore[arg-type]  # its kind says that it is one
+        elif self.statics.values.read(node, self.statics.parameters) is not None:
+            return
         elif kind is exp.Query:
             self.subquery(node)
         elif kind is exp.Dot:
@@ -287,9 +292,7 @@ class Block:
             if key in ("alias", "_type", "kind", "unit") and not isinstance(value, exp.Column):
                 continue
             for child in value if isinstance(value, list) else (value,):
-                if isinstance(child, exp.Identifier):
-                    continue
-                if isinstance(child, exp.Expr):
+                if isinstance(child, exp.Expr) and not isinstance(child, exp.Identifier):
                     self.visit(child)
 
     def _dot(self, node: exp.Dot) -> None:
@@ -366,9 +369,13 @@ class Block:
         """These facts hold of every row that is left."""
         relation = self.relation
         known = self.ledger.close(relation.facts.both(facts))
+        if known is relation.facts and relation is self._settled:
+            return
         standings = settle(relation.standings, known)
         self.ledger.observe(standings, known)
-        self.relation = Relation(relation.entries, relation.visible, known, standings, relation.low)
+        self.relation = self._settled = Relation(
+            relation.entries, relation.visible, known, standings, relation.low
+        )
 
     def take(self) -> dict[int, Standing]:
         pending, self.pending = self.pending, {}

@@ -97,7 +97,7 @@ def _copy(reader: Reader, output: Output) -> Output:
     low = reader.ledger.mark()
     targets = [reader.ledger.column() for _ in output.columns]
     columns = tuple(
-        replace(col, term=target) if isinstance(col.term, int) else col
+        col.again(target) if isinstance(col.term, int) else col
         for col, target in zip(output.columns, targets, strict=True)
     )
     return Output(columns, by_position(output, targets, 0), {}, low, output.wide)

@@ -9,6 +9,7 @@ from typing import Protocol
 from sqlglot import exp
 
 from lint.prover.relation import Col, Output, Relation
+from lint.value import value
 
 
 class Level(Protocol):
@@ -29,7 +30,7 @@ class CommonTable:
     used: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Env:
     tables: Mapping[str, CommonTable] = field(default_factory=dict)
     outers: tuple[Level, ...] = ()

@@ -6,11 +6,12 @@ discharged later rests on that: a fact too many is a leak accepted, a fact too f
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+
+from lint.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Const:
     """A value fixed for the whole statement: a tenant source, a parameter or a literal.
 
@@ -36,7 +37,7 @@ class Const:
 Term = int | Const
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Guarded:
     """Facts that hold once a column out of every witness set is known not to be null."""
 
@@ -44,7 +45,7 @@ class Guarded:
     facts: Facts
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Rule:
     """A dependency the schema guarantees: if all premises are equal, so are the conclusions,
     as far as the columns `filled` are not null."""
@@ -54,7 +55,7 @@ class Rule:
     filled: frozenset[int] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Facts:
     """Equivalence classes of two or more terms, disjoint; columns known not null.
 
@@ -104,11 +105,10 @@ class Facts:
             self.not_null & other.not_null,
         )
 
-    def closed(self, rules: Iterable[Rule]) -> Facts:
+    def closed(self, rules: Sequence[Rule]) -> Facts:
         """The same facts with guards opened and the schema's dependencies applied."""
         if self.impossible:
             return self
-        rules = tuple(rules)
         facts = self
         while True:
             opened = [
@@ -178,11 +178,11 @@ IMPOSSIBLE = Facts(impossible=True)
 
 def equality(left: Term, right: Term) -> Facts:
     """The comparison of the two is TRUE: equal, and neither is null."""
-    columns = frozenset(term for term in (left, right) if isinstance(term, int))
-    classes = () if left == right else (frozenset((left, right)),)
-    if any(_contradicts(group) for group in classes):
-        return IMPOSSIBLE
-    return Facts(classes, columns)
+    columns = frozenset([term for term in (left, right) if isinstance(term, int)])
+    if left == right:
+        return Facts((), columns)
+    group = frozenset((left, right))
+    return IMPOSSIBLE if _contradicts(group) else Facts((group,), columns)
 
 
 def not_null(columns: Iterable[int]) -> Facts:
@@ -230,9 +230,11 @@ def _contradicts(group: frozenset[Term]) -> bool:
 
 
 def _merge(groups: list[frozenset[Term]]) -> tuple[frozenset[Term], ...]:
+    if len(frozenset().union(*groups)) == sum(map(len, groups)):
+        return tuple(groups)  # as they are: no two share a term
     merged: list[set[Term]] = []
     for group in groups:
-        touching = [known for known in merged if known & group]
+        touching = [known for known in merged if not known.isdisjoint(group)]
         if not touching:
             merged.append(set(group))
             continue

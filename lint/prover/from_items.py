@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from sqlglot import exp
 
@@ -51,7 +52,8 @@ def from_clause(
 
 
 def _is_comma(node: exp.Join) -> bool:
-    return not any(node.args.get(key) for key in ("side", "kind", "method", "on", "using"))
+    args = node.args
+    return not (args.get("on") or any(args.get(k) for k in ("side", "kind", "method", "using")))
 
 
 def _join(reader: Reader, left: Relation, node: exp.Join, env: Env, lateral: Relation) -> Relation:
@@ -266,17 +268,26 @@ def base_table(
 ) -> tuple[Relation, int]:
     """The relation of a base table and the number of its instance in the ledger."""
     ledger = reader.ledger
-    low = ledger.mark()
-    terms = {column.name: ledger.column() for column in table.columns}
+    low = ledger.columns(len(table.columns))
+    terms, columns, facts = _columns(table, low)
     shown = alias or table.name.name
     instance = ledger.open_instance((*env.path, id(node)), table, shown, terms)
-    columns = _renamed([Col(c.name, terms[c.name], family(c.type)) for c in table.columns], names)
+    columns = _renamed(columns, names)
     schema = None if alias else table.name.schema
     entry = Entry(shown, columns, schema, base=True)
-    facts = not_null(terms[c.name] for c in table.columns if not c.nullable)
     carriers = frozenset(() if instance.tenant is None else (instance.tenant,))
     standings = {instance.number: Standing(frozenset(), carriers)}
     return Relation((entry,), columns, facts, standings, low), instance.number
+
+
+# The tables of a statement get the same numbers in the next.
+@lru_cache(maxsize=4096)
+def _columns(table: Table, low: int) -> tuple[Mapping[str, int], tuple[Col, ...], Facts]:
+    """A table's columns by name, numbered from `low`; the same as those of a relation; what is
+    known of them."""
+    terms = {column.name: low + number for number, column in enumerate(table.columns)}
+    columns = tuple(Col(c.name, terms[c.name], family(c.type)) for c in table.columns)
+    return terms, columns, not_null(terms[c.name] for c in table.columns if not c.nullable)
 
 
 def _function(

@@ -113,7 +113,9 @@ def windows(block: Block, node: exp.Select) -> None:
     named = {name_of(w.this): w for w in node.args.get("windows") or ()}
     order = node.args.get("order")
     for part in (*node.expressions, *((order,) if order else ())):
-        for window in local_nodes(part) if part.find(exp.Window) is not None else ():
+        if isinstance(part, exp.Column) or part.find(exp.Window) is None:
+            continue
+        for window in local_nodes(part):
             if not isinstance(window, exp.Window):
                 continue
             keys = _determined(

@@ -152,7 +152,7 @@ def _written_row(
 ) -> Relation:
     """The target as RETURNING sees it: columns of their own, of which only the tenant is known."""
     (entry,) = target.entries
-    new = tuple(replace(col, term=ledger.column()) for col in entry.columns)
+    new = tuple([col.again(ledger.column()) for col in entry.columns])
     facts = NOTHING
     tenant = next((c.term for c in new if c.name == instance.table.tenant_column), None)
     if tenant is not None and values:
@@ -179,7 +179,7 @@ def _upsert(
         raise CannotProve(f"ON CONFLICT {action} is not supported")
     table = instance.table
     ledger = reader.ledger
-    excluded = tuple(replace(col, term=ledger.column()) for col in target.visible)
+    excluded = tuple([col.again(ledger.column()) for col in target.visible])
     proposed = {col.name: col.term for col in excluded}
     facts = target.facts
     if table.tenant_column is not None and values:

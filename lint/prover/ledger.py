@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from lint.errors import CannotProve
@@ -28,7 +28,7 @@ class Instance:
     table: Table
     alias: str
     tenant: int | None
-    columns: dict[str, int]
+    columns: Mapping[str, int]
     # A row that is written under a parent which is given, not read.
     by_key: bool = False
     lost: str = ""
@@ -53,12 +53,17 @@ class Ledger:
         self._next += 1
         return self._next - 1
 
+    def columns(self, number: int) -> int:
+        """The first of so many columns, numbered one after the other."""
+        self._next += number
+        return self._next - number
+
     def mark(self) -> int:
         """Columns made from here on have this number or a higher one."""
         return self._next
 
     def open_instance(
-        self, key: tuple[int, ...], table: Table, alias: str, columns: dict[str, int]
+        self, key: tuple[int, ...], table: Table, alias: str, columns: Mapping[str, int]
     ) -> Instance:
         if len(self.instances) >= MAX_INSTANCES:
             raise CannotProve(f"more than {MAX_INSTANCES} readings of tables")

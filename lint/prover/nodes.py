@@ -13,6 +13,8 @@ from lint.prover.values import function_name
 from lint.text.prepare import clip, fold
 
 QUERIES = (exp.Select, exp.SetOperation, exp.Values, exp.Subquery)
+# In these no aggregate of the level is called that they stand in.
+_WITHOUT_CALLS = (exp.Column, *QUERIES)
 
 
 def name_of(identifier: exp.Expr | str | None) -> str:
@@ -34,17 +36,26 @@ def is_query(node: exp.Expr) -> bool:
     return isinstance(node, QUERIES)
 
 
+def conjuncts(node: exp.Expr) -> list[exp.Expr]:
+    """What AND joins, from left to right."""
+    parts = []
+    while isinstance(node, exp.And):
+        parts.append(node.expression)
+        node = node.this
+    return [node, *reversed(parts)]
+
+
 def is_aggregate(node: exp.Expr) -> bool:
-    if isinstance(node, exp.AggFunc | exp.WithinGroup | exp.Filter):
-        return True
     if isinstance(node, exp.Anonymous):
         return function_name(node) in AGGREGATES
-    return isinstance(node, exp.Func) and _is_aggregate(type(node))  # type: ignore[arg-type]  # a class has a hash
+    return _is_aggregate(type(node))  # type: ignore[arg-type]  # a class has a hash
 
 
 @cache
-def _is_aggregate(function: type[exp.Func]) -> bool:
-    return any(name.lower() in AGGREGATES for name in function.sql_names())
+def _is_aggregate(kind: type[exp.Expr]) -> bool:
+    if issubclass(kind, exp.AggFunc | exp.WithinGroup | exp.Filter):
+        return True
+    return issubclass(kind, exp.Func) and any(n.lower() in AGGREGATES for n in kind.sql_names())
 
 
 def local_nodes(node: exp.Expr) -> Iterator[exp.Expr]:
@@ -56,7 +67,7 @@ def local_nodes(node: exp.Expr) -> Iterator[exp.Expr]:
 
 def has_aggregate(node: exp.Expr) -> bool:
     """Whether an aggregate of this level is called, other than as a window function."""
-    if isinstance(node, (exp.Column, *QUERIES)):
+    if isinstance(node, _WITHOUT_CALLS):
         return False
     if isinstance(node, exp.Window):
         called = node.this

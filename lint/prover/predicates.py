@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from lint.prover.block import Block
 from lint.prover.facts import IMPOSSIBLE, NOTHING, Facts, not_null
-from lint.prover.nodes import is_query
+from lint.prover.nodes import conjuncts, is_query
 from lint.prover.operands import (
     alike,
     bind,
@@ -57,7 +57,7 @@ def when_true(  # noqa: PLR0911, PLR0912 - one case per form
         case exp.Paren():
             return when_true(block, node.this)
         case exp.And():
-            return when_true(block, node.this).both(when_true(block, node.expression))
+            return NOTHING.both(*[when_true(block, part) for part in conjuncts(node)])
         case exp.Or():
             return _either(block, when_true(block, node.this), when_true(block, node.expression))
         case exp.Not():

@@ -38,13 +38,15 @@ def project(block: Block, items: Sequence[exp.Expr]) -> tuple[list[Col], bool]:
 
 
 def _output_column(block: Block, item: exp.Expr) -> Col:
+    if isinstance(item, exp.Column):
+        return block.resolve(item) or Col(name_of(item.this), block.ledger.column(), None)
     name: str | None = None
     node = item
     if isinstance(item, exp.Alias):
         name, node = name_of(item.args["alias"]), item.this
     else:
         inner = item
-        while isinstance(inner, exp.Cast | exp.Paren):
+        while isinstance(inner, (exp.Cast, exp.Paren)):
             inner = inner.this
         if isinstance(inner, exp.Column):
             name = name_of(inner.this)
@@ -52,7 +54,7 @@ def _output_column(block: Block, item: exp.Expr) -> Col:
     if typed is None:
         return Col(name, block.ledger.column(), None)
     found = block.found(node)
-    if found != NOTHING and isinstance(typed[0], int):
+    if found is not NOTHING and isinstance(typed[0], int):
         facts = block.relation.facts.both(guarded([frozenset((typed[0],))], found))
         block.relation = replace(block.relation, facts=facts)
     return Col(name, typed[0], typed[1])

@@ -12,7 +12,6 @@ the catalog is the database's.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from sqlglot import exp
@@ -168,6 +167,7 @@ class Prover:
         ledger.settle_for_good(output.standings)
         reader.read_unused()
         _check_complete(tables, reader)
+        reader.defined.clear()  # each holds the reader: no circle is left to the collector
         return worst(self._occurrences(tables, prepared, ledger))
 
     def _occurrences(
@@ -194,8 +194,9 @@ class Prover:
     def _unproven(self, tree: exp.Expr, prepared: Prepared, reason: str, kind: str) -> Verdict:
         """Nothing is proven: every table that may be a tenant's is in doubt."""
         occurrences = []
+        locked = {id(table) for lock in tree.find_all(exp.Lock) for table in lock.expressions}
         for node in tree.find_all(exp.Table):
-            if not isinstance(node.this, exp.Identifier) or isinstance(node.parent, exp.Lock):
+            if not isinstance(node.this, exp.Identifier) or id(node) in locked:
                 continue
             name = name_of(node.this)
             schema = name_of(node.args["db"]) if node.args.get("db") else None
@@ -220,8 +221,7 @@ def prove(statement: str, catalog: Catalog, sources: Sources | None = None) -> V
 
 def _check_complete(tables: Sequence[exp.Table], reader: StatementReader) -> None:
     for node in tables:
-        named = isinstance(node.this, exp.Identifier)
-        if named and not isinstance(node.parent, exp.Lock) and id(node) not in reader.seen:
+        if isinstance(node.this, exp.Identifier) and id(node) not in reader.seen:
             raise CannotProve(f"table {name_of(node.this)} stands where it is not looked for")
     final = reader.ledger.final
     read = {i.key for n, i in reader.ledger.instances.items() if n in final}
@@ -232,11 +232,13 @@ def _check_complete(tables: Sequence[exp.Table], reader: StatementReader) -> Non
 
 def _one_tenant(standings: Iterable[Standing]) -> Const | None:
     """The value that bounds most occurrences; of equals, a declared source."""
-    counted: Counter[Const] = Counter()
+    counted: dict[Const, int] = {}
     for standing in standings:
-        counted.update(standing.values - {NEVER})
-    if not counted:
-        return None
+        for value in standing.values:
+            if value != NEVER:
+                counted[value] = counted.get(value, 0) + 1
+    if len(counted) < 2:
+        return next(iter(counted), None)
     return max(counted, key=lambda value: (counted[value], value.kind == "source", value.key))
 
 

@@ -12,14 +12,15 @@ An occurrence with neither is stuck: nothing that encloses E can bound it any mo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from lint.errors import CannotProve
 from lint.prover.facts import NEVER, NOTHING, Const, Facts, Term, equality, guarded
 from lint.prover.values import comparable
+from lint.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Standing:
     values: frozenset[Const] = frozenset()
     carriers: frozenset[int] = frozenset()
@@ -28,7 +29,7 @@ class Standing:
 Standings = Mapping[int, Standing]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Col:
     """A column of a relation. `name` is None where PostgreSQL makes one up."""
 
@@ -36,13 +37,17 @@ class Col:
     term: Term
     family: str | None
 
+    def again(self, term: Term) -> Col:
+        """The same column of another row, or of the row at another time."""
+        return Col(self.name, term, self.family)
+
     def under(self, term: Term) -> Col:
         """The same column under another term; what was a value now is of a type."""
         alone = self.term.alone if isinstance(self.term, Const) else None
-        return replace(self, term=term, family=self.family or alone)
+        return Col(self.name, term, self.family or alone)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Entry:
     """One item of FROM. `open`: it may have columns that are not listed."""
 
@@ -53,7 +58,7 @@ class Entry:
     base: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Relation:
     """A FROM clause or a part of one. `visible` is what unqualified names and `*` see."""
 
@@ -73,7 +78,7 @@ class Relation:
         return frozenset(col.term for col in columns if isinstance(col.term, int))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Output:
     """The result of a query. `wide`: it has further columns, so positions mean nothing."""
 
@@ -88,13 +93,13 @@ def settle(standings: Standings, facts: Facts) -> dict[int, Standing]:
     """Use what holds of every row: more carriers, and values where a carrier has one."""
     settled = {}
     for occurrence, standing in standings.items():
-        values, carriers = set(standing.values), set(standing.carriers)
+        values, carriers = standing.values, standing.carriers
         if facts.impossible:
-            values.add(NEVER)
+            values |= {NEVER}
         for carrier in standing.carriers:
             values |= facts.values(carrier)
             carriers |= facts.columns(carrier)
-        settled[occurrence] = Standing(frozenset(values), frozenset(carriers))
+        settled[occurrence] = Standing(values, carriers)
     return settled
 
 
@@ -110,24 +115,28 @@ def widen(standings: Standings, facts: Facts, fits: Callable[[int], bool]) -> di
 def keep(standings: Standings, kept: Callable[[int], bool]) -> dict[int, Standing]:
     """Drop the carriers that do not survive an operation."""
     return {
-        occurrence: Standing(s.values, frozenset(c for c in s.carriers if kept(c)))
+        occurrence: Standing(s.values, frozenset([c for c in s.carriers if kept(c)]))
         for occurrence, s in standings.items()
     }
 
 
 def cross(left: Relation, right: Relation) -> Relation:
     """Both side by side. Raises CannotProve if a name is taken twice."""
-    taken = {(entry.schema, entry.alias) for entry in left.entries if entry.alias is not None}
-    for entry in right.entries:
-        if (entry.schema, entry.alias) in taken:
-            raise CannotProve(f"table name {entry.alias} is used twice")
     return Relation(
-        left.entries + right.entries,
+        _entries(left, right),
         left.visible + right.visible,
         left.facts.both(right.facts),
         {**left.standings, **right.standings},
         left.low,
     )
+
+
+def _entries(left: Relation, right: Relation) -> tuple[Entry, ...]:
+    taken = {(entry.schema, entry.alias) for entry in left.entries if entry.alias is not None}
+    for entry in right.entries:
+        if (entry.schema, entry.alias) in taken:
+            raise CannotProve(f"table name {entry.alias} is used twice")
+    return left.entries + right.entries
 
 
 def nullable(relation: Relation, new_column: Callable[[], int]) -> tuple[Relation, Facts]:
@@ -160,7 +169,7 @@ def nullable(relation: Relation, new_column: Callable[[], int]) -> tuple[Relatio
     return owned, ties
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Merge:
     """A column that USING or NATURAL makes out of two."""
 
@@ -222,15 +231,14 @@ def join(
     """
     condition = on.both(merge_facts(merged))
     matched = close(left.facts.both(right.facts, condition))
-    together = cross(replace(left, facts=NOTHING), replace(right, facts=NOTHING))
     if side == "":
+        visible = _visible(left, right, merged, [merge.left for merge in merged])
         standings = settle({**left.standings, **right.standings, **inside}, matched)
-        joined = replace(together, facts=matched, standings=standings)
-        return replace(joined, visible=_visible(joined, merged, [m.left for m in merged]))
+        return Relation(_entries(left, right), visible, matched, standings, left.low)
     left_filled, right_filled = side in ("RIGHT", "FULL"), side in ("LEFT", "FULL")
     facts = NOTHING
     witnesses: list[frozenset[int]] = []
-    sides = []
+    sides: list[Relation] = []
     for relation, filled in ((left, left_filled), (right, right_filled)):
         if not filled:
             sides.append(relation)
@@ -242,7 +250,6 @@ def join(
         facts = facts.both(guarded([witness], ties))
         sides.append(owned)
     facts = facts.both(guarded(witnesses, condition))
-    together = cross(replace(sides[0], facts=NOTHING), replace(sides[1], facts=NOTHING))
     if side == "FULL":
         # A row of one side without a partner satisfies nothing that ON says: only a column of
         # the other side tells that there was one.
@@ -279,12 +286,15 @@ def join(
             else s
             for occurrence, s in standings.items()
         }
-    joined = replace(together, facts=facts, standings=standings)
-    return replace(joined, visible=_visible(joined, merged, columns))
+    one_side, other_side = sides
+    visible = _visible(one_side, other_side, merged, columns)
+    return Relation(_entries(one_side, other_side), visible, facts, standings, left.low)
 
 
-def _visible(joined: Relation, merged: list[Merge], columns: list[Col]) -> tuple[Col, ...]:
+def _visible(
+    left: Relation, right: Relation, merged: list[Merge], columns: list[Col]
+) -> tuple[Col, ...]:
     names = {merge.name for merge in merged}
-    rest = [col for col in joined.visible if col.name not in names]
+    rest = [col for col in (*left.visible, *right.visible) if col.name not in names]
     front = [replace(col, name=m.name) for col, m in zip(columns, merged, strict=True)]
     return (*front, *rest)

@@ -73,7 +73,7 @@ def _old_and_new(reader: Reader, relation: Relation) -> Relation:
     taken = {entry.alias for entry in relation.entries}
     target = relation.entries[0]  # the target comes first
     states = tuple(
-        Entry(name, tuple(replace(col, term=reader.ledger.column()) for col in target.columns))
+        Entry(name, tuple([col.again(reader.ledger.column()) for col in target.columns]))
         for name in ("old", "new")
         if name not in taken
     )

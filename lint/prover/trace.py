@@ -15,7 +15,7 @@ def trace(ledger: Ledger, instance: Instance, value: Const) -> str:
 
     Nothing, too, where the way leads through columns without a name.
     """
-    if instance.tenant is None:
+    if instance.tenant is None or _is_said(ledger, instance.tenant, value):
         return ""
     for standings, facts in ledger.observed:
         if instance.number in standings and value in facts.values(instance.tenant):
@@ -36,6 +36,11 @@ def partners(ledger: Ledger, instance: Instance) -> str:
             found = facts.columns(instance.tenant) - {instance.tenant}
     names = sorted({name for column in found if (name := _name(ledger, column)) is not None})
     return ", ".join(names[:_LONGEST])
+
+
+def _is_said(ledger: Ledger, one: Term, other: Term) -> bool:
+    """Whether the statement itself equates the two."""
+    return (one, other) in ledger.said or (other, one) in ledger.said
 
 
 def _way(ledger: Ledger, group: frozenset[Term], start: Term, goal: Term) -> list[Term]:

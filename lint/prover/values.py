@@ -112,12 +112,7 @@ class Values:
         if isinstance(node, exp.Parameter):
             return self._parameter(node, parameters)
         if isinstance(node, exp.Literal):
-            kind = "string" if node.is_string and not _is_integer(node.this) else "number"
-            text = str(int(node.this)) if kind == "number" and node.this.isdecimal() else node.this
-            shown = f"'{node.this}'" if node.is_string else str(node.this)
-            whole = not node.is_string and node.this.isdecimal() and len(node.this) < _DIGITS
-            alone = "integer" if whole else None
-            return Const("parameter", f"{kind}:{text}", shown, None, True, alone)
+            return _literal(node.this, bool(node.is_string))
         if isinstance(node, exp.Neg) and isinstance(node.this, exp.Literal):
             return Const("parameter", f"number:-{node.this.this}", f"-{node.this.this}", None, True)
         return _setting(node)
@@ -137,13 +132,29 @@ class Values:
             return None
         if known.name is not None and known.name in self._names:
             return SOURCE
-        return Const("parameter", f"param:{known.number}", known.label)
+        return _numbered(known.number, known.label)
+
+
+# A value is met several times in one statement, and the first parameters in each.
+@lru_cache(maxsize=1024)
+def _literal(said: str, is_string: bool) -> Const:
+    kind = "string" if is_string and not _is_integer(said) else "number"
+    text = str(int(said)) if kind == "number" and said.isdecimal() else said
+    shown = f"'{said}'" if is_string else said
+    whole = not is_string and said.isdecimal() and len(said) < _DIGITS
+    alone = "integer" if whole else None
+    return Const("parameter", f"{kind}:{text}", shown, None, True, alone)
+
+
+@lru_cache(maxsize=1024)
+def _numbered(number: int, label: str) -> Const:
+    return Const("parameter", f"param:{number}", label)
 
 
 def _setting(node: exp.Expr) -> Const | None:
     """An undeclared setting: one value, whoever's it is. Only this function, nothing inside."""
     inner = node
-    while isinstance(inner, exp.Cast | exp.Nullif | exp.Paren):
+    while isinstance(inner, (exp.Cast, exp.Nullif, exp.Paren)):
         if isinstance(inner, exp.Nullif) and not _is_literal(inner.expression):
             return None
         inner = inner.this
@@ -163,7 +174,7 @@ def _is_integer(text: str) -> bool:
 
 
 def _is_literal(node: exp.Expr | None) -> bool:
-    return isinstance(node, exp.Literal | exp.Boolean)
+    return isinstance(node, (exp.Literal, exp.Boolean))
 
 
 def _bare(node: exp.Expr) -> exp.Expr:
@@ -172,7 +183,7 @@ def _bare(node: exp.Expr) -> exp.Expr:
         if isinstance(node, exp.Paren):
             node = node.this
             continue
-        if not isinstance(node, exp.Subquery | exp.Select):
+        if not isinstance(node, (exp.Subquery, exp.Select)):
             return node
         present = {key for key, value in node.args.items() if value}
         if isinstance(node, exp.Subquery) and present == {"this"}:

@@ -63,7 +63,8 @@ def _update(reader: Reader, node: exp.Update, env: Env, low: int) -> Output:
         values = standings[instance.number].values & kept
         instance.lost = instance.lost or ("" if values else why)
         standings[instance.number] = Standing(values)
-    block.relation = _rewritten(block, target, written)
+    if node.args.get("returning") is not None:
+        block.relation = _rewritten(block, target, written)
     return returning(reader, node, block, low, standings)
 
 
@@ -80,7 +81,7 @@ def _rewritten(block: Block, target: Relation, written: Assignments) -> Relation
                 facts = facts.both(Facts((frozenset((new[col.term], typed[0])),)))
 
     def renew(col: Col) -> Col:
-        return replace(col, term=new[col.term]) if col.term in new else col
+        return col.again(new[col.term]) if col.term in new else col
 
     first, *others = relation.entries  # the target comes first
     first = replace(first, columns=tuple(renew(col) for col in first.columns))

@@ -79,6 +79,9 @@ class Table:
     inherited: bool = False
     """Other tables inherit from this one: its keys do not hold for their rows."""
 
+    def __hash__(self) -> int:
+        return hash(self.name)
+
     def column(self, name: str) -> Column | None:
         return next((column for column in self.columns if column.name == name), None)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from lint.text.lexer import Token
 from lint.text.prepare import fold
 from lint.text.routines import Routine, recursive_view, routine
 from lint.text.words import words
+from lint.value import value
 
 # They touch no rows of tables, or none that a tenant could see through them.
 _UTILITY = words(
@@ -25,7 +25,7 @@ _OPAQUE = {
 _QUERY = words("SELECT WITH VALUES TABLE INSERT UPDATE DELETE MERGE")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Payload:
     """kind: `query` (tokens to prove), `none`, `opaque`, `whole` (tables taken whole: TRUNCATE,
     COPY TO), `loaded` (COPY FROM), `routine` (its `body` is to prove) or `unparsed`. `tokens` are
@@ -73,7 +73,7 @@ def payload(tokens: Sequence[Token]) -> Payload:  # noqa: PLR0911, PLR0912 - a t
 
 def _only_settings(tokens: Sequence[Token]) -> bool:
     """Whether it is `SELECT set_config(..)`, which sets the context and reads no table."""
-    if not any(fold(token.text) == "set_config" for token in tokens):
+    if not any(token.word == "SET_CONFIG" and fold(token.text) == "set_config" for token in tokens):
         return False
     for index, token in enumerate(tokens):
         following = tokens[index + 1].text if index + 1 < len(tokens) else ""

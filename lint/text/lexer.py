@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
 from lint.errors import SourceError
 from lint.text.words import words
+from lint.value import value
 
 # Stands in a text for a part that is not known (a variable in an f-string, say). A private-use
 # character: PostgreSQL text has no business containing it.
@@ -51,14 +53,18 @@ class Token(NamedTuple):
         return self._replace(start=start, end=end)
 
 
-@dataclass(frozen=True, slots=True)
+# A token of its six parts, without the call that names them.
+_made = partial(tuple.__new__, Token)
+
+
+@value
 class Comment:
     text: str
     start: int
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RawStatement:
     """The tokens of one statement without its semicolon, and the comments before and inside.
 
@@ -99,6 +105,7 @@ def _pattern(placeholders: str) -> re.Pattern[str]:
     text = rf"""
   (?P<word>(?![eEbBxXnN]'|[uU]&['"]|sqlc\.)[^\W\d][\w$]*)
 | (?P<space>[ \t\r\n\f\v]+)
+| (?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?(?!\w))
 | (?P<line>--[^\r\n]*)
 | (?P<block>/\*)
 | (?P<estring>[eE]'(?:[^'\\]|''|\\.)*')
@@ -112,7 +119,6 @@ def _pattern(placeholders: str) -> re.Pattern[str]:
 | (?P<assign>:=)
 {placeholders}
 | (?P<name>[^\W\d][\w$]*)
-| (?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?(?!\w))
 | (?P<op>(?:(?!--|/\*|{stop})[{_OP_CHARS}])+)
 | (?P<punct>[()\[\],;.:])
 | (?P<hole>{HOLE})
@@ -136,8 +142,8 @@ OPERATORS = words(
     "!~ ~* !~* << >> && -|- &< &> <<= >>= #- ^@ <-> |/ ||/ => <<| |>> &<| |&> @@@ <% %> <#>"
 )
 _STICKY = set("~!@#%^&|`?")
-# Those that are what they are, whatever stands around them.
-_SURE = frozenset(op for op in OPERATORS if op in ("+", "-") or op[-1] not in "+-?")
+# Operators and marks that are what they are, whatever stands around them.
+_SURE = frozenset((".", *(op for op in OPERATORS if op in ("+", "-") or op[-1] not in "+-?")))
 # After one of these a `?` starts an operand, so it is a placeholder and not jsonb's operator.
 _BEFORE_OPERAND = words(
     "SELECT WHERE AND OR NOT ON HAVING IN VALUES LIMIT OFFSET WHEN THEN ELSE LIKE ILIKE BETWEEN "
@@ -164,46 +170,38 @@ class _Cutter:
         self.ran = ran
         self.tokens: list[Token] = []
         self.comments: list[Comment] = []
-        self.parens = 0
         self.brackets = 0
         self.atomic = 0
 
-    def run(  # noqa: PLR0912, PLR0915 - one branch per kind of token, and calls cost
+    def run(  # noqa: PLR0912 - one branch per kind of token, and calls cost
         self,
     ) -> Iterator[RawStatement]:
         position, text = 0, self.text
         scan = (_SERVER_TOKEN if self.ran else _TOKEN).match
         end = len(text)
         while position < end:
-            if text[position] == " ":  # nearly every other character that a token begins at
+            start, mark = position, text[position]
+            if mark == " ":  # nearly every other character that a token begins at
                 position += 1
                 continue
-            match = scan(text, position)
+            if mark in "(),":  # and a third of the others
+                position += 1
+                self.tokens.append(_made(("punct", mark, mark, start, position, "")))
+                continue
+            match = scan(text, start)
             if match is None:  # the last alternative takes any character
-                raise SourceError(f"cannot read the text at offset {position}")
-            kind = match.lastgroup
-            start, position = match.span()
+                raise SourceError(f"cannot read the text at offset {start}")
+            kind, said, position = match.lastgroup, match.group(), match.end()
             if kind == "space":
                 continue
-            said = text[start:position]
-            if not self.atomic:  # nearly every token is one of these
-                if kind == "word":
-                    word = said.upper()
-                    if word == "ATOMIC":
-                        self._count(kind, said)
-                    self.tokens.append(Token(kind, said, said, start, position, word))
-                    continue
-                if kind == "op" and said in _SURE:
-                    self.tokens.append(Token(kind, said, said, start, position))
-                    continue
-                if kind == "punct" and said in "(),.":
-                    if said == "(":
-                        self.parens += 1
-                    elif said == ")":
-                        self.parens -= 1
-                    self.tokens.append(Token(kind, said, said, start, position))
-                    continue
-            if kind in ("line", "remark"):
+            if kind == "word" and not self.atomic:
+                word = said.upper()
+                if word == "ATOMIC":
+                    self._count(kind, said)
+                self.tokens.append(_made((kind, said, said, start, position, word)))
+            elif said in _SURE and kind in ("op", "punct"):
+                self.tokens.append(_made((kind, said, said, start, position, "")))
+            elif kind in ("line", "remark"):
                 self.comments.append(Comment(said, start, position))
             elif kind == "block":
                 position = self._block_end(position)
@@ -232,12 +230,16 @@ class _Cutter:
             yield RawStatement(tuple(self.tokens), tuple(self.comments))
             self.comments = []
         self.tokens = []
-        self.parens = self.brackets = self.atomic = 0
+        self.brackets = self.atomic = 0
 
     def _splits(self) -> bool:
         if self.atomic:
             return False
-        return not (self.parens > 0 and self._is_create("RULE"))
+        return not (self._is_create("RULE") and self._in_parens())
+
+    def _in_parens(self) -> bool:
+        marks = [token.text for token in self.tokens if token.kind == "punct"]
+        return marks.count("(") > marks.count(")")
 
     def _is_create(self, *kinds: str) -> bool:
         words = [token.word for token in self.tokens[:5]]
@@ -333,7 +335,6 @@ class _Cutter:
 
     def _count(self, kind: str, text: str) -> None:
         if kind == "punct":
-            self.parens += {"(": 1, ")": -1}.get(text, 0)
             self.brackets += {"[": 1, "]": -1}.get(text, 0)
         elif kind == "word" and (self.atomic or text.upper() == "ATOMIC"):
             word = text.upper()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from lint.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Span:
     """Lines and columns count from 1; the end column is the one after the last character."""
 
@@ -40,7 +41,7 @@ class Lines:
         return Span(*self.at(start), *self.at(max(end, start)))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Piece:
     """A part of a text put together from several places of a file.
 

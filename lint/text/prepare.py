@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 
 from sqlglot.dialects.postgres import Postgres
 from sqlglot.tokenizer_core import Token as Parsed
@@ -20,6 +20,7 @@ from lint.errors import CannotProve
 from lint.prover.functions import GRAMMAR, SAFE, SYNTAX
 from lint.text.lexer import Token
 from lint.text.rewrite import rewritten
+from lint.value import value
 
 _PLAIN_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
@@ -46,6 +47,7 @@ _LITERALS = {"string": TokenType.STRING, "quoted": TokenType.IDENTIFIER}
 _KNOWN: dict[str, TokenType] = {}
 _MOST_KNOWN = 10_000
 _FIXED = frozenset(("word", "number", "op", "punct"))
+_KIND, _WORD = attrgetter("kind"), attrgetter("word")
 # The parser asks whether two tokens touch: those that one token becomes do, others never.
 _APART = 8
 _NO_TOKEN = Token("punct", "", "", 0, 0)
@@ -65,7 +67,7 @@ def clip(name: str) -> str:
     return name if len(raw) <= 63 else raw[:63].decode(errors="ignore")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Parameter:
     """A placeholder: `name` is None for positional ones, `label` is how to show it."""
 
@@ -74,7 +76,7 @@ class Parameter:
     label: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Prepared:
     """`parsed` are the parser's tokens; what it met at an offset comes from one of `tokens`."""
 
@@ -181,8 +183,9 @@ def _parameter(number: int) -> tuple[tuple[TokenType, str], ...]:
 
 
 def _refuse_unreadable(tokens: Sequence[Token]) -> None:
-    kinds = {token.kind for token in tokens}
-    if kinds.isdisjoint(("hole", "bad", "param")):
+    kinds = set(map(_KIND, tokens))
+    put_in = "param" in kinds and "VALUES" in map(_WORD, tokens)
+    if not (put_in or "hole" in kinds or "bad" in kinds):
         return
     before = ""
     for token in tokens:

@@ -7,25 +7,31 @@ lead back to the text as written. Nothing is rewritten that changes which rows a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 from lint.errors import CannotProve
 from lint.text.lexer import Token
+from lint.text.words import words
 
-_TOUCHED = frozenset(
-    ("OVERRIDING", "ONLY", "USING", "LOCAL", "CURRENT", "SOME", "RETURNING", "MERGE", "[")
-)
+_TOUCHED = words("OVERRIDING ONLY USING AT CURRENT SOME RETURNING MERGE")
+_WORD, _TEXT = attrgetter("word"), attrgetter("text")
 
 
 def rewritten(tokens: Sequence[Token]) -> tuple[Token, ...]:
     """Raises CannotProve where the meaning is known and cannot be said to the parser."""
     tokens = tuple(tokens)
-    if _TOUCHED.isdisjoint(token.word or token.text for token in tokens):
+    if _TOUCHED.isdisjoint(map(_WORD, tokens)) and "[" not in map(_TEXT, tokens):
         return tokens
     tokens = _with_closed_source(tokens)
     found: list[Token] = []
     at = 0
     while at < len(tokens):
-        token, following = tokens[at], _words(tokens, at + 1, 2)
+        token = tokens[at]
+        if token.word not in _TOUCHED and token.text != ":":
+            found.append(token)
+            at += 1
+            continue
+        following = _words(tokens, at + 1, 2)
         if token.word == "OVERRIDING" and following in (("SYSTEM", "VALUE"), ("USER", "VALUE")):
             at += 3
         elif token.word == "ONLY" and _text(tokens, at + 1) == "(":

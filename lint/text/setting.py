@@ -30,8 +30,9 @@ def settings(tokens: Sequence[Token]) -> Iterator[Setting]:
     if first in ("SET", "RESET") and len(tokens) > 1:
         yield from _set(tokens)
     for index, token in enumerate(tokens):
-        called = index + 1 < len(tokens) and tokens[index + 1].text == "("
-        if called and token.kind == "word" and fold(token.text) == "set_config":
+        if token.word != "SET_CONFIG" or fold(token.text) != "set_config":
+            continue
+        if index + 1 < len(tokens) and tokens[index + 1].text == "(":
             yield from _call(tokens, index)
 
 

@@ -365,7 +365,7 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
         "        rules.append(Rule((), ((child.tenant, parent.tenant),)))\n    for foreign_key",
     ),
     "nullable as not null": (
-        "from_items.base_table",
+        "from_items._columns",
         "for c in table.columns if not c.nullable",
         "for c in table.columns",
     ),
@@ -770,12 +770,12 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
         "if tenant is not None and standing.values:",
     ),
     "all numbers are one value": (
-        "values.Values.read",
+        "values._literal",
         'return Const("parameter", f"{kind}:{text}", shown, None, True, alone)',
         'return Const("parameter", kind, shown, None, True, alone)',
     ),
     "a literal is the source": (
-        "values.Values.read",
+        "values._literal",
         'return Const("parameter", f"{kind}:{text}", shown, None, True, alone)',
         'return Const("source", "source", shown, None, True, alone)',
     ),

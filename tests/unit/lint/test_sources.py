@@ -266,6 +266,23 @@ def test_a_template_under_a_name_is_followed_where_it_is_filled() -> None:
     assert found == ['SELECT "a" FROM t', 'SELECT "b" FROM s']
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        "cursor.execute(q)", "db.execute_sql(q)", "c.exec_driver_sql(q)", "c.copy_expert(q, f)",
+        "c.mogrify(q)", "execute_values(c, q, rows)", "read_sql(q, db)", "migrations.RunSQL(q)",
+        "RawSQL(q)", "sql.SQL(q)", "text(q)", "sa.DDL(q)", "cursor.Execute(q)", "sql.ſQL(q)",
+    ],
+)  # fmt: skip
+def test_a_quick_look_overlooks_no_sink(call: str) -> None:
+    assert Sinks().likely(call)
+
+
+@pytest.mark.parametrize("code", ["context(q)", "nosql(q)", "exe.cute(q)", "def copy(q): ..."])
+def test_a_file_without_a_sink_is_not_parsed(code: str) -> None:
+    assert not Sinks().likely(code)
+
+
 def test_several_statements_in_one_text() -> None:
     source = python("cursor.execute('SELECT tenure.set_tenant(%s); SELECT a FROM t', (x,))")
     assert len(source.statements) == 2
