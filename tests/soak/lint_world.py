@@ -26,7 +26,7 @@ ORACLE = Path(__file__).with_name("lint_oracle.sql")
 TABLES = ("orgs", "t", "s", "g", "gt", "n", "items", "c", "k")
 # The tenants beside 1, which statements name. 10 looks like it to a cast that cuts; those below
 # it come first where rows are cut off.
-_OTHERS = (-3, -2, 0, 0, 2, 2, 2, 3, 4, 10, 10, 10)
+_OTHERS = (-2, 0, 2, 2, 3, 4, 9, 10, 10, 31)
 _MANY = (0, 1, 1, 1, 2, 2, 3, 4, 10)
 
 
@@ -408,12 +408,13 @@ def matches(sql: str) -> list[str]:
 def _rows(rng: random.Random, current: int, size: int) -> list[tuple[str, list[str]]]:
     """The rows of a data set: (table, values), parents first. `size` multiplies them."""
     found: list[tuple[str, list[str]]] = []
-    tenants = list(dict.fromkeys((1, current, *rng.sample(_OTHERS, 5))))[:3]
+    others = (-3, -2, 0) if rng.random() < 0.15 else _OTHERS
+    tenants = list(dict.fromkeys((1, current, *rng.sample(others, 3))))[:3]
     rng.shuffle(tenants)
     # Few values meet often, many seldom; what a tenant has none of tells as well.
     values = rng.choice((
         _MANY, _MANY, (0, 1, 2), (1, 2, 3), (1, 2), (1, current), (-3, -1, 1, 2),
-        tenants, (*tenants, 1, 2), (2, 3, 4, 5, 6),
+        tenants, (*tenants, 1, 2), range(2, 7), range(-2, 8),
     ))  # fmt: skip
     # A sum that only grows, and a row that has none before it, would hide what is among them.
     low = rng.choice((0, 0, 0, -3))
@@ -424,7 +425,11 @@ def _rows(rng: random.Random, current: int, size: int) -> list[tuple[str, list[s
     ))  # fmt: skip
     # How many of the pool's ids a tenant has: some, at most one, or all, so that each meets each.
     filled = rng.choice(("some", "some", "some", "one", "all"))
-    lacking = {t for t in TABLES if rng.random() < 0.3} if rng.random() < 0.5 else {"c"}
+    lacking = {t for t in TABLES if rng.random() < 0.3} if rng.random() < 0.5 else set()
+    lacking |= {"c"} if rng.random() < 0.4 else set()
+    # A parent's row may be deleted only where nothing points at it.
+    childless = rng.random() < 0.15
+    poor = rng.choice(((current,), (1, current)))
 
     def small() -> str:
         return "NULL" if rng.random() < nulls else str(rng.choice(values))
@@ -434,7 +439,7 @@ def _rows(rng: random.Random, current: int, size: int) -> list[tuple[str, list[s
         return rng.sample(pool, min(len(pool), number))
 
     def has(table: str, tenant: object) -> bool:
-        return tenant != current or table not in lacking
+        return tenant not in poor or table not in lacking
 
     def add(table: str, *row: object) -> None:
         found.append((table, [str(value) for value in row]))
@@ -457,16 +462,17 @@ def _rows(rng: random.Random, current: int, size: int) -> list[tuple[str, list[s
     for tenant in tenants:
         own = [str(row) for row, of in parents if of == tenant]
         for row in some((0, 1, 2, 3)) if has("gt", tenant) else ():
-            add("gt", tenant, row, rng.choice([*own, *own, "NULL"]))
+            add("gt", tenant, row, "NULL" if childless else rng.choice([*own, *own, "NULL"]))
     for _ in range(size * rng.choice((5, 7))):
         owner = rng.choice((*tenants, 1, "NULL"))
         if has("n", owner):
             add("n", owner, small(), small())
-    for row in range(size * rng.choice((3, 5))):
+    for row in () if childless else range(size * rng.choice((3, 5))):
         # A key with a null in it is not checked: the row may name any parent, or none.
         gid, of = rng.choice(parents)
         add("k", rng.choice((of, of, "NULL")), rng.choice((row, row, "NULL")), gid)
     for row in range(0, 7):
         gid, of = rng.choice(parents)
-        add("items", row, gid if has("items", of) and rng.random() < 0.8 else "NULL")
+        under = not childless and has("items", of) and rng.random() < 0.8
+        add("items", row, gid if under else "NULL")
     return found
