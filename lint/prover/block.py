@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
 
 from sqlglot import exp
 
 from lint.errors import CannotProve
 from lint.prover.env import Env
-from lint.prover.facts import NOTHING, Const, Facts, Term
+from lint.prover.facts import IMPOSSIBLE, NOTHING, NULL, Const, Facts, Term, equality
 from lint.prover.functions import SAFE
+from lint.prover.kinds import kind_of
 from lint.prover.ledger import Ledger
-from lint.prover.nodes import QUERIES, is_aggregate, name_of
+from lint.prover.nodes import (
+    QUERIES,
+    has_aggregate,
+    has_empty_set,
+    is_aggregate,
+    name_of,
+    parts_of_row,
+)
 from lint.prover.relation import Col, Entry, Output, Relation, Standing, settle
-from lint.prover.values import Values, cast_family, function_name
+from lint.prover.values import Values, alike, cast_family, function_name
 from lint.text.prepare import Parameter
 from lint.text.words import words
 
@@ -25,72 +32,8 @@ _KEYWORD_VALUES = words(
     "current_role current_catalog current_schema current_user session_user user localtime "
     "localtimestamp current_time current_date current_timestamp"
 )
-# Scalar syntax without a meaning of its own here: its parts are walked, its value is opaque.
-_PLAIN_NODES = (
-    exp.Func,
-    exp.Binary,
-    exp.Unary,
-    exp.Tuple,
-    exp.Between,
-    exp.In,
-    exp.Interval,
-    exp.AtTimeZone,
-    exp.Order,
-    exp.Ordered,
-    exp.Where,
-    exp.WindowSpec,
-    exp.Distinct,
-    exp.Slice,
-    exp.Bracket,
-    exp.Filter,
-    exp.WithinGroup,
-    exp.Window,
-    exp.Any,
-    exp.All,
-    exp.Exists,
-    exp.IntervalSpan,
-    exp.Kwarg,
-    exp.Variadic,
-    exp.IgnoreNulls,
-    exp.RespectNulls,
-    exp.If,
-    exp.Alias,
-    exp.JSONKeyValue,
-    exp.FormatJson,
-    exp.OnCondition,
-    exp.Escape,
-    exp.HavingMax,
-)
-_LEAVES = (
-    exp.Literal,
-    exp.Boolean,
-    exp.Null,
-    exp.Var,
-    exp.DataType,
-    exp.DataTypeParam,
-    exp.Star,
-    exp.JSONPath,
-    exp.Parameter,
-)
-_REFUSED = (exp.Operator, exp.PropertyEQ, exp.Lambda, exp.MatchAgainst, exp.Table)
-
-
-# The first that a class belongs to is what it is read as.
-_KINDS: tuple[tuple[type[exp.Expr], tuple[type[exp.Expr], ...]], ...] = (
-    (exp.Column, (exp.Column,)),
-    (exp.Query, QUERIES),
-    (exp.Dot, (exp.Dot,)),
-    (exp.Collate, (exp.Collate,)),
-    (exp.Table, _REFUSED),
-    (exp.Literal, _LEAVES),
-    (exp.Func, _PLAIN_NODES),
-)
-
-
-@cache
-def _kind(node: type[exp.Expr]) -> type[exp.Expr] | None:
-    """What the nodes of a class are read as: one class stands for each of `_KINDS`."""
-    return next((kind for kind, classes in _KINDS if issubclass(node, classes)), None)
+# What of a query leaves the one row of an aggregate.
+_OF_ONE_ROW = frozenset(("expressions", "from_", "joins", "where", "group", "having", "order"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +58,13 @@ class Block:
     query: Callable[[exp.Expr, Env], Output]
     relation: Relation = field(default_factory=Relation)
     outputs: dict[int, Output] = field(default_factory=dict)
+    # The columns of values that may be null, by the expression's node.
     scalars: dict[int, Col] = field(default_factory=dict)
+    # What calls of max() and min() are, by their nodes, once the rows are grouped.
+    extremes: dict[int, Col] = field(default_factory=dict)
+    # The columns around a subquery that an occurrence in it is equated with: where one of them is
+    # null it has no row, and the subquery does not depend on it.
+    correlated: dict[int, frozenset[int]] = field(default_factory=dict)
     # Where the subqueries walked so far stand: taken and cleared by `take`.
     pending: dict[int, Standing] = field(default_factory=dict)
     # Whether more may be known once more is known of the rows: which columns are not null, ..
@@ -225,8 +174,8 @@ class Block:
         if isinstance(node, exp.Coalesce):
             first = self.typed(node.this)
             return first if first is not None and self.never_null(first[0]) else None
-        scalar = self._scalar(node)
-        return None if scalar is None else (scalar.term, scalar.family)
+        known = self.extremes.get(id(node)) or self._scalar(node)
+        return None if known is None else (known.term, known.family)
 
     def _scalar(self, node: exp.Expr) -> Col | None:
         """A scalar subquery's value: a column of its own, for without a row it is null."""
@@ -247,14 +196,12 @@ class Block:
         if scalar is None:
             return NOTHING
         output = self.outputs[id(node)]
-        return output.facts.both(Facts((frozenset((scalar.term, output.columns[0].term)),)))
+        return output.facts.both(equality(scalar.term, output.columns[0].term))
 
     def never_null(self, term: Term) -> bool:
-        if isinstance(term, Const):
-            return term.not_null
-        levels = (self, *self.env.outers)
-        if any(term in level.relation.facts.not_null for level in levels):
-            return True
+        for level in (self, *self.env.outers):
+            if level.relation.facts.never_null(term):
+                return True
         self.doubted = True
         return False
 
@@ -262,7 +209,7 @@ class Block:
 
     def visit(self, node: exp.Expr) -> None:
         """Check every node of an expression and read its subqueries, each once."""
-        kind = _kind(type(node))  # type: ignore[arg-type]  # a class has a hash
+        kind = kind_of(type(node))  # type: ignore[arg-type]  # a class has a hash
         if kind is exp.Column:
             self.resolve(node)  # type: ignore[arg-type]  # its kind says that it is one
         elif self.statics.values.read(node, self.statics.parameters) is not None:
@@ -284,6 +231,8 @@ class Block:
             if is_aggregate(node):
                 self._belongs_here(node)
             self._children(node)
+            if self.outputs:
+                self._asked(node)
         else:
             raise CannotProve(f"{type(node).__name__} is not supported")
 
@@ -349,14 +298,75 @@ class Block:
             return known
         output = self.query(node, self.env.inside(self))
         self.outputs[id(node)] = output
+        for number, standing in output.standings.items():
+            if outer := frozenset([c for c in standing.carriers if NULL < c < output.low]):
+                self.correlated[number] = outer
         # Its columns are carriers still: where the condition around it holds only with one of
         # its rows, that row's column is equated with one of ours; elsewhere nothing speaks of it.
         self.pending.update(output.standings)
         return output
 
+    def _asked(self, node: exp.Expr) -> None:
+        """How what asks for rows of a subquery depends on its tables."""
+        if isinstance(node, exp.Exists):
+            self._always(node.this)
+        elif isinstance(node, exp.In | exp.EQ | exp.NEQ):
+            self._sought(node)
+
+    def _always(self, query: exp.Expr) -> None:
+        """`EXISTS (SELECT count(*) ..)` is TRUE: a row comes out of whatever there is, as it does
+        for the empty grouping set."""
+        having = query.args.get("having")
+        if having is not None and not (isinstance(having.this, exp.Boolean) and having.this.this):
+            return
+        group = query.args.get("group")
+        for_all = any(has_aggregate(item) for item in query.expressions)
+        if group is not None:
+            for_all = len(group.expressions) == 1 and has_empty_set(group.expressions[0])
+        clauses = {key for key, value in query.args.items() if value}
+        if clauses <= _OF_ONE_ROW and for_all:
+            self.pending.update(settle(self.outputs[id(query)].standings, IMPOSSIBLE))
+
+    def _sought(self, node: exp.Expr) -> None:
+        """`a IN (query)`, `a = ANY (query)`, `a <> ALL (query)`: a column of ours may carry.
+
+        The first two are the OR of a comparison with each row, the last is the AND of its
+        opposite. A row that differs from `a`, neither being null, gives FALSE to the one and TRUE
+        to the other, and changes nothing, whatever its other fields: only the rows with `a` in
+        that field matter. With a null it would: then the whole may be null.
+        """
+        query = node.args.get("query")
+        if isinstance(node, exp.In):
+            members = node.expressions
+            query = members[0] if query is None and len(members) == 1 else query
+        elif isinstance(node.expression, exp.Any if isinstance(node, exp.EQ) else exp.All):
+            query = node.expression.this
+        output = self.outputs.get(id(query))
+        fields = parts_of_row(node.this) or [node.this]
+        if output is None or output.wide or len(fields) != len(output.columns):
+            return
+        for field_, col in zip(fields, output.columns, strict=True):
+            one = self.typed(field_)
+            if one is None or not alike(one, (col.term, col.family)):
+                continue
+            if not (self.never_null(one[0]) and output.facts.never_null(col.term)):
+                continue
+            for number, standing in output.standings.items():
+                known = self.pending.get(number)
+                if known is None or col.term not in standing.carriers:
+                    continue
+                if isinstance(one[0], int):
+                    self.pending[number] = replace(known, carriers=known.carriers | {one[0]})
+                else:
+                    self.pending[number] = replace(known, values=known.values | {one[0]})
+
     @property
     def ledger(self) -> Ledger:
         return self.statics.ledger
+
+    def is_read(self, node: exp.Expr) -> bool:
+        """Whether a node is a subquery that was read, and no value."""
+        return id(node) in self.outputs
 
     def attach(self) -> None:
         """Subqueries that were just walked become part of the relation."""

@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from lint.errors import CannotProve
 from lint.prover.env import CommonTable, Env
-from lint.prover.facts import Facts, translate
+from lint.prover.facts import Const, Facts, translate
 from lint.prover.nodes import name_of
 from lint.prover.reader import Reader
 from lint.prover.relation import Col, Output, Standing
@@ -118,6 +118,14 @@ def recursion(reader: Reader, name: str, body: exp.Union, names: list[str], env:
     base = renamed(reader.query(body.this, base_env), names)
     if base.wide:
         raise CannotProve("a recursive query whose columns are not known")
+    # The base decides the types: a value that stands alone there has that of its own.
+    base = replace(
+        base,
+        columns=tuple(
+            replace(c, family=c.family or (c.term.alone if isinstance(c.term, Const) else None))
+            for c in base.columns
+        ),
+    )
     positions = [ledger.column() for _ in base.columns]
     assumed = by_position(base, positions, low)
     for _ in range(2 * len(positions) + 3):

@@ -37,12 +37,24 @@ class Const:
 Term = int | Const
 
 
+# A column that is null in every row: what is in one class with it is null.
+NULL = 0
+
+
 @value
 class Guarded:
-    """Facts that hold once a column out of every witness set is known not to be null."""
+    """Facts that hold once a column out of every witness set is known not to be null, and one
+    of `absent`, if there are any, to be null."""
 
     witnesses: tuple[frozenset[int], ...]
     facts: Facts
+    absent: frozenset[int] = frozenset()
+
+    @property
+    def alone(self) -> frozenset[int]:
+        """The column that alone decides, if it is one."""
+        first = self.witnesses[0] if len(self.witnesses) == 1 else frozenset()
+        return first if len(first) == 1 and not self.absent else frozenset()
 
 
 @value
@@ -59,6 +71,7 @@ class Rule:
 class Facts:
     """Equivalence classes of two or more terms, disjoint; columns known not null.
 
+    Terms of one class are the same value, or all of them null (IS NOT DISTINCT FROM).
     `impossible`: no row satisfies what was assumed, so every fact holds.
     """
 
@@ -79,12 +92,13 @@ class Facts:
             return informative[0] if informative else NOTHING
         groups = [group for facts in informative for group in facts.classes]
         classes = _merge(groups) if len(groups) > 1 else tuple(groups)
+        filled = frozenset().union(*[facts.not_null for facts in informative])
         for group in classes:
-            if _contradicts(group):
+            if _contradicts(group) or (NULL in group and _has_value(group, filled)):
                 return IMPOSSIBLE
         return Facts(
             classes,
-            frozenset().union(*[facts.not_null for facts in informative]),
+            filled,
             tuple(dict.fromkeys([g for facts in informative for g in facts.guarded])),
         )
 
@@ -115,6 +129,7 @@ class Facts:
                 guard
                 for guard in facts.guarded
                 if all(witness & facts.not_null for witness in guard.witnesses)
+                and (not guard.absent or guard.absent & facts.columns(NULL))
             ]
             added = facts._followed(rules) if facts.classes else []
             if not opened and not added:
@@ -135,7 +150,9 @@ class Facts:
                 continue
             for left, right in rule.premises:
                 if left != right and (
-                    (index := where.get(left)) is None or index != where.get(right)
+                    (index := where.get(left)) is None
+                    or index != where.get(right)
+                    or not _has_value(self.classes[index], self.not_null)
                 ):
                     break
             else:
@@ -150,6 +167,11 @@ class Facts:
     def equal(self, left: Term, right: Term) -> bool:
         return left == right or any(left in group and right in group for group in self.classes)
 
+    def never_null(self, term: Term) -> bool:
+        if isinstance(term, Const) and term.not_null:
+            return True
+        return _has_value(self.group(term), self.not_null)
+
     def group(self, term: Term) -> frozenset[Term]:
         """Every term equal to `term`, itself included."""
         for group in self.classes:
@@ -158,8 +180,11 @@ class Facts:
         return frozenset((term,))
 
     def values(self, term: Term) -> frozenset[Const]:
+        """The values that `term` is; what is null is none."""
         for group in self.classes:
             if term in group:
+                if NULL in group:
+                    return frozenset()
                 return frozenset([other for other in group if isinstance(other, Const)])
         return frozenset((term,)) if isinstance(term, Const) else frozenset()
 
@@ -189,11 +214,19 @@ def not_null(columns: Iterable[int]) -> Facts:
     return Facts(not_null=frozenset(columns))
 
 
-def guarded(witnesses: Iterable[frozenset[int]], facts: Facts) -> Facts:
-    """`facts`, to be believed only where each witness set has a column that is not null."""
-    if facts == NOTHING or facts.impossible:
+def null(term: Term) -> Facts:
+    """The value is null."""
+    return Facts((frozenset((term, NULL)),))
+
+
+def guarded(
+    witnesses: Iterable[frozenset[int]], facts: Facts, absent: frozenset[int] = frozenset()
+) -> Facts:
+    """`facts`, to be believed only where each witness set has a column that is not null, and
+    `absent`, if not empty, one that is."""
+    if facts == NOTHING:
         return NOTHING
-    return Facts(guarded=(Guarded(tuple(witnesses), facts),))
+    return Facts(guarded=(Guarded(tuple(witnesses), facts, absent),))
 
 
 def translate(facts: Facts, copies: dict[int, list[int]], keep: Iterable[int]) -> Facts:
@@ -218,6 +251,13 @@ def translate(facts: Facts, copies: dict[int, list[int]], keep: Iterable[int]) -
             new for column in facts.not_null for new in image(column) if isinstance(new, int)
         ),
         impossible=facts.impossible,
+    )
+
+
+def _has_value(group: frozenset[Term], filled: frozenset[int]) -> bool:
+    """Whether a class is known not to be that of null: one of its terms is not."""
+    return not group.isdisjoint(filled) or any(
+        isinstance(term, Const) and term.not_null for term in group
     )
 
 

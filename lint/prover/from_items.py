@@ -74,6 +74,11 @@ def _join(reader: Reader, left: Relation, node: exp.Join, env: Env, lateral: Rel
     if node.args.get("on") is not None:
         block.visit(node.args["on"])
         on = when_true(block, node.args["on"])
+        if block.doubted:
+            # What one part of the condition says helps another.
+            facts = reader.ledger.close(block.relation.facts.both(on))
+            block.relation = replace(block.relation, facts=facts)
+            on = on.both(when_true(block, node.args["on"]))
     ledger = reader.ledger
     joined = join(
         left,
@@ -84,6 +89,7 @@ def _join(reader: Reader, left: Relation, node: exp.Join, env: Env, lateral: Rel
         merged=merged,
         new_column=ledger.column,
         close=ledger.close,
+        unsure=ledger.unsure() if side else frozenset(),
     )
     ledger.observe(joined.standings, ledger.close(joined.facts))
     return joined

@@ -12,8 +12,11 @@ from sqlglot import exp
 
 from lint.errors import CannotProve
 from lint.prover.block import Block
-from lint.prover.facts import NOTHING, Term
-from lint.prover.nodes import has_aggregate, is_query, local_nodes, name_of
+from lint.prover.carriers import narrow
+from lint.prover.choices import column_of
+from lint.prover.facts import NOTHING, Const, Facts, Term, equality, guarded, translate
+from lint.prover.nodes import has_aggregate, local_nodes, name_of
+from lint.prover.operands import opened
 from lint.prover.relation import Col, Relation
 from lint.prover.shape import check_shape
 
@@ -27,32 +30,40 @@ def is_grouped(node: exp.Select) -> bool:
 
 def group(block: Block, node: exp.Select) -> None:
     group = node.args.get("group")
-    keys, sets = _group_keys(group.expressions) if group is not None else ([], False)
+    items = group.expressions if group is not None else []
+    keys, sets = _group_keys(items)
     relation, low = block.relation, block.low
     if not keys and not sets:
-        # One row comes out even of nothing: no fact survives.
-        standings = block.ledger.narrow(
-            relation.standings, lambda c: c < low, "an aggregate without GROUP BY mixes tenants"
-        )
-        block.relation = replace(relation, facts=NOTHING, standings=standings)
+        # One row comes out even of nothing: no fact survives but those of what is not null.
+        facts = _extremes(block, node, None)
+        having = node.args.get("having")
+        if having is not None and _asks_for_a_row(having.this):
+            facts = facts.both(relation.facts)
+        standings = narrow(block, frozenset(), "an aggregate without GROUP BY mixes tenants")
+        block.relation = replace(relation, facts=facts, standings=standings)
         return
     terms = [_key(block, node, key, alias_first=False) for key in keys]
     why = "its tenant column is not among the GROUP BY keys"
     kept = _determined(block, terms)
-    standings = block.ledger.narrow(relation.standings, lambda c: c < low or c in kept, why)
+    standings = narrow(block, kept, why)
+    relation = block.relation
     if not sets:
+        _extremes(block, node, kept)
         block.relation = replace(relation, standings=standings)
         return
     parts = [
         *node.expressions,
         *(node.args[k] for k in ("having", "order") if node.args.get(k)),
     ]
-    if any(is_query(inner) for part in parts for inner in part.walk()):
+    if any(block.is_read(inner) for part in parts for inner in part.walk()):
         raise CannotProve("a subquery beside grouping sets")
     # A key is null in the rows of sets without it: another column than before.
     new: dict[int, int] = {}
+    everywhere = _in_every_set(items, dict(zip(map(id, keys), terms, strict=True)))
 
     def moved(col: Col) -> Col:
+        if col.term in everywhere:
+            return col
         if isinstance(col.term, int) and col.term >= low:
             return replace(col, term=new.setdefault(col.term, block.ledger.column()))
         return replace(col, term=block.ledger.column(), family=None)
@@ -65,11 +76,15 @@ def group(block: Block, node: exp.Select) -> None:
     standings = {
         number: replace(
             s,
-            carriers=frozenset(c if c < low else new[c] for c in s.carriers if c < low or c in new),
+            carriers=frozenset(
+                new.get(c, c) for c in s.carriers if c < low or c in new or c in everywhere
+            ),
         )
         for number, s in standings.items()
     }
-    block.relation = Relation(entries, visible, NOTHING, standings, relation.low)
+    # The empty set has a row even of nothing: then no fact survives.
+    facts = translate(relation.facts, {}, everywhere) if everywhere else NOTHING
+    block.relation = Relation(entries, visible, facts, standings, relation.low)
 
 
 def _key(block: Block, node: exp.Select, key: exp.Expr, *, alias_first: bool) -> Term | None:
@@ -91,8 +106,7 @@ def _key(block: Block, node: exp.Select, key: exp.Expr, *, alias_first: bool) ->
             for item in node.expressions
             if isinstance(item, exp.Alias) and name_of(item.args["alias"]) == name
         ]
-        here = block.local(name, key)[0]
-        if aliased and (alias_first or not here):
+        if aliased and (alias_first or not block.local(name, key)[0]):
             return _term(block, aliased[0]) if len(aliased) == 1 else None
     block.visit(key)
     return _term(block, key)
@@ -105,7 +119,7 @@ def _determined(block: Block, keys: Iterable[Term | None]) -> frozenset[int]:
 
 
 def _term(block: Block, node: exp.Expr) -> Term | None:
-    typed = block.typed(node)
+    typed = column_of(block, node)
     return None if typed is None else typed[0]
 
 
@@ -121,29 +135,80 @@ def windows(block: Block, node: exp.Select) -> None:
             keys = _determined(
                 block, [_term(block, key) for key in _partition(window, named, depth=0)]
             )
-            relation = block.relation
-            standings = block.ledger.narrow(
-                relation.standings,
-                lambda carrier, keys=keys: carrier < block.low or carrier in keys,  # type: ignore[misc]  # bound now
-                "a window function is not partitioned by its tenant column",
+            if _is_extreme(block, window, keys):
+                continue
+            if part is order and _chooses_not(block, node, window):
+                continue
+            standings = narrow(
+                block, keys, "a window function is not partitioned by its tenant column"
             )
-            block.relation = replace(relation, standings=standings)
+            block.relation = replace(block.relation, standings=standings)
 
 
-def distinct_on(block: Block, node: exp.Select) -> None:
+def _is_extreme(block: Block, window: exp.Window, keys: frozenset[int]) -> bool:
+    """Whether it is max() or min() of a column and the column itself, whatever rows there are:
+    the partition shares it; or the rows come in its order, up to this one and its equals. A frame
+    may be empty, and then it is null: so there must be none."""
+    call = window.this
+    plain = isinstance(call, exp.Max | exp.Min) and not call.expressions
+    if not plain or window.args.get("spec") or window.args.get("alias"):
+        return False
+    typed = block.typed(call.this)
+    if typed is None:
+        return False
+    shared = isinstance(typed[0], Const) or typed[0] in keys
+    if not (shared or _comes_last(block, window, typed[0])):
+        return False
+    block.extremes[id(window)] = Col(None, *typed)
+    return True
+
+
+def _comes_last(block: Block, window: exp.Window, term: Term) -> bool:
+    """Whether max() (min()) is asked of rows that ascend (descend) by it, none of them null."""
+    order = window.args.get("order")
+    first = order.expressions[0] if order is not None else None
+    if not isinstance(first, exp.Ordered) or not block.never_null(term):
+        return False
+    by = block.typed(first.this)
+    down = bool(first.args.get("desc"))
+    return by is not None and by[0] == term and down == isinstance(window.this, exp.Min)
+
+
+def _chooses_not(block: Block, node: exp.Select, window: exp.Window) -> bool:
+    """Whether a window in ORDER BY does not tell apart the rows of which DISTINCT ON takes one.
+
+    They are equal in its keys. If by those alone the window is divided and ordered, they are
+    peers, and an aggregate up to the last peer is the same for them.
+    """
+    keys = _on(node)
+    aggregate = isinstance(window.this, exp.Sum | exp.Count | exp.Avg | exp.Max | exp.Min)
+    if not keys or not aggregate or any(window.args.get(key) for key in ("spec", "alias")):
+        return False
+    if node.args.get("limit") or node.args.get("offset"):
+        return False
+    terms = _determined(block, [_key(block, node, key, alias_first=True) for key in keys])
+    order = window.args.get("order")
+    parts = [*(window.args.get("partition_by") or ()), *(order.expressions if order else ())]
+    used = [_term(block, p.this if isinstance(p, exp.Ordered) else p) for p in parts]
+    return all(isinstance(term, Const) or term in terms for term in used)
+
+
+def _on(node: exp.Select) -> list[exp.Expr]:
+    """The keys of DISTINCT ON."""
     distinct = node.args.get("distinct")
     on = distinct.args.get("on") if distinct is not None else None
     if on is None:
+        return []
+    return list(on.expressions) if isinstance(on, exp.Tuple) else [on]
+
+
+def distinct_on(block: Block, node: exp.Select) -> None:
+    keys = _on(node)
+    if not keys:
         return
-    keys = on.expressions if isinstance(on, exp.Tuple) else [on]
     terms = _determined(block, [_key(block, node, key, alias_first=True) for key in keys])
-    relation = block.relation
-    standings = block.ledger.narrow(
-        relation.standings,
-        lambda carrier: carrier < block.low or carrier in terms,
-        "its tenant column is not among the DISTINCT ON keys",
-    )
-    block.relation = replace(relation, standings=standings)
+    standings = narrow(block, terms, "its tenant column is not among the DISTINCT ON keys")
+    block.relation = replace(block.relation, standings=standings)
 
 
 def _group_keys(items: Sequence[exp.Expr]) -> tuple[list[exp.Expr], bool]:
@@ -160,6 +225,73 @@ def _group_keys(items: Sequence[exp.Expr]) -> tuple[list[exp.Expr], bool]:
         else:
             keys.append(item)
     return keys, sets
+
+
+def _in_every_set(items: Sequence[exp.Expr], terms: dict[int, Term | None]) -> frozenset[int]:
+    """The columns by which every grouping set divides, and which so are never filled with null.
+
+    The sets of several items are combined: what is in every set of one is in every set of all.
+    """
+    found: frozenset[int] = frozenset()
+    for item in items:
+        if isinstance(item, exp.GroupingSets):
+            each = [_in_every_set([part], terms) for part in item.expressions]
+            found |= frozenset.intersection(*each) if each else frozenset()
+        elif isinstance(item, exp.Tuple):
+            found |= _in_every_set(item.expressions, terms)
+        elif not isinstance(item, exp.Rollup | exp.Cube):
+            term = terms[id(item)]
+            found |= frozenset((term,)) if isinstance(term, int) else frozenset()
+    return found
+
+
+def _extremes(block: Block, node: exp.Select, keys: frozenset[int] | None) -> Facts:
+    """Note what max() and min() are of what is the same in all rows of a group: just that.
+
+    `keys`: what groups share; None if there is one group, which may be empty, and then they are
+    null. Returns what holds where they are not.
+    """
+    known, facts = block.relation.facts, NOTHING
+    parts = [*node.expressions, *(node.args[k] for k in ("having", "order") if node.args.get(k))]
+    for part in parts:
+        if isinstance(part, exp.Column) or part.find(exp.Max, exp.Min) is None:
+            continue
+        for call in local_nodes(part):
+            if not isinstance(call, exp.Max | exp.Min) or call.expressions:
+                continue
+            typed = block.typed(call.this)
+            if typed is None:
+                continue
+            term, family = typed
+            if keys is not None:
+                if isinstance(term, Const) or term in keys:
+                    block.extremes[id(call)] = Col(None, term, family)
+                continue
+            same = [t for t in known.group(term) if isinstance(t, Const) or t < block.low]
+            if same:
+                column = block.ledger.column()
+                block.extremes[id(call)] = Col(None, column, family)
+                equal = NOTHING.both(*(equality(column, other) for other in same))
+                facts = facts.both(guarded([frozenset((column,))], equal))
+    return facts
+
+
+def _asks_for_a_row(node: exp.Expr) -> bool:
+    """Whether HAVING lets a group pass only if there is a row in it: of none, every count is 0,
+    and other aggregates are null, with which a comparison is not TRUE."""
+    node = opened(node)
+    if isinstance(node, exp.And):
+        return _asks_for_a_row(node.this) or _asks_for_a_row(node.expression)
+    if not isinstance(node, exp.EQ | exp.GT | exp.GTE | exp.LT | exp.LTE | exp.NEQ):
+        return False
+    left, right = opened(node.this), opened(node.expression)
+    if not isinstance(right, exp.Literal) or right.is_string:
+        return False
+    if isinstance(left, exp.Max | exp.Min | exp.Sum | exp.Avg):
+        return True
+    least = {exp.GT: 0, exp.GTE: 1, exp.EQ: 1}.get(type(node))
+    counts = isinstance(left, exp.Count) and least is not None and right.this.isdecimal()
+    return counts and int(right.this) >= (least or 0)
 
 
 def _partition(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sqlglot import exp
@@ -10,12 +10,12 @@ from sqlglot import exp
 from lint.errors import CannotProve
 from lint.prover.block import Block
 from lint.prover.env import Env
-from lint.prover.facts import NOTHING, Facts, Term, equality
+from lint.prover.facts import NOTHING, NULL, Facts, Term, equality
 from lint.prover.ledger import Instance, Ledger
 from lint.prover.nodes import name_of
 from lint.prover.predicates import when_true
 from lint.prover.reader import Reader
-from lint.prover.relation import Entry, Output, Relation, Standing, cross, settle
+from lint.prover.relation import Col, Entry, Output, Relation, Standing, cross, same_family, settle
 from lint.prover.shape import check_shape
 from lint.prover.targets import (
     Values,
@@ -28,6 +28,7 @@ from lint.prover.targets import (
     target_of,
     values_of,
 )
+from lint.prover.values import family
 from lint.schema.catalog import Table
 
 
@@ -59,11 +60,16 @@ def insert(reader: Reader, node: exp.Insert, env: Env, low: int) -> Output:
     values = written_tenant(block, table, rows)
     note_written(instance, table, rows, values)
     conflict = node.args.get("conflict")
-    if conflict is not None:
+    if conflict is not None and not _does_nothing(conflict):
+        # What comes back may be the row that stood in the way.
+        rows = []
         values = _upsert(reader, block, conflict, instance=instance, target=target, values=values)
         standings.update(block.take())
     standings[instance.number] = Standing(values)
-    block.relation = _written_row(reader.ledger, instance, target, values, low)
+    written = _written(table, rows)
+    if table.tenant_column is not None:
+        written[table.tenant_column] = values
+    block.relation = _written_row(reader.ledger, target, written, low)
     return returning(reader, node, block, low, standings)
 
 
@@ -147,16 +153,40 @@ def note_written(instance: Instance, table: Table, rows: Sequence[Row], values: 
         instance.lost = f"the tenant of the {table.parent.table} it is put under is not known"
 
 
+def _written(table: Table, rows: Sequence[Row]) -> dict[str, Values]:
+    """The values that columns have in every written row. What is left out is not among them: its
+    default may be made by a rule of the column that the catalog does not know."""
+    found: dict[str, Values] = {}
+    for column in table.columns:
+        terms = [row.terms.get(column.name) for row in rows]
+        col = Col(column.name, NULL, family(column.type))
+        if terms and all(
+            term is not None
+            and (isinstance(term, int) or same_family(col, Col(None, term, term.family)))
+            for term in terms
+        ):
+            found[column.name] = frozenset.intersection(
+                *(
+                    values_of(term, row.facts)
+                    for term, row in zip(terms, rows, strict=True)
+                    if term is not None
+                )
+            )
+    return found
+
+
 def _written_row(
-    ledger: Ledger, instance: Instance, target: Relation, values: Values, low: int
+    ledger: Ledger, target: Relation, written: Mapping[str, Values], low: int
 ) -> Relation:
-    """The target as RETURNING sees it: columns of their own, of which only the tenant is known."""
+    """The target as RETURNING sees it: columns of their own, of which only values are known."""
     (entry,) = target.entries
     new = tuple([col.again(ledger.column()) for col in entry.columns])
-    facts = NOTHING
-    tenant = next((c.term for c in new if c.name == instance.table.tenant_column), None)
-    if tenant is not None and values:
-        facts = Facts((frozenset((tenant, *values)),))
+    classes = [
+        frozenset((col.term, *values))
+        for col in new
+        if col.name is not None and (values := written.get(col.name, frozenset()))
+    ]
+    facts = NOTHING.both(*(Facts((group,)) for group in classes))
     return Relation((replace(entry, columns=new),), new, facts, {}, low)
 
 
@@ -171,10 +201,7 @@ def _upsert(
 ) -> Values:
     """ON CONFLICT. The row that stands in the way is another row: it is the current tenant's
     if the arbiter holds the tenant column, or if WHERE says so."""
-    check_shape(conflict)
     action = str(conflict.args["action"].this).upper()
-    if action == "DO NOTHING":
-        return values
     if action != "DO UPDATE":
         raise CannotProve(f"ON CONFLICT {action} is not supported")
     table = instance.table
@@ -211,6 +238,11 @@ def _upsert(
             instance.lost = why
         reached &= kept
     return values & reached
+
+
+def _does_nothing(conflict: exp.OnConflict) -> bool:
+    check_shape(conflict)
+    return str(conflict.args["action"].this).upper() == "DO NOTHING"
 
 
 def _arbiter(conflict: exp.OnConflict, table: Table) -> list[str]:

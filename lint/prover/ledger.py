@@ -9,6 +9,7 @@ from lint.errors import CannotProve
 from lint.prover.facts import Const, Facts, Rule, Term
 from lint.prover.relation import Standing, Standings, keep
 from lint.schema.catalog import ForeignKey, Table
+from lint.schema.siblings import TENANT, Sibling, Siblings
 
 # A statement that needs more instances than this is not worth the proof.
 MAX_INSTANCES = 400
@@ -36,6 +37,7 @@ class Instance:
 
 @dataclass
 class Ledger:
+    siblings: Siblings
     instances: dict[int, Instance] = field(default_factory=dict)
     rules: list[Rule] = field(default_factory=list)
     # Columns compared with something whose value is not known to be one: column -> why.
@@ -76,12 +78,18 @@ class Ledger:
         instance = Instance(number, key, table, alias, tenant, columns)
         for other in self.instances.values():
             self.rules += [*_rules(instance, other), *_rules(other, instance)]
+            for sibling in self.siblings.of(table, other.table):
+                self.rules.append(_brothers(instance, other, sibling))
         self.rules += _rules(instance, instance)
         self.instances[number] = instance
         return instance
 
     def close(self, facts: Facts) -> Facts:
         return facts.closed(self.rules)
+
+    def unsure(self) -> frozenset[int]:
+        """Columns that decide about a dependency by not being null."""
+        return frozenset().union(*[rule.filled for rule in self.rules if rule.filled])
 
     def settle_for_good(self, standings: Standings) -> None:
         """These are executed as they stand; nothing outside can bound them."""
@@ -209,6 +217,22 @@ def _rules(child: Instance, parent: Instance) -> list[Rule]:
         for premises in _premises(child, parent, through):
             rules.append(Rule(premises, ((child.tenant, parent.tenant),)))
     return rules
+
+
+def _brothers(one: Instance, other: Instance, sibling: Sibling) -> Rule:
+    """Two rows with one parent."""
+
+    def terms(pairs: Iterable[tuple[str, str]]) -> tuple[tuple[int, int], ...]:
+        found = [(_term(one, left), _term(other, right)) for left, right in pairs]
+        return tuple((a, b) for a, b in found if a is not None and b is not None)
+
+    mine, theirs = sibling.filled
+    filled = [*(one.columns[name] for name in mine), *(other.columns[name] for name in theirs)]
+    return Rule(terms(sibling.key), terms(sibling.equal), frozenset(filled))
+
+
+def _term(instance: Instance, name: str) -> int | None:
+    return instance.tenant if name == TENANT else instance.columns[name]
 
 
 def _premises(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from sqlglot import exp
 
@@ -16,7 +17,7 @@ from lint.prover.ledger import Instance
 from lint.prover.nodes import is_query, name_of
 from lint.prover.predicates import when_true
 from lint.prover.reader import Reader
-from lint.prover.relation import Output, Standing, cross, settle
+from lint.prover.relation import Output, Standing, Standings, cross, settle
 from lint.prover.shape import check_shape
 from lint.prover.targets import Values, assignments, kept_tenant, target_of
 from lint.schema.catalog import Table
@@ -24,7 +25,7 @@ from lint.schema.catalog import Table
 
 def merge(reader: Reader, node: exp.Merge, env: Env, low: int) -> Output:
     """Source rows without a partner are kept by NOT MATCHED, target rows by BY SOURCE."""
-    table, instance, target = target_of(reader, node.this, env)
+    _, instance, target = target_of(reader, node.this, env)
     source = item(reader, node.args["using"], env, None)
     clauses = node.args["whens"].expressions
     for clause in clauses:
@@ -47,12 +48,9 @@ def merge(reader: Reader, node: exp.Merge, env: Env, low: int) -> Output:
     standings = dict(settle({**target.standings, **inside}, matched))
     standings.update(source.standings if keeps_source else settle(source.standings, matched))
     values = standings[instance.number].values
-    # Whether a source row has a partner depends on all target rows; where nothing is done to
-    # those without, it is enough that each WHEN keeps to the tenant's rows.
-    by_clause = not values and not keeps_source
     if not values:
         instance.lost = "ON does not restrict the target to the current tenant"
-    kept: list[Values] = []
+    kept: list[_Kept] = []
     for clause in clauses:
         if clause.args.get("matched"):
             block, facts = both, matched
@@ -62,29 +60,46 @@ def merge(reader: Reader, node: exp.Merge, env: Env, low: int) -> Output:
         else:
             block, facts = reader.block(env, low), source.facts
             block.relation = source
-        clause_keeps = _clause(
-            reader,
-            block,
-            clause,
-            table=table,
-            instance=instance,
-            facts=facts,
-            values=None if by_clause else values,
-        )
-        if not _does_nothing(clause):
-            kept.append(clause_keeps)
+        keeps = _clause(reader, block, clause, instance=instance, facts=facts, matched=matched)
+        if not _does_nothing(clause) and not keeps.of_source.impossible:
+            kept.append(keeps)
         standings.update(settle(block.take(), reader.ledger.close(facts)))
-    values = frozenset.intersection(*kept, *(() if by_clause and kept else (values,)))
+    if kept:
+        values = frozenset.intersection(*(keeps.tenants for keeps in kept))
     standings[instance.number] = Standing(values)
+    standings.update(_by_clause(source.standings, standings, kept))
     if node.args.get("returning") is not None:
-        parts = node.args["returning"].expressions
-        if any(is_query(inner) for part in parts for inner in part.walk()):
-            raise CannotProve("a subquery in RETURNING of a MERGE")
-        for part in parts:
-            if not isinstance(part, exp.Star):
-                both.visit(part.this if isinstance(part, exp.Alias) else part)
+        _check_returned(both, node.args["returning"].expressions)
     bare = {number: Standing(standing.values) for number, standing in standings.items()}
     return Output((), NOTHING, bare, low, wide=True)
+
+
+def _check_returned(block: Block, parts: Sequence[exp.Expr]) -> None:
+    if any(is_query(inner) for part in parts for inner in part.walk()):
+        raise CannotProve("a subquery in RETURNING of a MERGE")
+    for part in parts:
+        if not isinstance(part, exp.Star):
+            block.visit(part.this if isinstance(part, exp.Alias) else part)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What one WHEN keeps to: the tenants of the target's rows that decide about it, that it
+    reaches and writes; what holds of the source's rows that decide about it."""
+
+    tenants: Values
+    of_source: Facts
+
+
+def _by_clause(source: Standings, known: Standings, kept: list[_Kept]) -> dict[int, Standing]:
+    """A source may be restricted to what every WHEN keeps to."""
+    each = [settle(source, keeps.of_source) for keeps in kept]
+    return {
+        number: Standing(
+            known[number].values.union(frozenset.intersection(*(s[number].values for s in each)))
+        )
+        for number in (source if each else ())
+    }
 
 
 def _clause(
@@ -92,27 +107,28 @@ def _clause(
     block: Block,
     clause: exp.When,
     *,
-    table: Table,
     instance: Instance,
     facts: Facts,
-    values: Values | None,
-) -> Values:
-    """The tenants that one WHEN is known to keep to; `values`: those of ON, None to go by the
-    WHEN's own condition."""
-    condition = clause.args.get("condition")
+    matched: Facts,
+) -> _Kept:
+    """What one WHEN keeps to. `facts` hold of its rows, `matched` of pairs that ON lets pass.
+
+    A pair that concerns it has its condition fulfilled as well. NOT MATCHED: whether the source's
+    row has a partner depends on target rows of such pairs. BY SOURCE: whether the target's row
+    has one depends on source rows of such pairs.
+    """
+    condition, table = clause.args.get("condition"), instance.table
+    said = NOTHING
     if condition is not None:
         block.visit(condition)
-        facts = facts.both(when_true(block, condition))
-    facts = reader.ledger.close(facts)
-    if values is None:
-        values = frozenset() if instance.tenant is None else facts.values(instance.tenant)
-    kept = values
-    if not clause.args.get("matched") and clause.args.get("source"):
-        if _does_nothing(clause):
-            return values
-        kept = frozenset() if instance.tenant is None else facts.values(instance.tenant)
-        if not kept & values:
-            instance.lost = "NOT MATCHED BY SOURCE reaches rows of other tenants"
+        said = when_true(block, condition)
+    pairs, facts = reader.ledger.close(matched.both(said)), reader.ledger.close(facts.both(said))
+    by_source = not clause.args.get("matched") and bool(clause.args.get("source"))
+    of_source = pairs if clause.args.get("matched") or by_source else facts
+    reached = facts if by_source else pairs
+    kept = frozenset() if instance.tenant is None else reached.values(instance.tenant)
+    if by_source and not kept and not _does_nothing(clause):
+        instance.lost = "NOT MATCHED BY SOURCE reaches rows of other tenants"
     block.relation = replace(block.relation, facts=facts)
     then = clause.args["then"]
     if isinstance(then, exp.Update):
@@ -125,12 +141,13 @@ def _clause(
     elif isinstance(then, exp.Insert):
         row = _row(block, then, table)
         inserted = written_tenant(block, table, [row])
-        if kept & values and not kept & values & inserted:
+        if kept and not kept & inserted:
             note_written(instance, table, [row], frozenset())
-        kept &= inserted
+        # Without any pair no target row decides about it.
+        kept = inserted if pairs.impossible else kept & inserted
     elif not _does_nothing(clause) and str(then.this).upper() != "DELETE":
         raise CannotProve("cannot read what a MERGE does")
-    return kept
+    return _Kept(kept, of_source)
 
 
 def _does_nothing(clause: exp.When) -> bool:

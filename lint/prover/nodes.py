@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
 
 from sqlglot import exp
@@ -45,6 +45,17 @@ def conjuncts(node: exp.Expr) -> list[exp.Expr]:
     return [node, *reversed(parts)]
 
 
+def parts_of_row(node: exp.Expr) -> Sequence[exp.Expr] | None:
+    """The fields of a row constructor, or None."""
+    while isinstance(node, exp.Paren):
+        node = node.this
+    if isinstance(node, exp.Tuple):
+        return node.expressions
+    if isinstance(node, exp.Anonymous) and function_name(node) == "row":
+        return node.expressions
+    return None
+
+
 def is_aggregate(node: exp.Expr) -> bool:
     if isinstance(node, exp.Anonymous):
         return function_name(node) in AGGREGATES
@@ -79,6 +90,15 @@ def has_aggregate(node: exp.Expr) -> bool:
     if is_aggregate(node):
         return True
     return any(has_aggregate(child) for child in node.iter_expressions())
+
+
+def has_empty_set(item: exp.Expr) -> bool:
+    """Whether a GROUP BY item has a set without keys, which is a group even of no row."""
+    if isinstance(item, exp.GroupingSets):
+        return any(has_empty_set(part) for part in item.expressions)
+    return isinstance(item, exp.Rollup | exp.Cube) or (
+        isinstance(item, exp.Tuple) and not item.expressions
+    )
 
 
 def _parts(node: exp.Expr) -> Iterator[tuple[str, exp.Expr]]:

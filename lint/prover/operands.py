@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from sqlglot import exp
 
 from lint.prover.block import Block
-from lint.prover.facts import Const, Facts, Term, equality
-from lint.prover.values import comparable, function_name
+from lint.prover.facts import Const, Facts, Term, equality, not_null
 
-_COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
+COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
 _STRICT = (
-    *_COMPARISONS,
+    *COMPARISONS,
     exp.Like,
     exp.ILike,
     exp.RegexpLike,
@@ -24,38 +23,46 @@ _STRICT = (
     exp.Sub,
     exp.Mul,
 )
-_NEVER_NULL = (exp.Is, exp.NullSafeEQ, exp.NullSafeNEQ, exp.Exists)
+_NEVER_NULL = (exp.Is, exp.NullSafeEQ, exp.NullSafeNEQ, exp.Exists, exp.Boolean)
 _CONDITIONS = (
-    *_COMPARISONS, *_NEVER_NULL, exp.Boolean, exp.Connector, exp.Not, exp.In, exp.Between, exp.Like,
+    *COMPARISONS, *_NEVER_NULL, exp.Connector, exp.Not, exp.In, exp.Between, exp.Like,
     exp.ILike,
+)  # fmt: skip
+_STABLE = (
+    *COMPARISONS, exp.Is, exp.NullSafeEQ, exp.NullSafeNEQ, exp.Connector, exp.Not, exp.In,
+    exp.Between, exp.Column, exp.Identifier, exp.Literal, exp.Boolean, exp.Null, exp.Paren,
+    exp.Tuple, exp.Coalesce,
 )  # fmt: skip
 
 
-def strict_columns(block: Block, node: exp.Expr) -> frozenset[int]:
-    """Columns that are not null if the value of `node` is not null."""
-    while isinstance(node, exp.Paren | exp.Cast | exp.Neg):
+def strict(block: Block, *nodes: exp.Expr) -> Facts:
+    """What holds if none of the values is null: columns that are not, and what scalar subqueries
+    have found."""
+    parts = [part for node in nodes for part in _strict_parts(node)]
+    columns = [block.resolve(part) for part in parts if isinstance(part, exp.Column)]
+    facts = not_null([c.term for c in columns if c is not None and isinstance(c.term, int)])
+    for part in parts if block.outputs else ():
+        facts = facts.both(block.found(part))
+    return facts
+
+
+def _strict_parts(node: exp.Expr) -> list[exp.Expr]:
+    """Parts with which the value is null: those of operators and casts; NULLIF leaves its first
+    operand or null."""
+    while isinstance(node, exp.Paren | exp.Cast | exp.Neg | exp.Nullif):
         node = node.this
-    if isinstance(node, exp.Column):
-        col = block.resolve(node)
-        return frozenset() if col is None or isinstance(col.term, Const) else frozenset((col.term,))
     if isinstance(node, _STRICT) and not quantified(node):
-        return strict_columns(block, node.this) | strict_columns(block, node.expression)
-    return frozenset()
-
-
-def parts_of_row(node: exp.Expr) -> Sequence[exp.Expr] | None:
-    """The fields of a row constructor, or None."""
-    while isinstance(node, exp.Paren):
-        node = node.this
-    if isinstance(node, exp.Tuple):
-        return node.expressions
-    if isinstance(node, exp.Anonymous) and function_name(node) == "row":
-        return node.expressions
-    return None
+        return [*_strict_parts(node.this), *_strict_parts(node.expression)]
+    return [node]
 
 
 def is_condition(node: exp.Expr) -> bool:
     return isinstance(opened(node), _CONDITIONS)
+
+
+def of_conditions(node: exp.Expr) -> bool:
+    """Whether a comparison is one of truth values."""
+    return not quantified(node) and (is_condition(node.this) or is_condition(node.expression))
 
 
 def decided(block: Block, node: exp.Expr) -> bool:
@@ -64,7 +71,7 @@ def decided(block: Block, node: exp.Expr) -> bool:
         node = node.this
     if isinstance(node, _NEVER_NULL):
         return True
-    if isinstance(node, (*_COMPARISONS, exp.Connector)) and not quantified(node):
+    if isinstance(node, (*COMPARISONS, exp.Connector)) and not quantified(node):
         return decided(block, node.this) and decided(block, node.expression)
     side = block.typed(node)
     return side is not None and block.never_null(side[0])
@@ -78,12 +85,11 @@ def one_value(block: Block, node: exp.Expr) -> bool:
     return left is not None and right is not None and left[0] == right[0]
 
 
-def alike(one: tuple[int | Const, str | None], other: tuple[int | Const, str | None]) -> bool:
-    if one[1] is None or other[1] is None:
-        typed = [family for _, family in (one, other) if family is not None]
-        untyped = [term for term, family in (one, other) if family is None]
-        return bool(typed) and all(isinstance(term, Const) for term in untyped)
-    return comparable(one[1], other[1])
+def either(block: Block, left: Facts, right: Facts) -> Facts:
+    """What holds where one of the two does, of rows of the relation."""
+    block.doubted = True
+    ledger, known = block.statics.ledger, block.relation.facts
+    return ledger.close(known.both(left)).either(ledger.close(known.both(right)))
 
 
 def equate(block: Block, left: Term, right: Term) -> Facts:
@@ -97,6 +103,11 @@ def bind(block: Block, left: exp.Expr, members: Sequence[exp.Expr]) -> None:
     fixed = all(value is not None and isinstance(value[0], Const) for value in values)
     if fixed and one is not None and isinstance(one[0], int):
         block.statics.ledger.bound.add(one[0])
+
+
+def is_stable(node: exp.Expr) -> bool:
+    """Whether a condition is the same whenever it is asked of a row: it calls no function."""
+    return all(isinstance(part, _STABLE) for part in node.walk())
 
 
 def quantified(node: exp.Expr) -> bool:

@@ -6,32 +6,32 @@ Subqueries must have been read by the block before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from sqlglot import exp
 
 from lint.prover.block import Block
-from lint.prover.facts import IMPOSSIBLE, NOTHING, Facts, not_null
-from lint.prover.nodes import conjuncts, is_query
+from lint.prover.facts import IMPOSSIBLE, NOTHING, Facts, guarded, null
+from lint.prover.members import between, equal_any, is_list, within
+from lint.prover.nodes import conjuncts, parts_of_row
 from lint.prover.operands import (
-    alike,
-    bind,
+    COMPARISONS,
     decided,
+    either,
     equate,
     is_condition,
     is_null,
+    is_stable,
+    of_conditions,
     one_value,
     opened,
-    parts_of_row,
     quantified,
-    strict_columns,
+    strict,
 )
-from lint.prover.relation import Output
+from lint.prover.values import alike
 
-# Members of a list that are looked at; what more of them have in common is chance.
-_LONG_LIST = 8
 # Expressions whose value is one of their parts', or null.
-_CHOICES = (exp.Case, exp.Coalesce, exp.Nullif)
+CHOICES = (exp.Case, exp.Coalesce, exp.Nullif)
 
 
 def restrict(block: Block, where: exp.Where | None) -> None:
@@ -59,7 +59,7 @@ def when_true(  # noqa: PLR0911, PLR0912 - one case per form
         case exp.And():
             return NOTHING.both(*[when_true(block, part) for part in conjuncts(node)])
         case exp.Or():
-            return _either(block, when_true(block, node.this), when_true(block, node.expression))
+            return either(block, when_true(block, node.this), when_true(block, node.expression))
         case exp.Not():
             return when_false(block, node.this)
         case exp.Boolean():
@@ -74,21 +74,25 @@ def when_true(  # noqa: PLR0911, PLR0912 - one case per form
             return _unequal(block, node)
         case exp.LT() | exp.GT() if one_value(block, node):
             return IMPOSSIBLE
+        case exp.LT() | exp.GT() | exp.LTE() | exp.GTE() if of_conditions(node):
+            return _ordered(block, node, holds=True)
         case exp.NullSafeEQ():
             return _not_distinct(block, node, holds=True)
         case exp.NullSafeNEQ():
             return _not_distinct(block, node, holds=False)
+        case exp.LT() | exp.GT() | exp.LTE() | exp.GTE() if isinstance(node.expression, exp.Any):
+            return strict(block, node.this)
         case exp.In():
-            return _in(block, node)
+            return within(block, node, _compare)
         case exp.Between():
-            return _between(block, node)
+            return between(block, node, _compare)
         case exp.Exists():
             output = block.outputs.get(id(node.this))
             return NOTHING if output is None else output.facts
         case exp.Case() | exp.Coalesce() | exp.Nullif():
-            return _chosen(block, node, lambda value: when_true(block, value))
+            return chosen(block, node, lambda value: when_true(block, value), truth=True)
         case _:
-            return not_null(strict_columns(block, node))
+            return strict(block, node)
 
 
 def when_false(  # noqa: PLR0911, PLR0912 - one case per form
@@ -101,7 +105,7 @@ def when_false(  # noqa: PLR0911, PLR0912 - one case per form
         case exp.Or():
             return when_false(block, node.this).both(when_false(block, node.expression))
         case exp.And():
-            return _either(block, when_false(block, node.this), when_false(block, node.expression))
+            return either(block, when_false(block, node.this), when_false(block, node.expression))
         case exp.Not():
             return when_true(block, node.this)
         case exp.Boolean():
@@ -120,19 +124,16 @@ def when_false(  # noqa: PLR0911, PLR0912 - one case per form
             return _other_value(block, node)
         case exp.LTE() | exp.GTE() if one_value(block, node):
             return IMPOSSIBLE
+        case exp.In() if is_list(node) and parts_of_row(node.this) is None:
+            return strict(block, node.this)
+        case exp.LT() | exp.LTE() | exp.GT() | exp.GTE() if of_conditions(node):
+            return _ordered(block, node, holds=False)
         case exp.LT() | exp.LTE() | exp.GT() | exp.GTE():
-            return not_null(strict_columns(block, node))
+            return strict(block, node)
         case exp.Case() | exp.Coalesce() | exp.Nullif():
-            return _chosen(block, node, lambda value: when_false(block, value))
+            return chosen(block, node, lambda value: when_false(block, value))
         case _:
             return NOTHING
-
-
-def _either(block: Block, left: Facts, right: Facts) -> Facts:
-    """What holds where one of the two does, of rows of the relation."""
-    block.doubted = True
-    ledger, known = block.statics.ledger, block.relation.facts
-    return ledger.close(known.both(left)).either(ledger.close(known.both(right)))
 
 
 def _compare(block: Block, left: exp.Expr, right: exp.Expr) -> Facts:
@@ -147,11 +148,9 @@ def _compare(block: Block, left: exp.Expr, right: exp.Expr) -> Facts:
     for side, other in ((left, right), (right, left)):
         if is_null(side):
             return IMPOSSIBLE
-        if isinstance(opened(side), _CHOICES):
-            return _chosen(block, opened(side), lambda value: _compare(block, value, other))  # noqa: B023 - used at once
-    facts = not_null(strict_columns(block, left) | strict_columns(block, right))
-    for side in (left, right):
-        facts = facts.both(block.found(side))
+        if isinstance(opened(side), CHOICES):
+            return chosen(block, opened(side), lambda value: _compare(block, value, other))  # noqa: B023 - used at once
+    facts = strict(block, left, right)
     one, other_side = block.typed(left), block.typed(right)
     if one is None or other_side is None or not alike(one, other_side):
         return facts
@@ -163,11 +162,13 @@ def _equal(block: Block, node: exp.EQ) -> Facts:
     if isinstance(right, exp.All):
         return NOTHING
     if isinstance(right, exp.Any):
-        return _equal_any(block, left, right)
+        return equal_any(block, left, right, _compare)
     return _same_value(block, left, right)
 
 
 def _unequal(block: Block, node: exp.NEQ) -> Facts:
+    if isinstance(node.expression, exp.Any):
+        return strict(block, node.this)
     return NOTHING if quantified(node) else _other_value(block, node)
 
 
@@ -175,7 +176,7 @@ def _same_value(block: Block, left: exp.Expr, right: exp.Expr) -> Facts:
     """`left = right` is TRUE. Two conditions are TRUE both, or FALSE both."""
     if not (is_condition(left) or is_condition(right)):
         return _compare(block, left, right)
-    return _either(
+    return either(
         block,
         when_true(block, left).both(when_true(block, right)),
         when_false(block, left).both(when_false(block, right)),
@@ -186,113 +187,100 @@ def _other_value(block: Block, node: exp.Binary) -> Facts:
     """`left <> right` is TRUE: of two conditions one is TRUE, and the other FALSE."""
     left, right = node.this, node.expression
     if is_condition(left) or is_condition(right):
-        return _either(
+        return either(
             block,
             when_true(block, left).both(when_false(block, right)),
             when_false(block, left).both(when_true(block, right)),
         )
     if one_value(block, node):
         return IMPOSSIBLE
-    return not_null(strict_columns(block, left) | strict_columns(block, right))
+    return strict(block, left, right)
 
 
-def _equal_any(block: Block, left: exp.Expr, right: exp.Any) -> Facts:
-    inner: exp.Expr = right.this
-    while isinstance(inner, exp.Paren):
-        inner = inner.this
-    facts = not_null(strict_columns(block, left))
-    if is_query(inner):
-        query = right.this if id(right.this) in block.outputs else inner
-        return facts.both(_of_rows(block, left, query))
-    if isinstance(inner, exp.Array):
-        if any(isinstance(part, exp.Query) for part in inner.expressions):
-            return facts
-        return facts.both(_one_of(block, left, inner.expressions))
-    one = block.typed(left)
-    if one is not None and isinstance(one[0], int):
-        ledger = block.statics.ledger
-        ledger.hints[one[0]] = "compared with an array whose members are not known to be one tenant"
-        ledger.bound.add(one[0])
-    return facts
+def _ordered(block: Block, node: exp.Binary, *, holds: bool) -> Facts:
+    """An order of two conditions, FALSE being less than TRUE, is TRUE, or FALSE.
 
-
-def _of_rows(block: Block, left: exp.Expr, query: exp.Expr) -> Facts:
-    """`left` is among the rows of a query, perhaps of one that is a value: `(SELECT $1)`."""
-    output = block.outputs.get(id(query))
-    if output is not None:
-        return _member(block, left, output)
-    value = block.statics.values.read(query, block.statics.parameters)
-    return NOTHING if value is None else _compare(block, left, query)
-
-
-def _member(block: Block, left: exp.Expr, output: Output) -> Facts:
-    """`left` equals a row of the subquery; that row has the subquery's facts."""
-    parts = parts_of_row(left)
-    fields = [left] if parts is None else list(parts)
-    facts = output.facts
-    if output.wide or len(fields) != len(output.columns):
-        return facts
-    for part, column in zip(fields, output.columns, strict=True):
-        one = block.typed(part)
-        if one is not None and alike(one, (column.term, column.family)):
-            facts = facts.both(equate(block, one[0], column.term))
-    return facts
-
-
-def _in(block: Block, node: exp.In) -> Facts:
-    fields = parts_of_row(node.this)
-    columns = [strict_columns(block, part) for part in (fields or [node.this])]
-    facts = not_null(frozenset().union(*columns))
-    query = node.args.get("query")
-    if query is None and len(node.expressions) == 1 and is_query(node.expressions[0]):
-        query = node.expressions[0]
-    if query is not None:
-        return facts.both(_of_rows(block, node.this, query))
-    if node.args.get("unnest") or node.args.get("field") is not None:
-        return facts
-    return facts.both(_one_of(block, node.this, node.expressions))
-
-
-def _one_of(block: Block, left: exp.Expr, members: Sequence[exp.Expr]) -> Facts:
-    """`left` equals one of the members: what holds whichever it is."""
-    if len(members) > 1:
-        bind(block, left, members)
-    if len(members) > _LONG_LIST:
-        return NOTHING
-    facts = IMPOSSIBLE
-    for member in members:
-        facts = _either(block, facts, _compare(block, left, member))
-    return facts
-
-
-def _between(block: Block, node: exp.Between) -> Facts:
-    low, high = block.typed(node.args["low"]), block.typed(node.args["high"])
-    facts = not_null(strict_columns(block, node.this))
-    if low is None or high is None or low[0] != high[0]:
-        return facts
-    return facts.both(_compare(block, node.this, node.args["low"]))
+    `p > q`: p is TRUE and q FALSE. `p >= q`, which is `NOT (q > p)`: p is TRUE or q FALSE.
+    """
+    more, less = node.this, node.expression
+    if isinstance(node, exp.LT | exp.LTE):
+        more, less = less, more
+    if isinstance(node, exp.GT | exp.LT) == holds:
+        if not holds:
+            more, less = less, more
+        return when_true(block, more).both(when_false(block, less))
+    if not holds:
+        more, less = less, more
+    return either(block, when_true(block, more), when_false(block, less))
 
 
 def _not_distinct(block: Block, node: exp.Binary, *, holds: bool) -> Facts:
     """`IS NOT DISTINCT FROM`, which is never null, holds or does not.
 
-    It equates two nulls as well, so one side must be known not to be.
+    It holds of two nulls as well: it equates only where they cannot be null both.
     """
     left, right = node.this, node.expression
     for side, tested in ((left, right), (right, left)):
         if isinstance(tested, exp.Boolean | exp.Null):
             return _tested(block, side, tested, holds=holds)
-    if is_condition(left) or is_condition(right):
-        if not (decided(block, left) and decided(block, right)):
-            return NOTHING
-        return _same_value(block, left, right) if holds else _other_value(block, node)
+    conditions = is_condition(left) or is_condition(right)
     if not holds:
+        if conditions:
+            sure = decided(block, left) and decided(block, right)
+            return _other_value(block, node) if sure else NOTHING
         return IMPOSSIBLE if one_value(block, node) else NOTHING
+    unknown = _unknown(block, left).both(_unknown(block, right))
+    if block.ledger.close(block.relation.facts.both(unknown)).impossible:
+        return _same_value(block, left, right)
+    block.doubted = True
+    return _as_far_as(block, left, right)
+
+
+def _as_far_as(block: Block, left: exp.Expr, right: exp.Expr) -> Facts:
+    """`left IS NOT DISTINCT FROM right`: they are equal as far as one of them is not null."""
     one, other = block.typed(left), block.typed(right)
+    facts = NOTHING
     if one is None or other is None or not alike(one, other):
+        return facts
+    for term, _ in (one, other):
+        if isinstance(term, int):
+            equal = equate(block, one[0], other[0])
+            facts = facts.both(guarded([frozenset((term,))], equal))
+    return facts
+
+
+def _unknown(block: Block, node: exp.Expr) -> Facts:
+    """What holds where the value is null: of a comparison, that one of its sides is."""
+    node = opened(node)
+    if isinstance(node, exp.Not):
+        return _unknown(block, node.this)
+    if decided(block, node):
+        return IMPOSSIBLE
+    if not is_condition(node):
+        one = block.typed(node)
+        return null(one[0]) if one is not None and isinstance(one[0], int) else NOTHING
+    if isinstance(node, COMPARISONS) and not quantified(node) and parts_of_row(node.this) is None:
+        return either(block, _unknown(block, node.this), _unknown(block, node.expression))
+    return _other_than(block, node, True).both(_other_than(block, node, False))
+
+
+def _other_than(block: Block, node: exp.Expr, value: bool) -> Facts:
+    """What holds where a condition is not TRUE, or not FALSE: it is the other, or null.
+
+    A conjunction is not FALSE where none of its parts is, and not TRUE where one of them is not.
+    """
+    node = opened(node)
+    if isinstance(node, exp.Not):
+        return _other_than(block, node.this, not value)
+    if isinstance(node, exp.And | exp.Or):
+        left = _other_than(block, node.this, value)
+        right = _other_than(block, node.expression, value)
+        return (
+            either(block, left, right) if isinstance(node, exp.And) == value else left.both(right)
+        )
+    if not decided(block, node):
         return NOTHING
-    known = block.never_null(one[0]) or block.never_null(other[0])
-    return _compare(block, left, right) if known else NOTHING
+    return when_false(block, node) if value else when_true(block, node)
 
 
 def _is(block: Block, node: exp.Is, *, holds: bool) -> Facts:
@@ -302,46 +290,55 @@ def _is(block: Block, node: exp.Is, *, holds: bool) -> Facts:
 
 def _tested(block: Block, operand: exp.Expr, tested: exp.Expr, *, holds: bool) -> Facts:
     """What it implies that `operand` is TRUE, FALSE or NULL, as `tested` says, or is not."""
-    if not holds:
-        if isinstance(tested, exp.Null):
-            return not_null(strict_columns(block, operand))
-        if isinstance(tested, exp.Boolean) and decided(block, operand):
-            return when_false(block, operand) if tested.this else when_true(block, operand)
+    if isinstance(tested, exp.Null):
+        return _unknown(block, operand) if holds else strict(block, operand)
+    if not isinstance(tested, exp.Boolean):
         return NOTHING
-    if isinstance(tested, exp.Boolean):
-        return when_true(block, operand) if tested.this else when_false(block, operand)
-    return IMPOSSIBLE if isinstance(tested, exp.Null) and decided(block, operand) else NOTHING
+    if not holds:
+        return _other_than(block, operand, bool(tested.this))
+    return when_true(block, operand) if tested.this else when_false(block, operand)
 
 
-def _chosen(block: Block, node: exp.Expr, result: Callable[[exp.Expr], Facts]) -> Facts:
-    """The meet of `result` over the values that an expression may choose, if it is not null."""
+def chosen(
+    block: Block, node: exp.Expr, result: Callable[[exp.Expr], Facts], *, truth: bool = False
+) -> Facts:
+    """The meet of `result` over the values that an expression may choose, if it is not null.
+
+    A guard that was passed is not TRUE: where it is said again it lets nothing pass, and is no
+    value that is TRUE, if `result` is about such (`truth`).
+    """
     facts = IMPOSSIBLE
-    for guard, value in _choices(block, node):
-        facts = _either(block, facts, guard.both(result(value)))
+    passed: list[exp.Expr] = []
+    for guard, value, condition in _choices(block, node):
+        again = condition is not None and opened(condition) in passed
+        if not again and not (truth and opened(value) in passed):
+            facts = either(block, facts, guard.both(result(value)))
+        if condition is not None and is_stable(condition):
+            passed.append(opened(condition))
     return facts
 
 
-def _choices(block: Block, node: exp.Expr) -> Iterator[tuple[Facts, exp.Expr]]:
-    """The values of a CASE, COALESCE or NULLIF other than null, with what holds where it is it."""
+def _choices(block: Block, node: exp.Expr) -> Iterator[tuple[Facts, exp.Expr, exp.Expr | None]]:
+    """The values of a CASE, COALESCE or NULLIF other than null, with what holds where it is it,
+    and the condition that is not TRUE of those that follow."""
     if isinstance(node, exp.Nullif):
         if not one_value(block, node):
-            yield NOTHING, node.this
-        return
-    if isinstance(node, exp.Coalesce):
-        for part in (node.this, *node.expressions):
-            yield NOTHING, part
-            if decided(block, part):
-                return
+            yield NOTHING, node.this, None
         return
     passed = NOTHING
+    if isinstance(node, exp.Coalesce):
+        for part in (node.this, *node.expressions):
+            yield passed, part, None
+            passed = passed.both(_unknown(block, part))
+            if passed.impossible:
+                return
+        return
     for branch in node.args["ifs"]:
         condition = branch.this
-        if node.this is None:
-            guard = when_true(block, condition)
-        else:
-            guard = _compare(block, node.this, condition)
-        yield passed.both(guard), branch.args["true"]
-        if node.this is None and decided(block, condition):
-            passed = passed.both(when_false(block, condition))
+        if node.this is not None:
+            yield _compare(block, node.this, condition), branch.args["true"], None
+            continue
+        yield passed.both(when_true(block, condition)), branch.args["true"], condition
+        passed = passed.both(_other_than(block, condition, True))
     if node.args.get("default") is not None:
-        yield passed, node.args["default"]
+        yield passed, node.args["default"], None

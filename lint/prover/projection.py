@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from sqlglot import exp
 
 from lint.prover.block import Block
-from lint.prover.facts import NOTHING, guarded
+from lint.prover.choices import column_of
 from lint.prover.nodes import name_of
 from lint.prover.relation import Col
 from lint.prover.shape import check_shape
@@ -50,11 +49,7 @@ def _output_column(block: Block, item: exp.Expr) -> Col:
             inner = inner.this
         if isinstance(inner, exp.Column):
             name = name_of(inner.this)
-    typed = block.typed(node)
+    typed = column_of(block, node)
     if typed is None:
         return Col(name, block.ledger.column(), None)
-    found = block.found(node)
-    if found is not NOTHING and isinstance(typed[0], int):
-        facts = block.relation.facts.both(guarded([frozenset((typed[0],))], found))
-        block.relation = replace(block.relation, facts=facts)
     return Col(name, typed[0], typed[1])

@@ -30,6 +30,7 @@ from lint.prover.trace import partners, trace
 from lint.prover.values import Values, source_forms
 from lint.prover.writes import write
 from lint.schema.catalog import Catalog, Table, View
+from lint.schema.siblings import Siblings
 from lint.schema.views import Views
 from lint.text.carriers import Payload, payload, split_names
 from lint.text.lexer import Token, statements
@@ -57,6 +58,7 @@ class Prover:
         self._sources = sources or Sources()
         self._views = Views(catalog)
         self._catalog = catalog
+        self._siblings = Siblings(catalog)
         self._values = Values(source_forms(self._sources), self._sources.parameters)
         self._functions = frozenset(fold(name) for name in self._sources.functions)
 
@@ -154,7 +156,7 @@ class Prover:
     ) -> Verdict:
         """The verdict of a statement that was parsed. Raises CannotProve, RecursionError."""
         tables = check_tree(tree)
-        ledger = Ledger()
+        ledger = Ledger(self._siblings)
         statics = Statics(
             self._values, prepared.parameters, self._functions, ledger, arguments or {}
         )
@@ -234,9 +236,8 @@ def _one_tenant(standings: Iterable[Standing]) -> Const | None:
     """The value that bounds most occurrences; of equals, a declared source."""
     counted: dict[Const, int] = {}
     for standing in standings:
-        for value in standing.values:
-            if value != NEVER:
-                counted[value] = counted.get(value, 0) + 1
+        for value in standing.values if NEVER not in standing.values else ():
+            counted[value] = counted.get(value, 0) + 1
     if len(counted) < 2:
         return next(iter(counted), None)
     return max(counted, key=lambda value: (counted[value], value.kind == "source", value.key))

@@ -9,9 +9,10 @@ from sqlglot import exp
 
 from lint.errors import CannotProve
 from lint.prover.block import Block, Statics
+from lint.prover.carriers import narrow
 from lint.prover.ctes import renamed, with_clause
 from lint.prover.env import CommonTable, Env
-from lint.prover.facts import IMPOSSIBLE, NOTHING, Term
+from lint.prover.facts import IMPOSSIBLE, NOTHING
 from lint.prover.from_items import from_clause
 from lint.prover.grouping import distinct_on, group, is_grouped, windows
 from lint.prover.nodes import is_query, name_of
@@ -19,7 +20,7 @@ from lint.prover.predicates import restrict, when_true
 from lint.prover.projection import project
 from lint.prover.reader import Reader
 from lint.prover.relation import Col, Output, settle
-from lint.prover.setops import combine
+from lint.prover.setops import combine, position_family
 from lint.prover.shape import check_shape
 from lint.schema.catalog import View
 from lint.schema.views import Views
@@ -53,12 +54,16 @@ class StatementReader:
         return env if clause is None else with_clause(self, clause, env)
 
     def read_unused(self) -> None:
-        """Read the CTEs nothing refers to, so that every table is accounted for."""
+        """Read the CTEs nothing refers to, so that every table is accounted for.
+
+        The server does not run them (those that write are another matter, and read where they
+        are defined), nor those that only they refer to: no row of their tables is read.
+        """
         while any(not table.used for table in self.defined):
             for table in list(self.defined):
                 if not table.used:
                     table.used = True
-                    self.ledger.settle_for_good(table.read().standings)
+                    self.ledger.settle_for_good(settle(table.read().standings, IMPOSSIBLE))
 
     def query(self, node: exp.Expr, env: Env) -> Output:
         """Read a query expression. Raises CannotProve for what is not understood."""
@@ -105,18 +110,20 @@ class StatementReader:
         ]
         if not rows or len({len(row) for row in rows}) != 1:
             raise CannotProve("rows of VALUES have different lengths")
-        columns = []
+        columns: list[Col] = []
         for index in range(len(rows[0])):
-            terms: set[Term | None] = set()
-            family = None
+            name = f"column{index + 1}"
+            column: Col | None = None
             for row in rows:
                 block.visit(row[index])
                 typed = block.typed(row[index])
-                terms.add(typed[0] if typed else None)
-                family = typed[1] if typed else None
-            only = next(iter(terms)) if len(terms) == 1 else None
-            term = self.ledger.column() if only is None else only
-            columns.append(Col(f"column{index + 1}", term, family if only is not None else None))
+                field_ = Col(name, *typed) if typed else Col(name, self.ledger.column(), None)
+                if column is None or column.term == field_.term:
+                    column = field_
+                else:
+                    column = Col(name, self.ledger.column(), position_family(column, field_))
+            if column is not None:
+                columns.append(column)
         return Output(tuple(columns), NOTHING, block.take(), low)
 
     # -- SELECT ------------------------------------------------------------------------------
@@ -134,12 +141,9 @@ class StatementReader:
         windows(block, node)
         distinct_on(block, node)
         columns, wide = project(block, node.expressions)
-        shown = {col.term for col in columns}
-        standings = self.ledger.narrow(
-            block.relation.standings,
-            lambda carrier: carrier < low or carrier in shown,
-            "" if env.top else "its tenant column is not among the subquery's columns",
-        )
+        shown = frozenset([col.term for col in columns if isinstance(col.term, int)])
+        why = "" if env.top else "its tenant column is not among the subquery's columns"
+        standings = narrow(block, shown, why)
         output = Output(tuple(columns), block.relation.facts, standings, low, wide)
         return self._cut(output, node)
 
@@ -191,9 +195,13 @@ class StatementReader:
                 raise CannotProve("a subquery in ORDER BY or LIMIT of a combined query")
         if not node.args.get("limit") and not node.args.get("offset"):
             return output
+        alike: frozenset[int] = frozenset()
+        if not all(standing.values for standing in output.standings.values()):
+            # All rows have the same in these: they are T in all or in none.
+            alike = self.ledger.determined((), output.facts, output.low)
         standings = self.ledger.narrow(
             output.standings,
-            lambda carrier: carrier < output.low,
+            lambda carrier: carrier < output.low or carrier in alike,
             "LIMIT chooses among the rows of all tenants",
         )
         if _no_rows(node.args.get("limit")):

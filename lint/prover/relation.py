@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field, replace
 
 from lint.errors import CannotProve
-from lint.prover.facts import NEVER, NOTHING, Const, Facts, Term, equality, guarded
+from lint.prover.facts import NEVER, NOTHING, Const, Facts, Term, equality, guarded, not_null
 from lint.prover.values import comparable
 from lint.value import value
 
@@ -109,6 +109,21 @@ def widen(standings: Standings, facts: Facts, fits: Callable[[int], bool]) -> di
         number: Standing(old.values, old.carriers | {new for new in settled.carriers if fits(new)})
         for number, settled in settle(standings, facts).items()
         for old in (standings[number],)
+    }
+
+
+def carry(standings: Standings, column: int, facts: Facts) -> dict[int, Standing]:
+    """Add a column as a carrier where it is one as far as it is not null.
+
+    `facts` hold of the rows in which it is not. A carrier speaks of rows in which it is T, and
+    so not null: if in those it equals another, the rows with T in it are among the other's.
+    """
+    near = facts.columns(column)
+    return {
+        number: replace(s, carriers=s.carriers | {column})
+        if facts.impossible or not near.isdisjoint(s.carriers)
+        else s
+        for number, s in standings.items()
     }
 
 
@@ -224,10 +239,12 @@ def join(
     merged: list[Merge],
     new_column: Callable[[], int],
     close: Callable[[Facts], Facts],
+    unsure: frozenset[int],
 ) -> Relation:
     """Join two relations. `on`: what the condition implies; `inside`: its subqueries' standings.
 
-    side is "", LEFT, RIGHT or FULL.
+    side is "", LEFT, RIGHT or FULL. `unsure`: columns of which it would tell more if they were
+    not null.
     """
     condition = on.both(merge_facts(merged))
     matched = close(left.facts.both(right.facts, condition))
@@ -238,6 +255,7 @@ def join(
     left_filled, right_filled = side in ("RIGHT", "FULL"), side in ("LEFT", "FULL")
     facts = NOTHING
     witnesses: list[frozenset[int]] = []
+    filled_ties: list[Facts] = []
     sides: list[Relation] = []
     for relation, filled in ((left, left_filled), (right, right_filled)):
         if not filled:
@@ -247,23 +265,26 @@ def join(
         owned, ties = nullable(relation, new_column)
         witness = frozenset(term for term in owned.terms() if term >= relation.low)
         witnesses.append(witness)
+        filled_ties.append(ties)
         facts = facts.both(guarded([witness], ties))
         sides.append(owned)
     facts = facts.both(guarded(witnesses, condition))
     if side == "FULL":
-        # A row of one side without a partner satisfies nothing that ON says: only a column of
-        # the other side tells that there was one.
-        standings = {
-            **widen(left.standings, matched, lambda new: new >= right.low),
-            **widen(right.standings, matched, lambda new: left.low <= new < right.low),
-            **widen(inside, matched, lambda _: True),
-        }
+        facts = facts.both(_one_is_there(left, right, witnesses, filled_ties))
+        met = close(matched.both(*filled_ties))
+        standings, hidden = _full(left, right, inside, met, own=witnesses, new_column=new_column)
+        facts = facts.both(hidden)
     else:
         kept, filled_side = (left, right) if side == "LEFT" else (right, left)
         standings = {
             **kept.standings,
             **settle({**filled_side.standings, **inside}, matched),
         }
+    unsure |= frozenset([column for guard in matched.guarded for column in guard.alone])
+    for kept, other, filled in (left, right, right_filled), (right, left, left_filled):
+        for column in unsure & kept.terms() - matched.not_null if filled else ():
+            surely = close(matched.both(not_null([column])))
+            standings |= carry({n: standings[n] for n in other.standings}, column, surely)
     columns: list[Col] = []
     for merge in merged:
         if side != "FULL":
@@ -273,10 +294,7 @@ def join(
         columns.append(Col(merge.name, column, merge.left.family))
         if not same_family(merge.left, merge.right):
             continue
-        for one, relation in ((merge.left, left), (merge.right, right)):
-            if isinstance(one.term, int) and one.term >= relation.low:
-                tie = Facts((frozenset((column, one.term)),))
-                facts = facts.both(guarded([frozenset((one.term,))], tie))
+        facts = facts.both(_coalesced(column, merge, left, right))
         # COALESCE(left, right): what carries must be the column of the table's own side.
         own: dict[int, Term] = dict.fromkeys(right.standings, merge.right.term)
         own.update(dict.fromkeys((*left.standings, *inside), merge.left.term))
@@ -289,6 +307,77 @@ def join(
     one_side, other_side = sides
     visible = _visible(one_side, other_side, merged, columns)
     return Relation(_entries(one_side, other_side), visible, facts, standings, left.low)
+
+
+def _coalesced(column: int, merge: Merge, left: Relation, right: Relation) -> Facts:
+    """What holds of the column that USING makes of two in a FULL JOIN, of which one is there."""
+    facts = NOTHING
+    if left.facts.never_null(merge.left.term) and right.facts.never_null(merge.right.term):
+        facts = not_null([column])
+    for one, relation in ((merge.left, left), (merge.right, right)):
+        if isinstance(one.term, int) and one.term >= relation.low:
+            tie = Facts((frozenset((column, one.term)),))
+            facts = facts.both(guarded([frozenset((one.term,))], tie))
+    return facts
+
+
+def _full(
+    left: Relation,
+    right: Relation,
+    inside: Standings,
+    matched: Facts,
+    *,
+    own: list[frozenset[int]],
+    new_column: Callable[[], int],
+) -> tuple[dict[int, Standing], Facts]:
+    """How the tables of a FULL JOIN stand, and facts. `own`: the columns of each side.
+
+    A row of one side without a partner satisfies nothing that ON says: only a column of the other
+    side tells that there was one. Nothing depends on the pairs of which ON is not TRUE, whatever
+    the restriction.
+    """
+    ours, theirs = own
+    standings = {
+        **widen(left.standings, matched, lambda new: new >= right.low and new not in ours),
+        **widen(
+            right.standings,
+            matched,
+            lambda new: new not in theirs and (left.low <= new < right.low or new in ours),
+        ),
+        **settle(inside, matched),
+    }
+    facts = NOTHING
+    for relation, there in ((left, theirs), (right, ours)):
+        for number, settled in settle(relation.standings, matched).items():
+            values = settled.values - relation.standings[number].values
+            if values:
+                # Where the other side is there, this one is matched, or filled since none of its
+                # rows matches, which would have that value: a column that has it there, and else
+                # is null, carries.
+                hidden = new_column()
+                known = standings[number]
+                standings[number] = replace(known, carriers=known.carriers | {hidden})
+                tie = Facts((frozenset((hidden, *values)),))
+                facts = facts.both(guarded([there], tie))
+    return standings, facts
+
+
+def _one_is_there(
+    left: Relation, right: Relation, witnesses: list[frozenset[int]], ties: list[Facts]
+) -> Facts:
+    """Of a FULL JOIN's row not both sides are filled.
+
+    What is never null on its side is null only where that side is filled: then the other has a
+    row, and its facts hold.
+    """
+    facts = NOTHING
+    for relation, witness, of_other in (
+        (left, witnesses[0], ties[1]),
+        (right, witnesses[1], ties[0]),
+    ):
+        absent = relation.facts.not_null & witness
+        facts = facts.both(guarded([], of_other, absent)) if absent else facts
+    return facts
 
 
 def _visible(

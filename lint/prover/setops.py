@@ -9,6 +9,7 @@ from lint.errors import CannotProve
 from lint.prover.facts import NOTHING, Const, Facts, translate
 from lint.prover.ledger import Ledger
 from lint.prover.relation import Col, Output, Standing, settle
+from lint.prover.values import ANY
 
 
 def by_position(output: Output, targets: Sequence[int | None], low: int) -> Facts:
@@ -53,13 +54,19 @@ def carried(output: Output, targets: Sequence[int | None], low: int) -> dict[int
 
 
 def position_family(left: Col, right: Col) -> str | None:
-    """The family of a column made of two, None if they are not compared alike."""
-    if left.family == right.family:
-        return left.family
-    for one, other in ((left, right), (right, left)):
-        if isinstance(one.term, Const) and one.family is None:
-            return other.family
-    return None
+    """The family of a column made of two, None if they are not compared alike.
+
+    A value whose type nothing decides takes the other's; two of them what they are alone.
+    """
+    families = {left.family, right.family}
+    values = [c.term for c in (left, right) if isinstance(c.term, Const) and c.family is None]
+    if len(values) == 2:
+        families = {value.alone for value in values}
+    elif values:
+        families.discard(None)
+    if len(families) == 2:
+        families.discard(ANY)
+    return families.pop() if len(families) == 1 else None
 
 
 def combine(ledger: Ledger, kind: str, left: Output, right: Output, low: int) -> Output:

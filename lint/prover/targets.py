@@ -13,8 +13,8 @@ from lint.prover.env import Env
 from lint.prover.facts import Const, Facts, Term
 from lint.prover.from_items import base_table, find_relation
 from lint.prover.ledger import Instance
-from lint.prover.nodes import name_of
-from lint.prover.operands import parts_of_row
+from lint.prover.nodes import name_of, parts_of_row
+from lint.prover.operands import opened
 from lint.prover.projection import project
 from lint.prover.reader import Reader
 from lint.prover.relation import Col, Entry, Output, Relation, Standing, settle
@@ -93,12 +93,35 @@ def assignments(block: Block, table: Table, items: Sequence[exp.Expr]) -> Assign
             _assign(written, table, one.this, value)
             continue
         places = one.this.expressions if isinstance(one.this, exp.Tuple) else [one.this.this]
-        values = parts_of_row(value)
+        values = parts_of_row(value) or _one_row(block, value)
         fitting = values is not None and len(values) == len(places)
         for index, place in enumerate(places):
             part = values[index] if values is not None and fitting else None
             _assign(written, table, place, part)
     return written
+
+
+def _one_row(block: Block, node: exp.Expr) -> Sequence[exp.Expr] | None:
+    """The fields of `(SELECT a, b)`, which has one row whatever there is; else None.
+
+    Without FROM and WHERE nothing takes the row away but a set-returning function: only columns
+    and values are read.
+    """
+    query = opened(node)
+    query = query.this if isinstance(query, exp.Subquery) else query
+    if not isinstance(query, exp.Select) or {k for k, v in query.args.items() if v} != {
+        "expressions"
+    }:
+        return None
+    if any(item.is_star for item in query.expressions):
+        return None
+    fields = [item.this if isinstance(item, exp.Alias) else item for item in query.expressions]
+    plain = (
+        isinstance(opened(field), exp.Column | exp.Null)
+        or isinstance((block.typed(field) or (0,))[0], Const)
+        for field in fields
+    )
+    return fields if all(plain) else None
 
 
 def _assign(written: Assignments, table: Table, place: exp.Expr, value: exp.Expr | None) -> None:

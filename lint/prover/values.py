@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from lint.declared import Sources
 from lint.errors import CannotProve, ConfigError
-from lint.prover.facts import Const
+from lint.prover.facts import Const, Term
 from lint.text.lexer import statements
 from lint.text.parser import parse
 from lint.text.prepare import Parameter, fold, prepare
@@ -33,7 +33,7 @@ _PARSED_FAMILIES = {
 _INJECTIVE = {("integer", "integer"), ("integer", "text"), ("uuid", "text"), ("uuid", "uuid"),
               ("text", "text")}  # fmt: skip
 # The type of a declared source is not known; it is what the tenant is compared with.
-_ANY = "any"
+ANY = "any"
 # Whole numbers of fewer digits are bigint at most.
 _DIGITS = 19
 _INEXACT = ("real", "float", "double precision", "money")
@@ -52,7 +52,16 @@ def family(type_name: str) -> str | None:
 
 def comparable(left: str | None, right: str | None) -> bool:
     """Whether `=` of these two families tells that the values are the same."""
-    return left is not None and right is not None and (left == right or _ANY in (left, right))
+    return left is not None and right is not None and (left == right or ANY in (left, right))
+
+
+def alike(one: tuple[Term, str | None], other: tuple[Term, str | None]) -> bool:
+    """Whether `=` of two terms of these families tells that they are one value."""
+    if one[1] is None or other[1] is None:
+        typed = [family for _, family in (one, other) if family is not None]
+        untyped = [term for term, family in (one, other) if family is None]
+        return bool(typed) and all(isinstance(term, Const) for term in untyped)
+    return comparable(one[1], other[1])
 
 
 def cast_family(source: str | None, target: exp.DataType) -> str | None:
@@ -76,10 +85,10 @@ def source_forms(sources: Sources) -> dict[str, type[exp.Expr]]:
 # What a value may be written as, or stand in, beside the declared sources.
 _FORMS = (exp.Literal, exp.Neg, exp.Parameter, exp.Anonymous)
 _VALUES = frozenset(
-    (*_FORMS, exp.Paren, exp.Subquery, exp.Select, exp.Nullif, exp.Cast, exp.TryCast)
+    (*_FORMS, exp.Paren, exp.Subquery, exp.Select, exp.Values, exp.Nullif, exp.Cast, exp.TryCast)
 )
 # Without a context it may be null: then `IS NOT DISTINCT FROM` it proves nothing.
-SOURCE = Const("source", "source", "the current tenant", alone=_ANY)
+SOURCE = Const("source", "source", "the current tenant", alone=ANY)
 
 
 class Values:
@@ -183,7 +192,7 @@ def _bare(node: exp.Expr) -> exp.Expr:
         if isinstance(node, exp.Paren):
             node = node.this
             continue
-        if not isinstance(node, (exp.Subquery, exp.Select)):
+        if not isinstance(node, (exp.Subquery, exp.Select, exp.Values)):
             return node
         present = {key for key, value in node.args.items() if value}
         if isinstance(node, exp.Subquery) and present == {"this"}:
@@ -195,6 +204,8 @@ def _bare(node: exp.Expr) -> exp.Expr:
         ):
             only = node.expressions[0]
             node = only.this if isinstance(only, exp.Alias) else only
+        elif isinstance(node, exp.Values) and [len(r.expressions) for r in node.expressions] == [1]:
+            node = node.expressions[0].expressions[0]
         else:
             return node
 

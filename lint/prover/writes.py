@@ -13,6 +13,7 @@ from sqlglot import exp
 
 from lint.errors import CannotProve
 from lint.prover.block import Block
+from lint.prover.carriers import correlate
 from lint.prover.env import Env
 from lint.prover.facts import NOTHING, Facts, Term
 from lint.prover.from_items import from_clause, item
@@ -57,6 +58,7 @@ def _update(reader: Reader, node: exp.Update, env: Env, low: int) -> Output:
     written = assignments(block, table, node.expressions)
     block.attach()
     block.assume(NOTHING)
+    correlate(block)
     standings = dict(block.relation.standings)
     kept, why = kept_tenant(block, table, written)
     if kept is not None:
@@ -96,4 +98,5 @@ def _delete(reader: Reader, node: exp.Delete, env: Env, low: int) -> Output:
     block = reader.block(env, low)
     block.relation = replace(relation, low=low)
     restrict(block, node.args.get("where"))
+    correlate(block)
     return returning(reader, node, block, low, dict(block.relation.standings))

@@ -243,13 +243,16 @@ def noticed(world: World, corpus: Corpus, fault: str, *, within: int) -> tuple[i
 class Precision:
     """Of statements that no data set refutes, how many are called scoped. `shy` are the others.
 
-    `empty` are not among them: statements that gave no row and changed none in any data set.
+    Only those count that gave a row or changed one in some data set: of `empty` ones, scoped or
+    not, nothing can be told. Nor of the `unsettled`, which give several answers without security,
+    too (the first of rows in no order, one match of several).
     """
 
     statements: int
     scoped: int
     refuted: int
     empty: int
+    unsettled: int
     shy: list[tuple[str, Verdict]]
 
     @property
@@ -258,28 +261,45 @@ class Precision:
 
 
 def precision(world: World, *, seed: str, statements: int, datasets: int = 150) -> Precision:
-    """Look for a witness against every statement that is not called scoped."""
+    """Look for a witness against every statement that is not called scoped, and for a row or a
+    change of those that are."""
     rng = random.Random(seed)
     judge = prover()
-    judged = [(sql, judge.prove_text(sql)) for sql in (grow(rng) for _ in range(statements))]
-    scoped = [sql for sql, verdict in judged if verdict.scoped]
-    open_ = [(sql, verdict) for sql, verdict in judged if not verdict.scoped]
-    waiting, telling = open_, set()
+    waiting = [(sql, judge.prove_text(sql)) for sql in (grow(rng) for _ in range(statements))]
+    telling: set[str] = set()
+    unsettled: set[str] = set()
+    refuted = scoped = 0
     for number in range(-(-datasets // world.datasets)):
         world.fill(f"{seed} {number}")
+        # In one data set out of five there is no current tenant: a source is null.
+        absent = NOBODY if number % 5 == 4 else None
         left = []
         for at in range(0, len(waiting), _BATCH):
             part = waiting[at : at + _BATCH]
-            # In one data set out of five there is no current tenant: a source is null.
-            absent = NOBODY if number % 5 == 4 else None
-            told = world.ask([(sql, meant(sql) or absent) for sql, _ in part])
+            told = world.ask(
+                [
+                    (sql, bound(sql, verdict) if verdict.scoped else meant(sql) or absent)
+                    for sql, verdict in part
+                ]
+            )
             for (sql, verdict), answer in zip(part, told, strict=True):
                 if answer.telling:
                     telling.add(sql)
-                if answer.difference is None:
+                if answer.unsettled:
+                    unsettled.add(sql)
+                if verdict.scoped and answer.telling:
+                    scoped += 1
+                elif answer.difference is not None:
+                    refuted += 1
+                else:
                     left.append((sql, verdict))
         waiting = left
-    shy = [(sql, verdict) for sql, verdict in waiting if sql in telling]
+    shy = [(s, v) for s, v in waiting if s in telling and s not in unsettled]
     return Precision(
-        statements, len(scoped), len(open_) - len(waiting), len(waiting) - len(shy), shy
+        statements,
+        scoped,
+        refuted,
+        empty=sum(sql not in telling for sql, _ in waiting),
+        unsettled=sum(sql in telling and sql in unsettled for sql, _ in waiting),
+        shy=shy,
     )

@@ -85,6 +85,7 @@ def test_what_no_data_set_refutes_is_called_scoped(
     record_property("lint: statements held against 150 data sets", found.statements)
     record_property("lint: of these refuted", found.refuted)
     record_property("lint: of these without a row or a change in any", found.empty)
+    record_property("lint: of these with several answers", found.unsettled)
     record_property("lint: of the others called scoped", found.scoped)
     record_property("lint: of the others not called scoped", len(found.shy))
     told = "\n".join(f"{verdict.reason}: {sql}" for sql, verdict in found.shy)
