@@ -53,7 +53,7 @@ _OWN = """
     LEFT JOIN LATERAL jsonb_each(CASE WHEN v.version > 1 THEN v.changes END) e ON true
     UNION ALL
     SELECT recorded_at, 'policy', policy, NULL, event, NULL, NULL, recorded_by, NULL,
-           number::text
+           NULL, number::text
     FROM tenure.policy_withdrawals
     UNION ALL
     SELECT changed_at, 'own terms', policy, tenant_id, what, before, after, changed_by, NULL,

@@ -199,7 +199,7 @@ def test_a_period_and_a_tenant_choose_what_was_open_then(console: Console, case:
     assert of(until=day(20)) == {mine}
     assert of(until=day(50)) == set()
     assert of(**{"from": day(5)}) == {mine, theirs}
-    assert of(**{"from": day(-1)}) == {theirs}
+    assert of(**{"from": day(-1), "until": day(-2)}) == {theirs}
     assert report(case, tenant="umbrella")["open"] == 0
     assert report(case, tenant="initech")["open"] == 1
 

@@ -204,7 +204,7 @@ def test_a_period_and_a_tenant_choose_what_was_open_then(console: Console) -> No
     assert of(tenant="umbrella") == [str(first)]
     assert of(until=day(20)) == [str(first)]
     assert of(until=day(50)) == []
-    assert of(**{"from": day(-1)}) == [str(second)]
+    assert of(**{"from": day(-1), "until": day(-2)}) == [str(second)]
     assert report(console, "offboardings", tenant="umbrella")["open"] == 0
     assert of(size=1) == [str(second)]
     assert of(size=1, page=2) == [str(first)]
