@@ -35,7 +35,8 @@ class Deletion:
 
     The action "cut" took a reference to an erased person's row away. Of a run's, `started` says
     from when its period ran; `period`, for who asks for it (`retention.explain`), how long that
-    was, by the tenant's own or the policy's.
+    was, by the tenant's own or the policy's. An erasure's, or an offboarding's, went because it was
+    `requested_at`: by `request_due_at` at the latest, an offboarding's not before that.
     """
 
     deleted_at: datetime
@@ -51,13 +52,15 @@ class Deletion:
     erasure_id: UUID | None = None
     purge_id: UUID | None = None
     purge: str | None = None
+    requested_at: datetime | None = None
+    request_due_at: datetime | None = None
     started: Started = UNKNOWN
     period: str | None = None
 
     @property
     def due_at(self) -> datetime | None:
-        """When it was due, see `Started.due_at`."""
-        return self.started.due_at(self.period)
+        """When it was due, by the request or as `Started.due_at` says."""
+        return self.request_due_at or self.started.due_at(self.period)
 
 
 # A hash may by chance stand across two others: `position` finds what may be, the rest decides.
@@ -97,26 +100,28 @@ OWN_PERIOD = """
 none; not as tenure_retention."""
 _FIND = f"""
 SELECT b.recorded_at, b.run_id, b.trace_id, b.id, b.policy, b.policy_version, b.cutoff, b.action,
-       k.tenant_id, k.table_name, NULL::uuid, NULL::uuid, NULL,
-       started.kept, started.width, started.along
+       k.tenant_id, k.table_name, NULL::uuid, NULL::uuid, NULL, NULL::timestamptz,
+       NULL::timestamptz, started.kept, started.width, started.along
 FROM tenure.deleted_keys k {_PLACE} {STARTS}
 JOIN tenure.batches b
     ON b.run_id = k.run_id AND b.id = k.batch_id AND b.tenant_id = k.tenant_id
 WHERE {_AMONG}
 UNION ALL
 SELECT b.recorded_at, NULL, b.trace_id, b.id, NULL, NULL, NULL, k.action, k.tenant_id,
-       k.table_name, k.erasure_id, NULL, NULL, NULL, NULL, NULL
+       k.table_name, k.erasure_id, NULL, NULL, e.received_at, e.due_at, NULL, NULL, NULL
 FROM tenure.erased_keys k {_PLACE}
 JOIN tenure.erasure_batches b
     ON b.tenant_id = k.tenant_id AND b.erasure_id = k.erasure_id AND b.id = k.batch_id
+JOIN tenure.erasures e ON e.tenant_id = k.tenant_id AND e.id = k.erasure_id
 WHERE {_AMONG}
 UNION ALL
 SELECT b.recorded_at, NULL, b.trace_id, b.id, NULL, NULL, NULL, k.action, k.tenant_id,
-       k.table_name, NULL, k.purge_id, p.kind, NULL, NULL, NULL
+       k.table_name, NULL, k.purge_id, p.kind, o.requested_at, o.deletes_at, NULL, NULL, NULL
 FROM tenure.purged_keys k {_PLACE}
 JOIN tenure.purge_batches b
     ON b.tenant_id = k.tenant_id AND b.purge_id = k.purge_id AND b.id = k.batch_id
 JOIN tenure.purges p ON p.tenant_id = k.tenant_id AND p.id = k.purge_id
+LEFT JOIN tenure.offboardings o ON o.tenant_id = k.tenant_id AND o.purge_id = k.purge_id
 WHERE {_AMONG}
 ORDER BY 1, 4
 """  # noqa: S608 - constants

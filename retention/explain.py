@@ -89,6 +89,7 @@ def _deletion(d: Deletion) -> dict[str, Any]:
         "started_at": d.started.at,
         "along_from": d.started.along_from,
         "along_until": d.started.along_until,
+        "requested_at": d.requested_at,
         "due_at": d.due_at,
         "deleted_at": d.deleted_at,
         "run_id": None if d.run_id is None else str(d.run_id),

@@ -202,11 +202,16 @@ def _lines(one: Explanation) -> Iterator[str]:
                 f"(version {deletion.version}, cutoff {deletion.cutoff.isoformat()}), "
                 f"run {deletion.trace_id}, batch {deletion.batch_id}"
             )
-            yield f"    {_since(deletion)}"
+        yield f"    {_since(deletion)}"
 
 
 def _since(deletion: Deletion) -> str:
     started, due = deletion.started, deletion.due_at
+    if deletion.run_id is None:
+        if deletion.requested_at is None or due is None:
+            return "because it had gone before a restore"
+        to_go = "to go after" if deletion.purge_id else "to go by"
+        return f"requested {_date(deletion.requested_at)}, {to_go} {_date(due)}"
     if started.at is not None:
         since = f"its period began {_date(started.at)}"
     elif started.along_until is not None and started.along_from is not None:

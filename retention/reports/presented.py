@@ -18,11 +18,14 @@ from tenants.connections import Cursor
 @dataclass(frozen=True, slots=True)
 class ErasedRow:
     """What an erasure did to the row whose key was presented; `action` "cut" took its reference to
-    the erased person away. `proof`, `index` and `checkpoint` are as a sample's."""
+    the erased person away. It was `requested_at`, to be done by `due_at`. `proof`, `index` and
+    `checkpoint` are as a sample's."""
 
     tenant: str
     table: str
     action: str
+    requested_at: datetime | None
+    due_at: datetime | None
     erased_at: datetime
     erasure_id: UUID
     batch_id: UUID
@@ -35,12 +38,15 @@ class ErasedRow:
 @dataclass(frozen=True, slots=True)
 class PurgedRow:
     """What a purge did to the row whose key was presented. `purge` is offboarding or replay,
-    `cause_id` that offboarding's id; `rule` says under which rule the row went, `started_by` who
-    had the purge begun, `approved_by` who asked for the offboarding."""
+    `cause_id` that offboarding's id, which was `requested_at` and deletes from `due_at` on; `rule`
+    says under which rule the row went, `started_by` who had the purge begun, `approved_by` who
+    asked for the offboarding."""
 
     tenant: str
     table: str
     action: str
+    requested_at: datetime | None
+    due_at: datetime | None
     purged_at: datetime
     purge: str
     purge_id: UUID
@@ -104,6 +110,8 @@ def erased_rows(cursor: Cursor, found: Iterable[Deletion], proven: Proven) -> tu
             tenant=slugs[row.tenant_id],
             table=row.table,
             action=row.action,
+            requested_at=row.requested_at,
+            due_at=row.due_at,
             erased_at=row.deleted_at,
             erasure_id=erasure_id,
             batch_id=row.batch_id,
@@ -140,6 +148,8 @@ def _purged(
         tenant=tenant,
         table=row.table,
         action=row.action,
+        requested_at=row.requested_at,
+        due_at=row.due_at,
         purged_at=row.deleted_at,
         purge=row.purge or "",
         purge_id=purge_id,

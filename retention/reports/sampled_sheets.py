@@ -72,11 +72,13 @@ def samples(cursor: Cursor, asked: Asked) -> Report:
                 found.erased,
                 title="By erasures",
                 note="What became of the row because a person asked to be erased.",
-                show="erasure_id proof/index/checkpoint table/tenant action erased_at "
-                "trace_id/batch_id",
+                show="erasure_id proof/index/checkpoint table/tenant action requested_at/due_at "
+                "erased_at trace_id/batch_id",
                 labels={
                     **_PRESENTED,
                     "erasure_id": "Erasure",
+                    "requested_at": "Requested",
+                    "due_at": "Due",
                     "erased_at": "When",
                 },
                 empty=_none_presented(found),
@@ -88,7 +90,7 @@ def samples(cursor: Cursor, asked: Asked) -> Report:
                 title="With its tenant, or again after a restore",
                 note="What became of the row in an offboarding, or a replay.",
                 show="purge/purge_id/cause_id proof/index/checkpoint table/tenant action rule "
-                "started_by/approved_by purged_at trace_id/batch_id",
+                "started_by/approved_by requested_at/due_at purged_at trace_id/batch_id",
                 labels={
                     **_PRESENTED,
                     "purge": "By",
@@ -96,6 +98,8 @@ def samples(cursor: Cursor, asked: Asked) -> Report:
                     "cause_id": "Of the offboarding",
                     "started_by": "Started by",
                     "approved_by": "Asked for by",
+                    "requested_at": "Requested",
+                    "due_at": "Deletes from",
                     "purged_at": "When",
                 },
                 empty=_none_presented(found),

@@ -3,12 +3,13 @@ grants and policies, and not by our WHERE; hostile to whatever leaks."""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -369,6 +370,7 @@ def test_anothers_batch_key_or_name_is_answered_like_none(two: Two) -> None:
     for theirs_is, path in (
         (batch, "/console/batches/{}.tlog-proof"),
         (batch, f"/console/batches/{{}}/{table}.keys"),
+        (batch, f"/console/batches/{{}}/{table}.starts"),
         (purged, "/console/batches/{}.tlog-proof"),
         (purged, "/console/batches/{}/shop.notes.delete.keys"),
     ):
@@ -401,8 +403,16 @@ def test_their_own_key_is_found(two: Two) -> None:
     )  # fmt: skip
     [sample] = two.pages.json(f"/console/samples?key={gone}&of=shop.notes")["samples"]
     assert (sample["key"], sample["proof"]) == (str(gone), "proven")
+    page = two.client.get(f"/console/samples?key={gone}&of=shop.notes").text
+    began = datetime.fromisoformat(sample["started_at"]).strftime("%Y-%m-%d %H:%M:%S")
+    assert f"{began}</time>" in page
+    [part] = two.pages.json(f"/console/samples?key={gone}&of=shop.notes")["commitments"]
+    starts = two.client.get(f"/console/batches/{sample['batch_id']}/shop.notes.starts")
+    assert hashlib.sha256(starts.data).hexdigest() == part["starts_sha256"]
     [row] = two.pages.json(f"/console/samples?key={_purged(two.own)}")["purged"]
     assert (row["purge"], row["proof"]) == ("replay", "proven")
+    none = two.client.get(f"/console/batches/{row['batch_id']}/shop.notes.delete.starts")
+    assert none.status_code == 404
     proof = two.client.get(f"/console/batches/{row['batch_id']}.tlog-proof")
     assert proof.status_code == 200
     assert two.leaks(proof.text) == []

@@ -109,6 +109,7 @@ def test_from_the_request_to_the_answer(
 
     explained = ok(tenure("retention", "explain", "customers", customer))
     assert re.search(f"anonymised [^ ]+ by erasure {erasure}, batch ", explained)
+    assert re.search("requested [^ ]+, to go by [^ ]+\n", explained)
     row = json.loads(ok(tenure("retention", "explain", "customers", customer, "--format", "json")))
     (change,) = row["rows"][0]["deletions"]
     assert (change["erasure_id"], change["policy"], change["run_id"]) == (erasure, None, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import zipfile
 from collections.abc import Callable
@@ -86,6 +87,7 @@ def test_from_the_request_to_the_end(
     gone = ok(tenure("retention", "explain", "customers", customer))
     assert "deleted" in gone
     assert "by offboarding" in gone
+    assert re.search("requested [^ ]+, to go after [^ ]+\n", gone)
     (tmp_path / "dump").mkdir()
     dump = dump_of(cluster, owner_sql, tmp_path / "dump" / "after.sql")
     assert [s for s in SENTINELS if s in dump] == []

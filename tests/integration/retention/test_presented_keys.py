@@ -60,6 +60,9 @@ def test_a_key_leads_to_the_offboarding_and_its_proof(
     assert lab.sql("SELECT id::text, purge_id::text, requested_by FROM tenure.offboardings") == [
         (str(row.cause_id), str(row.purge_id), row.approved_by)
     ]
+    assert lab.sql("SELECT requested_at, deletes_at FROM tenure.offboardings") == [
+        (row.requested_at, row.due_at)
+    ]
     assert row.rule == "all rows of a tenant that leaves go"
     assert (row.proof, found.samples, found.erased) == ("proven", (), ())
     assert row.index is not None
@@ -120,6 +123,9 @@ def test_what_an_erasure_did_is_proven_alike(
     ledger.publish(wait=True)
     found = ask(lab, Presented(UUID(person)))
     (row,) = found.erased
+    assert lab.sql("SELECT received_at, due_at FROM tenure.erasures") == [
+        (row.requested_at, row.due_at)
+    ]
     assert (row.table, row.proof, found.purged) == ("lab.cases", "proven", ())
     assert [(c.cause, c.name) for c in found.commitments] == [
         ("erasure", f"lab.cases.{row.action}")
