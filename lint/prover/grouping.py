@@ -12,9 +12,9 @@ from sqlglot import exp
 
 from lint.errors import CannotProve
 from lint.prover.block import Block
-from lint.prover.carriers import narrow
 from lint.prover.choices import column_of
 from lint.prover.facts import NOTHING, Const, Facts, Term, equality, guarded, translate
+from lint.prover.narrowing import narrow
 from lint.prover.nodes import has_aggregate, local_nodes, name_of
 from lint.prover.operands import opened
 from lint.prover.relation import Col, Relation
@@ -183,8 +183,6 @@ def _chooses_not(block: Block, node: exp.Select, window: exp.Window) -> bool:
     keys = _on(node)
     aggregate = isinstance(window.this, exp.Sum | exp.Count | exp.Avg | exp.Max | exp.Min)
     if not keys or not aggregate or any(window.args.get(key) for key in ("spec", "alias")):
-        return False
-    if node.args.get("limit") or node.args.get("offset"):
         return False
     terms = _determined(block, [_key(block, node, key, alias_first=True) for key in keys])
     order = window.args.get("order")

@@ -23,6 +23,8 @@ _STRICT = (
     exp.Sub,
     exp.Mul,
 )
+# Null where their first operand is: NULLIF leaves it, or null.
+_OF_ITS_FIRST = (exp.Paren, exp.Cast, exp.Neg, exp.Nullif)
 _NEVER_NULL = (exp.Is, exp.NullSafeEQ, exp.NullSafeNEQ, exp.Exists, exp.Boolean)
 _CONDITIONS = (
     *COMPARISONS, *_NEVER_NULL, exp.Connector, exp.Not, exp.In, exp.Between, exp.Like,
@@ -38,22 +40,22 @@ _STABLE = (
 def strict(block: Block, *nodes: exp.Expr) -> Facts:
     """What holds if none of the values is null: columns that are not, and what scalar subqueries
     have found."""
-    parts = [part for node in nodes for part in _strict_parts(node)]
-    columns = [block.resolve(part) for part in parts if isinstance(part, exp.Column)]
-    facts = not_null([c.term for c in columns if c is not None and isinstance(c.term, int)])
-    for part in parts if block.outputs else ():
-        facts = facts.both(block.found(part))
-    return facts
-
-
-def _strict_parts(node: exp.Expr) -> list[exp.Expr]:
-    """Parts with which the value is null: those of operators and casts; NULLIF leaves its first
-    operand or null."""
-    while isinstance(node, exp.Paren | exp.Cast | exp.Neg | exp.Nullif):
-        node = node.this
-    if isinstance(node, _STRICT) and not quantified(node):
-        return [*_strict_parts(node.this), *_strict_parts(node.expression)]
-    return [node]
+    columns: list[int] = []
+    found: list[Facts] = []
+    waiting = list(nodes)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, exp.Column):
+            col = block.resolve(node)
+            if col is not None and isinstance(col.term, int):
+                columns.append(col.term)
+        elif isinstance(node, _OF_ITS_FIRST):
+            waiting.append(node.this)
+        elif isinstance(node, _STRICT) and not quantified(node):
+            waiting += (node.this, node.expression)
+        elif block.outputs:
+            found.append(block.found(node))
+    return not_null(columns).both(*found) if found else not_null(columns)
 
 
 def is_condition(node: exp.Expr) -> bool:

@@ -9,12 +9,12 @@ from sqlglot import exp
 
 from lint.errors import CannotProve
 from lint.prover.block import Block, Statics
-from lint.prover.carriers import narrow
 from lint.prover.ctes import renamed, with_clause
 from lint.prover.env import CommonTable, Env
 from lint.prover.facts import IMPOSSIBLE, NOTHING
 from lint.prover.from_items import from_clause
 from lint.prover.grouping import distinct_on, group, is_grouped, windows
+from lint.prover.narrowing import narrow
 from lint.prover.nodes import is_query, name_of
 from lint.prover.predicates import restrict, when_true
 from lint.prover.projection import project

@@ -109,19 +109,20 @@ def _one_row(block: Block, node: exp.Expr) -> Sequence[exp.Expr] | None:
     """
     query = opened(node)
     query = query.this if isinstance(query, exp.Subquery) else query
-    if not isinstance(query, exp.Select) or {k for k, v in query.args.items() if v} != {
-        "expressions"
-    }:
+    clauses = {key for key, value in query.args.items() if value}
+    if not isinstance(query, exp.Select) or clauses != {"expressions"}:
         return None
     if any(item.is_star for item in query.expressions):
         return None
     fields = [item.this if isinstance(item, exp.Alias) else item for item in query.expressions]
-    plain = (
-        isinstance(opened(field), exp.Column | exp.Null)
-        or isinstance((block.typed(field) or (0,))[0], Const)
-        for field in fields
-    )
-    return fields if all(plain) else None
+    return fields if all(_is_plain(block, field) for field in fields) else None
+
+
+def _is_plain(block: Block, node: exp.Expr) -> bool:
+    if isinstance(opened(node), exp.Column | exp.Null):
+        return True
+    typed = block.typed(node)
+    return typed is not None and isinstance(typed[0], Const)
 
 
 def _assign(written: Assignments, table: Table, place: exp.Expr, value: exp.Expr | None) -> None:

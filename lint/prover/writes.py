@@ -13,12 +13,12 @@ from sqlglot import exp
 
 from lint.errors import CannotProve
 from lint.prover.block import Block
-from lint.prover.carriers import correlate
 from lint.prover.env import Env
 from lint.prover.facts import NOTHING, Facts, Term
 from lint.prover.from_items import from_clause, item
 from lint.prover.inserts import insert
 from lint.prover.merges import merge
+from lint.prover.narrowing import correlate
 from lint.prover.predicates import restrict
 from lint.prover.reader import Reader
 from lint.prover.relation import Col, Output, Relation, Standing, cross, same_family

@@ -7,18 +7,18 @@ _Edit = tuple[str, str, str]
 FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     # -- conditions --------------------------------------------------------------------------
     "OR as AND": (
-        "predicates._either",
+        "operands.either",
         "ledger.close(known.both(left)).either(ledger.close(known.both(right)))",
         "ledger.close(known.both(left)).both(ledger.close(known.both(right)))",
     ),
     "OR believes its left side": (
-        "predicates._either",
+        "operands.either",
         "ledger.close(known.both(left)).either(ledger.close(known.both(right)))",
         "ledger.close(known.both(left))",
     ),
     "a FALSE conjunction has two FALSE sides": (
         "predicates.when_false",
-        "return _either(block, when_false(block, node.this), when_false(block, node.expression))",
+        "return either(block, when_false(block, node.this), when_false(block, node.expression))",
         "return when_false(block, node.this).both(when_false(block, node.expression))",
     ),
     "NOT is not looked at": (
@@ -58,6 +58,11 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
         "case exp.LTE():\n            return _compare(block, node.this, node.expression)\n"
         "        case exp.NullSafeEQ():",
     ),
+    "at least FALSE as greater": (
+        "predicates._ordered",
+        "if isinstance(node, exp.GT | exp.LT) == holds:",
+        "if True:",
+    ),
     "not less as equal": (
         "predicates.when_false",
         "case exp.NullSafeNEQ():",
@@ -71,48 +76,84 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "an order that is FALSE as equality": (
         "predicates.when_false",
-        "return not_null(strict_columns(block, node))",
-        "return _compare(block, node.this, node.expression)",
+        "case exp.LT() | exp.LTE() | exp.GT() | exp.GTE():\n            return strict(block, node)",
+        "case exp.LT() | exp.LTE() | exp.GT() | exp.GTE():\n"
+        "            return _compare(block, node.this, node.expression)",
     ),
     "distinct as not distinct": (
         "predicates.when_true",
         "return _not_distinct(block, node, holds=False)",
         "return _not_distinct(block, node, holds=True)",
     ),
-    "conditions that may be null are told apart": (
+    "two that may be null both are equal": (
         "predicates._not_distinct",
-        "if not (decided(block, left) and decided(block, right)):",
-        "if False:",
+        "if block.ledger.close(block.relation.facts.both(unknown)).impossible:",
+        "if True:",
+    ),
+    "what is not distinct is equal, and not null": (
+        "predicates._as_far_as",
+        "facts = facts.both(guarded([frozenset((term,))], equal))",
+        "facts = facts.both(equal)",
     ),
     "IN of two as equality": (
-        "predicates._in",
-        "_one_of(block, node.this, node.expressions)",
-        "_one_of(block, node.this, node.expressions[:1])",
+        "members.within",
+        "_one_of(block, node.this, node.expressions, equal)",
+        "_one_of(block, node.this, node.expressions[:1], equal)",
     ),
     "ANY of two as equality": (
-        "predicates._equal_any",
-        "_one_of(block, left, inner.expressions)",
-        "_one_of(block, left, inner.expressions[:1])",
+        "members.equal_any",
+        "_one_of(block, left, inner.expressions, equal)",
+        "_one_of(block, left, inner.expressions[:1], equal)",
     ),
     "one of several as the last": (
-        "predicates._one_of",
-        "facts = _either(block, facts, _compare(block, left, member))",
-        "facts = _compare(block, left, member)",
+        "members._one_of",
+        "facts = either(block, facts, equal(block, left, member))",
+        "facts = equal(block, left, member)",
     ),
     "ALL as ANY": (
         "predicates._equal",
         "return NOTHING",
-        "return _equal_any(block, left, right)",
+        "return equal_any(block, left, right, _compare)",
+    ),
+    "equal to all of a subquery as to one": (
+        "block.Block._sought",
+        "exp.Any if isinstance(node, exp.EQ) else exp.All",
+        "(exp.Any, exp.All)",
+    ),
+    "a subquery is looked through by another field": (
+        "block.Block._sought",
+        "zip(fields, output.columns, strict=True)",
+        "zip(fields, output.columns[::-1], strict=True)",
+    ),
+    "a subquery is looked through for what is not null": (
+        "block.Block._sought",
+        "if not (self.never_null(one[0]) and output.facts.never_null(col.term)):",
+        "if False:",
     ),
     "NOT IN as IN": (
         "predicates.when_false",
         "case exp.Not():",
-        "case exp.In():\n            return _in(block, node)\n        case exp.Not():",
+        "case exp.In():\n            return within(block, node, _compare)\n        case exp.Not():",
+    ),
+    "what is in no subquery is not null": (
+        "members.is_list",
+        "return bool(node.expressions) and not any(others) and not is_query(node.expressions[0])",
+        "return True",
     ),
     "NOT EXISTS as EXISTS": (
         "predicates.when_false",
         "case exp.Not():",
         "case exp.Exists():\n            return when_true(block, node)\n        case exp.Not():",
+    ),
+    "EXISTS of an aggregate is TRUE, whatever HAVING says": (
+        "block.Block._always",
+        "if having is not None and not",
+        "if False and not",
+    ),
+    "EXISTS is TRUE": (
+        "block.Block._always",
+        "if clauses <= _OF_ONE_ROW and for_all:",
+        "if clauses <= _OF_ONE_ROW:",
     ),
     "NOT BETWEEN as BETWEEN": (
         "predicates.when_false",
@@ -120,14 +161,14 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
         "case exp.Between():\n            return when_true(block, node)\n        case exp.Not():",
     ),
     "BETWEEN whatever as equality": (
-        "predicates._between",
+        "members.between",
         " or low[0] != high[0]",
         "",
     ),
     "COALESCE of conditions is its first": (
         "predicates._choices",
-        "            if decided(block, part):\n                return",
-        "            return",
+        "            if passed.impossible:",
+        "            if True:",
     ),
     "CASE without its ELSE": (
         "predicates._choices",
@@ -141,13 +182,23 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "CASE believes all its guards": (
         "predicates._choices",
-        "passed = passed.both(when_false(block, condition))",
+        "passed = passed.both(_other_than(block, condition, True))",
         "passed = passed.both(when_true(block, condition))",
     ),
     "a guard that is passed was FALSE": (
         "predicates._choices",
-        "if node.this is None and decided(block, condition):",
-        "if node.this is None:",
+        "passed = passed.both(_other_than(block, condition, True))",
+        "passed = passed.both(when_false(block, condition))",
+    ),
+    "after a guard no other is passed": (
+        "predicates.chosen",
+        "again = condition is not None and opened(condition) in passed",
+        "again = condition is not None and bool(passed)",
+    ),
+    "after a guard nothing is TRUE": (
+        "predicates.chosen",
+        "truth and opened(value) in passed",
+        "truth and passed",
     ),
     "a CASE that is FALSE as one that is TRUE": (
         "predicates.when_false",
@@ -171,23 +222,33 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "IS NOT TRUE as IS TRUE": (
         "predicates._tested",
-        "return when_false(block, operand) if tested.this else when_true(block, operand)",
+        "return _other_than(block, operand, bool(tested.this))",
         "return when_true(block, operand)",
     ),
     "IS NULL as IS NOT NULL": (
         "predicates._tested",
-        "if not holds:\n        if isinstance(tested, exp.Null):",
-        "if not holds or isinstance(tested, exp.Null):\n        if isinstance(tested, exp.Null):",
+        "return _unknown(block, operand) if holds else strict(block, operand)",
+        "return strict(block, operand)",
     ),
     "IS NULL leaves no row": (
         "predicates._tested",
-        "isinstance(tested, exp.Null) and decided(block, operand)",
-        "isinstance(tested, exp.Null)",
+        "return _unknown(block, operand) if holds else",
+        "return IMPOSSIBLE if holds else",
+    ),
+    "a disjunction that is not FALSE as a conjunction": (
+        "predicates._other_than",
+        "isinstance(node, exp.And) == value",
+        "isinstance(node, exp.Or) == value",
+    ),
+    "a comparison is null by both its sides": (
+        "predicates._unknown",
+        "return either(block, _unknown(block, node.this), _unknown(block, node.expression))",
+        "return _unknown(block, node.this).both(_unknown(block, node.expression))",
     ),
     "IS UNKNOWN as IS TRUE": (
         "predicates._tested",
-        "return IMPOSSIBLE if isinstance(tested, exp.Null) and",
-        "return when_true(block, operand) if True or",
+        "return _unknown(block, operand) if holds else",
+        "return when_true(block, operand) if holds else",
     ),
     "= false as = true": (
         "predicates._same_value",
@@ -196,8 +257,8 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "<> true as = true": (
         "predicates._other_value",
-        "        return _either(",
-        "        return _same_value(block, left, right) or _either(",
+        "        return either(",
+        "        return _same_value(block, left, right) or either(",
     ),
     "two columns are one value": (
         "operands.one_value",
@@ -210,20 +271,24 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
         "IMPOSSIBLE",
     ),
     "COALESCE null-rejects": (
-        "operands.strict_columns",
-        "if isinstance(node, _STRICT)",
-        "if isinstance(node, exp.Coalesce):\n        return strict_columns(block, node.this)\n"
-        "    if isinstance(node, _STRICT)",
+        "operands.strict",
+        "elif isinstance(node, _OF_ITS_FIRST):",
+        "elif isinstance(node, (*_OF_ITS_FIRST, exp.Coalesce)):",
+    ),
+    "ALL of none null-rejects": (
+        "operands.strict",
+        " and not quantified(node)",
+        "",
     ),
     "IS DISTINCT FROM null-rejects": (
-        "operands.strict_columns",
-        "if isinstance(node, _STRICT)",
-        "if isinstance(node, (*_STRICT, exp.NullSafeNEQ))",
+        "operands.strict",
+        "elif isinstance(node, _STRICT)",
+        "elif isinstance(node, (*_STRICT, exp.NullSafeNEQ))",
     ),
     "IS NULL null-rejects": (
-        "operands.strict_columns",
-        "exp.Paren | exp.Cast | exp.Neg",
-        "exp.Paren | exp.Cast | exp.Neg | exp.Is",
+        "operands.strict",
+        "elif isinstance(node, _OF_ITS_FIRST):",
+        "elif isinstance(node, (*_OF_ITS_FIRST, exp.Is)):",
     ),
     "NULLIF is its first": (
         "block.Block.typed",
@@ -254,8 +319,8 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
         "output.columns[0].under(self.ledger.column())",
         "output.columns[0]",
     ),
-    "what a scalar subquery finds holds without a row": (
-        "projection._output_column",
+    "what may be null is not": (
+        "choices.column_of",
         "guarded([frozenset((typed[0],))], found)",
         "found",
     ),
@@ -276,7 +341,7 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
         "zip(left_parts, right_parts[::-1], strict=True)",
     ),
     "the row of a subquery by any field": (
-        "predicates._member",
+        "members._member",
         "zip(fields, output.columns, strict=True)",
         "zip(fields, output.columns[::-1], strict=True)",
     ),
@@ -284,13 +349,13 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
         "predicates.when_true",
         "case exp.NullSafeEQ():",
         "case exp.GT() | exp.LT() if isinstance(node.expression, exp.Any):\n"
-        "            return _equal_any(block, node.this, node.expression)\n"
+        "            return equal_any(block, node.this, node.expression, _compare)\n"
         "        case exp.NullSafeEQ():",
     ),
     "a negated ANY of a subquery as ANY": (
         "predicates._unequal",
-        "return NOTHING if quantified(node) else",
-        "return _equal_any(block, node.this, node.expression) if quantified(node) else",
+        "return strict(block, node.this)",
+        "return equal_any(block, node.this, node.expression, _compare)",
     ),
     "a contradiction of any two values": (
         "facts._contradicts",
@@ -303,9 +368,9 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
         "",
     ),
     "IN of two VALUES as equality": (
-        "query.StatementReader.values",
-        "terms.add(typed[0] if typed else None)",
-        "terms = {typed[0]} if typed else {None}",
+        "members._listed",
+        "[row.expressions[0] for row in rows]",
+        "[row.expressions[0] for row in rows[:1]]",
     ),
     # -- facts -------------------------------------------------------------------------------
     "either of two facts": (
@@ -323,6 +388,11 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
         "if all(witness & facts.not_null for witness in guard.witnesses)",
         "if True",
     ),
+    "each side of a full join has a row": (
+        "facts.Facts.closed",
+        "and (not guard.absent or guard.absent & facts.columns(NULL))",
+        "",
+    ),
     "a guard opens by one witness": (
         "facts.Facts.closed",
         "if all(witness",
@@ -338,6 +408,11 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
         "filled = frozenset(child.columns[name] for name in others)",
         "filled: frozenset[int] = frozenset()",
     ),
+    "brothers by a key with nulls": (
+        "ledger._brothers",
+        "frozenset(filled)",
+        "frozenset()",
+    ),
     "a unique key of one column out of two": (
         "ledger._rules",
         "for c in key.columns)",
@@ -347,6 +422,11 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
         "ledger._ways",
         "if set(key.columns) <= filled:",
         "if True:",
+    ),
+    "two keys that are null are one": (
+        "facts.Facts._followed",
+        "or not _has_value(self.classes[index], self.not_null)",
+        "",
     ),
     "a part of a unique key determines a row": (
         "ledger.Ledger.determined",
@@ -368,6 +448,11 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
         "from_items._columns",
         "for c in table.columns if not c.nullable",
         "for c in table.columns",
+    ),
+    "what is null is not": (
+        "facts.Facts.never_null",
+        "return _has_value(self.group(term), self.not_null)",
+        "return len(self.group(term)) > 1 or term in self.not_null",
     ),
     # -- joins -------------------------------------------------------------------------------
     "LEFT JOIN as JOIN": (
@@ -406,19 +491,24 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
         "**settle(kept.standings, matched),",
     ),
     "a FULL JOIN's side is told by its own columns": (
-        "relation.join",
-        "lambda new: new >= right.low",
+        "relation._full",
+        "lambda new: new >= right.low and new not in ours",
         "lambda new: True",
     ),
     "a FULL JOIN's other side is told by its own columns": (
-        "relation.join",
-        "lambda new: left.low <= new < right.low",
+        "relation._full",
+        "lambda new: new not in theirs and (left.low <= new < right.low or new in ours)",
         "lambda new: True",
     ),
     "ON restricts both sides of a FULL JOIN": (
         "relation.widen",
         "Standing(old.values, old.carriers | {new for new in settled.carriers if fits(new)})",
         "settled",
+    ),
+    "what ON says of a FULL JOIN's side bounds it": (
+        "relation._full",
+        "facts = facts.both(guarded([there], tie))",
+        "facts = facts.both(tie)",
     ),
     "ON holds of rows without a partner": (
         "relation.join",
@@ -430,6 +520,16 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
         "facts = facts.both(guarded([witness], ties))",
         "facts = facts.both(ties)",
     ),
+    "a subquery goes by all columns around it": (
+        "block.Block.subquery",
+        "[c for c in standing.carriers if NULL < c < output.low]",
+        "range(1, output.low)",
+    ),
+    "any column carries as far as it is not null": (
+        "relation.carry",
+        "if facts.impossible or not near.isdisjoint(s.carriers)",
+        "if True",
+    ),
     "a constant of a filled side is never null": (
         "relation.nullable",
         "if isinstance(col.term, int) and col.term >= relation.low:",
@@ -440,8 +540,13 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
         "if own[occurrence] in s.carriers",
         "if True",
     ),
+    "USING of a full join is null only where both are": (
+        "relation._coalesced",
+        "if left.facts.never_null(merge.left.term) and right.facts.never_null(merge.right.term):",
+        "if left.facts.never_null(merge.left.term) or right.facts.never_null(merge.right.term):",
+    ),
     "USING of a full join is both its columns": (
-        "relation.join",
+        "relation._coalesced",
         "facts = facts.both(guarded([frozenset((one.term,))], tie))",
         "facts = facts.both(tie)",
     ),
@@ -491,8 +596,23 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     # -- grouping ----------------------------------------------------------------------------
     "an aggregate of nothing has no row": (
         "grouping.group",
-        "block.relation = replace(relation, facts=NOTHING, standings=standings)",
+        "block.relation = replace(relation, facts=facts, standings=standings)",
         "block.relation = replace(relation, standings=standings)",
+    ),
+    "HAVING a count asks for a row": (
+        "grouping._asks_for_a_row",
+        "return counts and int(right.this) >= (least or 0)",
+        "return counts",
+    ),
+    "the greatest is any of its group": (
+        "grouping._extremes",
+        "if isinstance(term, Const) or term in keys:",
+        "if True:",
+    ),
+    "the greatest of none is not null": (
+        "grouping._extremes",
+        "facts = facts.both(guarded([frozenset((column,))], equal))",
+        "facts = facts.both(equal)",
     ),
     "grouping sets as one grouping": (
         "grouping.group",
@@ -501,8 +621,18 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "grouping sets keep their facts": (
         "grouping.group",
-        "visible, NOTHING, standings, relation.low)",
-        "visible, relation.facts, standings, relation.low)",
+        "facts = translate(relation.facts, {}, everywhere) if everywhere else NOTHING",
+        "facts = relation.facts",
+    ),
+    "the empty grouping set has no row of nothing": (
+        "grouping.group",
+        "translate(relation.facts, {}, everywhere) if everywhere else NOTHING",
+        "translate(relation.facts, {}, everywhere)",
+    ),
+    "a key of one grouping set is in all": (
+        "grouping._in_every_set",
+        "frozenset.intersection(*each) if each else frozenset()",
+        "frozenset().union(*each)",
     ),
     "ROLLUP as GROUP BY": (
         "grouping._group_keys",
@@ -516,8 +646,8 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "DISTINCT ON a name means the input": (
         "grouping._key",
-        "if aliased and (alias_first or not here):",
-        "if aliased and not here:",
+        "if aliased and (alias_first or not block.local(name, key)[0]):",
+        "if aliased and not block.local(name, key)[0]:",
     ),
     "a position is counted from zero": (
         "grouping._key",
@@ -539,6 +669,21 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
         "if not isinstance(window, exp.Window):",
         "if True:",
     ),
+    "the least so far of what ascends": (
+        "grouping._comes_last",
+        "down == isinstance(window.this, exp.Min)",
+        "True",
+    ),
+    "the greatest so far of nulls": (
+        "grouping._comes_last",
+        " or not block.never_null(term)",
+        "",
+    ),
+    "a frame is never empty": (
+        "grouping._is_extreme",
+        ' or window.args.get("spec")',
+        "",
+    ),
     "a window's order divides it": (
         "grouping._partition",
         'yield from window.args.get("partition_by") or ()',
@@ -548,23 +693,29 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "only the first window is looked at": (
         "grouping.windows",
-        "            block.relation = replace(relation, standings=standings)",
-        "            block.relation = replace(relation, standings=standings)\n            return",
+        "            block.relation = replace(block.relation, standings=standings)",
+        "            block.relation = replace(block.relation, standings=standings)\n"
+        "            return",
     ),
     "a window in ORDER BY is not looked at": (
         "grouping.windows",
         "(*node.expressions, *((order,) if order else ()))",
         "node.expressions",
     ),
+    "a window in DISTINCT ON's order chooses not": (
+        "grouping._chooses_not",
+        "return all(isinstance(term, Const) or term in terms for term in used)",
+        "return True",
+    ),
     "DISTINCT ON is not looked at": (
         "grouping.distinct_on",
-        "if on is None:",
+        "if not keys:",
         "if True:",
     ),
     "DISTINCT ON keeps all carriers": (
         "grouping.distinct_on",
-        "carrier < block.low or carrier in terms",
-        "True",
+        'standings = narrow(block, terms, "its tenant column is not among the DISTINCT ON keys")',
+        "standings = block.relation.standings",
     ),
     # -- queries -----------------------------------------------------------------------------
     "LIMIT keeps its carriers": (
@@ -585,8 +736,13 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "VALUES is its first row": (
         "query.StatementReader.values",
-        "next(iter(terms)) if len(terms) == 1 else None",
-        "next(iter(terms))",
+        "column = Col(name, self.ledger.column(), position_family(column, field_))",
+        "pass",
+    ),
+    "VALUES is a value, by its first row": (
+        "values._bare",
+        "[len(r.expressions) for r in node.expressions] == [1]",
+        "True",
     ),
     "UNION as INTERSECT": (
         "setops.combine",
@@ -648,6 +804,11 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
         ),
         ("targets.returning", "Standing(standing.values) for", "standing for"),
     ),
+    "a write that nothing reads is not run": (
+        "ctes._common_table",
+        "reader.ledger.settle_for_good(written.standings)",
+        "reader.ledger.settle_for_good(settle(written.standings, Facts(impossible=True)))",
+    ),
     "two references to a write are one row": (
         "ctes._copy",
         "targets = [reader.ledger.column() for _ in output.columns]",
@@ -658,6 +819,16 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
         "writes._update",
         "kept, why = kept_tenant(block, table, written)",
         "kept, why = None, ''",
+    ),
+    "a row of a set-returning function is there": (
+        "targets._one_row",
+        "return fields if all(_is_plain(block, field) for field in fields) else None",
+        "return fields",
+    ),
+    "a row of constants is there, whatever WHERE says": (
+        "targets._one_row",
+        'clauses != {"expressions"}',
+        "False",
     ),
     "DO UPDATE may assign the tenant": (
         "inserts._upsert",
@@ -678,6 +849,16 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
         "writes._rewritten",
         "if typed is not None and same_family(col, Col(None, *typed)):",
         "typed = typed or (col.term, None)\n            if True:",
+    ),
+    "RETURNING knows one row for all": (
+        "inserts._written",
+        "frozenset.intersection(",
+        "frozenset().union(",
+    ),
+    "what an upsert returns was inserted": (
+        "inserts.insert",
+        "        rows = []\n",
+        "",
     ),
     "RETURNING's subqueries are not looked at": (
         "targets.returning",
@@ -732,18 +913,23 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "NOT MATCHED BY SOURCE keeps to ON": (
         "merges._clause",
-        'if not clause.args.get("matched") and clause.args.get("source"):',
-        "if False:",
+        'by_source = not clause.args.get("matched") and bool(clause.args.get("source"))',
+        "by_source = False",
     ),
     "NOT MATCHED BY SOURCE deletes nothing": (
-        "merges._clause",
-        "if _does_nothing(clause):",
-        'if not isinstance(clause.args["then"], exp.Update):',
+        "merges.merge",
+        "if not _does_nothing(clause) and",
+        'if isinstance(clause.args["then"], exp.Update | exp.Insert) and',
     ),
     "MERGE inserts what it likes": (
         "merges._clause",
-        "        kept &= inserted",
-        "        pass",
+        "kept = inserted if pairs.impossible else kept & inserted",
+        "pass",
+    ),
+    "MERGE's insert looks at no other's rows": (
+        "merges._clause",
+        "kept = inserted if pairs.impossible else kept & inserted",
+        "kept = inserted",
     ),
     "MERGE's WHEN restricts the target": (
         "merges.merge",
@@ -755,8 +941,13 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "one WHEN of several will do": (
         "merges.merge",
-        "if not _does_nothing(clause):",
+        "if not _does_nothing(clause) and not keeps.of_source.impossible:",
         "if not _does_nothing(clause) and not kept:",
+    ),
+    "one WHEN of several bounds the source": (
+        "merges._by_clause",
+        "frozenset.intersection(",
+        "frozenset().union(",
     ),
     "MERGE's insert knows ON": (
         "merges.merge",

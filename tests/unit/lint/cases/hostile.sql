@@ -28,8 +28,12 @@ WITH s AS (SELECT * FROM t) SELECT * FROM s, (SELECT * FROM public.s WHERE org=1
 WITH RECURSIVE t AS (SELECT * FROM t WHERE org=1) SELECT * FROM t;
 -- undecidable: under RECURSIVE a later query is meant
 WITH RECURSIVE a AS (SELECT * FROM s WHERE org=1), s AS (SELECT * FROM t WHERE org=1) SELECT * FROM a;
--- unscoped: a CTE that nothing reads
+-- scoped: a CTE that nothing reads is not run
 WITH q AS (SELECT * FROM t) SELECT * FROM s WHERE org=1;
+-- scoped: nor is one that only it reads
+WITH p AS (SELECT * FROM t), q AS (SELECT * FROM p) SELECT * FROM s WHERE org=1;
+-- unscoped: a CTE that is read for its being there
+WITH q AS (SELECT * FROM t) SELECT * FROM s WHERE org=1 AND EXISTS (SELECT 1 FROM q);
 -- undecidable: the same name in two schemas
 SELECT * FROM twin WHERE org=1;
 -- scoped: qualified it is one

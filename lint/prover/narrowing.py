@@ -19,16 +19,22 @@ def narrow(block: Block, kept: frozenset[int], why: str) -> Standings:
 
     A column that carries as far as it is not null comes in only where no other is left.
     """
+    if block.relation.facts.guarded:
+        block.relation = replace(block.relation, standings=_carried(block, kept))
+    return block.ledger.narrow(block.relation.standings, lambda c: c < block.low or c in kept, why)
+
+
+def _carried(block: Block, kept: frozenset[int]) -> Standings:
     correlate(block)
     standings, facts = dict(block.relation.standings), block.relation.facts
-    for number, standing in standings.items() if facts.guarded else ():
+    for number, standing in standings.items():
         if standing.values or any(c < block.low or c in kept for c in standing.carriers):
             continue
         for column in kept:
             if column >= block.low and column not in facts.not_null:
                 surely = _surely(block, number, column)
                 standings |= carry({number: standings[number]}, column, surely)
-    return block.ledger.narrow(standings, lambda c: c < block.low or c in kept, why)
+    return standings
 
 
 def correlate(block: Block) -> None:
