@@ -515,9 +515,9 @@ def test_the_statements_that_are_forged_below_are_fair_without_the_forgery(
         " ('{tenant}', gen_random_uuid(), 'offboarding', '{{}}', repeat('0', 32), 'login:x')",
         "INSERT INTO tenure.exports (tenant_id, id, kind, requested_by)"
         " VALUES ('{tenant}', gen_random_uuid(), 'tenant', 'login:x')",
-        "UPDATE tenure.exports SET state = 'finished'",
+        "UPDATE tenure.exports SET kind = 'tenant'",
         "DELETE FROM tenure.purged_keys",
-        "SELECT requested_by FROM tenure.exports",
+        "SELECT subject_hash FROM tenure.exports",
         "SELECT issued_by FROM tenure.certificates",
     ],
 )

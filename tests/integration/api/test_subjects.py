@@ -202,9 +202,15 @@ def test_nobody_ends_what_another_began_or_sees_another_tenants(
 ) -> None:
     begun(service, acme, "login:another")
     begun(service, globex, "login:x")
+    # Without a copy that an operator made no offboarding begins.
+    owner_sql(
+        "INSERT INTO tenure.exports (tenant_id, id, kind, requested_by)"
+        " VALUES (%s, gen_random_uuid(), 'tenant', 'login:x')",
+        (str(acme.id),),
+    )
     seat = Seat(service.installation.app_connections, acme.id, "login:x")
     with seat.transaction(None) as cursor:
-        assert [one.requested_by for one in exports(cursor)] == ["login:another"]
+        assert [one.requested_by for one in exports(cursor)] == ["login:x", "login:another"]
         cursor.execute(FINISH.format())
         assert cursor.rowcount == 0
     assert owner_sql("SELECT DISTINCT state FROM tenure.exports") == [("begun",)]

@@ -107,8 +107,11 @@ def fill_in_a_missed_night(intruder: Intruder) -> None:
 
 
 def begin_before(intruder: Intruder) -> None:
-    with intruder.lab.installation.retention.transaction(None) as cursor:
-        keep_watch(cursor, NOW - timedelta(days=9), timedelta(seconds=60))
+    """As the owner, for no role that serves may."""
+    intruder.lab.sql(
+        "INSERT INTO tenure.watches (id, began_at, last_at, ticks)"
+        " VALUES (gen_random_uuid(), '2025-01-01', now(), 9)"
+    )
 
 
 def stamp_by_a_default(intruder: Intruder) -> None:
@@ -205,8 +208,7 @@ def test_what_was_warned_of_and_missed_is_compared(
 ) -> None:
     raise_alerts(scene.lab.installation.retention, [Alert("missed", "s", "d")], Looked(MISSED))
     with scene.lab.installation.retention.transaction(None) as cursor:
-        keep_watch(cursor, NOW - timedelta(minutes=9), timedelta(seconds=60))
-        keep_watch(cursor, NOW, timedelta(seconds=60))
+        keep_watch(cursor, timedelta(seconds=60))
         mark(cursor, Taken("verification", NOW, 3), NOW)
     assert audit(scene.lab, scene.ledger).findings == ()
     tamper(scene.intruder)
