@@ -134,12 +134,12 @@ FEEDS = (
         plain=("policy", "number", "event", "version", "recorded_at"),
         committed=("recorded_by",),
     ),
-    # What is said of an alert may name tenants. When it was seen last, and sent, is no evidence.
+    # Not what is said of it as long as it lasts: that may name tenants, and the ledger's own alerts
+    # would make it grow with each attempt to publish it.
     ledger_statement(
         "alerts",
         "alert",
-        plain=("id", "kind", "raised_at", "resolved_at"),
-        committed=("subject", "detail"),
+        plain=("id", "kind", "subject", "raised_at", "resolved_at"),
         on="INSERT OR UPDATE OR DELETE",
     ),
     ledger_statement(
@@ -216,21 +216,8 @@ END $$
 """
 
 
-def _leftovers(entered: tuple[str, ...]) -> str:
-    """Return the function of 0021 that deletes leftovers, for tables whose rows' going is entered
-    and whose texts go with them."""
-    of = import_module("migrations.0021_leftovers")
-    branches = "".join(
-        (of._ENTERED_BRANCH if ground.table in entered else of._BRANCH).format(**ground._asdict())
-        for ground in of.GROUNDS
-    )
-    text: str = of._DELETE.format(branches=branches)
-    return text.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION")
-
-
 def up(migrator: Any, db: Any) -> None:
     """Feed the ledger and take powers away; runs as tenure_owner, in one transaction."""
-    leftovers = import_module("migrations.0021_leftovers")
     execute(
         db,
         ENTER,
@@ -239,7 +226,6 @@ def up(migrator: Any, db: Any) -> None:
         *access_statements(("policy_withdrawals",), ACCESS),
         UNRECORDED,
         *FEEDS,
-        _leftovers((*leftovers.ENTERED, "alerts")),
         "ALTER TABLE tenure.holds ALTER COLUMN placed_at SET DEFAULT clock_timestamp()",
         *(
             _STAMP.format(table=table, role=role, columns="{" + ",".join(columns) + "}")
@@ -252,7 +238,6 @@ def down(migrator: Any, db: Any) -> None:
     """Refuse where it says what became of policies; what has entered stays in the ledger."""
     if db.execute_sql("SELECT EXISTS (SELECT FROM tenure.policy_withdrawals)").fetchone()[0]:
         raise RuntimeError("tenure.policy_withdrawals says which policies ended, and when")
-    leftovers = import_module("migrations.0021_leftovers")
     ledger = import_module("migrations.0013_ledger")
     execute(
         db,
@@ -262,7 +247,6 @@ def down(migrator: Any, db: Any) -> None:
             if table != "policy_withdrawals"
         ),
         "ALTER TABLE tenure.holds ALTER COLUMN placed_at SET DEFAULT now()",
-        _leftovers(leftovers.ENTERED),
         *(
             f"DROP TRIGGER IF EXISTS ledger_{event} ON tenure.{table}"
             for table in FED

@@ -33,7 +33,7 @@ BLOCK = 1000  # entries
 FOR_ALL = frozenset(
     kind + suffix
     for kind in ("context-key", "intervention", "ledger-key", "ledger-source", "policy-version",
-                 "run")
+                 "policy-withdrawal", "run", "scheduled-time", "watch")
     for suffix in ("", "-changed", "-deleted")
 )  # fmt: skip
 

@@ -86,6 +86,7 @@ def test_a_kind_that_is_not_known_is_shown_to_no_tenant(
         )
     }
     assert without - FOR_ALL <= {
+        "alert",
         "cross-tenant-read",
         "inspection",
         "leftovers",
