@@ -2,8 +2,11 @@
 
 A batch keeps those of the rows of its policy's own table, in the order of the hashes, end to end:
 of an instant 8 bytes, of a day 4, as PostgreSQL's binary format has them (a whole number, its
-highest byte first, of microseconds or days since the beginning of 2000, in UTC). What goes along
-goes because of a row of that table, and has none of its own.
+highest byte first, of microseconds or days since the beginning of 2000, in UTC).
+
+What goes along goes because of a row of that table, and has none of its own: to look up whose it
+was, of each, took a batch of three tables 30 % more time. It is one of the same batch, which takes
+rows in the order in which they started: where retention runs every day, they started on one.
 """
 
 from __future__ import annotations

@@ -437,6 +437,43 @@ WEAKENED = {
         'if state != "withdrawn")',
         "if state)",
     ),
+    # -- starting points
+    "a changed row's start is the one that made it due": Weakening(
+        f"{R}/test_actions.py",
+        "retention.statements",
+        'starts=self.rule.started("o"),',
+        'starts=self.rule.started("x"),',
+    ),
+    "what is passed over leaves no start": Weakening(
+        f"{R}/test_starting_points.py",
+        "retention.statements",
+        "string_agg({sent}, '') FILTER (WHERE free)",
+        "string_agg({sent}, '')",
+    ),
+    "there are as many starts as hashes": Weakening(
+        f"{R}/test_starting_points.py",
+        "migrations.0025_starting_points",
+        "CHECK (octet_length(starts) IN (octet_length(hashes) / 2, octet_length(hashes) / 4))",
+        "CHECK (true)",
+    ),
+    "the ledger's audit compares starts": Weakening(
+        f"{R}/test_starting_points.py",
+        "retention.ledger.audited_keys",
+        "WHEN s.entry ->> 'starts_sha256' IS DISTINCT FROM k.starts THEN",
+        "WHEN false THEN",
+    ),
+    "verification compares starts": Weakening(
+        f"{R}/test_starting_points.py",
+        "retention.reconciliation_queries",
+        "           OR c.value->>'starts_sha256' IS DISTINCT FROM encode(sha256(k.starts), 'hex'))",
+        "           )",
+    ),
+    "of what went along the bounds are proven, too": Weakening(
+        f"{R}/test_starting_points.py",
+        "retention.reports.samples",
+        "else (self.place, replace(self.place, table=along))",
+        "else (self.place,)",
+    ),
     # -- leftovers
     "our own rows have floors": Weakening(
         f"{R}/test_leftovers.py",

@@ -52,8 +52,9 @@ def test_every_row_gone_is_in_a_record_under_the_trace_id(lab: Any, acme: Tenant
     assert [row[0] for row in batches] == [12, 12, 4]  # three cases a batch, four rows each
     assert {row[2:4] for row in batches} == {("cases", 1)}
     assert {row[5] for row in batches} == {str(acme)}
-    ((hashes,),) = lab.sql(
-        "SELECT k.hashes FROM tenure.deleted_keys k JOIN tenure.batches b ON b.id = k.batch_id"
+    ((hashes, starts),) = lab.sql(
+        "SELECT k.hashes, k.starts FROM tenure.deleted_keys k"
+        " JOIN tenure.batches b ON b.id = k.batch_id"
         " WHERE k.table_name = 'lab.cases' ORDER BY b.recorded_at LIMIT 1"
     )
     kept = bytes(hashes)
@@ -61,7 +62,10 @@ def test_every_row_gone_is_in_a_record_under_the_trace_id(lab: Any, acme: Tenant
         hashlib.sha256(UUID(case).bytes).digest()[:16] for case in cases[:3]
     }
     digest = hashlib.sha256(kept).hexdigest()
-    assert batches[0][1]["lab.cases"] == {"rows": 3, "sha256": digest}
+    assert batches[0][1]["lab.cases"] == {
+        "rows": 3, "sha256": digest, "starts_sha256": hashlib.sha256(starts).hexdigest(),
+    }  # fmt: skip
+    assert set(batches[0][1]["lab.pages"]) == {"rows", "sha256"}
     ((state, started_by, finished),) = lab.sql(
         "SELECT state, started_by, finished_at IS NOT NULL FROM tenure.runs"
     )
