@@ -533,7 +533,7 @@ def test_without_a_context_no_row_is_seen_and_in_one_no_others(two: Two, table: 
      "ledger_key_steps.actor", "alerts.detail", "inspections.result",
      "cross_tenant_reads.reason", "batches.progress", "units.holder", "movements.hashes",
      "erasure_subjects.requester", "erasure_subjects.identity", "connector_requests.told",
-     "exports.reason", "exports.requested_by", "exports.subject_hash", "certificates.issued_by",
+     "exports.subject_hash", "certificates.issued_by",
      "offboardings.receipt_digest", "verification_results.query"],
 )  # fmt: skip
 def test_what_spans_tenants_is_not_to_be_selected(two: Two, column: str) -> None:

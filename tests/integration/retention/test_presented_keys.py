@@ -28,7 +28,7 @@ from tests.conftest import Cluster
 
 from .conftest import Lab
 from .erasing import approved, executor
-from .restored import gone, make_ledger, replayer, restored
+from .restored import make_ledger, replayer, restored, writer
 from .test_erasures import plant as plant_case
 from .test_offboardings import asked, counted, plant, rows
 from .test_offboardings import executor as leaving
@@ -174,7 +174,7 @@ def test_a_replay_is_reported_and_its_rows_are_found(
     cluster: Cluster, lab: Lab, ledger: Ledger, day: dict[str, Any], tmp_path: Path
 ) -> None:
     with restored(cluster, day["dump"], lab) as new:
-        done = replayer(new, gone(ledger)).run()
+        done = replayer(new, writer(ledger)).run()
         assert done.whole
         make_ledger(new, tmp_path / "ledger-2", "ledger.example/acme-2").publish(wait=True)
         with new.installation.auditor.transaction(None, read_only=True) as cursor:
