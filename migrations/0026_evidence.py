@@ -192,7 +192,6 @@ STAMPED = {
     ("purge_batches", "tenure_retention"): ("recorded_at",),
     ("purged_keys", "tenure_retention"): ("recorded_at",),
     ("purges", "tenure_retention"): ("began_at",),
-    ("removals", "tenure_app"): ("removed_at",),
     ("restorations", "tenure_retention"): ("restored_at",),
 }
 _STAMP = """
