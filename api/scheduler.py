@@ -24,8 +24,10 @@ from config.metrics import Metrics
 from retention.alerts import Alert
 from retention.errors import RetentionError
 from retention.executor import Options, Progress
-from retention.jobs import VERIFY_EVERY, Tick, Workshop, help_out, tick
+from retention.jobs import help_out
 from retention.leftovers import Leftovers
+from retention.tick import VERIFY_EVERY, Tick, tick
+from retention.workshop import Workshop
 from tenants.errors import TenantError
 
 _log = get_logger(__name__)

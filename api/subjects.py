@@ -24,9 +24,9 @@ from api.requests import api_request, json_body
 from api.responses import list_response
 from retention.errors import ExportError, SubjectError
 from retention.exports.records import Export, count_exports, exports
-from retention.jobs import Workshop
 from retention.reports.export import jsonable
 from retention.subject_rows import find_person
+from retention.workshop import Workshop
 from tenants.context import TenantId
 
 # Whose tenant's it is goes without saying.

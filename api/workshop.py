@@ -25,7 +25,6 @@ from retention.erasures.desk import Desk
 from retention.errors import DeliveryError
 from retention.executor import Options
 from retention.hold_scopes import Ground
-from retention.jobs import Workshop
 from retention.ledger.attesting import Attesters
 from retention.ledger.cosigning import RemoteWitness
 from retention.ledger.folder import Folder
@@ -42,6 +41,7 @@ from retention.seat import Seat
 from retention.subject_file import load_subjects
 from retention.units import workers_on
 from retention.webhook import Webhook
+from retention.workshop import Workshop
 from tenants.connections import RoleConnections
 from tenants.context import TenantId
 

@@ -32,9 +32,11 @@ from config.logging import configure_logging
 from config.settings import Settings
 from config.trace import new_trace_id
 from retention.executor import Options
-from retention.jobs import Workshop, run_once, tick
+from retention.jobs import run_once
 from retention.policies import Policy
 from retention.runs import report_of
+from retention.tick import tick
+from retention.workshop import Workshop
 from tenants.catalog import TableName
 
 ROWS = 1_000_000

@@ -18,7 +18,7 @@ from retention.hold_preview import Preview, preview_release
 from retention.hold_records import Hold, events_of, find_hold
 from retention.hold_records import holds as list_holds
 from retention.hold_scopes import TENANT, Scope
-from retention.jobs import publish
+from retention.workshop import publish
 from tenants.catalog import TableName
 from tenants.errors import CatalogError
 

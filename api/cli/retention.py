@@ -20,11 +20,12 @@ from api.wiring import Installation
 from api.workshop import adaptive_pacers, workshop_of
 from retention.errors import PolicyError
 from retention.executor import Options, Progress, RunReport
-from retention.jobs import Workshop, run_once
+from retention.jobs import run_once
 from retention.plan import Plan
 from retention.policies import Policy, State
 from retention.policy_records import set_state
 from retention.status import read_status
+from retention.workshop import Workshop
 
 _EXIT = {"succeeded": 0, "succeeded_with_skips": 0, "failed": 2}
 

@@ -15,10 +15,10 @@ from retention.errors import OffboardingError
 from retention.executor import Options
 from retention.exports.new_file import new_file
 from retention.exports.records import Export
-from retention.jobs import Workshop
 from retention.offboardings import records
 from retention.offboardings.execution import Plan, Result
 from retention.offboardings.records import DEFAULT_GRACE, Offboarding
+from retention.workshop import Workshop
 
 
 @click.group(

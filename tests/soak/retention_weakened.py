@@ -252,7 +252,7 @@ WEAKENED = {
     # -- ticks
     "what an open run has is not planned again": Weakening(
         f"{R}/test_ticks.py",
-        "retention.jobs",
+        "retention.tick",
         ".without(open_units(shop.retention))",
         ".without(frozenset())",
     ),

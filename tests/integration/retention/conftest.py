@@ -28,9 +28,10 @@ from retention import holds
 from retention import lease as leases
 from retention.executor import Options, RunReport
 from retention.hold_scopes import TENANT, Ground, Scope
-from retention.jobs import Workshop, run_once
+from retention.jobs import run_once
 from retention.policies import Policy
 from retention.policy_file import parse_policies
+from retention.workshop import Workshop
 from tenants.catalog import Catalog, SoftReference, TableName, catalog_of
 from tenants.context import TenantId
 from tenants.models import (

@@ -22,8 +22,8 @@ from config.clock import FixedClock
 from config.logging import configure_logging
 from config.settings import load_settings
 from retention.executor import Options
-from retention.jobs import Workshop
 from retention.policy_file import parse_policies
+from retention.workshop import Workshop
 from tests.integration.retention.conftest import CATALOG, NOW, POLICIES
 
 # How long a dead worker's unit waits for another.

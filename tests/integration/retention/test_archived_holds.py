@@ -16,8 +16,8 @@ from retention.graph import held_edges
 from retention.held_rows import held_by
 from retention.hold_records import find_hold
 from retention.hold_scopes import TENANT, Scope
-from retention.jobs import Workshop
 from retention.offboardings.execution import Result
+from retention.workshop import Workshop
 from tenants.context import TenantId
 from tenants.models import new_id
 

@@ -50,7 +50,8 @@ from retention.errors import ConnectorError
 from retention.hold_scopes import Scope
 from retention.holds import pass_gate
 from retention.interventions import start, stop
-from retention.jobs import ask_connectors, tick
+from retention.jobs import ask_connectors
+from retention.tick import tick
 from retention.webhook import HEADER, signature
 from tenants.catalog import TableName
 from tenants.context import TenantId

@@ -29,9 +29,9 @@ from retention.erasures.records import add_event, events_of, person_of
 from retention.errors import ErasureError, InvariantError
 from retention.hold_scopes import Scope
 from retention.interventions import stop
-from retention.jobs import tick
 from retention.policy_file import parse_policies
 from retention.seat import Seat
+from retention.tick import tick
 from tenants.catalog import TableName
 from tenants.context import TenantId
 from tests.integration.retention.conftest import CATALOG, POLICIES, Lab

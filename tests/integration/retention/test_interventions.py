@@ -15,8 +15,10 @@ from retention.batch import STEPS
 from retention.errors import RunError
 from retention.executor import Options
 from retention.interventions import find_run, intervene, start, stop, stopped
-from retention.jobs import Workshop, run_once, tick
+from retention.jobs import run_once
 from retention.runs import report_of
+from retention.tick import tick
+from retention.workshop import Workshop
 from tenants.context import TenantId
 
 from .crash import units_agree_with_batches

@@ -11,7 +11,8 @@ import pytest
 from config.trace import new_trace_id
 from retention import lease as leases
 from retention.errors import LeaseLostError
-from retention.jobs import run_once, tick
+from retention.jobs import run_once
+from retention.tick import tick
 from tenants.context import TenantId
 
 

@@ -23,7 +23,6 @@ from api.workshop import attesters_of
 from config.errors import ConfigError
 from config.settings import load_settings
 from retention.alerts import OpenAlert, open_alerts
-from retention.jobs import publish
 from retention.ledger.attesting import Attesters
 from retention.ledger.checkpoint import COSIGNATURE, Checkpoint, SignedCheckpoint, VerifierKey, sign
 from retention.ledger.cosigning import RemoteWitness
@@ -34,6 +33,7 @@ from retention.ledger.timestamps import Authority
 from retention.ledger.verifier import Attested, Trust, export_header, verify_export
 from retention.ledger.witness import Witness
 from retention.ledger.witness_server import server_of
+from retention.workshop import publish
 from tenants.context import TenantId
 from tests.timestamp_authority import LocalAuthority
 

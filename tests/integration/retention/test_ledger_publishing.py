@@ -15,7 +15,7 @@ import pytest
 from config.trace import new_trace_id
 from retention.alerts import OpenAlert, open_alerts
 from retention.errors import LedgerError
-from retention.jobs import run_once, tick
+from retention.jobs import run_once
 from retention.ledger import tree
 from retention.ledger.checkpoint import Checkpoint, NoteError, SignedCheckpoint, VerifierKey, sign
 from retention.ledger.folder import Folder
@@ -23,6 +23,7 @@ from retention.ledger.keys import create_key, key_steps, read_key
 from retention.ledger.proofs import at_index, consistency, of_row, verifier_keys
 from retention.ledger.publishing import Ledger, Outside
 from retention.ledger.sequencer import BATCH, sequence
+from retention.tick import tick
 from tenants.context import TenantId
 
 ORIGIN = "ledger.example/acme"

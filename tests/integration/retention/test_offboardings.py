@@ -23,11 +23,11 @@ from retention.deletions import find, key_hash
 from retention.errors import InvariantError, OffboardingError
 from retention.hold_scopes import Scope
 from retention.interventions import start, stop
-from retention.jobs import tick
 from retention.offboardings import finding, records
 from retention.offboardings.checking import ENDS, STAYS
 from retention.offboardings.execution import Executor, make_round
 from retention.offboardings.records import Offboarding
+from retention.tick import tick
 from tenants.catalog import TableName
 from tenants.context import TenantId
 from tenants.registry import add_member, create_login, issue_token

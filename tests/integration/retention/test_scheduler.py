@@ -13,7 +13,7 @@ from config.metrics import Metrics
 from config.trace import new_trace_id
 from retention import lease as leases
 from retention.executor import Options
-from retention.jobs import tick
+from retention.tick import tick
 from tenants.context import TenantId
 
 from .shop_rows import counted, plant_invoices, recorded

@@ -17,8 +17,9 @@ from config.trace import new_trace_id
 from retention.alerts import Alert
 from retention.errors import DeliveryError, PolicyError
 from retention.interventions import intervene, start, stop
-from retention.jobs import Workshop, tick
 from retention.status import read_status
+from retention.tick import tick
+from retention.workshop import Workshop
 from tenants.context import TenantId
 from tests.integration.retention.conftest import NOW, Lab
 

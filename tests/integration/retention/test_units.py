@@ -19,11 +19,13 @@ from retention import units
 from retention.batch import Attempt, run_batch
 from retention.errors import LeaseLostError
 from retention.executor import Options, task_of
-from retention.jobs import Workshop, run_once, tick
+from retention.jobs import run_once
 from retention.plan import catalog_digest
 from retention.runs import close_done, plan_of, report_of
+from retention.tick import tick
 from retention.windows import Window
 from retention.worker import Worker
+from retention.workshop import Workshop
 from tenants.context import TenantId
 
 from .crash import units_agree_with_batches
