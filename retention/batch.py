@@ -79,6 +79,7 @@ class _Standing(NamedTuple):
     own_state: str | None
     period: str | None
     versions: dict[str, int]
+    withdrawn: bool | None
     run_state: str
     stopped: bool
     restored: bool
@@ -166,9 +167,10 @@ class _Batch:
             return "held"
         if (standing.own_state or task.policy.state) == "paused":
             return "paused"
-        # One that came since then, too: a row may be for it to decide over.
+        # One that came since then, too: a row may be for it to decide over. One that came back has
+        # a version of its own.
         pinned = {name: task.versions.get(name) for name in standing.versions}
-        if standing.period != task.period or standing.versions != pinned:
+        if standing.period != task.period or standing.versions != pinned or standing.withdrawn:
             return "policy changed"
         return None
 

@@ -78,14 +78,12 @@ class PlannedPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run may do. Policies stand in the order in which they run. `recorded` are the names
-    of all that the database had on record, by name: one that comes later may decide over a row."""
+    """What a run may do. Policies stand in the order in which they run."""
 
     as_of: datetime
     catalog_digest: str
     policies: tuple[PlannedPolicy, ...]
     units: tuple[Unit, ...]
-    recorded: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -137,7 +135,6 @@ class Plan:
                 }
                 for p in self.policies
             ],
-            "recorded": list(self.recorded),
             "units": [
                 {
                     "policy": u.policy,
@@ -176,7 +173,6 @@ def plan_from_json(text: str) -> Plan:
             catalog_digest=value["catalog"],
             policies=tuple(map(_policy, value["policies"])),
             units=tuple(map(_unit, value["units"])),
-            recorded=tuple(value["recorded"]),
         )
         digest = value["digest"]
     except json.JSONDecodeError as error:

@@ -27,7 +27,6 @@ from retention.policies import Policy, cutoff_value
 from retention.policy_records import (
     effective_state,
     latest_versions,
-    recorded_names,
     tenant_periods,
     tenant_states,
 )
@@ -88,13 +87,12 @@ def plan(
     everything = policies if everything is None else everything
     with verifier.transaction(None, isolation="REPEATABLE READ", read_only=True) as cursor:
         versions = latest_versions(cursor, [policy.name for policy in ordered])
-        recorded = recorded_names(cursor)
         reader = _Reader(cursor, catalog, _slugs(cursor), tenants, without, undated=undated)
         planned: list[PlannedPolicy] = []
         units: list[Unit] = []
         for policy in ordered:
             latest = versions.get(policy.name)
-            pinned = latest.version if latest and latest.digest == policy.digest else None
+            pinned = latest.version if latest and latest.has(policy) else None
             try:
                 cutoff = policy.cutoff(as_of)
             except (ValueError, OverflowError) as error:
@@ -112,7 +110,7 @@ def plan(
             else:
                 planned.append(wanted)
                 units += found
-    return Plan(as_of, catalog_digest(catalog), tuple(planned), tuple(units), recorded)
+    return Plan(as_of, catalog_digest(catalog), tuple(planned), tuple(units))
 
 
 @contextmanager

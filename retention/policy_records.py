@@ -1,6 +1,7 @@
 """Policies in the database: versioned definitions, and each tenant's own state and period.
 
-A version is a row that nobody changes; a run pins the version it was planned under. A
+A version is a row that nobody changes; a run pins the version it was planned under. A policy
+that was taken out of the file and put in again has a new one, for no plan has reckoned with it. A
 tenant's state (paused while an import is being checked, say) wins over the policy's own, and
 so does its period, within the policy's bounds. Each change is recorded with who made it.
 """
@@ -21,16 +22,22 @@ from tenants.connections import Cursor, RoleConnections
 from tenants.context import TenantId
 from tenants.models import new_id
 
-_LATEST = """
-SELECT DISTINCT ON (policy) policy, version, digest, definition FROM tenure.policy_versions
-WHERE policy = ANY(%s) ORDER BY policy, version DESC
-"""
+WITHDRAWN = """coalesce(mod((SELECT max(w.number) FROM tenure.policy_withdrawals w
+                            WHERE w.policy = v.policy), 2) = 1, false)"""
+"""In SQL: whether the policy of a version `v` is out of the file. The first event is that it was
+taken out, the second that it is in again, .."""
+
+_LATEST = f"""
+SELECT DISTINCT ON (v.policy) v.policy, v.version, v.digest, v.definition, {WITHDRAWN}
+FROM tenure.policy_versions v WHERE v.policy = ANY(%s) ORDER BY v.policy, v.version DESC
+"""  # noqa: S608 - a constant is put in
 _ADD = """
 INSERT INTO tenure.policy_versions (policy, version, definition, digest, recorded_by, changes)
 SELECT %(policy)s, coalesce(max(v.version), 0) + 1, %(definition)s, %(digest)s, %(actor)s,
        %(changes)s
 FROM tenure.policy_versions v WHERE v.policy = %(policy)s
 HAVING (array_agg(v.digest ORDER BY v.version DESC))[1] IS DISTINCT FROM %(digest)s
+    OR (SELECT mod(max(number), 2) FROM tenure.policy_withdrawals WHERE policy = %(policy)s) = 1
 ON CONFLICT (policy, version) DO NOTHING
 """
 # Of policies that are recorded, those that are not in the file and were, or are and were not.
@@ -50,11 +57,16 @@ _TRIES = 10
 
 @dataclass(frozen=True, slots=True)
 class RecordedVersion:
-    """The latest version of a policy in the database."""
+    """The latest version of a policy in the database; `withdrawn`: it is in force no more."""
 
     version: int
     digest: str
     definition: Mapping[str, Any]
+    withdrawn: bool
+
+    def has(self, policy: Policy) -> bool:
+        """Tell whether this very policy is in force."""
+        return self.digest == policy.digest and not self.withdrawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +84,6 @@ def latest_versions(cursor: Cursor, names: Iterable[str]) -> dict[str, RecordedV
     """Return the latest recorded version of each named policy that has one."""
     cursor.execute(_LATEST, (list(names),))
     return {policy: RecordedVersion(*version) for policy, *version in cursor}
-
-
-def recorded_names(cursor: Cursor) -> tuple[str, ...]:
-    """Return the names of all policies that were ever recorded, in order."""
-    cursor.execute("SELECT DISTINCT policy FROM tenure.policy_versions")
-    return tuple(sorted(name for (name,) in cursor.fetchall()))
 
 
 def changes_between(
@@ -108,7 +114,7 @@ def record_policies(
             changed = [
                 policy
                 for name, policy in wanted.items()
-                if name not in latest or latest[name].digest != policy.digest
+                if name not in latest or not latest[name].has(policy)
             ]
             for policy in changed:
                 recorded = latest.get(policy.name)

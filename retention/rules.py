@@ -133,7 +133,7 @@ class Rule:
 def rule_of(policy: Policy, beside: Collection[Policy], catalog: Catalog, as_of: datetime) -> Rule:
     """Return the rule of a policy among the others on its family's tables, as of an instant.
 
-    Its own minimum adds nothing: no period is shorter.
+    Its own minimum counts, too: a tenant's own period may be older than it, and shorter.
     """
     table = catalog.table(policy.table)
     tables = (policy.table, *policy.along)
@@ -149,7 +149,7 @@ def rule_of(policy: Policy, beside: Collection[Policy], catalog: Catalog, as_of:
         ),
         minimums=tuple(
             (p.table, minimum)
-            for p in sorted(beside, key=lambda p: p.name)
+            for p in sorted((policy, *beside), key=lambda p: p.name)
             if p.table in tables and (minimum := minimum_of(p, catalog, as_of)) is not None
         ),
     )

@@ -22,8 +22,8 @@ from retention import units
 from retention.errors import PlanError, RunError
 from retention.gate import is_stopped
 from retention.lease import Lease, check_fence
-from retention.plan import Plan, catalog_digest, plan_from_json
-from retention.policy_records import latest_versions
+from retention.plan import Plan, PlannedPolicy, catalog_digest, plan_from_json
+from retention.policy_records import WITHDRAWN, latest_versions
 from retention.run_report import RunReport, RunState, Skip, UnitReport, verdict
 from tenants.catalog import Catalog
 from tenants.connections import Cursor, RoleConnections
@@ -37,11 +37,12 @@ INSERT INTO tenure.runs (id, trace_id, as_of, plan, catalog_digest, versions, st
                          release, started_at)
 VALUES (%s, %s, %s, %s, %s, %s, 'running', %s, %s, clock_timestamp())
 """
-_ON_TABLES = """
-SELECT policy, max(version) FROM tenure.policy_versions
-WHERE policy IN (SELECT policy FROM tenure.policy_versions WHERE definition ->> 'table' = ANY(%s))
-GROUP BY policy
-"""
+# All policies that were ever on some tables, for a batch to tell whether one came since, or again.
+_ON_TABLES = f"""
+SELECT v.policy, max(v.version), {WITHDRAWN} FROM tenure.policy_versions v
+WHERE v.policy IN (SELECT policy FROM tenure.policy_versions WHERE definition ->> 'table' = ANY(%s))
+GROUP BY v.policy
+"""  # noqa: S608 - a constant is put in
 _DONE = """
 SELECT r.id, r.trace_id FROM tenure.runs r WHERE r.state = 'running'
   AND NOT EXISTS (SELECT FROM tenure.units u WHERE u.run_id = r.id AND u.state = 'open')
@@ -109,15 +110,13 @@ def open_run(
 
 
 def _checked(cursor: Cursor, catalog: Catalog, plan: Plan, now: datetime) -> dict[str, int]:
-    """Raise PlanError unless the plan still fits; return the policies' versions."""
+    """Raise PlanError unless the plan still fits; return the versions of all policies that were
+    ever on its tables."""
     if plan.as_of > now:
         raise PlanError(f"the plan is as of {plan.as_of.isoformat()}, which is in the future")
     if plan.catalog_digest != catalog_digest(catalog):
         raise PlanError("the plan was made for another catalog of tables; plan again")
-    pinned = {p.name: p for planned in plan.policies for p in planned.beside}
-    pinned |= {planned.policy.name: planned.policy for planned in plan.policies}
-    numbers = {planned.policy.name: planned.version for planned in plan.policies}
-    latest = latest_versions(cursor, pinned)
+    versions: dict[str, int] = {}
     for planned in plan.policies:
         policy = planned.policy
         if planned.cutoff != policy.cutoff(plan.as_of):
@@ -125,34 +124,34 @@ def _checked(cursor: Cursor, catalog: Catalog, plan: Plan, now: datetime) -> dic
                 f"policy {policy.name!r}: the cutoff {planned.cutoff.isoformat()} is not "
                 f"{policy.period} before {plan.as_of.isoformat()}"
             )
-    versions = _on_tables_of(cursor, plan)
-    for name, policy in pinned.items():
+        versions |= _checked_policies(cursor, planned)
+    return versions
+
+
+def _checked_policies(cursor: Cursor, planned: PlannedPolicy) -> dict[str, int]:
+    """Raise PlanError unless a policy, and those beside it, are in force as they were planned, and
+    no other is on its tables."""
+    known = {policy.name: policy for policy in (planned.policy, *planned.beside)}
+    latest = latest_versions(cursor, known)
+    for name, policy in known.items():
         recorded = latest.get(name)
         if recorded is None:
             raise PlanError(f"policy {name!r} is not recorded in the database")
-        if recorded.digest != policy.digest or numbers.get(name) not in (None, recorded.version):
+        other = name == planned.policy.name and planned.version not in (None, recorded.version)
+        if recorded.withdrawn:
+            raise PlanError(f"policy {name!r} was taken out of the policy file; plan again")
+        if recorded.digest != policy.digest or other:
             raise PlanError(
                 f"policy {name!r} has changed since the plan (the database has version "
                 f"{recorded.version}); plan again"
             )
-        versions[name] = recorded.version
-    return versions
-
-
-def _on_tables_of(cursor: Cursor, plan: Plan) -> dict[str, int]:
-    """Return the versions of all policies that were ever recorded on the plan's tables, so that a
-    batch can tell whether one came since; raise PlanError for one that the plan did not know."""
-    known = {*plan.recorded}
-    for planned in plan.policies:
-        known |= {planned.policy.name, *(policy.name for policy in planned.beside)}
-    tables = {str(name) for planned in plan.policies for name in planned.order}
-    cursor.execute(_ON_TABLES, (sorted(tables),))
-    versions = {}
-    for name, version in cursor.fetchall():
-        if name not in known:
+    versions = {name: recorded.version for name, recorded in latest.items()}
+    cursor.execute(_ON_TABLES, (list(planned.order),))
+    for name, version, withdrawn in cursor.fetchall():
+        if name not in known and not withdrawn:
             raise PlanError(
-                f"policy {name!r} was recorded after the plan was made, and is on one of its "
-                "tables; plan again"
+                f"policy {name!r} is in force on a table of {planned.policy.name!r}, and the plan "
+                "does not know it; plan again"
             )
         versions[name] = version
     return versions

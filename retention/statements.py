@@ -22,8 +22,8 @@ from tenants.catalog import Column, TableName
 
 # What may have changed since the plan: whether the unit is the claim's, and its window open; holds
 # on the tenant and on less, in force until a release takes effect; the tenant's own state and
-# period; the policy itself and all there are on its tables; whether the run, or all retention, was
-# stopped; and whether anything came back from an archive.
+# period; the policy itself and all there are on its tables; whether it was taken out of the file;
+# whether the run, or all retention, was stopped; and whether anything came back from an archive.
 STANDING = """
 SELECT (SELECT tenure.in_window(opens, closes) FROM tenure.units
         WHERE run_id = %(run)s::uuid AND number = %(number)s AND holder = %(holder)s
@@ -38,6 +38,7 @@ SELECT (SELECT tenure.in_window(opens, closes) FROM tenure.units
             WHERE policy IN (SELECT policy FROM tenure.policy_versions
                              WHERE policy = %(policy)s OR definition ->> 'table' = ANY(%(tables)s))
             GROUP BY policy) v),
+       (SELECT mod(max(number), 2) = 1 FROM tenure.policy_withdrawals WHERE policy = %(policy)s),
        (SELECT state FROM tenure.runs WHERE id = %(run)s::uuid),
        tenure.is_stopped(),
        EXISTS (SELECT FROM tenure.restored_rows
@@ -186,13 +187,19 @@ class Statements:
         )
 
     def lock(self) -> sql.Composable:
-        """Lock the rows %(ids)s that are still due, waiting for others; return their ids."""
-        _, join, lock_anchor = self._anchored("r")
+        """Lock the rows %(ids)s that are still due, waiting for others; return their ids.
+
+        The starting point is asked of the row that is locked, too: once a wait is over, that one
+        is looked at afresh, and what a subquery said is not.
+        """
+        starts, join, lock_anchor = self._anchored("r")
         return sql.SQL(
             "SELECT r.id::text FROM {root} r{join} WHERE r.tenant_id = %(tenant)s::uuid"
-            " AND r.id = ANY(%(ids)s::uuid[]) AND {due} FOR UPDATE OF r{lock_anchor}"
+            " AND r.id = ANY(%(ids)s::uuid[]) AND {starts} < %(cutoff)s AND {due}"
+            " FOR UPDATE OF r{lock_anchor}"
         ).format(
             root=table(self.family.root),
+            starts=starts,
             join=join,
             due=self.is_due("r"),
             lock_anchor=lock_anchor,
@@ -246,7 +253,7 @@ class Statements:
 
     def pull(self, edge: Edge, *, skip_locked: bool) -> sql.Composable:
         """Lock due rows of the policy's table, not in %(not)s, that refer to %(ids)s."""
-        _, join, lock_anchor = self._anchored("c")
+        starts, join, lock_anchor = self._anchored("c")
         skip = sql.SQL(" SKIP LOCKED" if skip_locked else "")
         locks = sql.SQL(" FOR UPDATE OF c") + skip
         if self.rule.point.via is not None:
@@ -254,9 +261,10 @@ class Statements:
         return sql.SQL(
             "SELECT c.id::text FROM {child} c{join} WHERE c.tenant_id = %(tenant)s::uuid"
             " AND {column} = ANY(%(ids)s::uuid[]){kind} AND c.id <> ALL(%(not)s::uuid[])"
-            " AND {due} LIMIT %(limit)s{locks}"
+            " AND {starts} < %(cutoff)s AND {due} LIMIT %(limit)s{locks}"
         ).format(
             child=table(edge.child),
+            starts=starts,
             join=join,
             column=sql.Identifier("c", edge.column),
             kind=kind_of(edge),

@@ -186,7 +186,7 @@ def _keepers(policy: Policy, ground: Ground) -> list[str]:
     children = {r.child for target in nodes for r in _references_to(ground.catalog, target)}
     found = {_refers(child) for child in children.difference(policy.along)}
     for name in policy.along:
-        found |= {_back(name), *([_least(name)] if minimums(policy, name, "c", ground) else [])}
+        found |= {_back(name), *([_least(name)] if minimums(name, "c", ground) else [])}
     return sorted(found)
 
 
@@ -210,7 +210,7 @@ def _node_of(
 
     if child in policy.along:
         whens = [sql.SQL("WHEN {} THEN {}").format(came_back(child, "c"), stays(_back(child)))]
-        kept = minimums(policy, child, "c", ground)
+        kept = minimums(child, "c", ground)
         if kept:
             either = sql.SQL(" OR ").join(kept)
             whens.append(sql.SQL("WHEN {} THEN {}").format(either, stays(_least(child))))

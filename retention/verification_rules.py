@@ -83,7 +83,7 @@ def due(policy: Policy, alias: str, ground: Ground) -> sql.Composable:
     return _both(
         sql.SQL("{} < {}").format(started(policy, alias, ground), cutoff_of(policy, alias, ground)),
         *_speaks(policy, alias, ground),
-        *(sql.SQL("NOT {}").format(kept) for kept in minimums(policy, policy.table, alias, ground)),
+        *(sql.SQL("NOT {}").format(kept) for kept in minimums(policy.table, alias, ground)),
     )
 
 
@@ -93,11 +93,13 @@ def undated(policy: Policy, alias: str, ground: Ground) -> sql.Composable:
     return _both(no_start, *_speaks(policy, alias, ground))
 
 
-def minimums(policy: Policy, table: TableName, alias: str, ground: Ground) -> list[sql.Composable]:
-    """Return the conditions under which another policy's minimum keeps the row `alias`."""
+def minimums(table: TableName, alias: str, ground: Ground) -> list[sql.Composable]:
+    """Return the conditions under which policies' minimums keep the row `alias` of a table, from
+    whichever policy, their own too: a tenant's own period may be shorter than a minimum that was
+    raised after it."""
     found: list[sql.Composable] = []
     for other in sorted(ground.policies, key=lambda p: p.name):
-        if other.name == policy.name or other.table != table or other.minimum is None:
+        if other.table != table or other.minimum is None:
             continue
         over = sql.SQL("{} < {}").format(
             started(other, alias, ground), sql.Literal(ground.cutoff(other, other.minimum))

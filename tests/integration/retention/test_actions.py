@@ -8,6 +8,8 @@ import io
 import re
 import struct
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -23,6 +25,7 @@ from api.lint_catalog import lint_catalog
 from api.wiring import Installation
 from lint.guard import make_prover
 from retention.errors import PolicyError, RestoreError
+from retention.executor import Options
 from retention.explain import Question, explain
 from retention.exports.making import Exporter
 from retention.graph import held_edges
@@ -379,6 +382,35 @@ def test_an_end_that_is_taken_back_in_mid_batch_keeps_the_row(desk: Lab, acme: T
     report = run_once(desk.shop(policies=policies), lambda: plan)
     assert report.rows == 0
     assert len(everybody(desk, "id")) == 1
+
+
+def test_an_end_that_is_taken_back_while_a_batch_waits_keeps_the_row(
+    desk: Lab, acme: TenantId
+) -> None:
+    policies = read(HEAD.replace('"made_at"', '"contract_id.ended_at"'))
+    contracts = [
+        contract
+        for _ in range(2)
+        for ((contract,),) in [
+            desk.sql(
+                "INSERT INTO desk.contracts (tenant_id, id, ended_at)"
+                " VALUES (%s, gen_random_uuid(), %s) RETURNING id::text",
+                (str(acme), LONG_AGO),
+            )
+        ]
+    ]
+    kept, _gone = (person(desk, acme, contract_id=contract) for contract in contracts)
+    other = psycopg2.connect(desk.installation.settings.role_url("tenure_owner"))
+    shop = desk.shop(policies=policies, options=Options(lock_timeout_ms=20_000))
+    with closing(other), ThreadPoolExecutor(1) as threads:
+        with other.cursor() as cursor:
+            cursor.execute("UPDATE desk.contracts SET ended_at = NULL WHERE id = %s", contracts[:1])
+        running = threads.submit(run_once, shop, shop.plan)
+        desk.wait_for_a_waiter()
+        other.commit()
+        report = running.result()
+    assert (report.state, report.rows) == ("succeeded", 1)
+    assert everybody(desk, "id::text") == [(kept,)]
 
 
 def test_a_condition_chooses_rows_and_silences_the_rule_without_one(

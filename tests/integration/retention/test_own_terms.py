@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import psycopg2
@@ -21,6 +22,7 @@ from retention.reports.scope import EVERYTHING
 from retention.verification_terms import OUTSIDE, UNRECORDED
 from tenants.context import TenantId
 
+from .conftest import NOW
 from .test_ledger_feeding import entries
 
 BOUNDED = {"minimum": "P6M", "maximum": "P5Y"}
@@ -117,6 +119,23 @@ def test_bounds_that_became_narrower_leave_a_period_outside(bounded: Any, acme: 
     assert found(bounded) == {OUTSIDE: 1}
 
 
+def test_an_own_period_takes_nothing_that_a_minimum_keeps_which_was_raised_after_it(
+    bounded: Any, acme: TenantId
+) -> None:
+    bounded.case(acme, opened=NOW - timedelta(days=3 * 366))
+    set_period(bounded.installation.retention, acme, cases(bounded), "P2Y", actor="ann")
+    assert bounded.shop().plan().rows == 1
+    bounded.policies = tuple(
+        replace(p, period="P10Y", minimum="P10Y", maximum="P12Y") if p.name == "cases" else p
+        for p in bounded.policies
+    )
+    report = bounded.run()
+    assert (report.state, report.rows) == ("succeeded", 0)
+    # Nor does whoever looks again hold it to be late; that the period is outside it says.
+    assert found(bounded) == {OUTSIDE: 1}
+    assert bounded.verify().findings == 1
+
+
 def test_of_another_tenant_the_finding_says_nothing(
     bounded: Any, acme: TenantId, globex: TenantId
 ) -> None:
@@ -166,8 +185,17 @@ def test_a_policy_that_is_taken_out_of_the_file_is_recorded_once(lab: Any, acme:
     assert lab.sql(
         "SELECT policy, number, event, version, recorded_by FROM tenure.policy_withdrawals"
         " ORDER BY number"
-    ) == [("nodes", 1, "withdrawn", 1, "ann"), ("nodes", 2, "returned", 1, "bob")]
-    assert changes(lab)[:2] == [("nodes", "returned"), ("nodes", "withdrawn")]
+    ) == [("nodes", 1, "withdrawn", 1, "ann"), ("nodes", 2, "returned", 2, "bob")]
+    # No plan has reckoned with it since: it is another version, of one definition.
+    assert lab.sql(
+        "SELECT version, changes, recorded_by FROM tenure.policy_versions WHERE policy = 'nodes'"
+        " AND version > 1"
+    ) == [(2, {}, "bob")]
+    assert changes(lab)[:3] == [
+        ("nodes", "returned"),
+        ("nodes", "version 2"),
+        ("nodes", "withdrawn"),
+    ]
     assert [e["kind"] for e in entries(lab, "policy_withdrawals")] == ["policy-withdrawal"] * 2
     assert audit_ledger(lab.installation.verifier, None).findings == ()
 

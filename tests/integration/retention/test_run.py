@@ -291,9 +291,68 @@ def test_a_plan_is_refused_once_a_policy_was_added_on_its_tables(lab: Any, acme:
     shop = lab.shop()
     shop.record()
     plan = shop.plan()
+    with pytest.raises(PlanError, match="'complaints' is in force on a table of 'cases'"):
+        run_once(lab.shop(policies=another(lab)), lambda: plan)
+    assert lab.ids("cases") == {case}
+
+
+def test_a_policy_that_comes_back_during_the_run_stops_it(lab: Any, acme: TenantId) -> None:
+    for _ in range(6):
+        lab.case(acme)
     record_policies(lab.installation.retention, another(lab), actor="test")
-    with pytest.raises(PlanError, match="'complaints' was recorded after the plan was made"):
-        run_once(shop, lambda: plan)
+    record_policies(lab.installation.retention, lab.policies, actor="test")
+
+    def put_back(progress: Any) -> None:
+        record_policies(lab.installation.retention, another(lab), actor="test")
+
+    report = lab.run(lab.shop(options=Options(batch_size=3, on_progress=put_back)))
+    assert report.state == "succeeded_with_skips"
+    assert "policy changed" in report.detail
+    assert len(lab.ids("cases")) == 3
+
+
+def test_a_policy_that_is_taken_out_of_the_file_during_its_run_stops(
+    lab: Any, acme: TenantId
+) -> None:
+    for _ in range(6):
+        lab.case(acme)
+    rest = tuple(p for p in lab.policies if p.name != "cases")
+
+    def take_out(progress: Any) -> None:
+        record_policies(lab.installation.retention, rest, actor="test")
+
+    report = lab.run(lab.shop(options=Options(batch_size=3, on_progress=take_out)))
+    assert report.state == "succeeded_with_skips"
+    assert "policy changed" in report.detail
+    assert len(lab.ids("cases")) == 3
+
+
+def test_a_plan_of_a_policy_that_was_taken_out_of_the_file_is_refused(
+    lab: Any, acme: TenantId
+) -> None:
+    case = lab.case(acme)
+    shop = lab.shop()
+    shop.record()
+    plan = shop.plan()
+    rest = tuple(p for p in lab.policies if p.name != "cases")
+    with pytest.raises(PlanError, match="'cases' was taken out of the policy file"):
+        run_once(lab.shop(policies=rest), lambda: plan)
+    # Nor is one of before, once it is in again.
+    with pytest.raises(PlanError, match="'cases' has changed since the plan"):
+        run_once(lab.shop(), lambda: plan)
+    assert lab.ids("cases") == {case}
+
+
+def test_a_plan_that_leaves_out_what_another_policy_keeps_is_refused(
+    lab: Any, acme: TenantId
+) -> None:
+    case = lab.case(acme)
+    shop = lab.shop(policies=another(lab))
+    shop.record()
+    plan = shop.plan(only=lab.policies)
+    cut = replace(plan, policies=tuple(replace(p, beside=()) for p in plan.policies))
+    with pytest.raises(PlanError, match="'complaints' is in force on a table of 'cases'"):
+        run_once(shop, lambda: cut)
     assert lab.ids("cases") == {case}
 
 
