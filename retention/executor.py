@@ -36,10 +36,11 @@ __all__ = ["Options", "Progress", "RunReport", "UnitWork", "Walk", "task_of"]
 
 _log = get_logger(__name__)
 
-# What a smaller batch, later, may get past: others' locks, a timeout, and rows that refer to
-# ours by a foreign key the catalog does not know.
+# What a smaller batch, later, may get past: others' locks, a timeout, rows that refer to ours by
+# a foreign key the catalog does not know, and a row whose key is in the archive from before.
 _RETRIED = {
     errorcodes.FOREIGN_KEY_VIOLATION: "referenced by a foreign key that is not in the catalog",
+    errorcodes.UNIQUE_VIOLATION: "there is such a row already, by a unique constraint",
     errorcodes.LOCK_NOT_AVAILABLE: "locked by others",
     errorcodes.DEADLOCK_DETECTED: "locked by others",
     errorcodes.SERIALIZATION_FAILURE: "locked by others",

@@ -1,7 +1,9 @@
 """Restoring: what a batch archived comes back, all of it or nothing, and is recorded.
 
 Invariant: a batch is brought back once, whole, in one transaction that takes its rows out of
-the archive, puts them where they were, and records it. What comes back stays until the time that
+the archive, puts them where they were, and records it. What is recorded as gone from the archive
+since, a person's who was erased say, stays gone; that anything else is missing rolls it back. What
+comes back stays until the time that
 was said, or the next run would archive or delete it again: each row of it, by whichever policy, by
 itself or along with others. Nothing that is under a hold leaves the archive. The database's own
 constraints decide whether a row still fits: a parent that is gone, or a key in use again, rolls it
@@ -19,6 +21,7 @@ from uuid import UUID
 import psycopg2
 from psycopg2 import sql
 
+from retention.deletions import HASH_BYTES, key_hash
 from retention.errors import RestoreError
 from retention.gate import turn_gate
 from retention.graph import held_edges
@@ -42,6 +45,19 @@ JOIN tenure.policy_versions v ON v.policy = b.policy AND v.version = b.policy_ve
 WHERE b.trace_id = %(trace)s AND b.action = 'archive'
   AND (%(tenant)s::uuid IS NULL OR b.tenant_id = %(tenant)s::uuid)
 ORDER BY b.recorded_at DESC, b.id
+"""
+
+
+# Of these hashes of keys, those of rows that are recorded as gone from an archive.
+_GONE = """
+SELECT count(*) FROM unnest(%(hashes)s::bytea[]) h WHERE EXISTS (
+    SELECT FROM (
+        SELECT hashes, table_name FROM tenure.deleted_keys WHERE tenant_id = %(tenant)s::uuid
+        UNION ALL
+        SELECT hashes, table_name FROM tenure.erased_keys WHERE tenant_id = %(tenant)s::uuid
+        UNION ALL
+        SELECT hashes, table_name FROM tenure.purged_keys WHERE tenant_id = %(tenant)s::uuid
+    ) k WHERE k.table_name = %(archive)s AND mod(position(h IN k.hashes), 16) = 1)
 """
 
 
@@ -87,7 +103,8 @@ def archived_batches(
 def restore(
     retention: RoleConnections, catalog: Catalog, batch: ArchivedBatch, wish: Wish
 ) -> dict[str, int]:
-    """Bring a batch back; return how many rows per table, parents first.
+    """Bring a batch back; return how many rows per table, parents first: all of it, but for what
+    has gone from the archive since and is recorded.
 
     Raises RestoreError for a batch that is back already or not in the archive any more, and
     where the database refuses a row; then nothing has come back.
@@ -130,11 +147,16 @@ class _Restoration:
         self._require_free([name for group in groups for name in group])
         for group in groups:
             restored |= {str(name): rows for name, rows in self._group(group)}
-        if sum(restored.values()) != self.batch.rows:
+        back = sum(restored.values())
+        gone = self.batch.rows - back and self._gone()
+        if back + gone != self.batch.rows:
+            also = f", {gone} went from there by record" if gone else ""
             raise RestoreError(
                 f"batch {self.batch.id} archived {self.batch.rows} rows, and "
-                f"{sum(restored.values())} of them are in the archive; nothing was restored"
+                f"{back} of them are in the archive{also}; nothing was restored"
             )
+        if not back:
+            raise RestoreError(f"all rows of batch {self.batch.id} have gone from the archive")
         self._record({name: rows for name, rows in restored.items() if rows})
         return restored
 
@@ -197,6 +219,26 @@ class _Restoration:
         for number, rows, ids in self.cursor.fetchall():
             self.back[group[number]] = ids or []
             yield group[number], rows
+
+    def _gone(self) -> int:
+        """Return how many rows of the batch did not come back because they had gone by record."""
+        self.cursor.execute(
+            "SELECT table_name, hashes FROM tenure.deleted_keys WHERE tenant_id = %(tenant)s::uuid"
+            " AND run_id = %(run)s::uuid AND batch_id = %(batch)s::uuid",
+            {**self.params, "run": str(self.batch.run_id)},
+        )
+        gone = 0
+        for written, packed in self.cursor.fetchall():
+            name, hashes = TableName.parse(written), bytes(packed)
+            archived = {
+                hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES)
+            } - {key_hash(UUID(key)) for key in self.back[name]}
+            archive = str(self._archive_of(name))
+            asked = {**self.params, "archive": archive, "hashes": sorted(archived)}
+            self.cursor.execute(_GONE, asked)
+            ((count,),) = self.cursor.fetchall()
+            gone += count
+        return gone
 
     def _record(self, counts: Mapping[str, int]) -> None:
         restoration = str(new_id())

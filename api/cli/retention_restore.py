@@ -50,7 +50,8 @@ def command(
 ) -> None:
     """Bring back the rows that a run archived, batch by batch, the last first.
 
-    A batch comes back whole or not at all, and once. Exit code 1 when one did not.
+    A batch comes back whole or not at all, and once; but for rows that have gone from the archive
+    since, of a person who was erased say. Exit code 1 when one did not.
     """
     installation = installation_of(ctx)
     now = installation.clock.now()
@@ -66,20 +67,21 @@ def command(
             raise Failure(f"no batch of run {trace_id} archived anything")
         results = []
         for batch in batches:
-            state, problem = ("would be restored" if dry_run else "restored"), None
+            state, problem, back = ("would be restored" if dry_run else "restored"), None, 0
             if batch.restored:
                 state = "restored before"
             elif not dry_run:
                 try:
-                    restore(
+                    restored = restore(
                         installation.retention,
                         installation.catalog,
                         batch,
                         Wish(reason, actor(), until),
                     )
+                    back = sum(restored.values())
                 except RestoreError as error:
                     state, problem = "not restored", str(error)
-            results.append((batch, state, problem))
+            results.append((batch, state, back, problem))
     if output_format == "json":
         echo_json(
             {
@@ -89,19 +91,20 @@ def command(
                         "tenant": batch.tenant,
                         "policy": batch.policy.name,
                         "rows": batch.rows,
+                        "restored": back,
                         "state": state,
                         "problem": problem,
                     }
-                    for batch, state, problem in results
+                    for batch, state, back, problem in results
                 ]
             }
         )
     else:
         echo_rows(
-            ("batch", "tenant", "policy", "rows", "state"),
-            [(str(b.id), b.tenant, b.policy.name, b.rows, s) for b, s, _ in results],
+            ("batch", "tenant", "policy", "rows", "restored", "state"),
+            [(str(b.id), b.tenant, b.policy.name, b.rows, n, s) for b, s, n, _ in results],
         )
-        for _, _, problem in results:
+        for *_, problem in results:
             if problem:
                 click.echo(problem, err=True)
-    ctx.exit(1 if any(problem for _, _, problem in results) else 0)
+    ctx.exit(1 if any(problem for *_, problem in results) else 0)

@@ -299,6 +299,26 @@ def test_rows_are_archived_with_what_goes_along_and_then_deleted(desk: Lab, acme
     assert batches(desk)[0][0] == "archive"
 
 
+def test_a_row_whose_key_is_archived_already_keeps_no_other_from_going(
+    desk: Lab, acme: TenantId
+) -> None:
+    again = person(desk, acme)
+    assert run(desk, read(ARCHIVING)).rows == 1
+    desk.sql(
+        "INSERT INTO desk.people (tenant_id, id, made_at, name) VALUES (%s, %s, %s, 'Ann')",
+        (str(acme), again, LONG_AGO),
+    )
+    for days in (-1, 1):
+        person(desk, acme, LONG_AGO + timedelta(days=days))
+    report = run(desk, read(ARCHIVING))
+    assert (report.state, report.rows) == ("succeeded_with_skips", 2)
+    assert [(s.reason, s.rows) for u in report.units for s in u.skips] == [
+        ("there is such a row already, by a unique constraint", 1)
+    ]
+    assert everybody(desk, "id::text") == [(again,)]
+    assert desk.recorded(report.trace_id) == {"desk.people": 2}
+
+
 def test_an_archive_that_takes_less_rolls_all_back(desk: Lab, acme: TenantId) -> None:
     policies = read(HEAD + 'action = "archive"\narchive = "attic"\nwith = ["desk.letters"]')
     letter(desk, acme, person(desk, acme))
@@ -656,6 +676,32 @@ def test_what_was_archived_comes_back_whole_and_stays_as_long_as_was_said(
     assert [u.due for u in shop.plan().units] == []
     with pytest.raises(psycopg2.errors.InsufficientPrivilege, match="append-only"):
         desk.sql("UPDATE tenure.restored_rows SET kept_until = 'epoch'")
+
+
+def test_what_went_from_the_archive_by_record_keeps_no_other_row_of_its_batch_there(
+    desk: Lab, acme: TenantId
+) -> None:
+    rows = [person(desk, acme) for _ in range(3)]
+    (batch,) = archived(desk, run(desk, read(ARCHIVING)).trace_id)
+    # The archive's own policy: each goes a year after the day that is told here.
+    desk.sql("UPDATE attic.people SET archived_at = %s WHERE id = %s", (LONG_AGO, rows[1]))
+    own = HEAD.replace('"people"', '"attic"', 1).replace("desk.people", "attic.people")
+    policies = read(ARCHIVING + own.replace("made_at", "archived_at"))
+    assert run(desk, policies).rows == 1
+    assert bring_back(desk, batch) == {"desk.people": 2, "desk.letters": 0}
+    assert {row for (row,) in everybody(desk, "id::text")} == {rows[0], rows[2]}
+    assert desk.verify(desk.shop(policies=policies)).findings == 0
+
+
+def test_what_is_missing_from_the_archive_without_a_record_keeps_its_batch_there(
+    desk: Lab, acme: TenantId
+) -> None:
+    rows = [person(desk, acme) for _ in range(3)]
+    (batch,) = archived(desk, run(desk, read(ARCHIVING)).trace_id)
+    desk.sql("DELETE FROM attic.people WHERE id = %s", (rows[1],))
+    with pytest.raises(RestoreError, match="archived 3 rows, and 2 of them are in the archive;"):
+        bring_back(desk, batch)
+    assert everybody(desk, "id") == []
 
 
 def test_when_its_time_is_over_it_is_archived_again(desk: Lab, acme: TenantId) -> None:
