@@ -33,6 +33,11 @@ class Edge:
     kind: str | None = None
     archived: bool = False
 
+    @property
+    def is_copy(self) -> bool:
+        """True where it leads from an archive's row to the one that it was."""
+        return self.archived and self.column == "id"
+
     def __str__(self) -> str:
         kind = f" where {self.kind_column} = {self.kind!r}" if self.kind_column else ""
         return f"{self.child}.{self.column} -> {self.parent}{kind}"

@@ -19,7 +19,7 @@ from psycopg2 import sql
 
 from retention.graph import Edge
 from retention.hold_records import RowHold, standing_holds
-from retention.hold_scopes import below, met, table_of
+from retention.hold_scopes import below, met, table_of, tables_named
 from retention.statements import kind_of, table
 from tenants.catalog import TableName
 from tenants.connections import Cursor
@@ -48,11 +48,12 @@ class HeldRows:
         for hold in self.holds:
             if hold.scope.kind == "subject":
                 continue
-            ids = list(rows.get(table_of(hold.scope), ()))
-            if ids:
-                asked = self._by_key if hold.scope.kind == "rows" else self._by_condition
-                for row_id in asked(hold, ids):
-                    found.setdefault((table_of(hold.scope), row_id), hold)
+            for name in sorted(tables_named(hold.scope, self.edges)):
+                ids = list(rows.get(name, ()))
+                if ids:
+                    asked = self._by_key if hold.scope.kind == "rows" else self._by_condition
+                    for row_id in asked(hold, name, ids):
+                        found.setdefault((name, row_id), hold)
         for node, hold in self._by_subject(rows).items():
             found.setdefault(node, hold)
         return found
@@ -82,20 +83,21 @@ class HeldRows:
 
     # -- the three ways to be held ---------------------------------------------------------
 
-    def _by_key(self, hold: RowHold, ids: list[str]) -> list[str]:
+    def _by_key(self, hold: RowHold, name: TableName, ids: list[str]) -> list[str]:
         asked = sql.SQL(
             "SELECT k.row_id::text FROM tenure.hold_rows k WHERE k.tenant_id = %(tenant)s::uuid"
             " AND k.hold_id = %(hold)s::uuid AND k.table_name = %(table)s"
             " AND k.row_id = ANY(%(ids)s::uuid[])"
         )
-        return [row[0] for row in self._ask(asked, self._of(hold, ids))]
+        known = {"hold": str(hold.id), "table": str(name), "ids": ids}
+        return [row[0] for row in self._ask(asked, known)]
 
-    def _by_condition(self, hold: RowHold, ids: list[str]) -> list[str]:
+    def _by_condition(self, hold: RowHold, name: TableName, ids: list[str]) -> list[str]:
         asked = sql.SQL(
             "SELECT r.id::text FROM {table} r WHERE r.tenant_id = %(tenant)s::uuid"
             " AND r.id = ANY(%(ids)s::uuid[]) AND {met}"
-        ).format(table=table(table_of(hold.scope)), met=met(hold.scope))
-        return [row[0] for row in self._ask(asked, self._of(hold, ids))]
+        ).format(table=table(name), met=met(hold.scope))
+        return [row[0] for row in self._ask(asked, {"ids": ids})]
 
     def _by_subject(self, rows: Rows) -> dict[Node, RowHold]:
         subjects = {
@@ -128,8 +130,10 @@ class HeldRows:
         """Return the tables whose rows may be held, or be referred to by one that is."""
         found: set[TableName] = set()
         for hold in self.holds:
-            name = table_of(hold.scope)
-            found |= below(self.edges, name) if hold.scope.kind == "subject" else {name}
+            if hold.scope.kind == "subject":
+                found |= below(self.edges, table_of(hold.scope))
+            else:
+                found |= tables_named(hold.scope, self.edges)
         while more := {e.parent for e in self.edges if e.child in found} - found:
             found |= more
         return found
@@ -169,10 +173,6 @@ class HeldRows:
                         yield (name, row_id), (edge.parent, parent)
 
     # -- asking ------------------------------------------------------------------------------
-
-    @staticmethod
-    def _of(hold: RowHold, ids: list[str]) -> dict[str, Any]:
-        return {"hold": str(hold.id), "table": str(hold.scope.table), "ids": ids}
 
     def _ask(self, statement: sql.Composable, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         self.round_trips += 1

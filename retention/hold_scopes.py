@@ -1,8 +1,8 @@
 """What a hold is on, as values, and the SQL for the rows under it.
 
 A tenant; a subject, which is a row and all that refers to it, over any number of references,
-softly or by foreign key, and what was archived of that; the rows of a table that meet a
-condition; or rows by key. Pure: made from the catalog.
+softly or by foreign key, and what was archived of that; the rows of a table, and of its archives,
+that meet a condition; or rows by key. Pure: made from the catalog.
 """
 
 from __future__ import annotations
@@ -117,7 +117,8 @@ def rows_under(
 ) -> sql.Composable:
     """Return a query for (number of the table, id) of the rows under a hold, each once.
 
-    `edges` are those by which a subject's are found; `tenant` and `hold` are expressions. A hold
+    `edges` are those by which a subject's, and archives, are found; `tenant` and `hold` are
+    expressions. A hold
     on rows is asked for what `tenure.hold_rows` has of it.
     """
     match scope.kind:
@@ -130,8 +131,11 @@ def rows_under(
             ]
             return sql.SQL(" UNION ALL ").join(parts)
         case "table":
-            return sql.SQL("{select} AND {met}").format(
-                select=_of_table(scope, numbers, tenant), met=met(scope)
+            return sql.SQL(" UNION ALL ").join(
+                sql.SQL("{select} AND {met}").format(
+                    select=_of_table(name, numbers, tenant), met=met(scope)
+                )
+                for name in sorted(tables_named(scope, edges))
             )
         case "rows":
             return sql.SQL(
@@ -158,7 +162,7 @@ def _under_subject(
 ) -> sql.Composable:
     top = table_of(scope)
     first = sql.SQL("{select} AND r.id = {subject}::uuid").format(
-        select=_of_table(scope, numbers, tenant), subject=sql.Literal(str(scope.subject))
+        select=_of_table(top, numbers, tenant), subject=sql.Literal(str(scope.subject))
     )
     return rows_from(first, top, edges, numbers, tenant=tenant)
 
@@ -199,12 +203,21 @@ def rows_from(
 
 
 def _of_table(
-    scope: Scope, numbers: Mapping[TableName, int], tenant: sql.Composable
+    name: TableName, numbers: Mapping[TableName, int], tenant: sql.Composable
 ) -> sql.Composable:
-    name = table_of(scope)
     return sql.SQL("SELECT {number}, r.id FROM {table} r WHERE r.tenant_id = {tenant}").format(
         number=sql.Literal(numbers[name]), table=table(name), tenant=tenant
     )
+
+
+def tables_named(scope: Scope, edges: Iterable[Edge]) -> frozenset[TableName]:
+    """Return the tables whose rows a hold on less than a tenant is on by itself: its own, and that
+    table's archives where it has a condition. (What was archived of a subject is under it over the
+    edges; a row that is held by its key is there.)"""
+    name = table_of(scope)
+    if scope.kind != "table":
+        return frozenset({name})
+    return frozenset({name, *(e.child for e in edges if e.is_copy and e.parent == name)})
 
 
 def table_of(scope: Scope) -> TableName:

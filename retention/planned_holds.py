@@ -12,7 +12,7 @@ from psycopg2 import sql
 
 from retention.graph import Edge, Family, held_edges
 from retention.hold_records import Hold
-from retention.hold_scopes import below, leading_to, numbered, rows_under, table_of
+from retention.hold_scopes import below, leading_to, numbered, rows_under, table_of, tables_named
 from tenants.catalog import Catalog, TableName
 
 #: Stands where `blocked` names who refers to a row.
@@ -48,8 +48,9 @@ def held_among_reach(
 
 
 def _tables_under(hold: Hold, edges: Sequence[Edge]) -> frozenset[TableName]:
-    named = table_of(hold.scope)
-    return below(edges, named) if hold.scope.kind == "subject" else frozenset({named})
+    if hold.scope.kind == "subject":
+        return below(edges, table_of(hold.scope))
+    return tables_named(hold.scope, edges)
 
 
 def _uuid(value: object) -> sql.Composable:

@@ -83,7 +83,13 @@ def is_held(
     """
     said: sql.Composable = _NOT_KEPT
     if conditions is not None:
-        parts = [_meets(part) for part in conditions if part.table in nodes]
+        copies = _copies(catalog)
+        parts = [
+            _meets(part, name)
+            for part in conditions
+            for name in (part.table, *copies[part.table])
+            if name in nodes
+        ]
         said = sql.SQL("\n           OR ").join(parts) if parts else sql.SQL("false")
     return sql.SQL(_HELD).format(
         in_force=_IN_FORCE,
@@ -97,15 +103,16 @@ def is_held(
     )
 
 
-def _meets(held: HeldCondition) -> sql.Composable:
-    """Return the condition that the row of `goes` meets that of a hold."""
+def _meets(held: HeldCondition, name: TableName) -> sql.Composable:
+    """Return the condition that the row of `goes` is one of this table, which is the hold's or an
+    archive of it, and meets that of the hold."""
     return sql.SQL(
         "(d.tenant_id = {tenant} AND goes.at = {at} AND EXISTS (SELECT FROM {table} r"
         " WHERE r.tenant_id = d.tenant_id AND r.id = goes.id AND (\n{condition}\n)))"
     ).format(
         tenant=_uuid(held.tenant),
-        at=sql.Literal(str(held.table)),
-        table=_name(held.table),
+        at=sql.Literal(str(name)),
+        table=_name(name),
         condition=sql.SQL(held.condition.replace("%", "%%")),
     )
 
@@ -177,18 +184,26 @@ class Way:
 def ways_up(catalog: Catalog) -> Iterator[Way]:
     """Yield all by which a row leads to what it belongs to, or belonged to when it was archived:
     which may be archived, too. An archived row leads to the one that it was."""
-    copies: dict[TableName, list[TableName]] = defaultdict(list)
+    copies = _copies(catalog)
+    for original, archives in copies.items():
+        for archive in archives:
+            yield Way(archive, "id", original, original, sql.SQL(""))
+    for one in references(catalog):
+        for child in (one.child, *copies[one.child]):
+            for parent in (one.parent, *copies[one.parent]):
+                yield Way(child, one.column, parent, one.child, one.of_kind)
+
+
+def _copies(catalog: Catalog) -> defaultdict[TableName, list[TableName]]:
+    """Return the archives of each table."""
+    copies: defaultdict[TableName, list[TableName]] = defaultdict(list)
     for table in catalog:
         columns = {column.name for column in table.columns}
         for other in catalog:
             named_alike = table.name != other.name and table.name.name == other.name.name
             if named_alike and columns - {c.name for c in other.columns} == _ARCHIVED:
                 copies[other.name].append(table.name)
-                yield Way(table.name, "id", other.name, other.name, sql.SQL(""))
-    for one in references(catalog):
-        for child in (one.child, *copies[one.child]):
-            for parent in (one.parent, *copies[one.parent]):
-                yield Way(child, one.column, parent, one.child, one.of_kind)
+    return copies
 
 
 # -- is a held row missing ---------------------------------------------------------------------

@@ -149,7 +149,9 @@ def hold_some(firm: Lab, world: World, rng: random.Random) -> None:
         else:
             notes = rng.choice(("firm.notes", "vault.notes"))
             scope = Scope("table", vault.table(notes), condition="r.about = 'invoice'")
-            under = {n for n in world.of(notes) if world.rows[n]["about"] == "invoice"}
+            # On a table, it is on its archive, too.
+            on = sorted({notes, "vault.notes"})
+            under = {n for n in world.of(*on) if world.rows[n]["about"] == "invoice"}
         placed = hold(firm, world.tenant, scope)
         world.holds[placed] = under
         noted = firm.sql(

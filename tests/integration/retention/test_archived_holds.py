@@ -35,6 +35,7 @@ from .vault import (
     ids,
     policies,
     subject,
+    table,
 )
 
 __all__ = ["connectors", "receiver"]
@@ -91,6 +92,33 @@ def test_an_archives_own_policy_leaves_what_is_of_a_held_subject(
     assert sum(r.held for r in after.results) == 3
     firm.release(placed)
     assert firm.run(shop).rows == 3
+    assert firm.verify(shop).findings == 0
+
+
+def test_an_archives_own_policy_leaves_what_meets_the_condition_of_a_hold(
+    firm: Lab, acme: TenantId, globex: TenantId
+) -> None:
+    held, free = archived(firm, acme), archived(firm, acme)
+    others = archived(firm, globex)
+    shop = firm.shop(policies=policies(OF_ARCHIVES))
+    scope = Scope("table", table("firm.invoices"), condition=f"r.id = '{held['invoice']}'")
+    placed = hold(firm, acme, scope)
+    assert find_hold(firm.installation.verifier, placed).rows_then == 1
+    assert firm.sql("SELECT table_name, row_id::text FROM tenure.hold_rows") == [
+        ("vault.invoices", held["invoice"])
+    ]
+    planned = {u.policy: u for u in shop.plan().units if u.tenant_id == acme}
+    assert [(k.reason, k.rows) for k in planned["vault-invoices"].kept] == [("held", 1)]
+    report = firm.run(shop)
+    assert ids(firm, "vault.invoices") == {held["invoice"]}
+    # A condition on invoices is on no lines and notes; what is archived needs none to be whole.
+    assert ids(firm, "vault.lines") == ids(firm, "vault.notes") == set()
+    assert report.state == "succeeded_with_skips"
+    after = firm.verify(shop)
+    assert (after.findings, sum(r.held for r in after.results)) == (0, 1)
+    assert {free["invoice"], others["invoice"]}.isdisjoint(ids(firm, "vault.invoices"))
+    firm.release(placed)
+    assert firm.run(shop).rows == 1
     assert firm.verify(shop).findings == 0
 
 
