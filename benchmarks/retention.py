@@ -75,11 +75,11 @@ def run(world: World) -> Iterator[Figure]:
 
 
 def _one_table(notes: Template) -> Iterator[Figure]:
-    """Where the time goes, in microseconds of the server's processor a row: a plain DELETE 0.9; a
-    sweep finds rows by the index 0.4, hashes keys 0.3, keeps places and keys 0.3, deletes by place
-    0.7; the other statements of a batch 0.2. The aim is out of reach as long as rows are found
-    before they are deleted. DELETE .. RETURNING over a range, by bitmap, was tried, and is slower
-    (2.7 against 2.1): the range must be found first, and each row is fetched again.
+    """Where the time goes, in microseconds of the server's processor a row: a plain DELETE 1.3; a
+    sweep finds rows by the index 0.8, hashes keys and takes down starting points 0.6, keeps both
+    0.4, deletes by place 1.4; the other statements of a batch 0.4. The aim is out of reach as long
+    as rows are found before they are deleted. DELETE .. RETURNING over a range was tried: by the
+    index it takes as long (3.2), where the range's end must be found first, and by bitmap longer.
     """
     times = _interleaved(notes, {"plain": _plain, "loop": _loop, "ours": _ours})
     rows = ROWS // 2
