@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from tenants.policy_sql import Knowledge
 from tenants.posture.bodies import SECRET, calls_named, tables_named, without_comments
+from tenants.posture.dynamic import Dynamic, dynamic, passes_on
 from tenants.posture.facts import DML
 from tenants.posture.reads import Found, unlimited
 from tenants.posture.records import Function, Relation, Role
@@ -56,13 +57,15 @@ class FunctionReach:
     followed. `excuse`: "secret", a column that is one by its name is compared with something;
     and for tables on which the app holds no grant, so that the function is the way that was
     meant, "lookup", an argument is compared with a column, and "quiet", nothing that the body
-    reads leaves it.
+    reads leaves it. `dynamic` says whether it runs SQL that it puts together, which may name
+    any table: "argument" where its caller has a hand in that.
     """
 
     function: Function
     tables: tuple[Relation, ...]
     shows: Shows
     excuse: Excuse
+    dynamic: Dynamic = ""
 
 
 class Reach:
@@ -181,12 +184,36 @@ class Reach:
             for table in self._tables(tables_named(part.body), part)
             if self.open_to(owner, table)
         }
-        if not tables:
+        made = self._dynamic(function, parts) if self._sees_all(owner) else ""
+        if not tables and not made:
             return None
         kinds = {self._shows(part, tables.values(), parts) for part in parts}
         worst: Shows = next(k for k in ("open", "unknown", "limited") if k in kinds)
         ordered = tuple(sorted(tables.values(), key=lambda table: table.label))
-        return FunctionReach(function, ordered, worst, self._excuse(function, ordered))
+        return FunctionReach(function, ordered, worst, self._excuse(function, ordered), made)
+
+    def _sees_all(self, owner: Role) -> bool:
+        """Whether a role reaches every tenant's rows in some table."""
+        if owner.oid not in self._seeing:
+            tables = self.subject.tenant_tables
+            self._seeing[owner.oid] = any(self.open_to(owner, table) for table in tables)
+        return self._seeing[owner.oid]
+
+    @cached_property
+    def _seeing(self) -> dict[int, bool]:
+        return {}
+
+    def _dynamic(self, function: Function, parts: list[Function]) -> Dynamic:
+        """Whether a function, or what it calls, runs SQL that is no constant."""
+        rows = ("new", "old") if function.returns == "trigger" else None
+        found = {dynamic(function, tainted=rows)}
+        for part in parts[1:]:
+            made = dynamic(part)
+            if made == "argument" and not passes_on(function, part.name):
+                made = "other"
+            found.add(made)
+        order: tuple[Dynamic, ...] = ("argument", "other", "")
+        return next(kind for kind in order if kind in found)
 
     def _excuse(self, function: Function, tables: tuple[Relation, ...]) -> Excuse:
         text = without_comments(function.body)
