@@ -69,6 +69,16 @@ def dynamic(function: Function, *, tainted: Sequence[str] | None = None) -> Dyna
     return found
 
 
+def handed_in(function: Function) -> frozenset[str]:
+    """The arguments of a function by name and number, and the variables made of them."""
+    hand = {f"${number}" for number in range(1, len(function.arguments) + 1)}
+    hand |= {name.lower() for name in function.arguments if name}
+    body = _tokens(function.body)
+    while grown := {name for name in _assigned(body, hand) if name not in hand}:
+        hand |= grown
+    return frozenset(hand)
+
+
 def passes_on(function: Function, called: str) -> bool:
     """Whether a body calls another function with something that its own caller controls."""
     body, hand = _tokens(function.body), set(_handed(function))

@@ -155,6 +155,17 @@ class Facts:
                 found.setdefault(parent, []).append(relation.oid)
         return {parent: tuple(oids) for parent, oids in found.items()}
 
+    def ancestors(self, relation: Relation) -> tuple[Relation, ...]:
+        """What a table inherits from, at any depth; of a partition the partitioned tables."""
+        found: dict[int, Relation] = {}
+        todo = list(relation.parents)
+        while todo:
+            above = self.relations.get(todo.pop(0))
+            if above is not None and above.oid not in found:
+                found[above.oid] = above
+                todo += above.parents
+        return tuple(found.values())
+
     @cached_property
     def _schema_oids(self) -> dict[str, int]:
         return {schema.name: schema.oid for schema in self.schemas.values()}

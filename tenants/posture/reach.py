@@ -9,8 +9,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from tenants.policy_sql import Knowledge
-from tenants.posture.bodies import SECRET, calls_named, tables_named, without_comments
+from tenants.posture.bodies import calls_named, tables_named, without_comments
 from tenants.posture.dynamic import Dynamic, dynamic, passes_on
+from tenants.posture.excuses import Excuse, excuse
 from tenants.posture.facts import DML
 from tenants.posture.reads import Found, unlimited
 from tenants.posture.records import Function, Relation, Role
@@ -21,19 +22,9 @@ if TYPE_CHECKING:
 INVOKER_VIEWS = 150000  # security_invoker came with 15
 _COMMANDS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 _ASKS = re.compile(r"\b(current_setting|session_user)\b|\bauth\s*\.\s*\w+\s*\(", re.IGNORECASE)
-_ARGUMENT = re.compile(r"[=(]\s*\$\d|\$\d\s*=")
-
 _Named = TypeVar("_Named", Relation, Function)
 
-_SECRET = re.compile(rf"\w*{SECRET.pattern}\w*\s*=(?!=)", re.IGNORECASE)
-# By which what was read gets out of a body in PL/pgSQL.
-_GIVES = re.compile(
-    r"\breturn\s+(?:query|\(?\s*select)|\binto\b|\breturning\b|\bfor\b.*?\bin\b.*?\bloop\b|:=",
-    re.IGNORECASE | re.DOTALL,
-)
-
 Shows = Literal["open", "unknown", "limited"]
-Excuse = Literal["", "secret", "lookup", "quiet"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +127,45 @@ class Reach:
             todo += [v for v in behind if v.kind == "view" and self._kind(shown, v) != "limited"]
             owner = self.facts.roles[view.owner]
             open_ones = [r for r in behind if r.kind != "view" and self._opens(owner, r)]
+            kinds: set[Shows] = {self._kind(shown, r) for r in open_ones}
+            # What a view within it leaves open, it limits itself.
+            within = {
+                r
+                for v in behind
+                if v.kind == "view" and self._kind(shown, v) == "limited"
+                for r in self._left_open(v, frozenset({view.oid}))
+            }
+            if within:
+                open_ones = [*open_ones, *(self.facts.relations[oid] for oid in sorted(within))]
+                kinds.add("limited")
             if open_ones:
-                kinds = {self._kind(shown, r) for r in open_ones}
                 worst: Shows = next(k for k in ("open", "unknown", "limited") if k in kinds)
                 if worst != "limited":
-                    open_ones = [r for r in open_ones if self._kind(shown, r) == worst]
+                    open_ones = [
+                        r
+                        for r in open_ones
+                        if r.oid not in within and self._kind(shown, r) == worst
+                    ]
                 found[view.oid] = ViewReach(view, tuple(open_ones), worst)
         return tuple(sorted(found.values(), key=lambda reach: reach.view.label))
+
+    def _left_open(self, view: Relation, above: frozenset[int]) -> frozenset[int]:
+        """The tables of which a view shows its owner's rows without a condition of its own."""
+        if self.invokes(view) or view.oid in above:
+            return frozenset()
+        shown, owner = self._of_query(view.definition), self.facts.roles[view.owner]
+        found: set[int] = set()
+        for use in self.facts.uses_by(view.oid):
+            target = self.facts.relations.get(use.target)
+            if use.target_class != "relation" or target is None:
+                continue
+            if self._kind(shown, target) == "limited":
+                continue
+            if target.kind == "view":
+                found |= self._left_open(target, above | {view.oid})
+            elif self._opens(owner, target):
+                found.add(target.oid)
+        return frozenset(found)
 
     def _opens(self, owner: Role, relation: Relation) -> bool:
         """Whether an owner sees rows of all tenants in a relation, and the app does not anyway."""
@@ -216,19 +239,10 @@ class Reach:
         return next(kind for kind in order if kind in found)
 
     def _excuse(self, function: Function, tables: tuple[Relation, ...]) -> Excuse:
-        text = without_comments(function.body)
-        if _SECRET.search(text):
-            return "secret"
         # The tenants themselves are joined for their names.
         others = [table for table in tables if table.oid != self.subject.registry]
-        if not others or any(self.subject.apps_that(table, *DML) for table in others):
-            return ""
-        names = "|".join(re.escape(argument) for argument in function.arguments if argument)
-        if _ARGUMENT.search(text) or (
-            names and re.search(rf"=\s*(?:\w+\.)?(?:{names})\b|\b(?:{names})\s*=", text)
-        ):
-            return "lookup"
-        return "quiet" if function.language == "plpgsql" and not _GIVES.search(text) else ""
+        reached = not others or any(self.subject.apps_that(table, *DML) for table in others)
+        return excuse(function, only_way=not reached)
 
     def _with_callees(self, function: Function) -> list[Function]:
         """A function and those it calls that run as its owner with it."""

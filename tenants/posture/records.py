@@ -96,7 +96,10 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """`member` may act as `role`: at once (`inherit`), or by SET ROLE (`set_role`)."""
+    """`member` may act as `role`: at once (`inherit`), or by SET ROLE (`set_role`).
+
+    Who administers the role counts as one who may SET ROLE: it can grant that to itself.
+    """
 
     role: int
     member: int
@@ -221,6 +224,7 @@ class Index:
     """`columns` are the key's column numbers in order, 0 for an expression.
 
     `definition` is CREATE UNIQUE INDEX as printed, "" for others and for a constraint's index.
+    `inherited` is one that a partition has from its parent.
     """
 
     oid: int
@@ -231,6 +235,7 @@ class Index:
     partial: bool
     columns: tuple[int, ...]
     definition: str
+    inherited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
