@@ -190,6 +190,13 @@ SELECT class, object, number, grantee, privileges, detail, owner
 FROM objects JOIN lists USING (acl)
 """)
 
+# GRANT SET ON PARAMETER came with 15.
+PARAMETERS_15 = """
+SELECT 'parameter', 0::bigint, 0, a.grantee::bigint, array_agg(DISTINCT a.privilege_type),
+       p.parname, 0::bigint
+FROM pg_parameter_acl p, aclexplode(p.paracl) a GROUP BY a.grantee, p.parname
+"""
+
 PUBLICATIONS = """
 SELECT p.pubname, p.pubowner::bigint, p.puballtables, <schemas>,
        array(SELECT r.prrelid::bigint FROM pg_publication_rel r WHERE r.prpubid = p.oid)

@@ -314,6 +314,14 @@ class Reach:
             if "." not in name and self._relations_named(name, function)
         )
 
+    def bare_calls(self, function: Function) -> frozenset[str]:
+        """The functions of the database's own that a body calls without their schema."""
+        return frozenset(
+            name
+            for name in calls_named(function.body)
+            if "." not in name and self._functions_named(name, function)
+        )
+
     def _relations_named(self, name: str, function: Function) -> list[Relation]:
         return self._resolved(self._relations.get(name, []), name, function)
 

@@ -16,7 +16,7 @@ PUBLIC = 0
 RelationKind = Literal["table", "partitioned", "view", "matview", "foreign", "sequence"]
 ConstraintKind = Literal["primary", "unique", "foreign", "exclusion", "check"]
 ObjectClass = Literal[
-    "relation", "column", "schema", "function", "database", "default", "largeobject"
+    "relation", "column", "schema", "function", "database", "default", "largeobject", "parameter"
 ]
 
 _PLAIN = re.compile(r"[a-z_][a-z0-9_$]*")
@@ -305,7 +305,8 @@ class Grant:
     `object` is an oid; `column` its number for grants on columns, else 0. For `default`
     (ALTER DEFAULT PRIVILEGES) `object` is the schema or 0, `detail` what kind of object
     (`r` tables, `S` sequences, `f` functions, `n` schemas, `T` types), `grantor` whose
-    objects to be. `largeobject` (`object` is 0) joins the grants on all large objects there are.
+    objects to be. Of a `parameter` `detail` is the name. `largeobject` (`object` is 0) joins
+    the grants on all large objects there are.
     """
 
     object_class: ObjectClass
