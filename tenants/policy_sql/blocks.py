@@ -40,6 +40,7 @@ class Block:
     missing: set[str] = field(default_factory=set)
     # (the source that LEFT JOIN adds, what its ON links): worth something where a row is there.
     outer: list[tuple[str, frozenset[str]]] = field(default_factory=list)
+    added: list[tuple[str, exp.Expr]] = field(default_factory=list)  # the same, as conditions
     _links: list[frozenset[str]] = field(default_factory=list)
 
     @classmethod
@@ -114,7 +115,10 @@ class Block:
         if on is not None and not side:
             own.append(on)
         elif on is not None:
-            links += [self.aliases(p) for p in map(self.named, flattened([on])) if _finds(p)]
+            parts = [self.named(part) for part in flattened([on])]
+            links += [self.aliases(part) for part in parts if _finds(part)]
+            if side == "LEFT" and len(added) == 1:
+                self.added += [(added[0], part) for part in parts]
         if not side:
             self._links += links
         elif side == "LEFT" and len(added) == 1:
@@ -182,6 +186,7 @@ class Block:
             self.doubtful += block.doubtful
             self._links += block._links
             self.outer += block.outer
+            self.added += block.added
             return True
         return False
 

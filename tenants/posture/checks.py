@@ -14,8 +14,12 @@ from tenants.posture.subject import Subject, roles_named
 def needless_privileges(
     subject: Subject, privileges: Collection[str], why: str
 ) -> Iterator[Problem]:
-    """Yield tenant tables and parts on which a role of the app holds any of these privileges."""
+    """Yield tenant tables, their parts and the table of tenants itself, on which a role of the
+    app holds any of these privileges.
+    """
     tables = [*subject.tenant_tables, *(part for part, _ in subject.parts)]
+    if subject.registry:
+        tables.append(subject.facts.relations[subject.registry])
     for role in subject.app_roles:
         for table in tables:
             held = granted(subject.facts, role, table, privileges)

@@ -232,36 +232,86 @@ def _apps(subject: Subject) -> tuple[tuple[int, ...], str]:
         and _holds(facts, role, tables, WRITES, writers)
     ]
     kept = _without_operators(subject, served)
-    readers = grantees_of(facts, tables, DML)
     if kept:
-        why = "may write tenant tables and does not own them"
+        found, why = kept, "may write tenant tables and does not own them"
         left = [role.name for role in served if role not in kept]
         if left:
             why += f"; {listed(left)} may, too, but is made to see all tenants"
-        reading = [
-            role
-            for role in _connecting(facts)
-            if role not in served
-            and not (role.predefined or owners & facts.acts_as(role.oid))
-            and _holds(facts, role, tables, frozenset({"SELECT"}), readers)
-        ]
-        told = [role for role in reading if not _operates(subject, role)]
-        if told:
-            why += f"; {listed([role.name for role in told])} may read them"
-        if left := [role.name for role in reading if role not in told]:
-            why += f"; {listed(left)} may read them and is made to see all tenants"
-        return tuple(role.oid for role in (*kept, *told)), why
+    else:
+        found, why = _unserved(subject, owners)
+    beside, said = _beside(subject, found, served)
+    return tuple(role.oid for role in (*found, *beside)), why + said
+
+
+def _unserved(subject: Subject, owners: Collection[int]) -> tuple[list[Role], str]:
+    """Whom to judge where no login but the owner may write."""
+    facts, tables = subject.facts, subject.tenant_tables
+    readers = grantees_of(facts, tables, DML)
     groups = [
-        role.oid
+        role
         for role in facts.roles.values()
         if not (role.login or role.exempt or role.predefined or role.oid in owners)
         and _holds(facts, role, tables, DML, readers)
     ]
     if groups:
-        return tuple(groups), "no login role may write tenant tables; to these it is granted"
-    owning = sorted(owners)
-    names = listed([facts.role_name(owner) for owner in owning])
-    return tuple(owning), f"only {names} may write, as owner: owner and app are the same role"
+        return groups, "no login role may write tenant tables; to these it is granted"
+    owning = [facts.roles[oid] for oid in sorted(owners)]
+    names = listed([role.name for role in owning])
+    return owning, f"only {names} may write, as owner: owner and app are the same role"
+
+
+def _beside(
+    subject: Subject, found: Sequence[Role], served: Sequence[Role]
+) -> tuple[list[Role], str]:
+    """Who serves beside those that write: who reads, and what else their login may become."""
+    facts, tables = subject.facts, subject.tenant_tables
+    owners = {table.owner for table in tables}
+    readers = grantees_of(facts, tables, frozenset({"SELECT"}))
+    shared = _siblings(facts, found)
+    reading = [
+        role
+        for role in _connecting(facts)
+        if role not in served
+        and role not in found
+        and not (role.predefined or owners & facts.acts_as(role.oid))
+        and (
+            _holds(facts, role, tables, frozenset({"SELECT"}), readers)
+            or (role.oid in shared and not role.exempt and _handed_something(subject, role))
+        )
+    ]
+    told = [role for role in reading if not _operates(subject, role)]
+    said = f"; {listed([role.name for role in told])} may read" if told else ""
+    if left := [role.name for role in reading if role not in told]:
+        said += f"; {listed(left)} may read and is made to see all tenants"
+    return told, said
+
+
+def _siblings(facts: Facts, roles: Sequence[Role]) -> frozenset[int]:
+    """What a login may become beside one of these roles: visitor beside member."""
+    serving = {role.oid for role in roles}
+    found: set[int] = set()
+    for login in (role for role in facts.roles.values() if role.login and not role.superuser):
+        becomes = facts.may_become(login.oid) - facts.acts_as(login.oid)
+        if serving & becomes:
+            found |= becomes
+    return frozenset(found)
+
+
+def _handed_something(subject: Subject, role: Role) -> bool:
+    """Whether a role was granted a view of tenants' rows, or a function that runs as its owner."""
+    facts = subject.facts
+    acting = facts.acts_as(role.oid)
+    return any(
+        grant.grantee in acting and grant.privileges & DML
+        for relation in facts.relations.values()
+        if relation.kind in ("view", "matview") and subject.reach.holds_tenants(relation)
+        for grant in facts.grants_on("relation", relation.oid)
+    ) or any(
+        grant.grantee in acting and "EXECUTE" in grant.privileges
+        for function in facts.functions.values()
+        if function.definer
+        for grant in facts.grants_on("function", function.oid)
+    )
 
 
 def _connecting(facts: Facts) -> list[Role]:

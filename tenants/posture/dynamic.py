@@ -8,7 +8,7 @@ together, not as harmless.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Literal
 
 from tenants.posture.records import Function
@@ -44,6 +44,13 @@ _TABLE_NEXT = re.compile(
     r"['\"]?$|^'\.$",
     re.IGNORECASE,
 )
+# What reads no rows and writes none, whichever table it names.
+_ROWLESS = re.compile(
+    r"[eE]?'\s*(?:create|analyze|vacuum|reindex|refresh|comment|cluster)\b(?!.*\bas\b)",
+    re.IGNORECASE | re.DOTALL,
+)
+# Types whose values are printed as names, quoted where they need it.
+_NAME = re.compile(r"reg(?:class|proc|procedure|role|type|namespace)$")
 _SPECIFIER = re.compile(r"%(?:(\d+)\$)?-?\d*([sIL])")
 
 
@@ -57,12 +64,12 @@ def dynamic(function: Function, *, tainted: Sequence[str] | None = None) -> Dyna
     if function.language not in ("sql", "plpgsql"):
         return _foreign(function)
     body = _tokens(function.body)
-    hand = set(_handed(function) if tainted is None else tainted)
-    while grown := {name for name in _assigned(body, hand) if name not in hand}:
-        hand |= grown
+    hand = _grown(body, _handed(function) if tainted is None else tainted)
+    names = frozenset(_handed(function, _NAME))
     found: Dynamic = ""
     for run in _runs(body, function.language):
-        if _reaches(run, hand):
+        rowless = _ROWLESS.match(next(filter(_is_text, run), "")) is not None
+        if _reaches(run, hand - names if rowless else hand, names=not rowless):
             return "argument"
         if not all(_is_text(word) or word in ("(", ")", "||") for word in run):
             found = "other"
@@ -73,23 +80,27 @@ def handed_in(function: Function) -> frozenset[str]:
     """The arguments of a function by name and number, and the variables made of them."""
     hand = {f"${number}" for number in range(1, len(function.arguments) + 1)}
     hand |= {name.lower() for name in function.arguments if name}
-    body = _tokens(function.body)
-    while grown := {name for name in _assigned(body, hand) if name not in hand}:
-        hand |= grown
-    return frozenset(hand)
+    return _grown(_tokens(function.body), hand)
 
 
 def passes_on(function: Function, called: str) -> bool:
     """Whether a body calls another function with something that its own caller controls."""
-    body, hand = _tokens(function.body), set(_handed(function))
-    while grown := {name for name in _assigned(body, hand) if name not in hand}:
-        hand |= grown
+    body = _tokens(function.body)
+    hand = _grown(body, _handed(function))
     last = called.rpartition(".")[2].lower()
     return any(
         set(_within(body, place + 1)) & hand
         for place, word in enumerate(body[:-1])
         if word == last and body[place + 1] == "("
     )
+
+
+def _grown(body: list[str], names: Iterable[str]) -> frozenset[str]:
+    """These names, and the variables that get something of theirs."""
+    hand = set(names)
+    while new := {name for name in _assigned(body, hand) if name not in hand}:
+        hand |= new
+    return frozenset(hand)
 
 
 def _foreign(function: Function) -> Dynamic:
@@ -104,13 +115,14 @@ def _foreign(function: Function) -> Dynamic:
     return found
 
 
-def _handed(function: Function) -> Iterator[str]:
+def _handed(function: Function, only: re.Pattern[str] | None = None) -> Iterator[str]:
     """The arguments whose value may be SQL or a table's name, by name and by number."""
     types = _split(function.identity)
     for number, name in enumerate(function.arguments, 1):
         kind = types[number - 1] if number <= len(types) else ""
         kind = kind.removeprefix("VARIADIC ").removeprefix("INOUT ").strip()
-        if _HARMLESS.match(kind) or (" " in kind and _HARMLESS.match(kind.split(" ", 1)[1])):
+        kinds = (kind, kind.partition(" ")[2])  # with its name before it, or without one
+        if any(map(_HARMLESS.match, kinds)) or (only and not any(map(only.match, kinds))):
             continue
         yield f"${number}"
         if name:
@@ -168,14 +180,14 @@ def _within(body: list[str], opening: int) -> list[str]:
     return _until(body, opening + 1, frozenset())
 
 
-def _assigned(body: list[str], hand: set[str]) -> Iterator[str]:
+def _assigned(body: list[str], hand: Collection[str]) -> Iterator[str]:
     """Variables that get something of what the caller controls."""
     for place, word in enumerate(body):
         if word in (":=", "default") or (word == "=" and _begins(body, place - 1)):
             if _reaches(_until(body, place + 1, frozenset({";"})), hand):
                 yield _first(body, place)
         elif word == "alias" and body[place + 1 : place + 2] == ["for"]:
-            if set(body[place + 2 : place + 3]) & hand:
+            if set(body[place + 2 : place + 3]) & set(hand):
                 yield body[place - 1]
         elif word == "into" and place:
             start = next((p for p in range(place, -1, -1) if body[p] in ("select", ";")), 0)
@@ -200,8 +212,10 @@ def _first(body: list[str], place: int) -> str:
     return body[place]
 
 
-def _reaches(expression: list[str], hand: set[str]) -> bool:
-    """Whether what the caller controls gets into a text otherwise than as a quoted value."""
+def _reaches(expression: list[str], hand: Collection[str], *, names: bool = True) -> bool:
+    """Whether what the caller controls gets into a text otherwise than as a quoted value, or
+    as the name of a table where `names` says that this counts.
+    """
     place = 0
     while place < len(expression):
         word, called = expression[place], expression[place + 1 : place + 2] == ["("]
@@ -210,12 +224,12 @@ def _reaches(expression: list[str], hand: set[str]) -> bool:
         elif called and word == "quote_ident":
             inner = _within(expression, place + 1)
             before = expression[place - 2] if place > 1 else ""
-            if set(inner) & hand and _TABLE_NEXT.search(before.removesuffix("'")):
+            if names and set(inner) & set(hand) and _TABLE_NEXT.search(before.removesuffix("'")):
                 return True
             place += 2 + len(inner)
         elif called and word == "format":
             inner = _within(expression, place + 1)
-            if _of_format(inner, hand):
+            if _of_format(inner, hand, names=names):
                 return True
             place += 2 + len(inner)
         elif word in hand:
@@ -224,7 +238,7 @@ def _reaches(expression: list[str], hand: set[str]) -> bool:
     return False
 
 
-def _of_format(inner: list[str], hand: set[str]) -> bool:
+def _of_format(inner: list[str], hand: Collection[str], *, names: bool) -> bool:
     arguments: list[list[str]] = [[]]
     depth = 0
     for word in inner:
@@ -241,7 +255,7 @@ def _of_format(inner: list[str], hand: set[str]) -> bool:
         used = int(match[1]) if match[1] else used + 1
         if used > len(values) or match[2] == "L":
             continue
-        names = match[2] == "s" or _TABLE_NEXT.search(template[0][: match.start()])
-        if names and _reaches(values[used - 1], hand):
+        chosen = names and _TABLE_NEXT.search(template[0][: match.start()])
+        if (match[2] == "s" or chosen) and _reaches(values[used - 1], hand):
             return True
     return False

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sqlglot import exp, parse
+from sqlglot import exp, parse, parse_one
 from sqlglot.errors import SqlglotError
 
 from tenants.policy_sql import Knowledge, Row
@@ -33,6 +33,25 @@ def unlimited(
         return None
     reader = Reader(Row(tenant_columns), knowledge)
     return _widest(_of_query(reader, tree, {}) for tree in trees)
+
+
+def is_limited(text: str, tenant_columns: frozenset[str], knowledge: Knowledge) -> bool:
+    """Whether every row of a query is the caller's: all of what stands in FROM is limited."""
+    try:
+        tree = parse_one(text, dialect="postgres")
+    except (SqlglotError, RecursionError):
+        return False
+    return _all_limited(Reader(Row(tenant_columns), knowledge), tree)
+
+
+def _all_limited(reader: Reader, query: exp.Expr) -> bool:
+    if isinstance(query, exp.SetOperation):
+        return all(_all_limited(reader, side) for side in (query.left, query.right))
+    if not isinstance(query, exp.Select) or query.args.get("with_"):
+        return False
+    block = Block.of(query, reader.knowledge)
+    states = _Reading(reader, {}).states(block)
+    return bool(block.sources) and all(states.get(a) == "limited" for a in block.sources)
 
 
 def _widest(found: Iterator[dict[str, Found]]) -> dict[str, Found]:
@@ -75,22 +94,33 @@ class _Reading:
     def of(self, query: exp.Select) -> dict[str, Found]:
         """What is read of the sources that no condition reaches, by way of equal columns."""
         block = Block.of(query, self.reader.knowledge)
-        state = dict(self.around)
+        return _widest(self._all(query, block, self.states(block)))
+
+    def states(self, block: Block) -> dict[str, str]:
+        """Of which sources, and of those around, the rows are limited to the caller's."""
+        own = set(block.sources)
+        state = {alias: kind for alias, kind in self.around.items() if alias not in own}
         for component in block.components():
             found = self._limit(block, component)
-            state.update(dict.fromkeys(component, found) if found else {})
-            for alias in () if found else component:
-                state.pop(alias, None)
+            if found:
+                state.update(dict.fromkeys(component, found))
+        # Of the right side of a LEFT JOIN those rows are shown that match.
         for added, link in block.outer:
-            # Of the right side of a LEFT JOIN those rows are shown that match.
-            others = {state.get(alias) for alias in link if alias != added}
-            if added not in state and "limited" in others:
+            if added not in state and "limited" in {state.get(a) for a in link - {added}}:
                 state[added] = "limited"
-        return _widest(self._all(query, block, state))
+        for added, part in block.added:
+            if added in state or block.aliases(part) != {added}:
+                continue
+            if self.reader.condition(part).at_most("keyed"):
+                state[added] = "limited"
+        return state
 
     def _limit(self, block: Block, component: frozenset[str]) -> str:
         """Whether what is asked of linked sources limits them to the caller's rows."""
+        guarded = self.reader.knowledge.guarded
         found = ""
+        if any(label(block.sources[alias]) in guarded for alias in component - block.missing):
+            found = "limited"
         for part in block.parts:
             aliases = block.aliases(part)
             if not aliases & component:

@@ -38,7 +38,13 @@ def check(subject: Subject) -> Iterator[Problem]:
             yield Problem(
                 label_of(policy, relation),
                 f"{role.name} may "
-                + ("add tenants, or change others" if added else "write rows of other tenants")
+                + (
+                    "add tenants"
+                    if signing_up
+                    else "add tenants, or change others"
+                    if added
+                    else "write rows of other tenants"
+                )
                 + f": {alone.reason}",
                 alter(policy, relation, f"WITH CHECK ({right})") if right else None,
                 severity,

@@ -21,7 +21,7 @@ def check(subject: Subject) -> Iterator[Problem]:
         # Definers are secdef-path; of the others one that is fixed is not led astray.
         if function.definer or path_of(function) is not None:
             continue
-        bare = subject.reach.bare(function) | subject.reach.bare_calls(function)
+        bare = subject.reach.names.bare(function) | subject.reach.names.bare_calls(function)
         if not bare:
             continue
         yield Problem(

@@ -32,7 +32,11 @@ def check(subject: Subject) -> Iterator[Problem]:
             message = "it looks for what it names along its caller's search_path"
         elif any(able_ in creating.get(schema, ()) for schema in path for able_ in able):
             message = f"{roles_named(tuple(able))} can make objects in a schema of its search_path"
-        elif temporarily and path[-1:] != ["pg_temp"] and (bare := subject.reach.bare(function)):
+        elif (
+            temporarily
+            and path[-1:] != ["pg_temp"]
+            and (bare := subject.reach.names.bare(function))
+        ):
             message = f"a caller's temporary table stands in for {listed(sorted(bare))}"
         else:
             continue

@@ -91,6 +91,22 @@ def test_other_languages_are_read_less_closely(language: str, body: str, expecte
     assert dynamic(function(body, language=language)) == expected
 
 
+@pytest.mark.parametrize(
+    ("body", "kind", "expected"),
+    [
+        ("EXECUTE format('CREATE TABLE %s PARTITION OF %s', q || '_1', q);", "regclass", "other"),
+        ("EXECUTE format('CREATE TABLE %s PARTITION OF %s', q || '_1', q);", "text", "argument"),
+        ("EXECUTE format('ANALYZE %I', q);", "text", "other"),
+        ("EXECUTE 'REFRESH MATERIALIZED VIEW ' || quote_ident(q);", "text", "other"),
+        ("EXECUTE format('CREATE TABLE x AS SELECT * FROM %I', q);", "text", "argument"),
+        ("EXECUTE format('SELECT count(*) FROM %s', q);", "regclass", "argument"),
+        ("EXECUTE format('ALTER TABLE %I DISABLE ROW LEVEL SECURITY', q);", "text", "argument"),
+    ],
+)
+def test_a_table_that_is_made_or_tended_shows_no_row(body: str, kind: str, expected: str) -> None:
+    assert dynamic(function(f"BEGIN {body} END", f"q {kind}")) == expected
+
+
 def test_a_row_is_what_a_triggers_caller_controls() -> None:
     body = "BEGIN EXECUTE format('DELETE FROM %I', NEW.kind); RETURN NEW; END"
     assert dynamic(function(body, ""), tainted=("new", "old")) == "argument"

@@ -94,7 +94,7 @@ OPEN = [
     (
         "SELECT * FROM shop.t LEFT JOIN shop.u"
         " ON u.t_id = t.id AND u.tenant_id = shop.current_tenant()",
-        {"shop.t", "shop.u"},
+        {"shop.t"},
     ),
     (f"SELECT id FROM shop.t WHERE {MINE} UNION ALL SELECT id FROM shop.u", {"shop.u"}),
     ("WITH RECURSIVE x AS (SELECT id FROM shop.t UNION SELECT id FROM x) TABLE x", {"shop.t"}),
