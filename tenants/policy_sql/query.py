@@ -25,6 +25,8 @@ _rank = _TIES.index
 _ALWAYS = Judgement("open", "an aggregate has a row, whatever its condition says")
 _UNTIED = Judgement("switch", "a subquery has nothing to do with the row")
 _APART = Judgement("switch", "what asks who calls is not joined with what is tied to the row")
+# What has a value where what it asks for has none.
+_ELSE = (exp.Coalesce, exp.Case, exp.If, exp.Count)
 _NOT_READ = Judgement("unknown", "what an aggregate comes to is not followed")
 
 
@@ -80,7 +82,9 @@ def told(reader: Reader, query: exp.Select) -> Iterator[Class]:
         plain = found.block.named(value.unalias())
         of_value = found.reader.classes(plain)
         yield from of_value - {"inner"}
-        if "inner" in of_value or not of_value:
+        if "inner" in of_value and plain.find(*_ELSE):
+            yield "unknown"  # a value of its own where there is none of the caller's
+        elif "inner" in of_value or not of_value:
             star = isinstance(plain, exp.Star)
             sources = frozenset(found.block.sources) if star else found.block.aliases(plain)
             yield "session" if found.limits(sources) else "loose"
