@@ -78,6 +78,19 @@ class Reach:
         """Whether a table, view or materialized view has tenants' rows in it or behind it."""
         return self._holding(relation.oid, frozenset())
 
+    def filled_with_tenants(self, view: Relation) -> bool:
+        """Whether a materialized view holds tenants' rows, be it by way of a function."""
+        asked = (
+            self.facts.functions[use.target]
+            for use in self.facts.uses_by(view.oid)
+            if use.target_class == "function" and use.target in self.facts.functions
+        )
+        return self.holds_tenants(view) or any(
+            next(self._tables(tables_named(part.body), part), None) is not None
+            for function in asked
+            for part in self._with_callees(function)
+        )
+
     def _holding(self, oid: int, above: frozenset[int]) -> bool:
         known = self._held.get(oid)
         if known is not None:
