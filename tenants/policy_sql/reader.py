@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from tenants.policy_sql.calls import expanded
 from tenants.policy_sql.comparisons import compared, different, equal, null_safe
-from tenants.policy_sql.query import Query
+from tenants.policy_sql.query import contains, exists, holds, told
 from tenants.policy_sql.scale import (
     NOTHING,
     OWN,
@@ -149,25 +149,28 @@ class Reader:
         while isinstance(collection, exp.Paren | exp.Cast):
             collection = collection.this
         if isinstance(collection, exp.Subquery):
-            return self.exists(collection.this, value)
-        if isinstance(collection, exp.Select | exp.SetOperation):
-            return self.exists(collection, value)
+            collection = collection.this
+        if isinstance(collection, exp.Select | exp.SetOperation | exp.Subquery):
+            return self._of_query(collection, lambda query: contains(self, query, value))
         if isinstance(collection, exp.Array | exp.Tuple):
             return wider(compared(self, value, item) for item in collection.expressions)
         return compared(self, value, collection)
 
     def _exists(self, node: exp.Expr) -> Judgement:
-        return self.exists(node.this, None)
+        return self._of_query(node.this, lambda query: exists(self, query))
 
-    def exists(self, query: exp.Expr, value: exp.Expr | None) -> Judgement:
-        """Judge `EXISTS (query)`, or with a value `value IN (query)`."""
+    def _value(self, node: exp.Expr) -> Judgement:
+        """Judge a query whose value is the condition."""
+        return self._of_query(node, lambda query: holds(self, query))
+
+    def _of_query(self, query: exp.Expr, judged: Callable[[exp.Select], Judgement]) -> Judgement:
         while isinstance(query, exp.Subquery):
             query = query.this
         if isinstance(query, exp.Union):
-            return wider(self.exists(side, value) for side in (query.left, query.right))
+            return wider(self._of_query(side, judged) for side in (query.left, query.right))
         if not isinstance(query, exp.Select) or query.args.get("with_"):
             return Judgement("unknown", "a subquery is not followed")
-        return Query.of(self, query, value).verdict()
+        return judged(query)
 
     def call(self, node: exp.Expr) -> Judgement:
         """Judge a function that answers yes or no: by its body where that is SQL."""
@@ -182,7 +185,7 @@ class Reader:
         value = only_value(body)
         if value is not None:
             return reader.condition(value)
-        return reader.exists(body, None)
+        return reader._value(body)
 
     def _call(self, node: exp.Expr) -> Judgement:
         return self.call(node)
@@ -235,13 +238,13 @@ class Reader:
         if only_value(node) is not None:
             yield from self._classes(only_value(node) or node)
             return
-        verdict = self.exists(node, None)
-        if verdict.kind == "unknown":
+        if isinstance(node, exp.SetOperation):
+            for side in (node.left, node.right):
+                yield from self._classes(side)
+        elif node.args.get("with_"):
             yield "unknown"
-        elif isinstance(node, exp.Select) and Query.of(self, node, None).limited():
-            yield "session"
-        else:
-            yield "loose"
+        elif isinstance(node, exp.Select):
+            yield from told(self, node)
 
     def class_of(self, column: exp.Column) -> Class:
         """Whose column it is."""
@@ -291,6 +294,6 @@ _CONDITIONS: dict[type[exp.Expr], Callable[[Reader, exp.Expr], Judgement]] = {
     exp.Anonymous: Reader._call,
     exp.Dot: Reader._call,
     exp.Subquery: lambda reader, node: (
-        reader.condition(bare(node)) if bare(node) is not node else reader.exists(node, None)
+        reader.condition(bare(node)) if bare(node) is not node else reader._value(node)
     ),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from sqlglot import exp, parse, parse_one
@@ -82,7 +82,7 @@ def conjuncts(expression: str) -> list[str]:
     tree = parsed(expression)
     if tree is None:
         return [expression]
-    return [part.sql(dialect="postgres") for part in _flattened([tree])]
+    return [part.sql(dialect="postgres") for part in flattened([tree])]
 
 
 def bare(node: exp.Expr) -> exp.Expr:
@@ -105,46 +105,18 @@ def only_value(node: exp.Expr) -> exp.Expr | None:
     return None
 
 
-def joined(query: exp.Select) -> tuple[list[exp.Expr], list[exp.Expr]]:
-    """What stands in FROM, and the conditions that all its rows meet: (sources, conditions)."""
-    sources: list[exp.Expr] = []
-    conditions: list[exp.Expr] = []
-
-    def enter(node: exp.Expr) -> None:
-        if isinstance(node, exp.Subquery) and isinstance(node.this, exp.Subquery | exp.Table):
-            enter(node.this)  # (a JOIN b ON ..)
-        else:
-            sources.append(node)
-        for join in node.args.get("joins") or ():
-            enter_join(join)
-
-    def enter_join(join: exp.Expr) -> None:
-        enter(join.this)
-        # A row that an outer join kept did not meet its condition.
-        if join.args.get("on") is not None and not join.args.get("side"):
-            conditions.append(join.args["on"])
-
-    first = query.args.get("from_")
-    if first is not None:
-        enter(first.this)
-    for join in query.args.get("joins") or ():
-        enter_join(join)
-    where = query.args.get("where")
-    if where is not None:
-        conditions.append(where.this)
-    return sources, list(_flattened(conditions))
-
-
-def _flattened(conditions: list[exp.Expr]) -> Iterator[exp.Expr]:
+def flattened(conditions: Iterable[exp.Expr]) -> Iterator[exp.Expr]:
+    """The parts of conditions that all have to hold."""
     for condition in conditions:
         plain = condition.unnest()
         if isinstance(plain, exp.And):
-            yield from plain.flatten()
+            yield from flattened(plain.flatten())
         else:
             yield plain
 
 
 def label(source: exp.Expr) -> str:
+    """The table that stands in FROM; "" for what is none."""
     if isinstance(source, exp.Table) and isinstance(source.this, exp.Identifier):
         return ".".join(part.name for part in source.parts)
     return ""

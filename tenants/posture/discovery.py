@@ -48,6 +48,8 @@ def discover(
         table.oid: next(name for name in columns if table.column(name))
         for table in _candidates(facts)
         if any(table.column(name) for name in columns)
+        # A tenant column that is inherited makes a part of the table that it comes from.
+        and not any(above.column(name) for above in facts.ancestors(table) for name in columns)
     }
     registry, key, why = _registry(facts, tables)
     if registry:
@@ -62,12 +64,18 @@ def discover(
 
 
 def _candidates(facts: Facts) -> list[Relation]:
-    """Tables that stand for themselves: no partitions, and none that only inherit."""
+    """Tables that may stand for themselves: no partitions."""
     return [
         relation
         for relation in facts.relations.values()
-        if relation.kind in ("table", "partitioned", "foreign") and not relation.parents
+        if relation.kind in ("table", "partitioned", "foreign") and not relation.is_partition
     ]
+
+
+def _own_columns(facts: Facts, relation: Relation) -> frozenset[str]:
+    """The names of a table's columns that it does not inherit."""
+    inherited = {column.name for above in facts.ancestors(relation) for column in above.columns}
+    return frozenset(column.name for column in relation.columns) - inherited
 
 
 def _given_columns(facts: Facts, names: Sequence[str]) -> tuple[str, ...]:
@@ -88,12 +96,12 @@ def _given_roles(facts: Facts, names: Sequence[str]) -> tuple[int, ...]:
 
 def _columns(facts: Facts) -> tuple[tuple[str, ...], str]:
     """The tenant columns, and why it is they: what policies compare, else names."""
-    tables = _candidates(facts)
-    counted = Counter(column.name for table in tables for column in table.columns)
+    owned = [own for table in _candidates(facts) if (own := _own_columns(facts, table))]
+    counted = Counter(name for own in owned for name in own)
     spelled: dict[str, list[str]] = {}
     for name, _ in counted.most_common():
         spelled.setdefault(_normal(name), []).append(name)
-    found, why = _names(len(tables), spelled, counted, _compared(facts), _handed(facts))
+    found, why = _names(len(owned), spelled, counted, _compared(facts), _handed(facts))
     # However else the same name is spelled, on tables without a policy it may be.
     same = [name for first in found for name in (first, *spelled.get(_normal(first), ()))]
     return tuple(dict.fromkeys(same)), why
@@ -123,6 +131,8 @@ def _names(
     sure = [normal for normal in TIERS[0] if normal in spelled]
     if sure:
         sure.sort(key=lambda normal: -total[normal])
+        # Beside them what two tables call so: one sure name does not hide the others.
+        sure += [normal for normal in TIERS[1] if total.get(normal, 0) >= _SURE]
         names = [name for normal in sure for name in spelled[normal]]
         return names, f"by its name, in {_tables(sum(counted[name] for name in names))}"
     for tier, least in ((TIERS[1], 2.0), *((t, max(2, _SHARE * (tables - 1))) for t in TIERS[2:])):
@@ -223,23 +233,85 @@ def _apps(subject: Subject) -> tuple[tuple[int, ...], str]:
     ]
     kept = _without_operators(subject, served)
     if kept:
-        why = "may write tenant tables and does not own them"
+        found, why = kept, "may write tenant tables and does not own them"
         left = [role.name for role in served if role not in kept]
         if left:
             why += f"; {listed(left)} may, too, but is made to see all tenants"
-        return tuple(role.oid for role in kept), why
+    else:
+        found, why = _unserved(subject, owners)
+    beside, said = _beside(subject, found, served)
+    return tuple(role.oid for role in (*found, *beside)), why + said
+
+
+def _unserved(subject: Subject, owners: Collection[int]) -> tuple[list[Role], str]:
+    """Whom to judge where no login but the owner may write."""
+    facts, tables = subject.facts, subject.tenant_tables
     readers = grantees_of(facts, tables, DML)
     groups = [
-        role.oid
+        role
         for role in facts.roles.values()
         if not (role.login or role.exempt or role.predefined or role.oid in owners)
         and _holds(facts, role, tables, DML, readers)
     ]
     if groups:
-        return tuple(groups), "no login role may write tenant tables; to these it is granted"
-    owning = sorted(owners)
-    names = listed([facts.role_name(owner) for owner in owning])
-    return tuple(owning), f"only {names} may write, as owner: owner and app are the same role"
+        return groups, "no login role may write tenant tables; to these it is granted"
+    owning = [facts.roles[oid] for oid in sorted(owners)]
+    names = listed([role.name for role in owning])
+    return owning, f"only {names} may write, as owner: owner and app are the same role"
+
+
+def _beside(
+    subject: Subject, found: Sequence[Role], served: Sequence[Role]
+) -> tuple[list[Role], str]:
+    """Who serves beside those that write: who reads, and what else their login may become."""
+    facts, tables = subject.facts, subject.tenant_tables
+    owners = {table.owner for table in tables}
+    readers = grantees_of(facts, tables, frozenset({"SELECT"}))
+    shared = _siblings(facts, found)
+    reading = [
+        role
+        for role in _connecting(facts)
+        if role not in served
+        and role not in found
+        and not (role.predefined or owners & facts.acts_as(role.oid))
+        and (
+            _holds(facts, role, tables, frozenset({"SELECT"}), readers)
+            or (role.oid in shared and not role.exempt and _handed_something(subject, role))
+        )
+    ]
+    told = [role for role in reading if not _operates(subject, role)]
+    said = f"; {listed([role.name for role in told])} may read" if told else ""
+    if left := [role.name for role in reading if role not in told]:
+        said += f"; {listed(left)} may read and is made to see all tenants"
+    return told, said
+
+
+def _siblings(facts: Facts, roles: Sequence[Role]) -> frozenset[int]:
+    """What a login may become beside one of these roles: visitor beside member."""
+    serving = {role.oid for role in roles}
+    found: set[int] = set()
+    for login in (role for role in facts.roles.values() if role.login and not role.superuser):
+        becomes = facts.may_become(login.oid) - facts.acts_as(login.oid)
+        if serving & becomes:
+            found |= becomes
+    return frozenset(found)
+
+
+def _handed_something(subject: Subject, role: Role) -> bool:
+    """Whether a role was granted a view of tenants' rows, or a function that runs as its owner."""
+    facts = subject.facts
+    acting = facts.acts_as(role.oid)
+    return any(
+        grant.grantee in acting and grant.privileges & DML
+        for relation in facts.relations.values()
+        if relation.kind in ("view", "matview") and subject.reach.holds_tenants(relation)
+        for grant in facts.grants_on("relation", relation.oid)
+    ) or any(
+        grant.grantee in acting and "EXECUTE" in grant.privileges
+        for function in facts.functions.values()
+        if function.definer
+        for grant in facts.grants_on("function", function.oid)
+    )
 
 
 def _connecting(facts: Facts) -> list[Role]:

@@ -69,6 +69,12 @@ class Facts:
         return found
 
     @cached_property
+    def _owning(self) -> int:
+        """pg_database_owner, or the owner itself where there is none."""
+        named = (role.oid for role in self.roles.values() if role.name == "pg_database_owner")
+        return next(named, self.server.database_owner)
+
+    @cached_property
     def _closures(self) -> dict[tuple[int, bool], frozenset[int]]:
         return {}
 
@@ -78,7 +84,10 @@ class Facts:
             return known
         seen, todo = {role}, [role]
         while todo:
-            for step in self._members.get(todo.pop(), ()):
+            at = todo.pop()
+            if at == self.server.database_owner and self._owning not in seen:
+                seen.add(self._owning)  # a member of it without being granted it
+            for step in self._members.get(at, ()):
                 if step.role not in seen and (step.set_role if setting else step.inherit):
                     seen.add(step.role)
                     todo.append(step.role)
@@ -154,6 +163,17 @@ class Facts:
             for parent in relation.parents:
                 found.setdefault(parent, []).append(relation.oid)
         return {parent: tuple(oids) for parent, oids in found.items()}
+
+    def ancestors(self, relation: Relation) -> tuple[Relation, ...]:
+        """What a table inherits from, at any depth; of a partition the partitioned tables."""
+        found: dict[int, Relation] = {}
+        todo = list(relation.parents)
+        while todo:
+            above = self.relations.get(todo.pop(0))
+            if above is not None and above.oid not in found:
+                found[above.oid] = above
+                todo += above.parents
+        return tuple(found.values())
 
     @cached_property
     def _schema_oids(self) -> dict[str, int]:

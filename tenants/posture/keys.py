@@ -16,6 +16,7 @@ from tenants.posture.subject import Subject
 
 # As pg_get_constraintdef prints a foreign key.
 _FOREIGN = re.compile(r"FOREIGN KEY \((.+?)\) REFERENCES (.+?)\((.+?)\)(.*)", re.DOTALL)
+_INCLUDED = re.compile(r" INCLUDE \([^)]*\)")  # kept in the index, and not compared
 _SETS = re.compile(r"(ON DELETE SET (?:NULL|DEFAULT))(?! \()")
 _COLUMN_LISTS = 150000  # ON DELETE SET NULL (columns) came with 15
 _ACTIONS = {"c": "deletes", "n": "sets to NULL the keys of", "d": "sets to a default the keys of"}
@@ -44,11 +45,25 @@ class ForeignKey:
 
 @dataclass(frozen=True, slots=True)
 class GlobalKey:
-    """A unique index of a tenant table without the tenant; with its constraint if it has one."""
+    """A unique index of a tenant table without the tenant; with its constraint if it has one.
+
+    `relation` is the table, or a part of it that has the index alone: then `top` is the table.
+    """
 
     relation: Relation
     index: Index
     constraint: Constraint | None
+    top: Relation
+
+    @property
+    def written(self) -> tuple[tuple[Relation, frozenset[int]], ...]:
+        """The tables by whose names its columns are written, and the numbers they have there."""
+        names = set(self.relation.names(self.index.columns))
+        expressions = {0} & set(self.index.columns)
+        return tuple(
+            (table, frozenset(c.number for c in table.columns if c.name in names) | expressions)
+            for table in (self.relation, self.top)
+        )
 
     @property
     def label(self) -> str:
@@ -142,25 +157,33 @@ def composite(subject: Subject, key: ForeignKey) -> str | None:
 
 def global_keys(subject: Subject) -> Iterator[GlobalKey]:
     """Unique indexes of tenant tables in whose columns, expressions or condition no tenant is."""
-    for table in subject.tenant_tables:
+    whole = ((table, table) for table in subject.tenant_tables)
+    for table, top in (*whole, *subject.parts):
         constraints = {
             c.name: c
             for c in subject.facts.constraints_on(table.oid)
             if c.kind in ("primary", "unique")
         }
         for index in subject.facts.indexes_on(table.oid):
-            if not index.unique or _tied(subject, table, index):
+            if index.inherited or not index.unique or _tied(subject, table, index):
                 continue
-            yield GlobalKey(table, index, constraints.get(index.name))
+            yield GlobalKey(table, index, constraints.get(index.name), top)
 
 
 def _tied(subject: Subject, table: Relation, index: Index) -> bool:
     """Whether a unique index compares rows of one tenant only."""
     if any(is_tenants(subject, table, name) for name in table.names(index.columns)):
         return True
-    column = subject.tables[table.oid]
-    said = re.sub(rf"\b{re.escape(column)} IS NOT NULL", "", index.definition.partition("(")[2])
+    column = subject.tenant_column(table) or ""
+    said = _INCLUDED.sub("", index.definition.partition("(")[2])
+    said = re.sub(rf"\b{re.escape(column)} IS NOT NULL", "", said)
     return re.search(rf"(?<!\w){re.escape(column)}(?!\w)", said) is not None
+
+
+def _without(included: str, column: str) -> str:
+    """` INCLUDE (a, b)` without a column that the key has now."""
+    names = [n for n in re.split(r"\s*,\s*", included[len(" INCLUDE (") : -1]) if n != column]
+    return f" INCLUDE ({', '.join(names)})" if names else ""
 
 
 def is_opaque(subject: Subject, key: GlobalKey) -> bool:
@@ -204,7 +227,7 @@ def led_by_tenant(subject: Subject, key: GlobalKey) -> str | None:
         for c in subject.facts.references_to(key.relation.oid)
     ):
         return None
-    column = quote(subject.tables[key.relation.oid])
+    column = quote(subject.tenant_column(key.relation) or "")
     name = quote(key.index.name)
     if key.constraint is not None:
         mended = key.constraint.definition.replace("(", f"({column}, ", 1)
@@ -213,7 +236,7 @@ def led_by_tenant(subject: Subject, key: GlobalKey) -> str | None:
     mended = re.sub(
         r" ON (?:ONLY )?(.+?) USING (\w+) \(",
         lambda m: f" ON {m[1]} USING {m[2]} ({column}, ",
-        key.index.definition,
+        _INCLUDED.sub(lambda m: _without(m[0], column), key.index.definition),
         count=1,
     )
     return f"DROP INDEX {quote(key.relation.schema)}.{name};\n{mended};"

@@ -44,9 +44,10 @@ SELECT r.oid::bigint, r.rolname, r.rolsuper, r.rolbypassrls, r.rolcanlogin, r.ro
 FROM pg_roles r, pg_database d WHERE d.datname = current_database()
 """
 
-# Before 16 the role's own INHERIT decides, and every membership allows SET ROLE.
+# Before 16 the role's own INHERIT decides, and every membership allows SET ROLE. Who administers
+# a role may give itself the option that is missing.
 MEMBERSHIPS_16 = """
-SELECT roleid::bigint, member::bigint, bool_or(inherit_option), bool_or(set_option)
+SELECT roleid::bigint, member::bigint, bool_or(inherit_option), bool_or(set_option OR admin_option)
 FROM pg_auth_members GROUP BY 1, 2
 """
 MEMBERSHIPS = """
@@ -108,7 +109,8 @@ SELECT i.indexrelid::bigint, i.indrelid::bigint, x.relname, i.indisunique, i.ind
        i.indpred IS NOT NULL, (i.indkey::int2[])[0:i.indnkeyatts - 1],
        CASE WHEN i.indisunique AND NOT EXISTS (
            SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid AND k.conrelid = i.indrelid)
-       THEN pg_get_indexdef(i.indexrelid) ELSE '' END
+       THEN pg_get_indexdef(i.indexrelid) ELSE '' END,
+       x.relispartition
 FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
 JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE <ours> ORDER BY 2, 3
@@ -187,6 +189,13 @@ WITH objects AS MATERIALIZED (
 SELECT class, object, number, grantee, privileges, detail, owner
 FROM objects JOIN lists USING (acl)
 """)
+
+# GRANT SET ON PARAMETER came with 15.
+PARAMETERS_15 = """
+SELECT 'parameter', 0::bigint, 0, a.grantee::bigint, array_agg(DISTINCT a.privilege_type),
+       p.parname, 0::bigint
+FROM pg_parameter_acl p, aclexplode(p.paracl) a GROUP BY a.grantee, p.parname
+"""
 
 PUBLICATIONS = """
 SELECT p.pubname, p.pubowner::bigint, p.puballtables, <schemas>,

@@ -6,12 +6,15 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 from tenants.policy_sql import Knowledge
-from tenants.posture.bodies import SECRET, calls_named, tables_named, without_comments
+from tenants.posture.bodies import calls_named, tables_named, without_comments
+from tenants.posture.dynamic import Dynamic, dynamic, passes_on
+from tenants.posture.excuses import Excuse, excuse
 from tenants.posture.facts import DML
-from tenants.posture.reads import Found, unlimited
+from tenants.posture.names import Names
+from tenants.posture.reads import Found, is_limited, unlimited
 from tenants.posture.records import Function, Relation, Role
 
 if TYPE_CHECKING:
@@ -20,19 +23,7 @@ if TYPE_CHECKING:
 INVOKER_VIEWS = 150000  # security_invoker came with 15
 _COMMANDS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 _ASKS = re.compile(r"\b(current_setting|session_user)\b|\bauth\s*\.\s*\w+\s*\(", re.IGNORECASE)
-_ARGUMENT = re.compile(r"[=(]\s*\$\d|\$\d\s*=")
-
-_Named = TypeVar("_Named", Relation, Function)
-
-_SECRET = re.compile(rf"\w*{SECRET.pattern}\w*\s*=(?!=)", re.IGNORECASE)
-# By which what was read gets out of a body in PL/pgSQL.
-_GIVES = re.compile(
-    r"\breturn\s+(?:query|\(?\s*select)|\binto\b|\breturning\b|\bfor\b.*?\bin\b.*?\bloop\b|:=",
-    re.IGNORECASE | re.DOTALL,
-)
-
 Shows = Literal["open", "unknown", "limited"]
-Excuse = Literal["", "secret", "lookup", "quiet"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +47,15 @@ class FunctionReach:
     followed. `excuse`: "secret", a column that is one by its name is compared with something;
     and for tables on which the app holds no grant, so that the function is the way that was
     meant, "lookup", an argument is compared with a column, and "quiet", nothing that the body
-    reads leaves it.
+    reads leaves it. `dynamic` says whether it runs SQL that it puts together, which may name
+    any table: "argument" where its caller has a hand in that.
     """
 
     function: Function
     tables: tuple[Relation, ...]
     shows: Shows
     excuse: Excuse
+    dynamic: Dynamic = ""
 
 
 class Reach:
@@ -71,6 +64,7 @@ class Reach:
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
         self.facts = subject.facts
+        self.names = Names(subject.facts)
 
     # Views
 
@@ -83,6 +77,19 @@ class Reach:
     def holds_tenants(self, relation: Relation) -> bool:
         """Whether a table, view or materialized view has tenants' rows in it or behind it."""
         return self._holding(relation.oid, frozenset())
+
+    def filled_with_tenants(self, view: Relation) -> bool:
+        """Whether a materialized view holds tenants' rows, be it by way of a function."""
+        asked = (
+            self.facts.functions[use.target]
+            for use in self.facts.uses_by(view.oid)
+            if use.target_class == "function" and use.target in self.facts.functions
+        )
+        return self.holds_tenants(view) or any(
+            next(self._tables(tables_named(part.body), part), None) is not None
+            for function in asked
+            for part in self._with_callees(function)
+        )
 
     def _holding(self, oid: int, above: frozenset[int]) -> bool:
         known = self._held.get(oid)
@@ -124,22 +131,55 @@ class Reach:
             seen.add(view.oid)
             if self.invokes(view):
                 continue
-            shown = self._of_query(view.definition)
+            shown, itself = self._shown(view), self._of_query(view.definition)
             behind = [
                 self.facts.relations[use.target]
                 for use in self.facts.uses_by(view.oid)
                 if use.target_class == "relation" and use.target in self.facts.relations
             ]
-            todo += [v for v in behind if v.kind == "view" and self._kind(shown, v) != "limited"]
+            views = [v for v in behind if v.kind == "view"]
+            todo += [v for v in views if self._kind(itself, v) != "limited"]
             owner = self.facts.roles[view.owner]
             open_ones = [r for r in behind if r.kind != "view" and self._opens(owner, r)]
+            kinds: set[Shows] = {self._kind(shown, r) for r in open_ones}
+            # What a view within it leaves open, it limits itself.
+            within = {
+                r
+                for v in views
+                if self._kind(itself, v) == "limited"
+                for r in self._left_open(v, frozenset({view.oid}))
+            }
+            if within:
+                open_ones = [*open_ones, *(self.facts.relations[oid] for oid in sorted(within))]
+                kinds.add("limited")
             if open_ones:
-                kinds = {self._kind(shown, r) for r in open_ones}
                 worst: Shows = next(k for k in ("open", "unknown", "limited") if k in kinds)
                 if worst != "limited":
-                    open_ones = [r for r in open_ones if self._kind(shown, r) == worst]
+                    open_ones = [
+                        r
+                        for r in open_ones
+                        if r.oid not in within and self._kind(shown, r) == worst
+                    ]
                 found[view.oid] = ViewReach(view, tuple(open_ones), worst)
         return tuple(sorted(found.values(), key=lambda reach: reach.view.label))
+
+    def _left_open(self, view: Relation, above: frozenset[int]) -> frozenset[int]:
+        """The tables of which a view shows its owner's rows without a condition of its own."""
+        if self.invokes(view) or view.oid in above:
+            return frozenset()
+        shown, owner = self._shown(view), self.facts.roles[view.owner]
+        found: set[int] = set()
+        for use in self.facts.uses_by(view.oid):
+            target = self.facts.relations.get(use.target)
+            if use.target_class != "relation" or target is None:
+                continue
+            if self._kind(shown, target) == "limited":
+                continue
+            if target.kind == "view":
+                found |= self._left_open(target, above | {view.oid})
+            elif self._opens(owner, target):
+                found.add(target.oid)
+        return frozenset(found)
 
     def _opens(self, owner: Role, relation: Relation) -> bool:
         """Whether an owner sees rows of all tenants in a relation, and the app does not anyway."""
@@ -158,8 +198,35 @@ class Reach:
         """Whether some command of a role reaches rows of all tenants, or may."""
         return any(not self.subject.admits(role, relation, c).at_most("unknown") for c in _COMMANDS)
 
-    def _of_query(self, text: str) -> dict[str, Found] | None:
-        return unlimited(text, frozenset(self.subject.tenant_columns), self._knowledge)
+    def _of_query(
+        self, text: str, guarded: frozenset[str] = frozenset()
+    ) -> dict[str, Found] | None:
+        known = replace(self._knowledge, guarded=guarded)
+        return unlimited(text, frozenset(self.subject.tenant_columns), known)
+
+    def _shown(self, view: Relation) -> dict[str, Found] | None:
+        """What a view's query leaves open: what it joins with a limited view is limited."""
+        return self._of_query(view.definition, self._limited_views(view, frozenset()))
+
+    def _limited_views(self, view: Relation, above: frozenset[int]) -> frozenset[str]:
+        """The views in a view that show none but the caller's rows."""
+        behind = (self.facts.relations.get(use.target) for use in self.facts.uses_by(view.oid))
+        return frozenset(
+            inner.label
+            for inner in behind
+            if inner is not None
+            and inner.kind == "view"
+            and inner.oid not in above
+            and not self.invokes(inner)
+            and is_limited(
+                inner.definition,
+                frozenset(self.subject.tenant_columns),
+                replace(
+                    self._knowledge,
+                    guarded=self._limited_views(inner, above | {view.oid}),
+                ),
+            )
+        )
 
     def _kind(self, shown: dict[str, Found] | None, relation: Relation) -> Shows:
         return "unknown" if shown is None else shown.get(relation.label, "limited")
@@ -181,27 +248,42 @@ class Reach:
             for table in self._tables(tables_named(part.body), part)
             if self.open_to(owner, table)
         }
-        if not tables:
+        made = self._dynamic(function, parts) if self._sees_all(owner) else ""
+        if not tables and not made:
             return None
         kinds = {self._shows(part, tables.values(), parts) for part in parts}
         worst: Shows = next(k for k in ("open", "unknown", "limited") if k in kinds)
         ordered = tuple(sorted(tables.values(), key=lambda table: table.label))
-        return FunctionReach(function, ordered, worst, self._excuse(function, ordered))
+        return FunctionReach(function, ordered, worst, self._excuse(function, ordered), made)
+
+    def _sees_all(self, owner: Role) -> bool:
+        """Whether a role reaches every tenant's rows in some table."""
+        if owner.oid not in self._seeing:
+            tables = self.subject.tenant_tables
+            self._seeing[owner.oid] = any(self.open_to(owner, table) for table in tables)
+        return self._seeing[owner.oid]
+
+    @cached_property
+    def _seeing(self) -> dict[int, bool]:
+        return {}
+
+    def _dynamic(self, function: Function, parts: list[Function]) -> Dynamic:
+        """Whether a function, or what it calls, runs SQL that is no constant."""
+        rows = ("new", "old") if function.returns == "trigger" else None
+        found = {dynamic(function, tainted=rows)}
+        for part in parts[1:]:
+            made = dynamic(part)
+            if made == "argument" and not passes_on(function, part.name):
+                made = "other"
+            found.add(made)
+        order: tuple[Dynamic, ...] = ("argument", "other", "")
+        return next(kind for kind in order if kind in found)
 
     def _excuse(self, function: Function, tables: tuple[Relation, ...]) -> Excuse:
-        text = without_comments(function.body)
-        if _SECRET.search(text):
-            return "secret"
         # The tenants themselves are joined for their names.
         others = [table for table in tables if table.oid != self.subject.registry]
-        if not others or any(self.subject.apps_that(table, *DML) for table in others):
-            return ""
-        names = "|".join(re.escape(argument) for argument in function.arguments if argument)
-        if _ARGUMENT.search(text) or (
-            names and re.search(rf"=\s*(?:\w+\.)?(?:{names})\b|\b(?:{names})\s*=", text)
-        ):
-            return "lookup"
-        return "quiet" if function.language == "plpgsql" and not _GIVES.search(text) else ""
+        reached = not others or any(self.subject.apps_that(table, *DML) for table in others)
+        return excuse(function, only_way=not reached)
 
     def _with_callees(self, function: Function) -> list[Function]:
         """A function and those it calls that run as its owner with it."""
@@ -210,7 +292,7 @@ class Reach:
         while todo:
             part = todo.pop()
             for name in calls_named(part.body):
-                for called in self._functions_named(name, part):
+                for called in self.names.functions(name, part):
                     if not called.definer and called.oid not in found:
                         found[called.oid] = called
                         todo.append(called)
@@ -228,7 +310,7 @@ class Reach:
         kinds = {
             kind
             for name, kind in found.items()
-            if any(t.oid in own for t in self._relations_named(name, part))
+            if any(t.oid in own for t in self.names.relations(name, part))
         }
         return "open" if "open" in kinds else "unknown" if kinds else "limited"
 
@@ -244,13 +326,13 @@ class Reach:
         return any(
             self._asking(called, above | {function.oid})
             for name in calls_named(function.body)
-            for called in self._functions_named(name, function)
+            for called in self.names.functions(name, function)
         )
 
     def _tables(self, names: Iterable[str], function: Function) -> Iterator[Relation]:
         """The tenant tables of these names, and those behind views of these names."""
         for name in names:
-            for relation in self._relations_named(name, function):
+            for relation in self.names.relations(name, function):
                 yield from self._behind(relation, frozenset())
 
     def _behind(self, relation: Relation, above: frozenset[int]) -> Iterator[Relation]:
@@ -263,41 +345,6 @@ class Reach:
             if use.target_class == "relation" and target is not None and target.oid not in above:
                 yield from self._behind(target, above | {relation.oid})
 
-    # Names in bodies
-
-    def bare(self, function: Function) -> frozenset[str]:
-        """The relations that a body names without their schema."""
-        return frozenset(
-            name
-            for name in tables_named(function.body)
-            if "." not in name and self._relations_named(name, function)
-        )
-
-    def _relations_named(self, name: str, function: Function) -> list[Relation]:
-        return self._resolved(self._relations.get(name, []), name, function)
-
-    def _functions_named(self, name: str, function: Function) -> list[Function]:
-        return self._resolved(self._functions.get(name, []), name, function)
-
-    def _resolved(self, found: list[_Named], name: str, function: Function) -> list[_Named]:
-        """Of things of one name those that a function means by it, as far as one can tell."""
-        if "." in name or len(found) < 2:
-            return found
-        path = function.settings.get("search_path", function.schema)
-        for schema in (part.strip(' "') for part in path.split(",")):
-            there = [one for one in found if one.schema == schema]
-            if there:
-                return there
-        return found
-
-    @cached_property
-    def _relations(self) -> dict[str, list[Relation]]:
-        return _by_name(r for r in self.facts.relations.values() if r.kind != "sequence")
-
-    @cached_property
-    def _functions(self) -> dict[str, list[Function]]:
-        return _by_name(self.facts.functions.values())
-
     @cached_property
     def _knowledge(self) -> Knowledge:
         """With the names that are unambiguous without their schema, as bodies write them."""
@@ -305,20 +352,12 @@ class Reach:
         functions = {(name.partition(".")[2], n): f for (name, n), f in known.functions.items()}
         columns = {
             name: known.columns[found[0].label]
-            for name, found in self._relations.items()
+            for name, found in self.names.all_relations.items()
             if len(found) == 1
         }
         return replace(
             known, functions={**functions, **known.functions}, columns={**columns, **known.columns}
         )
-
-
-def _by_name(things: Iterable[_Named]) -> dict[str, list[_Named]]:
-    found: dict[str, list[_Named]] = {}
-    for thing in things:
-        found.setdefault(thing.name, []).append(thing)
-        found.setdefault(f"{thing.schema}.{thing.name}", []).append(thing)
-    return found
 
 
 def _queries(function: Function) -> str:

@@ -113,6 +113,9 @@ def read_facts(cursor: Cursor) -> Facts:
     published = (
         queries.PUBLISHED_SCHEMAS_15 if server.version_num >= 150000 else queries.PUBLISHED_SCHEMAS
     )
+    grants = _rows(cursor, queries.GRANTS)
+    if server.version_num >= 150000:
+        grants += _rows(cursor, queries.PARAMETERS_15)
     columns = _columns(_rows(cursor, queries.COLUMNS))
     return Facts(
         server=server,
@@ -129,7 +132,7 @@ def read_facts(cursor: Cursor) -> Facts:
         functions={f.oid: f for f in _functions(_rows(cursor, queries.FUNCTIONS))},
         uses=tuple(Use(*row) for row in _rows(cursor, queries.USES)),
         triggers=tuple(Trigger(*row) for row in _rows(cursor, queries.TRIGGERS)),
-        grants=tuple(Grant(*_with(row, {4: frozenset})) for row in _rows(cursor, queries.GRANTS)),
+        grants=tuple(Grant(*_with(row, {4: frozenset})) for row in grants),
         publications=tuple(
             Publication(*_with(row, {3: tuple, 4: tuple}))
             for row in _rows(cursor, queries.PUBLICATIONS.replace("<schemas>", published))

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sqlglot import exp, parse
+from sqlglot import exp, parse, parse_one
 from sqlglot.errors import SqlglotError
 
 from tenants.policy_sql import Knowledge, Row
+from tenants.policy_sql.blocks import Block
 from tenants.policy_sql.reader import Reader
 from tenants.policy_sql.trees import label
 
@@ -32,6 +33,25 @@ def unlimited(
         return None
     reader = Reader(Row(tenant_columns), knowledge)
     return _widest(_of_query(reader, tree, {}) for tree in trees)
+
+
+def is_limited(text: str, tenant_columns: frozenset[str], knowledge: Knowledge) -> bool:
+    """Whether every row of a query is the caller's: all of what stands in FROM is limited."""
+    try:
+        tree = parse_one(text, dialect="postgres")
+    except (SqlglotError, RecursionError):
+        return False
+    return _all_limited(Reader(Row(tenant_columns), knowledge), tree)
+
+
+def _all_limited(reader: Reader, query: exp.Expr) -> bool:
+    if isinstance(query, exp.SetOperation):
+        return all(_all_limited(reader, side) for side in (query.left, query.right))
+    if not isinstance(query, exp.Select) or query.args.get("with_"):
+        return False
+    block = Block.of(query, reader.knowledge)
+    states = _Reading(reader, {}).states(block)
+    return bool(block.sources) and all(states.get(a) == "limited" for a in block.sources)
 
 
 def _widest(found: Iterator[dict[str, Found]]) -> dict[str, Found]:
@@ -57,140 +77,104 @@ def _of_query(
         return _widest(_of_query(reader, side, named) for side in (query.left, query.right))
     if not isinstance(query, exp.Select):
         return {}
-    block = _Block(reader, named)
-    block.enter(query)
-    return block.result()
+    return _Reading(reader, named).of(query)
 
 
 @dataclass
-class _Block:
-    """A SELECT with the subqueries in its expressions: sources, and what limits which of them."""
+class _Reading:
+    """A SELECT with the subqueries in its expressions.
+
+    `around` is what is known of the sources of the queries around it: "limited", "unknown".
+    """
 
     reader: Reader
     named: dict[str, dict[str, Found]]
-    sources: dict[str, dict[str, Found]] = field(default_factory=dict)
-    columns: dict[str, frozenset[str]] = field(default_factory=dict)
-    links: list[frozenset[str]] = field(default_factory=list)
-    limits: list[tuple[frozenset[str], Literal["limited", "unknown"]]] = field(default_factory=list)
+    around: dict[str, str] = field(default_factory=dict)
 
-    def enter(self, query: exp.Select) -> None:
-        conditions: list[exp.Expr] = []
-        first = query.args.get("from_")
-        if first is not None:
-            self._source(first.this, conditions)
-        for join in query.args.get("joins") or ():
-            self._join(join, conditions)
-        where = query.args.get("where")
-        if where is not None:
-            conditions.append(where.this)
-        for condition in conditions:
-            self._condition(condition)
-        for nested in _nested(query):
-            self.enter(nested)
-
-    def _source(self, node: exp.Expr, conditions: list[exp.Expr]) -> None:
-        if isinstance(node, exp.Subquery) and isinstance(node.this, exp.Subquery | exp.Table):
-            self._source(node.this, conditions)
-        elif isinstance(node, exp.Subquery | exp.Lateral):
-            self.sources[node.alias_or_name] = _of_query(self.reader, node.this, self.named)
-        elif isinstance(node, exp.Table) and label(node):
-            name = label(node)
-            found: dict[str, Found] = {name: "open"}
-            self.sources[node.alias_or_name] = self.named.get(name, found)
-            self.columns[node.alias_or_name] = self.reader.knowledge.columns.get(name, frozenset())
-        for join in node.args.get("joins") or ():
-            self._join(join, conditions)
-
-    def _join(self, join: exp.Expr, conditions: list[exp.Expr]) -> None:
-        self._source(join.this, conditions)
-        on = join.args.get("on")
-        for column in join.args.get("using") or ():
-            self.links.append(
-                frozenset(a for a, known in self.columns.items() if column.name in known)
-            )
-        if on is None:
-            return
-        if not join.args.get("side"):
-            conditions.append(on)
-        elif join.args["side"] == "LEFT":
-            # Rows that the right side adds are those that match; none that it kept back is shown.
-            for part in _parts(on):
-                self._link(part)
-
-    def _condition(self, condition: exp.Expr) -> None:
-        for part in _parts(condition):
-            self._link(part)
-            judged = self.reader.condition(part)
-            if judged.at_most("keyed"):
-                self.limits.append((self._aliases(part), "limited"))
-            elif judged.kind == "unknown":
-                self.limits.append((self._aliases(part), "unknown"))
-
-    def _link(self, part: exp.Expr) -> None:
-        if isinstance(part, exp.EQ):
-            aliases = self._aliases(part)
-            if len(aliases) > 1:
-                self.links.append(aliases)
-
-    def _aliases(self, part: exp.Expr) -> frozenset[str]:
-        found: set[str] = set()
-        for column in part.find_all(exp.Column):
-            if column.find_ancestor(exp.Select) is not part.find_ancestor(exp.Select):
-                continue
-            if column.table:
-                found.add(column.table)
-            elif len(self.sources) == 1:
-                found.update(self.sources)
-            else:
-                found.update(a for a, known in self.columns.items() if column.name in known)
-        return frozenset(found)
-
-    def result(self) -> dict[str, Found]:
+    def of(self, query: exp.Select) -> dict[str, Found]:
         """What is read of the sources that no condition reaches, by way of equal columns."""
-        state: dict[str, str] = {}
-        for kind in ("unknown", "limited"):  # the latter wins
-            reached = {a for aliases, k in self.limits if k == kind for a in aliases}
-            grown = True
-            while grown:
-                before = len(reached)
-                for link in self.links:
-                    if link & reached:
-                        reached |= link
-                grown = len(reached) > before
-            state.update(dict.fromkeys(reached, kind))
+        block = Block.of(query, self.reader.knowledge)
+        return _widest(self._all(query, block, self.states(block)))
 
-        def seen() -> Iterator[dict[str, Found]]:
-            for alias, names in self.sources.items():
-                if state.get(alias) == "unknown":
-                    yield dict.fromkeys(names, "unknown")
-                elif alias not in state:
-                    yield names
+    def states(self, block: Block) -> dict[str, str]:
+        """Of which sources, and of those around, the rows are limited to the caller's."""
+        own = set(block.sources)
+        state = {alias: kind for alias, kind in self.around.items() if alias not in own}
+        for component in block.components():
+            found = self._limit(block, component)
+            if found:
+                state.update(dict.fromkeys(component, found))
+        # Of the right side of a LEFT JOIN those rows are shown that match.
+        for added, link in block.outer:
+            if added not in state and "limited" in {state.get(a) for a in link - {added}}:
+                state[added] = "limited"
+        for added, part in block.added:
+            if added in state or block.aliases(part) != {added}:
+                continue
+            if self.reader.condition(part).at_most("keyed"):
+                state[added] = "limited"
+        return state
 
-        return _widest(seen())
+    def _limit(self, block: Block, component: frozenset[str]) -> str:
+        """Whether what is asked of linked sources limits them to the caller's rows."""
+        guarded = self.reader.knowledge.guarded
+        found = ""
+        if any(label(block.sources[alias]) in guarded for alias in component - block.missing):
+            found = "limited"
+        for part in block.parts:
+            aliases = block.aliases(part)
+            if not aliases & component:
+                continue
+            beyond = self._linked_around(block, part) if aliases <= component else ""
+            judged = self.reader.condition(part)
+            if "limited" in (beyond, found) or judged.at_most("keyed"):
+                found = "limited"
+            elif beyond or judged.kind == "unknown":
+                found = "unknown"
+        return found
+
+    def _linked_around(self, block: Block, part: exp.Expr) -> str:
+        """What is known of the source around that a condition equals a column to."""
+        if not isinstance(part, exp.EQ):
+            return ""
+        others = {c.table for c in part.find_all(exp.Column)} - set(block.sources)
+        return next((self.around[other] for other in others if other in self.around), "")
+
+    def _all(
+        self, query: exp.Select, block: Block, state: dict[str, str]
+    ) -> Iterator[dict[str, Found]]:
+        for alias, source in block.sources.items():
+            names = self._of_source(source, state)
+            if state.get(alias) == "unknown":
+                yield dict.fromkeys(names, "unknown")
+            elif alias not in state:
+                yield names
+        for nested in _nested(query, block):
+            yield _Reading(self.reader, self.named, state).of(nested)
+
+    def _of_source(self, source: exp.Expr, state: dict[str, str]) -> dict[str, Found]:
+        if isinstance(source, exp.Subquery | exp.Lateral):
+            return _of_query(self.reader, source.this, self.named)
+        name = label(source)
+        return self.named.get(name, {name: "open"}) if name else {}
 
 
-def _parts(condition: exp.Expr) -> Iterator[exp.Expr]:
-    plain = condition.unnest()
-    if isinstance(plain, exp.And):
-        for part in plain.flatten():
-            yield from _parts(part)
-    else:
-        yield plain
-
-
-def _nested(query: exp.Select) -> Iterator[exp.Select]:
-    """The SELECTs in the expressions of a query, not those in FROM or WITH, and not theirs."""
-    todo = [
+def _nested(query: exp.Select, block: Block) -> Iterator[exp.Select]:
+    """The SELECTs in the expressions of a query: not those in FROM or WITH, nor what WHERE
+    demands, which the block has taken in.
+    """
+    todo: list[exp.Expr] = [
         child
         for key, value in query.args.items()
-        if key not in ("from_", "with_", "joins")
+        if key not in ("from_", "with_", "joins", "where")
         for child in (value if isinstance(value, list) else [value])
         if isinstance(child, exp.Expr)
     ]
-    todo += [j.args["on"] for j in query.args.get("joins") or () if j.args.get("on") is not None]
+    todo += block.parts
+    todo += [j.args["on"] for j in query.args.get("joins") or () if j.args.get("side")]
     while todo:
         node = todo.pop()
         if isinstance(node, exp.Select):
             yield node
-        else:
+        elif node is not None:
             todo += list(node.iter_expressions())

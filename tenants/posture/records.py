@@ -16,7 +16,7 @@ PUBLIC = 0
 RelationKind = Literal["table", "partitioned", "view", "matview", "foreign", "sequence"]
 ConstraintKind = Literal["primary", "unique", "foreign", "exclusion", "check"]
 ObjectClass = Literal[
-    "relation", "column", "schema", "function", "database", "default", "largeobject"
+    "relation", "column", "schema", "function", "database", "default", "largeobject", "parameter"
 ]
 
 _PLAIN = re.compile(r"[a-z_][a-z0-9_$]*")
@@ -96,7 +96,10 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """`member` may act as `role`: at once (`inherit`), or by SET ROLE (`set_role`)."""
+    """`member` may act as `role`: at once (`inherit`), or by SET ROLE (`set_role`).
+
+    Who administers the role counts as one who may SET ROLE: it can grant that to itself.
+    """
 
     role: int
     member: int
@@ -221,6 +224,7 @@ class Index:
     """`columns` are the key's column numbers in order, 0 for an expression.
 
     `definition` is CREATE UNIQUE INDEX as printed, "" for others and for a constraint's index.
+    `inherited` is one that a partition has from its parent.
     """
 
     oid: int
@@ -231,6 +235,7 @@ class Index:
     partial: bool
     columns: tuple[int, ...]
     definition: str
+    inherited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,7 +305,8 @@ class Grant:
     `object` is an oid; `column` its number for grants on columns, else 0. For `default`
     (ALTER DEFAULT PRIVILEGES) `object` is the schema or 0, `detail` what kind of object
     (`r` tables, `S` sequences, `f` functions, `n` schemas, `T` types), `grantor` whose
-    objects to be. `largeobject` (`object` is 0) joins the grants on all large objects there are.
+    objects to be. Of a `parameter` `detail` is the name. `largeobject` (`object` is 0) joins
+    the grants on all large objects there are.
     """
 
     object_class: ObjectClass

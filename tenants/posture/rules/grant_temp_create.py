@@ -12,14 +12,15 @@ from tenants.posture.subject import Subject
 
 
 def check(subject: Subject) -> Iterator[Problem]:
-    """Yield TEMPORARY on the database and CREATE on schemas, in the app's hands."""
+    """Yield TEMPORARY and CREATE on the database and CREATE on schemas, in the app's hands."""
     facts = subject.facts
     for role in subject.app_roles:
         if role.superuser:
             continue
         if facts.server.database_owner not in facts.acts_as(role.oid):
             name = f"DATABASE {database_sql(facts)}"
-            yield from _held(facts, role, ("database", 0), ("TEMPORARY", name, "database"))
+            for privilege in ("TEMPORARY", "CREATE"):
+                yield from _held(facts, role, ("database", 0), (privilege, name, "database"))
         for schema in facts.schemas.values():
             if schema.owner not in facts.acts_as(role.oid):
                 name = f"SCHEMA {quote(schema.name)}"
@@ -52,8 +53,10 @@ RULE = Rule(
     why=(
         "A temporary table, or one in a schema that search_path names first, answers in place "
         "of the real one, and no policy guards it; in a pool it waits there for the next "
-        "tenant. PUBLIC holds TEMPORARY on every new database, and CREATE on `public` before "
-        "PostgreSQL 15. Revoke both, qualify names, and put pg_temp last in search_path."
+        "tenant. With CREATE on the database it makes the schema of its own name, which "
+        "search_path names first unless told otherwise. PUBLIC holds TEMPORARY on every new "
+        "database, and CREATE on `public` before PostgreSQL 15. Revoke them, qualify names, and "
+        "put pg_temp last in search_path."
     ),
     sources=(
         "CVE-2018-1058",

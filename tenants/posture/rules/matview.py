@@ -12,7 +12,7 @@ from tenants.posture.subject import Subject
 def check(subject: Subject) -> Iterator[Problem]:
     """Yield materialized views over tenant tables that the app may read."""
     for view in subject.facts.relations.values():
-        if view.kind != "matview" or not subject.reach.holds_tenants(view):
+        if view.kind != "matview" or not subject.reach.filled_with_tenants(view):
             continue
         if subject.apps_that(view, "SELECT"):
             grants = (

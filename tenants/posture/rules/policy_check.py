@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tenants.posture.facts import WRITES
 from tenants.posture.policies import alter, label_of
+from tenants.posture.records import Policy, Relation, Role
 from tenants.posture.rule import Problem, Rule, Severity
 from tenants.posture.subject import Subject
 
@@ -23,12 +23,11 @@ def check(subject: Subject) -> Iterator[Problem]:
                 continue
             if policy not in facts.policies_for(role.oid, relation):
                 continue
-            command = "INSERT" if policy.command in ("ALL", "INSERT") else policy.command
             alone = judged.of(policy, relation, role, check=True)
-            whole = subject.admits(role, relation, command, check=True)
-            if alone.at_most("unknown") or whole.at_most("unknown"):
-                continue
-            if not WRITES & facts.privileges(role.oid, relation):
+            if alone.at_most("unknown") or all(
+                subject.admits(role, relation, command, check=True).at_most("unknown")
+                for command in _commands(subject, role, policy, relation)
+            ):
                 continue
             bounded = policy.using and judged.of(policy, relation, role).at_most("keyed")
             right = policy.using if bounded else judged.usual(relation)
@@ -39,11 +38,34 @@ def check(subject: Subject) -> Iterator[Problem]:
             yield Problem(
                 label_of(policy, relation),
                 f"{role.name} may "
-                + ("add tenants, or change others" if added else "write rows of other tenants")
+                + (
+                    "add tenants"
+                    if signing_up
+                    else "add tenants, or change others"
+                    if added
+                    else "write rows of other tenants"
+                )
                 + f": {alone.reason}",
                 alter(policy, relation, f"WITH CHECK ({right})") if right else None,
                 severity,
             )
+
+
+def _commands(subject: Subject, role: Role, policy: Policy, relation: Relation) -> Iterator[str]:
+    """The commands by which a role may leave rows behind that this policy admits."""
+    held = subject.facts.privileges(role.oid, relation)
+    if policy.command in ("ALL", "INSERT") and "INSERT" in held:
+        yield "INSERT"
+    if policy.command not in ("ALL", "UPDATE") or "UPDATE" not in held:
+        return
+    # Who may not change the tenant leaves behind no other tenant's row but those it finds.
+    name = subject.tenant_column(relation)
+    columns = {column.number for column in relation.columns if column.name == name}
+    found = subject.admits(role, relation, "UPDATE")
+    if not found.at_most("keyed") or "UPDATE" in subject.facts.privileges_on(
+        role.oid, relation, columns
+    ):
+        yield "UPDATE"
 
 
 def _shared(subject: Subject) -> Iterator[Problem]:
@@ -53,17 +75,15 @@ def _shared(subject: Subject) -> Iterator[Problem]:
         if not policy.permissive or policy.command in ("SELECT", "DELETE"):
             continue
         for role in subject.app_roles:
-            command = "INSERT" if policy.command in ("ALL", "INSERT") else policy.command
+            kind = judged.of(policy, relation, role, check=True).kind
             if (
                 subject.facts.bound_by(role.oid, relation)
                 and policy in subject.facts.policies_for(role.oid, relation)
-                and {"INSERT", "UPDATE"} & subject.facts.privileges(role.oid, relation)
-                and "shared"
-                in (
-                    judged.of(policy, relation, role, check=True).kind,
-                    subject.admits(role, relation, command, check=True).kind,
+                and kind in ("fixed", "shared")
+                and any(
+                    subject.admits(role, relation, command, check=True).kind == "shared"
+                    for command in _commands(subject, role, policy, relation)
                 )
-                and judged.of(policy, relation, role, check=True).kind in ("fixed", "shared")
             ):
                 usual = judged.usual(relation)
                 yield Problem(

@@ -22,6 +22,27 @@ def check(subject: Subject) -> Iterator[Problem]:
                 f"the app's role {role.name} owns {names}: it may switch row-level security off",
                 _hand_over(subject.facts, role, owned),
             )
+        elif not role.exempt:
+            yield from _around(subject, role)
+
+
+def _around(subject: Subject, role: Role) -> Iterator[Problem]:
+    """The schemas of tenant tables that it owns: whoever does may drop what is in them."""
+    facts, acting = subject.facts, subject.facts.acts_as(role.oid)
+    owners = sorted({table.owner for table in subject.tenant_tables})
+    for name in sorted({table.schema for table in subject.tenant_tables}):
+        schema = next(s for s in facts.schemas.values() if s.name == name)
+        if schema.owner in acting:
+            owner = facts.role_sql(owners[0]) if len(owners) == 1 else None
+            yield Problem(
+                role.label,
+                f"the app's role {role.name} owns {schema.label}: it may drop the tables in it, "
+                "and make others of their names",
+                f"ALTER SCHEMA {quote(name)} OWNER TO {owner};\n"
+                f"GRANT USAGE ON SCHEMA {quote(name)} TO {quote(role.name)};"
+                if owner
+                else None,
+            )
 
 
 def _hand_over(facts: Facts, role: Role, tables: list[Relation]) -> str:
@@ -50,7 +71,8 @@ RULE = Rule(
     why=(
         "An owner may disable row-level security, drop policies and hand out grants, FORCE or "
         "not. An injected statement can do so as well. Let tables belong to a role that only "
-        "migrates."
+        "migrates. The owner of their schema, or of the database where that owns `public`, may "
+        "drop them and put others in their place."
     ),
     sources=("https://www.postgresql.org/docs/current/ddl-rowsecurity.html",),
     bad="""\

@@ -16,19 +16,29 @@ def check(subject: Subject) -> Iterator[Problem]:
     """Yield what the app may call; what asks for the session, or looks up by a key, is info."""
     for reach in subject.reach.functions:
         function = reach.function
-        if function.returns in _TRIGGERS or reach.shows == "limited":
+        if function.returns in _TRIGGERS:
             continue
         if not any(_may_call(subject, role.oid, function) for role in subject.app_roles):
             continue
         owner = subject.facts.role_name(function.owner)
-        tables = listed([table.label for table in reach.tables])
-        severity, addition = _weighed(reach)
-        yield Problem(
-            function.label,
-            f"it runs as {owner}, who sees every tenant's rows in {tables}{addition}",
-            None if severity else f"ALTER ROUTINE {function.sql} SECURITY INVOKER;",
-            severity,
-        )
+        if reach.shows != "limited":
+            tables = listed([table.label for table in reach.tables])
+            severity, addition = _weighed(reach)
+            yield Problem(
+                function.label,
+                f"it runs as {owner}, who sees every tenant's rows in {tables}{addition}",
+                None if severity else f"ALTER ROUTINE {function.sql} SECURITY INVOKER;",
+                severity,
+            )
+        if reach.dynamic:
+            handed = reach.dynamic == "argument"
+            what = "SQL with its argument in it" if handed else "SQL that it puts together"
+            yield Problem(
+                function.label,
+                f"it runs {what} as {owner}, who sees every tenant's rows: which, is not seen",
+                f"ALTER ROUTINE {function.sql} SECURITY INVOKER;" if handed else None,
+                None if handed else "warning",
+            )
 
 
 def _weighed(reach: FunctionReach) -> tuple[Severity | None, str]:
@@ -67,7 +77,10 @@ RULE = Rule(
         "where the app has no other way to the table and an argument chooses the row (the "
         "lookup of a token by its hash) or nothing comes back: those a person must read. Bodies "
         "that are nothing "
-        "but queries in SQL are followed; of others it is seen which tables they name."
+        "but queries in SQL are followed; of others it is seen which tables they name. SQL that a "
+        "body puts together (EXECUTE of anything but a constant) may read any table: an error "
+        "where an argument gets into it as text or as a table's name, else a warning; a value "
+        "handed over by USING, `%L` or quote_literal is none."
     ),
     sources=(
         "https://www.postgresql.org/docs/current/sql-createfunction.html",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tenants.posture.records import Function, Role, quote
+from tenants.posture.paths import creators, is_bound, makers, path_of, temporary
+from tenants.posture.records import quote
 from tenants.posture.rule import Problem, Rule
 from tenants.posture.subject import Subject, listed, roles_named
 
@@ -13,18 +14,9 @@ def check(subject: Subject) -> Iterator[Problem]:
     """Yield such functions without a safe search_path; an error where the app can make objects."""
     facts = subject.facts
     set_off = {trigger.function for trigger in facts.triggers if trigger.enabled}
-    creators = {
-        schema.name: tuple(
-            role
-            for role in subject.app_roles
-            if "CREATE" in facts.schema_privileges(role.oid, schema.oid)
-        )
-        for schema in facts.schemas.values()
-    }
-    temporary = tuple(role for role in subject.app_roles if _may_make_temporary(subject, role))
-    makers = {role.oid: role for roles in (*creators.values(), temporary) for role in roles}
+    creating, temporarily, able_at_all = creators(subject), temporary(subject), makers(subject)
     for function in facts.functions.values():
-        if not function.definer or function.language in ("c", "internal") or _is_bound(function):
+        if not function.definer or function.language in ("c", "internal") or is_bound(function):
             continue
         callers = tuple(
             role
@@ -32,19 +24,23 @@ def check(subject: Subject) -> Iterator[Problem]:
             if function.owner not in facts.acts_as(role.oid)
             and (function.oid in set_off or facts.may_execute(role.oid, function))
         )
-        path = _path(function)
-        able = [role for role in callers if role.oid in makers]
+        path = path_of(function)
+        able = [role for role in callers if role.oid in able_at_all]
         if not callers:
             continue
         if path is None:
             message = "it looks for what it names along its caller's search_path"
-        elif any(able_ in creators.get(schema, ()) for schema in path for able_ in able):
+        elif any(able_ in creating.get(schema, ()) for schema in path for able_ in able):
             message = f"{roles_named(tuple(able))} can make objects in a schema of its search_path"
-        elif temporary and path[-1:] != ["pg_temp"] and (bare := subject.reach.bare(function)):
+        elif (
+            temporarily
+            and path[-1:] != ["pg_temp"]
+            and (bare := subject.reach.names.bare(function))
+        ):
             message = f"a caller's temporary table stands in for {listed(sorted(bare))}"
         else:
             continue
-        safe = [s for s in path or [function.schema] if s != "pg_temp" and not creators.get(s)]
+        safe = [s for s in path or [function.schema] if s != "pg_temp" and not creating.get(s)]
         names = ", ".join(quote(schema) for schema in (*(safe or ["pg_catalog"]), "pg_temp"))
         yield Problem(
             function.label,
@@ -52,34 +48,6 @@ def check(subject: Subject) -> Iterator[Problem]:
             f"ALTER ROUTINE {function.sql} SET search_path = {names};",
             None if able else "warning",
         )
-
-
-def _is_bound(function: Function) -> bool:
-    """Whether its names were looked up when it was made (a body of the SQL standard)."""
-    return function.language == "sql" and function.body.lstrip().startswith(
-        ("BEGIN ATOMIC", "RETURN ")
-    )
-
-
-def _path(function: Function) -> list[str] | None:
-    text = function.settings.get("search_path")
-    if text is None:
-        return None
-    return [part for part in (p.strip().strip('"') for p in text.split(",")) if part]
-
-
-def _may_make_temporary(subject: Subject, role: Role) -> bool:
-    facts = subject.facts
-    acting = facts.acts_as(role.oid)
-    return (
-        role.superuser
-        or facts.server.database_owner in acting
-        or any(
-            "TEMPORARY" in grant.privileges and (grant.grantee == 0 or grant.grantee in acting)
-            for grant in facts.grants
-            if grant.object_class == "database"
-        )
-    )
 
 
 RULE = Rule(

@@ -18,7 +18,19 @@ def check(subject: Subject) -> Iterator[Problem]:
     for trigger in subject.facts.triggers:
         reach = reached.get(trigger.function)
         relation = subject.facts.relations.get(trigger.relation)
-        if reach is None or relation is None or not trigger.enabled or reach.shows != "open":
+        if reach is None or relation is None or not trigger.enabled:
+            continue
+        if reach.dynamic and subject.apps_that(relation, *WRITES):
+            handed = reach.dynamic == "argument"
+            what = "with values of the row in it" if handed else "that it puts together"
+            owner = subject.facts.role_name(reach.function.owner)
+            yield Problem(
+                f"trigger {trigger.name} on {relation.label}",
+                f"{reach.function.label} runs SQL {what} as {owner}, who sees every tenant's rows",
+                f"ALTER FUNCTION {reach.function.sql} SECURITY INVOKER;" if handed else None,
+                None if handed else "info",
+            )
+        if reach.shows != "open":
             continue
         column = subject.tenant_column(relation)
         body = without_comments(reach.function.body)

@@ -109,6 +109,13 @@ def prints_an_email(bench: Bench) -> bool:
     return "bob@b" in str(found)
 
 
+def hands_over_a_contact(bench: Bench) -> bool:
+    """A's row becomes B's, past the condition of the view that it was written through."""
+    made = attempt(bench, f"INSERT INTO shop.contacts VALUES ('{B}', '{NEW}', 'x')")
+    assert made == [] or isinstance(made, psycopg2.errors.WithCheckOptionViolation)
+    return bool(bench.execute(f"SELECT 1 FROM shop.customers WHERE id = '{NEW}'"))
+
+
 def shows_totals(bench: Bench) -> bool:
     bench.execute("REFRESH MATERIALIZED VIEW shop.totals")
     found = attempt(bench, "SELECT invoices FROM shop.totals")
@@ -173,6 +180,7 @@ LEAKS: dict[str, Callable[[Bench], bool]] = {
     "seq-shared": sets_a_sequence,
     "view-definer": shows_emails,
     "view-barrier": prints_an_email,
+    "view-check": hands_over_a_contact,
     "matview": shows_totals,
     "secdef-bypass": tells_an_email,
     "secdef-path": runs_as_the_owner,

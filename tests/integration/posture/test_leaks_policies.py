@@ -96,6 +96,29 @@ def reads_files(bench: Bench) -> bool:
     return attempt(bench, copy + "; SELECT * FROM lines", A) is not None
 
 
+def answers_for_another(bench: Bench) -> bool:
+    """The app's own function says B, whatever the context."""
+    body = f"LANGUAGE sql STABLE AS 'SELECT ''{B}''::uuid'"
+    attempt(bench, f"CREATE OR REPLACE FUNCTION shop.current_tenant() RETURNS uuid {body}", A)
+    return bool(attempt(bench, "SELECT tenant_id::text FROM shop.invoices", A) == [(B,)])
+
+
+def stands_in_for_members(bench: Bench) -> bool:
+    """A temporary table of members is found before the real one."""
+    bench.execute(
+        "DO $$ BEGIN EXECUTE"
+        " format('GRANT TEMPORARY ON DATABASE %I TO shop_app', current_database()); END $$;"
+        "SELECT set_config('app.person', 'eve', true)"
+    )
+    rows = attempt(
+        bench,
+        "CREATE TEMPORARY TABLE members (tenant_id uuid, person text);"
+        f"INSERT INTO members VALUES ('{B}', 'eve'); SELECT tenant_id::text FROM shop.invoices",
+        A,
+    )
+    return bool(rows == [(B,)])
+
+
 LEAKS: dict[str, Callable[[Bench], bool]] = {
     "role-bypass": sees(COUNT.format("shop.invoices")),
     "role-reach": becomes("shop_admin"),
@@ -108,6 +131,8 @@ LEAKS: dict[str, Callable[[Bench], bool]] = {
     "policy-check": succeeds(f"INSERT INTO shop.invoices VALUES ('{B}', '{A}', '{B}', '2')"),
     "policy-role": becomes("shop_checker"),
     "policy-xref": joins_another,
+    "policy-owner": answers_for_another,
+    "policy-path": stands_in_for_members,
     "policy-immutable": keeps_the_first_tenant,
     "policy-like": sees(COUNT.format("shop.invoices"), tenant="%"),
     "part-direct": sees(COUNT.format("shop.events_2030")),

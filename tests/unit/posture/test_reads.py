@@ -38,6 +38,11 @@ LIMITED = [
     f"SELECT * FROM shop.t WHERE {MINE} UNION ALL SELECT id FROM shop.u WHERE {MINE}",
     "SELECT * FROM shop.t WHERE tenant_id IN"
     " (SELECT m.tenant_id FROM shop.m WHERE m.login = current_setting('app.login'))",
+    # What WHERE demands of a row of another table.
+    "SELECT * FROM shop.t WHERE EXISTS (SELECT 1 FROM shop.u"
+    " WHERE u.t_id = t.id AND u.tenant_id = shop.current_tenant())",
+    "SELECT * FROM shop.t WHERE t.id IN (SELECT u.t_id FROM shop.u"
+    " WHERE u.tenant_id = shop.current_tenant())",
     "SELECT 1",
 ]
 
@@ -70,6 +75,27 @@ OPEN = [
         {"shop.u"},
     ),
     ("WITH x AS (SELECT * FROM shop.t) SELECT * FROM x", {"shop.t"}),
+    # What a column counts is limited; the rows that it stands beside are not.
+    (
+        "SELECT t.id, (SELECT count(*) FROM shop.u"
+        " WHERE u.t_id = t.id AND u.tenant_id = shop.current_tenant()) FROM shop.t",
+        {"shop.t"},
+    ),
+    (
+        "SELECT * FROM shop.t WHERE t.id > 5 OR EXISTS (SELECT 1 FROM shop.u"
+        " WHERE u.t_id = t.id AND u.tenant_id = shop.current_tenant())",
+        {"shop.t"},
+    ),
+    (
+        "SELECT * FROM shop.t WHERE NOT EXISTS (SELECT 1 FROM shop.u"
+        " WHERE u.t_id = t.id AND u.tenant_id = shop.current_tenant())",
+        {"shop.t"},
+    ),
+    (
+        "SELECT * FROM shop.t LEFT JOIN shop.u"
+        " ON u.t_id = t.id AND u.tenant_id = shop.current_tenant()",
+        {"shop.t"},
+    ),
     (f"SELECT id FROM shop.t WHERE {MINE} UNION ALL SELECT id FROM shop.u", {"shop.u"}),
     ("WITH RECURSIVE x AS (SELECT id FROM shop.t UNION SELECT id FROM x) TABLE x", {"shop.t"}),
     ("SELECT * FROM shop.t, LATERAL (SELECT * FROM shop.u) s", {"shop.t", "shop.u"}),
