@@ -76,7 +76,8 @@ class _Sheet:
         entries = [self._entry(*numbered) for numbered in enumerate(self._source.statements)]
         # What ran comes statement by statement: nothing shows what was mended after it.
         script = [] if self._source.ran else [e.statement.tokens for e in entries]
-        for fault in self._gate.checks.of_script(script):
+        parts = [entry.statement.part for entry in entries]
+        for fault in self._gate.checks.of_script(script, parts):
             self._add(entries[fault.problem.statement], fault)
         judged = self._subtract(entries, suppressions)
         found = {

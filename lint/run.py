@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from lint.cache import Cache, Entry, key
 from lint.errors import LintError, SourceError
+from lint.inputs.sources import kind_of
 from lint.report import Counts, FileReport, Finding, Judged
 from lint.schema.known import Known
 from lint.verdicts import Occurrence, Verdict
@@ -88,7 +89,7 @@ class Run:
     def _window(self, files: Sequence[Path]) -> Iterator[FileReport]:
         contents: list[bytes | str] = [_content(file) for file in files]
         keys = [
-            key(self._context, file.suffix, content) if isinstance(content, bytes) else b""
+            key(self._context, kind_of(file), content) if isinstance(content, bytes) else b""
             for file, content in zip(files, contents, strict=True)
         ]
         found: dict[bytes, Entry] = {}

@@ -12,7 +12,8 @@ import io
 import re
 import tokenize
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import PurePath
 
 from lint.errors import SourceError
 from lint.inputs.python_libraries import (
@@ -27,6 +28,7 @@ from lint.inputs.python_text import FORMAT_FIELD, Composer, Text
 from lint.inputs.sinks import Sinks
 from lint.inputs.sources import MENTIONS, Note, Source, Statement
 from lint.text.lexer import HOLE, VALUE_HOLE, RawStatement, statements
+from lint.text.migrations import is_way_back, leads_back
 from lint.text.positions import Lines, Pieces, Span
 from lint.text.words import words
 
@@ -81,6 +83,7 @@ class _Call:
 class _Finder:
     def __init__(self, path: str, text: str, tree: ast.Module, sinks: Sinks) -> None:
         self.path = path
+        self.back = is_way_back(PurePath(path))
         self.sinks = sinks
         self.lines = Lines(text)
         self.names = Names(tree)
@@ -94,6 +97,10 @@ class _Finder:
             sink = self._sink(node)
             if sink is not None:
                 yield from self._statements(sink)
+                back = self._way_back(node)
+                if back is not None:
+                    made = self._statements(_Call(node, back, bound=False))
+                    yield from (replace(statement, part=None) for statement in made)
         for node in calls:
             if id(node) in self.consumed:
                 continue
@@ -118,6 +125,20 @@ class _Finder:
         after = index + 1 if isinstance(index, int) else 1
         bound = len(node.args) > after or len(node.keywords) > 0
         return _Call(node, argument, bound, rows=name == "execute_values")
+
+    def _way_back(self, node: ast.Call) -> ast.expr | None:
+        """What Django's RunSQL runs to take a migration out again."""
+        called = node.func
+        if not isinstance(called, ast.Attribute | ast.Name):
+            return None
+        if (called.attr if isinstance(called, ast.Attribute) else called.id) != "RunSQL":
+            return None
+        found = next((k.value for k in node.keywords if k.arg == "reverse_sql"), None)
+        if found is None and len(node.args) > 1:
+            found = node.args[1]
+        nothing = isinstance(found, ast.Constant) and found.value is None
+        nothing |= isinstance(found, ast.Attribute) and found.attr == "noop"
+        return None if nothing else found
 
     def _no_text(self, argument: ast.expr) -> bool:
         if isinstance(argument, ast.Name) and argument.id in _CONNECTIONS:
@@ -177,25 +198,24 @@ class _Finder:
 
     def _cut(self, node: ast.Call, text: Text, *, bound: bool) -> Iterator[Statement]:
         found = list(statements(text.value, psql=False))
-        span = self._span(node)
         if not found or not text.value.replace(HOLE, "").replace(VALUE_HOLE, "").strip():
             if HOLE in text.value:
-                yield self._opaque(span, "the SQL text is not known here")
+                yield self._opaque(node, "the SQL text is not known here")
             return
         for raw in found:
             if bound and any(
                 t.kind == "string" and _IN_LITERAL.search(t.value) for t in raw.tokens
             ):
-                yield self._opaque(span, "a placeholder stands inside a literal")
+                yield self._opaque(node, "a placeholder stands inside a literal")
                 continue
             hole = any(token.kind == "hole" for token in raw.tokens)
             hidden = any(HOLE in comment.text for comment in raw.comments)
             reason = "part of the text is not known before it runs" if hole or hidden else ""
             if not raw.tokens:
                 if hidden:
-                    yield self._opaque(span, reason)
+                    yield self._opaque(node, reason)
                 continue
-            yield self._statement(raw, text, span, reason)
+            yield self._statement(raw, text, node, reason)
 
     def _fragment(self, node: ast.Call) -> Iterator[Statement]:
         """SQL(..) or text(..) that no sink was seen to take."""
@@ -208,14 +228,14 @@ class _Finder:
         if is_psycopg(self.names, node) and not begins:
             return  # it runs nowhere but in a sink, and what the sink is given is judged there
         if not composes(self.names, node) and FORMAT_FIELD.search(text.value):
-            yield self._opaque(self._span(node), "a template; what is put in is not known here")
+            yield self._opaque(node, "a template; what is put in is not known here")
         elif begins:
             yield from self._cut(node, text, bound=False)
         elif any(token.kind == "hole" for raw in found for token in raw.tokens):
-            yield self._opaque(self._span(node), "the SQL text is not known here")
+            yield self._opaque(node, "the SQL text is not known here")
         elif any(token.word in _READS for raw in found for token in raw.tokens):
             reason = "a fragment that reads a table; what it becomes part of is not known"
-            yield self._opaque(self._span(node), reason)
+            yield self._opaque(node, reason)
 
     # -- positions ---------------------------------------------------------------------------
 
@@ -223,10 +243,17 @@ class _Finder:
         end_line = node.end_lineno or node.lineno
         return Span(node.lineno, node.col_offset + 1, end_line, (node.end_col_offset or 0) + 1)
 
-    def _opaque(self, span: Span, reason: str) -> Statement:
-        return Statement(self.path, (), span, lambda _start, _end: span, reason)
+    def _part(self, node: ast.expr) -> str | None:
+        name = self.names.function(node)
+        return None if self.back or leads_back(name) else name
 
-    def _statement(self, raw: RawStatement, text: Text, span: Span, reason: str) -> Statement:
+    def _opaque(self, node: ast.expr, reason: str) -> Statement:
+        span = self._span(node)
+        return Statement(
+            self.path, (), span, lambda _start, _end: span, reason, part=self._part(node)
+        )
+
+    def _statement(self, raw: RawStatement, text: Text, node: ast.expr, reason: str) -> Statement:
         pieces: Pieces = text.pieces
         lines = self.lines
 
@@ -235,4 +262,6 @@ class _Finder:
             last = pieces.origin(max(end - 1, start)) + 1
             return lines.span(first, max(last, first))
 
-        return Statement(self.path, raw.tokens, span, place, reason)
+        return Statement(
+            self.path, raw.tokens, self._span(node), place, reason, part=self._part(node)
+        )

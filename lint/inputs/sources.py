@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from lint.errors import SourceError
 from lint.text.lexer import RawStatement, Token, statements
+from lint.text.migrations import is_way_back, marker
 from lint.text.positions import Lines, Span
 from lint.value import value
 
@@ -38,7 +39,8 @@ class Statement:
     """One statement of an input. `opaque` says why its text is not known, if it is not.
 
     `place` turns offsets of the tokens into a span of the file. `normal` stands for the text
-    where the same statement is known again by something else.
+    where the same statement is known again by something else. `part` names the function it runs
+    in, None where that is the way back of a migration, which says nothing of what a file leaves.
     """
 
     path: str
@@ -47,6 +49,7 @@ class Statement:
     place: Callable[[int, int], Span]
     opaque: str = ""
     normal: str = ""
+    part: str | None = ""
 
 
 @value
@@ -101,11 +104,18 @@ def _under(folder: Path, excluded: Callable[[Path], bool]) -> Iterator[Path]:
                 yield file
 
 
+def kind_of(path: PurePath) -> str:
+    """All that a path says of how its text is read."""
+    way = " back" if is_way_back(path) else ""
+    return f"{path.suffix.lower()}{way}"
+
+
 def sql_source(path: str, text: str) -> Source:
     """The statements of an SQL script."""
     lines = Lines(text)
     found: list[Statement] = []
     notes: list[Note] = []
+    back = is_way_back(PurePath(path))
 
     def note(comments: Sequence[tuple[str, int]]) -> None:
         for comment, start in comments:
@@ -115,10 +125,15 @@ def sql_source(path: str, text: str) -> Source:
 
     for raw in statements(text):
         note([(comment.text, comment.start) for comment in raw.comments])
+        # A marker ends a statement: it stands before the next one.
+        for comment in raw.comments:
+            said = marker(comment.text)
+            back = back if said is None else said
         if raw.tokens:
-            found.append(_statement(path, raw, lines))
+            found.append(_statement(path, raw, lines, back=back))
     return Source(path, text, tuple(found), tuple(notes))
 
 
-def _statement(path: str, raw: RawStatement, lines: Lines) -> Statement:
-    return Statement(path, raw.tokens, lines.span(raw.start, raw.end), lines.span)
+def _statement(path: str, raw: RawStatement, lines: Lines, *, back: bool) -> Statement:
+    span = lines.span(raw.start, raw.end)
+    return Statement(path, raw.tokens, span, lines.span, part=None if back else "")

@@ -175,7 +175,7 @@ class _Cutter:
         self.brackets = 0
         self.atomic = 0
 
-    def run(  # noqa: PLR0912 - one branch per kind of token, and calls cost
+    def run(  # noqa: PLR0912, PLR0915 - one branch per kind of token, and calls cost
         self,
     ) -> Iterator[RawStatement]:
         position, text = 0, self.text

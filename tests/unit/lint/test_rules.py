@@ -302,3 +302,68 @@ def test_an_exempted_table_is_no_tenants_table() -> None:
         source = sql_source("a.sql", "ALTER TABLE logs ADD CONSTRAINT a UNIQUE (id)")
         found = Gate(Prover(known, SOURCES)).judge(source).findings
         assert [finding.code for finding in found] == expected
+
+
+DOWN = "DROP TABLE note;"
+
+
+@pytest.mark.parametrize(
+    ("up", "down"),
+    [
+        ("-- migrate:up", "-- migrate:down"),
+        ("-- +goose Up", "-- +goose Down"),
+        ("-- +migrate Up", "-- +migrate Down"),
+        ("", "---- create above / drop below ----"),
+    ],
+)
+def test_the_way_back_of_a_migration_takes_nothing_from_the_way_there(up: str, down: str) -> None:
+    assert codes(f"{up}\n{NOTE}\n{down}\n{DOWN}\n") == ["TS040"]
+    off = "ALTER TABLE note DISABLE ROW LEVEL SECURITY;"
+    assert codes(f"{up}\n{SAFE}\n{down}\n{off}\n") == []
+    # What it runs is judged all the same.
+    assert codes(f"{up}\n{SAFE}\n{down}\nDELETE FROM invoice;\n") == ["TS001"]
+
+
+def python(*functions: tuple[str, str]) -> str:
+    return "from alembic import op\n" + "".join(
+        f"def {name}():\n    op.execute('''{sql}''')\n" for name, sql in functions
+    )
+
+
+@pytest.mark.parametrize(
+    ("functions", "expected"),
+    [
+        ([("upgrade", NOTE), ("downgrade", DOWN)], ["TS040"]),
+        ([("upgrade", SAFE), ("downgrade", DOWN)], []),
+        (
+            [
+                ("upgrade", "ALTER TABLE invoice ENABLE ROW LEVEL SECURITY"),
+                ("downgrade", "ALTER TABLE invoice DISABLE ROW LEVEL SECURITY"),
+            ],
+            [],
+        ),
+        ([("migrate", NOTE), ("rollback", DOWN)], ["TS040"]),
+        ([("upgrade_main", NOTE), ("downgrade_main", DOWN)], ["TS040"]),
+        # When other functions run is not known: what they mend counts, what they drop does not.
+        ([("upgrade", NOTE), ("secure", f"{SECURE}{POLICY}")], []),
+        ([("upgrade", NOTE), ("cleanup", DOWN)], ["TS040"]),
+        ([("upgrade", f"{NOTE}{DOWN}")], []),
+        ([("upgrade", SAFE), ("off", "ALTER TABLE note DISABLE ROW LEVEL SECURITY")], ["TS040"]),
+    ],
+)
+def test_functions_of_a_migration_are_parts_of_their_own(
+    functions: list[tuple[str, str]], expected: list[str]
+) -> None:
+    found = [finding.code for finding in lint(python(*functions), "python").findings]
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    "name", ["0001_note.down.sql", "down.sql", "U2__note.sql", "revert/note.sql"]
+)
+def test_a_file_that_is_the_way_back_leaves_nothing_behind(name: str) -> None:
+    text = "ALTER TABLE invoice DISABLE ROW LEVEL SECURITY; DELETE FROM invoice;"
+    report = assemble([Gate(prover()).judge(sql_source(name, text))])
+    assert [finding.code for finding in report.findings] == ["TS001"]
+    other = assemble([Gate(prover()).judge(sql_source("0001_note.up.sql", text))])
+    assert [finding.code for finding in other.findings] == ["TS040", "TS001"]

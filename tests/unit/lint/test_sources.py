@@ -328,3 +328,22 @@ def test_one_constant_in_two_statements_is_one_finding() -> None:
     report = Gate(prover()).judge(python(code))
     assert report.counts.statements == 2
     assert len(report.findings) == 1
+
+
+def test_the_way_back_of_djangos_runsql_is_judged() -> None:
+    code = (
+        "from django.db import migrations\n"
+        "a = migrations.RunSQL('CREATE INDEX i ON t (org)', 'DELETE FROM t')\n"
+        "b = migrations.RunSQL('SELECT 1', reverse_sql=migrations.RunSQL.noop)\n"
+        "c = migrations.RunSQL(sql=[('SELECT 2', None)], reverse_sql=['DELETE FROM s', 'SELECT 3'])"
+    )
+    found = python_source("a.py", code).statements
+    assert [" ".join(t.text for t in one.tokens) for one in found] == [
+        "CREATE INDEX i ON t ( org )",
+        "DELETE FROM t",
+        "SELECT 1",
+        "SELECT 2",
+        "DELETE FROM s",
+        "SELECT 3",
+    ]
+    assert [one.part for one in found] == ["", None, "", "", None, None]
