@@ -222,7 +222,8 @@ class _Sheet:
                         )
             self._findings += [draft.finding for draft in entry.drafts]
             place = (self._source.path, span.line, span.end_line)
-            judged.append(Judged(*place, entry.verdict, entry.index))
+            made = entry.statement.made
+            judged.append(Judged(*place, entry.verdict, entry.index, made=made))
         for index, suppression in enumerate(suppressions):
             for code in suppression.codes:
                 if (index, code) not in used:

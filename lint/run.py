@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from lint.cache import Cache, Entry, key
@@ -77,6 +77,17 @@ class Run:
             if self._pool is not None:
                 self._pool.shutdown(cancel_futures=True)
                 self._pool = None
+
+    def earlier(self, path: str, content: bytes) -> FileReport:
+        """The report of what a file was before. Raises LintError for what is wrong with the run."""
+        name = key(self._context, kind_of(PurePath(path)), content)
+        found = self._cache.get([name], whole=False) if self._cache is not None else {}
+        outcome: Outcome = found[name] if found else self.worker().work([(path, content)])[0]
+        if isinstance(outcome, str):
+            return FileReport(path, failure=outcome)
+        if self._cache is not None and not found:
+            self._cache.put({name: outcome})
+        return unpacked(path, outcome, whole=False)
 
     def worker(self) -> Worker:
         """The worker of this process. Raises LintError for a schema or configuration."""
@@ -172,10 +183,11 @@ def unpacked(path: str, entry: Entry, *, whole: bool) -> FileReport:
     counts, findings = json.loads(entry[0])
     judged: list[Judged] = []
     if whole:
-        for line, end_line, (verdict, kind, reason), occurrences in json.loads(entry[1]):
+        for line, end_line, (verdict, kind, reason), occurrences, made in json.loads(entry[1]):
             tables = tuple(Occurrence(*row) for row in occurrences)
             told = Verdict(verdict, kind, reason, tables)
-            judged.append(Judged(path, line, end_line, told, len(judged)))
+            ranges = tuple((first, last) for first, last in made)
+            judged.append(Judged(path, line, end_line, told, len(judged), made=ranges))
     return FileReport(
         path, Counts(*counts), tuple(Finding(path, *row) for row in findings), tuple(judged)
     )

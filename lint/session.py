@@ -74,6 +74,7 @@ def run(request: Request) -> Report:
         _from_here(config.file),
         complete=request.since is None and _covers(request.paths, config.folder),
         changes=changed,
+        before=lambda path: _before(session, changed, path),
         baseline=baseline,
         place=lambda path: _place(path, config.folder),
     )
@@ -127,6 +128,12 @@ def _reports(request: Request, session: Run, changed: Changes | None) -> Iterato
         for file in files(request.paths, excluded)
         if not (request.force_exclude and excluded(file)) and (changed is None or changed.has(file))
     )
+
+
+def _before(session: Run, changed: Changes | None, path: str) -> FileReport | None:
+    """What would have been said of a file as it was; None if it was not there."""
+    text = changed.before(Path(path)) if changed is not None else ""
+    return session.earlier(path, text.encode("utf-8", "surrogateescape")) if text else None
 
 
 def _all_over(config: Config, changed: Changes) -> bool:

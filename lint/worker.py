@@ -76,6 +76,7 @@ def packed(report: FileReport) -> tuple[bytes, bytes]:
             item.end_line,
             (item.verdict.verdict, item.verdict.kind, item.verdict.reason),
             [_OCCURRENCE(occurrence) for occurrence in item.verdict.occurrences],
+            item.made,
         )
         for item in report.judged
     ]

@@ -194,7 +194,8 @@ class _Finder:
         start, end = place.span(1)
         rows = f"{template}, {template}"
         value = text.value[:start] + rows + text.value[end:]
-        return Text(value, text.pieces.spliced(start, end, len(rows)), text.consumed)
+        pieces = text.pieces.spliced(start, end, len(rows))
+        return Text(value, pieces, text.consumed, text.lines)
 
     def _cut(self, node: ast.Call, text: Text, *, bound: bool) -> Iterator[Statement]:
         found = list(statements(text.value, psql=False))
@@ -262,6 +263,10 @@ class _Finder:
             last = pieces.origin(max(end - 1, start)) + 1
             return lines.span(first, max(last, first))
 
+        span = self._span(node)
+        spans = (lines.span(*ends) for ends in pieces.ranges(raw.start, raw.end))
+        found = {*text.lines, *((one.line, one.end_line) for one in spans)}
+        made = (ends for ends in sorted(found) if ends[0] < span.line or ends[1] > span.end_line)
         return Statement(
-            self.path, raw.tokens, self._span(node), place, reason, part=self._part(node)
+            self.path, raw.tokens, span, place, reason, part=self._part(node), made=tuple(made)
         )

@@ -28,11 +28,15 @@ _PLAIN = (ast.Constant, ast.Name, ast.Attribute)
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A composed text, where its parts stand in the file, and the calls it was made from."""
+    """A composed text, where its parts stand in the file, and the calls it was made from.
+
+    `lines`, first and last, are those of parts that do not stand there letter by letter.
+    """
 
     value: str
     pieces: Pieces
     consumed: frozenset[int]
+    lines: frozenset[tuple[int, int]] = frozenset()
 
 
 # A part of a text: what it says, where it stands in the file (or None), letter by letter or not.
@@ -47,10 +51,12 @@ class Composer:
         self._file_lines = text.splitlines(keepends=True)
         self._lines = lines
         self._names = names
+        self._loose: set[tuple[int, int]] = set()
 
     def compose(self, node: ast.expr, at: ast.expr) -> Text:
         """The text of `node`; holes without a place of their own stand at `at`."""
         consumed: set[int] = set()
+        self._loose = set()
         fallback = self._offset(at)
         value, pieces = "", []
         for text, origin, exact in self._parts(node, consumed, 0):
@@ -60,7 +66,7 @@ class Composer:
                 )
             )
             value += text
-        return Text(value, Pieces(pieces), frozenset(consumed))
+        return Text(value, Pieces(pieces), frozenset(consumed), frozenset(self._loose))
 
     def _parts(self, node: ast.expr, consumed: set[int], depth: int) -> Iterator[_Part]:
         if depth > _MAX_DEPTH:
@@ -68,6 +74,7 @@ class Composer:
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield from self._literal(node, node.value)
         elif isinstance(node, ast.JoinedStr):
+            self._loose.add((node.lineno, node.end_lineno or node.lineno))
             yield from self._joined(node, consumed, depth)
         elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
             yield from self._parts(node.left, consumed, depth + 1)
@@ -227,6 +234,7 @@ class Composer:
         if found >= 0:
             yield value, found, True
             return
+        self._loose.add((node.lineno, node.end_lineno or node.lineno))
         for piece, start, stop in self._string_tokens(at, end):
             found = self._file.find(piece, start, stop)
             yield piece, found if found >= 0 else start, found >= 0

@@ -41,6 +41,7 @@ class Statement:
     `place` turns offsets of the tokens into a span of the file. `normal` stands for the text
     where the same statement is known again by something else. `part` names the function it runs
     in, None where that is the way back of a migration, which says nothing of what a file leaves.
+    `made` are the lines, first and last, beside those of `span` that the text is made of.
     """
 
     path: str
@@ -50,6 +51,7 @@ class Statement:
     opaque: str = ""
     normal: str = ""
     part: str | None = ""
+    made: tuple[tuple[int, int], ...] = ()
 
 
 @value
