@@ -52,6 +52,30 @@ def ran(text: str, *, line: int = 1, detail: str = "", calls: int = 1) -> Ran:
         ("duration: 0.12 ms  parse <unnamed>: SELECT 1", None),
         ("duration: 0.12 ms  bind <unnamed>: SELECT 1", None),
         ("duration: 0.12 ms", None),
+        # As the servers of other languages say it.
+        ("Anweisung: SELECT 1", "SELECT 1"),
+        ("Dauer: 0.12 ms  Anweisung: SELECT\n 1", "SELECT\n 1"),
+        ("Dauer: 0.12 ms  Ausführen <unnamed>: SELECT 'a: b'", "SELECT 'a: b'"),
+        ("Dauer: 0.12 ms  Parsen <unnamed>: SELECT 1", None),
+        ("sentencia: SELECT 1", "SELECT 1"),
+        ("duración: 0.12 ms  ejecutar <unnamed>: SELECT 1", "SELECT 1"),
+        ("instruction : SELECT 1", "SELECT 1"),
+        ("durée : 0.12 ms, instruction : SELECT 1", "SELECT 1"),
+        ("exécute fetch à partir de s_1/portal: SELECT 1", "SELECT 1"),
+        ("durata: 0.12 ms  esecuzione di s_1: SELECT 1", "SELECT 1"),
+        ("文: SELECT 1", "SELECT 1"),
+        ("期間: 0.12 ミリ秒  実行 <unnamed>: SELECT 1", "SELECT 1"),
+        ("명령 구문: SELECT 1", "SELECT 1"),
+        ("수행시간: 0.12 ms  쿼리실행 <unnamed>: SELECT 1", "SELECT 1"),
+        ("продолжительность: 0.12 мс, оператор: SELECT 1", "SELECT 1"),
+        ("выполнение <unnamed>: SELECT 1", "SELECT 1"),
+        ("тривалість: 0.12 мс виконувати <unnamed>: SELECT 1", "SELECT 1"),
+        ("varaktighet: 0.12 ms  kör <unnamed>: SELECT 1", "SELECT 1"),
+        ("执行时间: 0.12 ms 语句: SELECT 1", "SELECT 1"),
+        ("执行时间: 0.12 ms 执行<unnamed>: SELECT 1", "SELECT 1"),
+        ("ოპერატორი: SELECT 1", "SELECT 1"),
+        ("ხანგრძლივობა: 0.12 მწმs  გაშვება <unnamed>: SELECT 1", "SELECT 1"),
+        ("Verbindung empfangen: Host=[local]", None),
         ("connection received: host=[local]", None),
     ],
 )
@@ -70,6 +94,12 @@ def test_both_kinds_of_log_give_the_statements(
         for one in found:
             assert (one.path, one.line) == (str(log.path), line)
             assert one.values() == {1: "4'2", 2: None}
+
+
+def test_what_another_language_says_of_execute_is_read(tmp_path: Path) -> None:
+    detail = "Vorbereiten: PREPARE a AS SELECT 2"
+    (found,) = Log(csvlog(tmp_path / "a.csv", ("Anweisung: EXECUTE a", detail))).statements()
+    assert found.text == "PREPARE a AS SELECT 2"
 
 
 @pytest.mark.parametrize(
