@@ -34,6 +34,7 @@ Exit codes: 0 nothing found, 1 findings, 2 wrong usage or failure.
 _SESSION = re.compile(
     r"\s*(?:BEGIN|START|COMMIT|END|ROLLBACK|SET|RESET|SHOW|DISCARD|DEALLOCATE)\b", re.IGNORECASE
 )
+MODELS = "models"
 _FORMATS = ("text", "json", "sarif", "github", "gitlab", "junit")
 
 
@@ -45,8 +46,9 @@ _FORMATS = ("text", "json", "sarif", "github", "gitlab", "junit")
 @click.argument("paths", nargs=-1, metavar="PATH..")
 @click.option(
     "--schema",
-    metavar="FILE|URL",
-    help="The schema: a pg_dump or other DDL, a catalog file, or a database's URL.",
+    metavar="FILE|URL|models",
+    help="The schema: a pg_dump or other DDL, a catalog file, a database's URL, or `models`: "
+    "those of the configured domain.",
 )
 @click.option("--catalog", metavar="FILE.json", help="The schema: a catalog file.")
 @click.option(
@@ -276,7 +278,14 @@ def _settings(file: str | None, schema: str | None, catalog: str | None) -> Conf
 
 
 def _live_schema(schema: str | None) -> Text | None:
-    """The catalog of the database that `--schema` names, if it does name one."""
+    """The catalog that `--schema` names, if it names no file: a database's, or the models'."""
+    if schema == MODELS:
+        try:
+            from api.cli.models_schema import models_schema  # the server's libraries
+        except ModuleNotFoundError as error:
+            message = f"--schema models needs {error.name}: install tenure[server]"
+            raise _Failure(f"{message}; a file of that name is ./models") from error
+        return Text(*models_schema(click.get_current_context()))
     if schema is None or not is_url(schema):
         return None
     return Text(shown(schema), schema_of(schema).to_json())
