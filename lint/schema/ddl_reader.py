@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -22,6 +23,7 @@ from lint.schema.ddl_elements import (
     table_name,
 )
 from lint.schema.ddl_script import (
+    Hidden,
     MadeColumn,
     MadeFunction,
     MadeKey,
@@ -35,6 +37,11 @@ from lint.text.lexer import Token
 from lint.text.words import words
 
 DDL_WORDS = words("CREATE ALTER DROP GRANT REVOKE DO")
+# Dynamic SQL that asks these goes over tables that it does not name.
+_CATALOGS = re.compile(
+    r"\b(?:PG_CLASS|PG_TABLES|PG_NAMESPACE|PG_ATTRIBUTE|INFORMATION_SCHEMA|REGCLASS)\b"
+)
+_BEFORE_NAME = words("TABLE ONLY EXISTS ON")
 _Key = TypeVar("_Key")
 _Made = TypeVar("_Made", MadeTable, MadeView, MadeFunction, MadePolicy, MadeKey)
 
@@ -55,9 +62,13 @@ def read_script(
     for number, tokens in enumerate(statements):
         if not tokens or (parts and parts[number] is None):
             continue
-        if any(token.kind == "hole" for token in tokens) or tokens[0].word in ("DO", "SELECT"):
+        # Not psql's `:"name"`: nobody says that something is put in there.
+        holes = [n for n, t in enumerate(tokens) if t.kind == "hole" and t.text[:1] != ":"]
+        if holes or tokens[0].word in ("DO", "SELECT"):
             # Format strings in a DO block, templates of a loop: they may mend what is missing.
-            script.hidden.append(" ".join(token.value for token in tokens))
+            text = " ".join(token.value for token in tokens).upper()
+            named = all(tokens[at - 1].word not in _BEFORE_NAME if at else False for at in holes)
+            script.hidden.append(Hidden(text, not named or _CATALOGS.search(text) is not None))
         elif tokens[0].word in DDL_WORDS:
             reader.take(number, tokens)
     return script

@@ -38,9 +38,20 @@ class Payload:
     body: Routine | None = None
 
 
-def payload(tokens: Sequence[Token]) -> Payload:  # noqa: PLR0911, PLR0912 - a table of first words
+def payload(tokens: Sequence[Token]) -> Payload:
     """Classify one statement."""
-    tokens = tuple(tokens)
+    found = _payload(tuple(tokens))
+    if found.kind == "none" and any(map(_is_template, tokens)):
+        return Payload("opaque", reason="part of the text is not known before it runs")
+    return found
+
+
+def _is_template(token: Token) -> bool:
+    """Whether anything may be put in: psql's `:"name"` is a name and no more."""
+    return token.kind == "hole" and token.text[:1] != ":"
+
+
+def _payload(tokens: tuple[Token, ...]) -> Payload:  # noqa: PLR0911, PLR0912 - by first words
     if not tokens:
         return Payload("none")
     word = tokens[0].word

@@ -152,10 +152,28 @@ OWN = "tenant_id = tenure.current_tenant()"
         (f"{SAFE} ALTER TABLE note DISABLE ROW LEVEL SECURITY", ["TS040"]),
         ("ALTER TABLE invoice DISABLE ROW LEVEL SECURITY", ["TS040"]),
         (
-            f"{NOTE} DO $$ BEGIN EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t);"
-            " END $$",
+            f"{NOTE} DO $$ DECLARE t text; BEGIN FOR t IN SELECT relname FROM pg_class LOOP "
+            "EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t); END LOOP; END $$",
             ["TS004"],
         ),
+        *(
+            (f"{NOTE} DO $$ BEGIN {said} END $$", ["TS004", *more])
+            for said, more in (
+                ("EXECUTE 'ALTER TABLE Note ENABLE ROW LEVEL SECURITY';", []),
+                ("FOREACH t IN ARRAY '{note}' LOOP ENABLE ROW LEVEL SECURITY", []),
+                ("EXECUTE 'ALTER TABLE other ENABLE ROW LEVEL SECURITY';", ["TS040"]),
+                ("RAISE NOTICE 'ENABLE ROW LEVEL SECURITY on notes';", ["TS040"]),
+            )
+        ),
+        (f"{NOTE} SELECT 'mind to ENABLE ROW LEVEL SECURITY'", ["TS040"]),
+        (
+            f"{NOTE} SELECT format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', tablename) "
+            "FROM pg_tables \\gexec\n",
+            None,
+        ),
+        (f"{NOTE} ALTER TABLE {{{{ t }}}} ENABLE ROW LEVEL SECURITY", ["TS004"]),
+        (f'{NOTE} ALTER TABLE :"t" ENABLE ROW LEVEL SECURITY', ["TS040"]),
+        (f"{NOTE} ALTER TABLE a ENABLE ROW LEVEL SECURITY {{{{ t }}}}", ["TS004", "TS040"]),
         # policies
         (f"{NOTE}{SECURE}CREATE POLICY p ON note USING (true)", ["TS042"]),
         (f"{NOTE}{SECURE}CREATE POLICY p ON note USING {TENANT}", []),
@@ -246,6 +264,12 @@ OWN = "tenant_id = tenure.current_tenant()"
         ),
         (f"CREATE MATERIALIZED VIEW v AS SELECT id FROM invoice WHERE {OWN}", ["TS050"]),
         ("CREATE VIEW v AS SELECT 1 AS one", []),
+        # .. over views of tenants' tables
+        (
+            f"CREATE VIEW v WITH (security_invoker) AS SELECT * FROM invoice WHERE {OWN};"
+            "CREATE VIEW w AS SELECT 1 FROM (SELECT tenure.current_tenant()) c, v",
+            ["TS005", "TS050"],
+        ),
         (
             "CREATE FUNCTION f() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1';"
             "ALTER FUNCTION f() SET search_path = pg_catalog",
@@ -271,6 +295,60 @@ def test_what_is_found(text: str, expected: list[str] | None) -> None:
         assert all(code < "TS040" for code in found), found
     else:
         assert sorted(found) == expected
+
+
+CHILDREN = """
+CREATE TABLE tenants (id uuid PRIMARY KEY);
+CREATE TABLE bill (tenant_id uuid NOT NULL, id uuid PRIMARY KEY, number text);
+CREATE TABLE line (id uuid PRIMARY KEY, bill_id uuid NOT NULL REFERENCES bill (id));
+CREATE TABLE kind (id uuid PRIMARY KEY);
+CREATE VIEW bills WITH (security_invoker) AS SELECT * FROM bill;
+CREATE VIEW more WITH (security_invoker) AS SELECT * FROM bills;
+CREATE VIEW kinds AS SELECT * FROM kind;
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ALTER TABLE line DISABLE ROW LEVEL SECURITY", ["TS040"]),
+        ("ALTER TABLE kind DISABLE ROW LEVEL SECURITY", []),
+        ("CREATE TABLE line (id uuid, bill_id uuid REFERENCES bill (id))", ["TS040"]),
+        ("CREATE TABLE word (id uuid, line_id uuid REFERENCES line (id))", ["TS040"]),
+        ("CREATE TABLE word (id uuid, line_id uuid REFERENCES line)", ["TS040"]),
+        ("CREATE TABLE word (id uuid, kind_id uuid REFERENCES kind (id))", []),
+        ("CREATE TABLE word (id uuid, of_id uuid REFERENCES word (id))", []),
+        ("CREATE TABLE line (id uuid); ALTER TABLE line ENABLE ROW LEVEL SECURITY", None),
+        (
+            "CREATE TABLE line (id uuid); ALTER TABLE line ENABLE ROW LEVEL SECURITY, "
+            "FORCE ROW LEVEL SECURITY; CREATE POLICY p ON line USING (true)",
+            ["TS042"],
+        ),
+        (
+            "CREATE TABLE line (id uuid); ALTER TABLE line ENABLE ROW LEVEL SECURITY, "
+            "FORCE ROW LEVEL SECURITY; CREATE POLICY p ON line USING (EXISTS (SELECT 1 FROM bill "
+            "b WHERE b.id = bill_id AND b.tenant_id = tenure.current_tenant()))",
+            [],
+        ),
+        ("CREATE VIEW v AS SELECT id FROM bills WHERE tenant_id = $1", ["TS050"]),
+        ("CREATE VIEW v AS SELECT id FROM more WHERE tenant_id = $1", ["TS050"]),
+        ("CREATE VIEW v AS SELECT id FROM kinds", []),
+        (
+            "CREATE VIEW a WITH (security_invoker) AS SELECT * FROM bill;"
+            "CREATE VIEW b AS SELECT * FROM a",
+            ["TS050"],
+        ),
+        ("CREATE VIEW v AS SELECT * FROM line", ["TS050"]),
+    ],
+)
+def test_tables_scoped_through_their_parent_and_views_of_views(
+    text: str, expected: list[str] | None
+) -> None:
+    known = load_schema(CHILDREN).with_tenancy(Tenancy(tenants_table="tenants"))
+    assert {t.name.name: t.parent is not None for t in known.tables}["line"]
+    gate = Gate(Prover(known, SOURCES))
+    found = [f.code for f in gate.judge(sql_source("a.sql", text)).findings if f.code >= "TS040"]
+    assert found == (["TS041", "TS042"] if expected is None else expected)
 
 
 def test_a_dump_may_switch_row_security_off() -> None:
