@@ -78,7 +78,13 @@ def run(request: Request) -> Report:
         baseline=baseline,
         place=lambda path: _place(path, config.folder),
     )
-    return assemble(_reports(request, session, changed), view)
+    skipped: list[Path] = []
+    report = assemble(_reports(request, session, changed, skipped), view)
+    if skipped:
+        names = ", ".join(sorted({path.name for path in skipped}))
+        note = f"left out, for git says nothing of them: {names}"
+        report = replace(report, notes=(*report.notes, note))
+    return report
 
 
 def write_baseline(report: Report, file: Path, config: Config) -> tuple[int, int, int]:
@@ -110,7 +116,9 @@ def _known(request: Request) -> Known:
     return Known(request.config, request.schema.name, request.schema.text, script=False)
 
 
-def _reports(request: Request, session: Run, changed: Changes | None) -> Iterator[FileReport]:
+def _reports(
+    request: Request, session: Run, changed: Changes | None, skipped: list[Path]
+) -> Iterator[FileReport]:
     if request.texts:
         from lint.worker import make_source  # brings the parser
 
@@ -125,7 +133,7 @@ def _reports(request: Request, session: Run, changed: Changes | None) -> Iterato
     excluded = request.config.excluded
     yield from session.reports(
         file
-        for file in files(request.paths, excluded)
+        for file in files(request.paths, excluded, skipped)
         if not (request.force_exclude and excluded(file)) and (changed is None or changed.has(file))
     )
 

@@ -53,7 +53,7 @@ class Worker:
 
 def make_source(path: str, text: str, sinks: Sinks) -> Source:
     """The statements of a text, by the suffix of its path. Raises SourceError."""
-    if PurePath(path).suffix == ".py":
+    if PurePath(path).suffix.lower() == ".py":
         return python_source(path, text, sinks)
     return sql_source(path, text)
 

@@ -285,6 +285,17 @@ def test_the_linter_stays_light() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_folders_that_are_left_out_are_named(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "b.sql").write_text("SELECT * FROM t;")
+    (tmp_path / "A.SQL").write_text("SELECT * FROM t;")
+    (tmp_path / "B.PY").write_text("c.execute('SELECT * FROM t')")
+    result = call("--schema", SCHEMA, "--tenant-column", "org", ".")
+    assert "A.SQL:1" in result.output
+    assert "B.PY:1" in result.output
+    assert "left out, for git says nothing of them: build" in result.output
+
+
 @pytest.mark.parametrize("message", ["checkpoint starting: time", "tuntematon: SELECT * FROM t"])
 def test_a_log_without_a_statement_is_a_failure(  # type: ignore[no-untyped-def]
     call, tmp_path: Path, message: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -321,6 +322,26 @@ def test_folders_are_walked_once_and_named_files_always_taken(tmp_path: Path) ->
     assert [str(path.relative_to(tmp_path)) for path in found] == ["a.sql", "b.py", "sub/d.sql"]
     with pytest.raises(SourceError, match="no such"):
         list(files([tmp_path / "missing"], lambda _: False))
+
+
+def test_what_git_tracks_is_not_skipped(tmp_path: Path) -> None:
+    for name in ("QUERY.SQL", "APP.PY", "build/a.sql", "build/b.sql", "x/node_modules/c/d.py"):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("")
+
+    def found(skipped: list[Path]) -> list[str]:
+        taken = files([tmp_path], lambda path: path.name == "b.sql", skipped)
+        return [path.relative_to(tmp_path).as_posix() for path in taken]
+
+    skipped: list[Path] = []
+    assert found(skipped) == ["APP.PY", "QUERY.SQL"]
+    assert skipped == [tmp_path / "build", tmp_path / "x" / "node_modules"]
+    for arguments in (["init", "-q"], ["add", "-f", "build", "x"]):
+        subprocess.run(["git", *arguments], cwd=tmp_path, check=True, capture_output=True)
+    skipped = []
+    assert found(skipped) == ["APP.PY", "QUERY.SQL", "build/a.sql", "x/node_modules/c/d.py"]
+    assert skipped == []
 
 
 def test_one_constant_in_two_statements_is_one_finding() -> None:
