@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lint.prover.functions import SAFE, SYNTAX
 from lint.text.lexer import Token
 from lint.text.prepare import fold
 from lint.text.routines import Routine, recursive_view, routine
@@ -91,7 +92,8 @@ def _only_settings(tokens: Sequence[Token]) -> bool:
         if token.word in ("FROM", "TABLE", "WITH", "INTO") or (token.word == "SELECT" and index):
             return False
         name = fold(token.text) if token.kind == "word" else ""
-        if following == "(" and token.kind in ("word", "quoted") and name != "set_config":
+        called = following == "(" and token.kind in ("word", "quoted")
+        if called and name != "set_config" and name not in SAFE and name not in SYNTAX:
             return False
         if token.kind in ("hole", "bad"):
             return False
