@@ -17,6 +17,7 @@ from lint.text.lexer import Token
 from lint.text.positions import Lines, Span
 from lint.text.prepare import fold
 from lint.verdicts import SCOPED, UNDECIDABLE, Verdict
+from lint.views_asked import ASKED, is_asked_for_one
 
 # A source line that is shown with a finding; a minified file's only line is not worth keeping.
 _SHOWN = 2000
@@ -96,6 +97,8 @@ class _Sheet:
             verdict = Verdict(UNDECIDABLE, "opaque", statement.opaque)
         else:
             verdict = gate.prover.prove(statement.tokens)
+            if not verdict.scoped and is_asked_for_one(statement.tokens, verdict, gate.prover):
+                verdict = ASKED
         entry = _Entry(statement, verdict, index)
         self._prove(entry)
         for fault in gate.checks.of_statement(

@@ -272,6 +272,27 @@ OWN = "tenant_id = tenure.current_tenant()"
         ),
         (f"CREATE MATERIALIZED VIEW v AS SELECT id FROM invoice WHERE {OWN}", ["TS050"]),
         ("CREATE VIEW v AS SELECT 1 AS one", []),
+        # .. what asks them is judged where it does
+        ("CREATE VIEW v AS SELECT tenant_id, id FROM invoice", ["TS001", "TS050"]),
+        ("CREATE VIEW v WITH (security_invoker) AS SELECT tenant_id, id FROM invoice", []),
+        (
+            "CREATE OR REPLACE VIEW v (tenant_id, n) WITH (security_invoker = true) AS "
+            "SELECT c.tenant_id, count(*) FROM invoice i JOIN customer c "
+            "ON c.tenant_id = i.tenant_id AND c.id = i.customer_id GROUP BY c.tenant_id",
+            [],
+        ),
+        (
+            "CREATE VIEW v WITH (security_invoker = off) AS SELECT * FROM invoice",
+            ["TS001", "TS050"],
+        ),
+        ("CREATE VIEW v WITH (security_invoker) AS SELECT id FROM invoice", ["TS001"]),
+        ("CREATE VIEW v WITH (security_invoker) AS SELECT count(*) FROM invoice", ["TS001"]),
+        (
+            "CREATE VIEW v WITH (security_invoker) AS SELECT i.tenant_id FROM invoice i "
+            "JOIN customer c ON c.id = i.customer_id",
+            ["TS001", "TS001"],
+        ),
+        ("CREATE MATERIALIZED VIEW v AS SELECT tenant_id FROM invoice", ["TS001", "TS050"]),
         # .. over views of tenants' tables
         (
             f"CREATE VIEW v WITH (security_invoker) AS SELECT * FROM invoice WHERE {OWN};"

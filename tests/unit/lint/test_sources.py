@@ -324,6 +324,28 @@ def test_folders_are_walked_once_and_named_files_always_taken(tmp_path: Path) ->
         list(files([tmp_path / "missing"], lambda _: False))
 
 
+@pytest.mark.parametrize("text", ["def f(:\n  x", "print 'hello'\n", "x = (1\n", "a\0b"])
+def test_what_is_no_python_is_a_failure_with_and_without_a_call(text: str) -> None:
+    for more in ("", "c.execute(q)\n"):
+        with pytest.raises(SourceError, match=r"app\.py: not Python"):
+            python(more + text)
+    assert python("x = '\\d'\nyield_ = 1\n").statements == ()
+
+
+def test_what_is_put_behind_a_condition_makes_the_statement_opaque() -> None:
+    for text in (
+        "SELECT * FROM t WHERE org = $1 {{ extra }}",
+        "SELECT * FROM t WHERE org = $1 AND {{ extra }}",
+        "SELECT * FROM t WHERE org = $1 AND ({{extra}})",
+        "SELECT * FROM t {% if x %} WHERE org = $1 {% endif %}",
+    ):
+        (finding,) = Gate(prover()).judge(sql_source("a.sql", text)).findings
+        assert finding.code == "TS004", text
+    for code in ("f'SELECT * FROM t WHERE org = %s AND {cond}'", "'SELECT * FROM t ' + cond"):
+        (finding,) = Gate(prover()).judge(python(f"c.execute({code}, (1,))")).findings
+        assert finding.code == "TS004", code
+
+
 def test_what_git_tracks_is_not_skipped(tmp_path: Path) -> None:
     for name in ("QUERY.SQL", "APP.PY", "build/a.sql", "build/b.sql", "x/node_modules/c/d.py"):
         file = tmp_path / name
