@@ -182,11 +182,10 @@ class _Finder:
 
     def _statements(self, call: _Call) -> Iterator[Statement]:
         for argument in self._several(call.argument):
-            text = self.composer.compose(argument, call.node)
-            self.consumed |= text.consumed
-            if call.rows:
-                text = self._with_rows(text, call.node)
-            yield from self._cut(call.node, text, bound=call.bound)
+            for made in self.composer.texts(argument, call.node):
+                self.consumed |= made.consumed
+                text = self._with_rows(made, call.node) if call.rows else made
+                yield from self._cut(call.node, text, bound=call.bound)
 
     def _several(self, argument: ast.expr) -> list[ast.expr]:
         """The texts that an argument may be: those assigned to a name, each of which is judged;

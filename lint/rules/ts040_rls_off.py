@@ -17,9 +17,7 @@ def check(script: Script) -> Iterator[Problem]:
                 table.security_place, f"row-level security of {table.name} is switched off"
             )
         elif table.created and not table.security and not hidden and table.partition_of is None:
-            yield problem(
-                table.place, f"{table.name} {owned} and no row-level security in this file"
-            )
+            yield problem(table.place, f"{table.name} {owned} no row-level security in this file")
 
 
 RULE = Rule(

@@ -149,9 +149,9 @@ class Script:
                 continue
             column, parent = self.tenant_of(table.name), self.parent_of(table.name)
             if column is not None:
-                yield table, column, f"has {column}"
+                yield table, column, f"has {column} and"
             elif parent is not None:
-                yield table, None, f"belongs to the tenant of its {parent}"
+                yield table, None, f"belongs to the tenant of {parent} and has"
 
     def tenant_tables(self) -> Iterable[tuple[MadeTable, str]]:
         """The tables of the file that hold tenants' rows, with their tenant column."""

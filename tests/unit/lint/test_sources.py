@@ -346,6 +346,41 @@ def test_what_is_put_behind_a_condition_makes_the_statement_opaque() -> None:
         assert finding.code == "TS004", code
 
 
+@pytest.mark.parametrize(
+    ("argument", "expected"),
+    [
+        ("sql + ' LIMIT 1'", ["SELECT 1 LIMIT 1", "SELECT 1 WHERE a LIMIT 1"]),
+        ("text(sql + ' LIMIT 1')", ["SELECT 1 LIMIT 1", "SELECT 1 WHERE a LIMIT 1"]),
+        (
+            "f'{sql} UNION {sql}'",
+            ["SELECT 1 UNION SELECT 1", "SELECT 1 WHERE a UNION SELECT 1 WHERE a"],
+        ),
+        ("'SELECT 2' + (' WHERE a' if x else '')", ["SELECT 2 WHERE a", "SELECT 2"]),
+        ("'SELECT 2' if x else 'SELECT 3'", ["SELECT 2", "SELECT 3"]),
+        ("f'SELECT 2 {\"WHERE a\" if x else y}'", None),
+        ("'SELECT 2' + (' WHERE a' if x else unknown)", None),
+        ("sql + unknown", None),
+        ("a + b + c", None),
+    ],
+)
+def test_a_name_of_several_texts_inside_an_expression(
+    argument: str, expected: list[str] | None
+) -> None:
+    more = "".join(
+        f"    {n} = 'SELECT 1'\n    if x: {n} += ', 2'\n    if y: {n} += ', 3'\n" for n in "abc"
+    )
+    code = (
+        "from sqlalchemy import text\ndef f(x, y, unknown):\n    sql = 'SELECT 1'\n"
+        f"    if x:\n        sql += ' WHERE a'\n{more}    c.execute({argument})\n"
+    )
+    found = python(code).statements
+    if expected is None:
+        assert found
+        assert found[-1].opaque
+    else:
+        assert [sql_of(one) for one in found] == expected
+
+
 def test_what_git_tracks_is_not_skipped(tmp_path: Path) -> None:
     for name in ("QUERY.SQL", "APP.PY", "build/a.sql", "build/b.sql", "x/node_modules/c/d.py"):
         file = tmp_path / name
