@@ -15,7 +15,6 @@ import tokenize
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import PurePath
 
 from lint.errors import SourceError
 from lint.inputs.python_libraries import (
@@ -30,7 +29,7 @@ from lint.inputs.python_text import FORMAT_FIELD, Composer, Text
 from lint.inputs.sinks import Sinks
 from lint.inputs.sources import MENTIONS, Note, Source, Statement
 from lint.text.lexer import HOLE, VALUE_HOLE, RawStatement, statements
-from lint.text.migrations import is_way_back, leads_back
+from lint.text.migrations import leads_back
 from lint.text.positions import Lines, Pieces, Span
 from lint.text.words import words
 
@@ -96,7 +95,6 @@ class _Call:
 class _Finder:
     def __init__(self, path: str, text: str, tree: ast.Module, sinks: Sinks) -> None:
         self.path = path
-        self.back = is_way_back(PurePath(path))
         self.sinks = sinks
         self.lines = Lines(text)
         self.names = Names(tree)
@@ -258,7 +256,7 @@ class _Finder:
 
     def _part(self, node: ast.expr) -> str | None:
         name = self.names.function(node)
-        return None if self.back or leads_back(name) else name
+        return None if leads_back(name) else name
 
     def _opaque(self, node: ast.expr, reason: str) -> Statement:
         span = self._span(node)

@@ -132,7 +132,7 @@ def sql_source(path: str, text: str) -> Source:
     lines = Lines(text)
     found: list[Statement] = []
     notes: list[Note] = []
-    back = is_way_back(PurePath(path))
+    back, two_ways = is_way_back(PurePath(path)), False
 
     def note(comments: Sequence[tuple[str, int]]) -> None:
         for comment, start in comments:
@@ -145,7 +145,10 @@ def sql_source(path: str, text: str) -> Source:
         # A marker ends a statement: it stands before the next one.
         for comment in raw.comments:
             said = marker(comment.text)
-            back = back if said is None else said
+            two_ways |= said == "up"
+            if said is not None:
+                # Without a way there the file has none back, whatever a comment says.
+                back = said == "rest" or (said == "down" and two_ways)
         if raw.tokens:
             found.append(_statement(path, raw, lines, back=back))
     return Source(path, text, tuple(found), tuple(notes))

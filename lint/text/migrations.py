@@ -9,26 +9,25 @@ from __future__ import annotations
 import re
 from pathlib import PurePath
 
-# dbmate, goose, sql-migrate, micrate, rambler, Play; tern's line between the two.
+# dbmate, goose, sql-migrate, micrate, rambler; tern's line between the two.
 _MARKER = re.compile(
-    r"--\s*(?:migrate:\s*|\+\s*(?:goose|migrate|micrate)\s+|rambler\s+|!+\s*)(up|down)s?\b"
+    r"--\s*(?:migrate:\s*|\+\s*(?:goose|migrate|micrate)\s+|rambler\s+)(up|down)\b"
     r"|----\s*create above / (drop) below\s*----|--\s*//\s*@(undo)\b",
     re.IGNORECASE,
 )
 # Functions of Alembic, peewee's and other migrations in Python.
-_BACK = re.compile(
-    r"(?:downgrade|down|rollback|backwards?|revert|reverse|undo|unapply)(?:_\w*)?", re.IGNORECASE
-)
+_BACK = re.compile(r"downgrade(?:_\w*)?|down|rollback|backwards?|revert|reverse|undo|unapply")
 # golang-migrate, diesel, Flyway, sqitch.
-_BACK_FILE = re.compile(r"(?:.*\.)?down\.(?:sql|py)|U\d[\w.]*__.*\.sql", re.IGNORECASE)
+_BACK_FILE = re.compile(r"(?:.*\.)?down\.sql|U\d[\w.]*__.*\.sql", re.IGNORECASE)
 
 
-def marker(comment: str) -> bool | None:
-    """Whether a comment begins the way back (True) or the way there (False); None: neither."""
+def marker(comment: str) -> str | None:
+    """Which way a comment begins: `up`, `down`, or `rest` (both stand in the file, and what follows
+    is the way back); None: none."""
     match = _MARKER.match(comment)
     if match is None:
         return None
-    return (match[1] or "down").lower() == "down"
+    return (match[1] or "rest").lower()
 
 
 def leads_back(function: str) -> bool:
@@ -37,5 +36,6 @@ def leads_back(function: str) -> bool:
 
 
 def is_way_back(path: PurePath) -> bool:
-    """Whether a whole file does, by its name."""
-    return _BACK_FILE.fullmatch(path.name) is not None or path.parent.name == "revert"
+    """Whether a whole SQL file does, by its name."""
+    of_sqitch = path.parent.name == "revert" and path.suffix.lower() == ".sql"
+    return of_sqitch or _BACK_FILE.fullmatch(path.name) is not None

@@ -427,6 +427,8 @@ def test_the_way_back_of_a_migration_takes_nothing_from_the_way_there(up: str, d
     assert codes(f"{up}\n{NOTE}\n{down}\n{DOWN}\n") == ["TS040"]
     off = "ALTER TABLE note DISABLE ROW LEVEL SECURITY;"
     assert codes(f"{up}\n{SAFE}\n{down}\n{off}\n") == []
+    # A comment alone switches nothing off.
+    assert codes(f"-- migrate:down\n{NOTE}\n") == ["TS040"]
     # What it runs is judged all the same.
     assert codes(f"{up}\n{SAFE}\n{down}\nDELETE FROM invoice;\n") == ["TS001"]
 
@@ -454,6 +456,7 @@ def python(*functions: tuple[str, str]) -> str:
         # When other functions run is not known: what they mend counts, what they drop does not.
         ([("upgrade", NOTE), ("secure", f"{SECURE}{POLICY}")], []),
         ([("upgrade", NOTE), ("cleanup", DOWN)], ["TS040"]),
+        ([("reverse_charges", NOTE)], ["TS040"]),
         ([("upgrade", f"{NOTE}{DOWN}")], []),
         ([("upgrade", SAFE), ("off", "ALTER TABLE note DISABLE ROW LEVEL SECURITY")], ["TS040"]),
     ],
