@@ -49,7 +49,6 @@ SET_RETURNING: dict[str, tuple[str, ...] | None] = {
     "pg_snapshot_xip": None,
     "pg_timezone_abbrevs": ("abbrev", "utc_offset", "is_dst"),
     "pg_timezone_names": ("name", "abbrev", "utc_offset", "is_dst"),
-    "ts_debug": ("alias", "description", "token", "dictionaries", "dictionary", "lexemes"),
     "ts_parse": ("tokid", "token"),
     "ts_token_type": ("tokid", "alias", "description"),
     "txid_snapshot_xip": None,
@@ -61,6 +60,7 @@ SET_RETURNING: dict[str, tuple[str, ...] | None] = {
     "jsonb_populate_record": None,
     "json_populate_recordset": None,
     "jsonb_populate_recordset": None,
+    "ts_debug": None,
 }
 
 _SCALAR = words(
