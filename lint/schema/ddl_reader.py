@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import TypeVar
 
 from lint.errors import CatalogError
+from lint.prover.functions import SAFE, SYNTAX
 from lint.schema.catalog import Catalog, Name
 from lint.schema.ddl import Cursor, split_parts
 from lint.schema.ddl_elements import (
@@ -34,6 +36,7 @@ from lint.schema.ddl_script import (
     Script,
 )
 from lint.text.lexer import Token
+from lint.text.prepare import fold
 from lint.text.words import words
 
 DDL_WORDS = words("CREATE ALTER DROP GRANT REVOKE DO")
@@ -47,7 +50,7 @@ _Made = TypeVar("_Made", MadeTable, MadeView, MadeFunction, MadePolicy, MadeKey)
 
 
 def read_script(
-    statements: Iterable[tuple[Token, ...]],
+    statements: Sequence[tuple[Token, ...]],
     catalog: Catalog,
     tenant_columns: tuple[str, ...],
     parts: Sequence[str | None] = (),
@@ -64,7 +67,8 @@ def read_script(
             continue
         # Not psql's `:"name"`: nobody says that something is put in there.
         holes = [n for n, t in enumerate(tokens) if t.kind == "hole" and t.text[:1] != ":"]
-        if holes or tokens[0].word in ("DO", "SELECT"):
+        following = statements[number + 1] if number + 1 < len(statements) else ()
+        if holes or _runs_text(tokens, following):
             # Format strings in a DO block, templates of a loop: they may mend what is missing.
             text = " ".join(token.value for token in tokens).upper()
             named = all(tokens[at - 1].word not in _BEFORE_NAME if at else False for at in holes)
@@ -72,6 +76,22 @@ def read_script(
         elif tokens[0].word in DDL_WORDS:
             reader.take(number, tokens)
     return script
+
+
+def _runs_text(tokens: tuple[Token, ...], following: tuple[Token, ...]) -> bool:
+    """Whether a text in it may be run: a DO block, a function that is not PostgreSQL's, or a
+    SELECT whose rows psql's \\gexec runs."""
+    if tokens[0].word == "DO":
+        return True
+    if tokens[0].word != "SELECT":
+        return False
+    if following and following[0].text.startswith("\\gexec"):
+        return True
+    names = (token for token, mark in pairwise(tokens) if mark.text == "(")
+    return any(
+        token.kind == "quoted" or (token.kind == "word" and fold(token.text) not in SAFE | SYNTAX)
+        for token in names
+    )
 
 
 class _Reader:

@@ -174,6 +174,8 @@ OWN = "tenant_id = tenure.current_tenant()"
             )
         ),
         (f"{NOTE} SELECT 'mind to ENABLE ROW LEVEL SECURITY'", ["TS040"]),
+        (f"{NOTE} SELECT format('note: ENABLE ROW LEVEL SECURITY')", ["TS040"]),
+        (f"{NOTE} SELECT run('ALTER TABLE note ENABLE ROW LEVEL SECURITY')", ["TS005"]),
         (
             f"{NOTE} SELECT format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', tablename) "
             "FROM pg_tables \\gexec\n",
