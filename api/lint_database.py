@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, Protocol
 
 from lint.errors import LintError
@@ -130,7 +131,23 @@ def statements_of(url: str) -> Iterator[Ran]:
             if text == _HIDDEN:
                 message = "statements of others are hidden; the role needs pg_read_all_stats"
                 raise DatabaseError(f"{shown(url)}: {message}")
-            yield Ran(text, STATEMENTS_PATH, number, calls=calls)
+            if not _is_ours(text):
+                yield Ran(text, STATEMENTS_PATH, number, calls=calls)
+
+
+def _is_ours(text: str) -> bool:
+    """Whether it is one of the questions above, as the extension keeps it: without constants."""
+    return any(pattern.fullmatch(text.strip()) for pattern in _ours())
+
+
+@cache
+def _ours() -> tuple[re.Pattern[str], ...]:
+    # Whoever begins to count empties the counters.
+    found = [re.compile(r'SELECT (?:[\w"]+\.)?pg_stat_statements_reset\([^;]*?\)', re.IGNORECASE)]
+    for query in (_COLUMNS, _KEYS, _FOREIGN_KEYS, _VIEWS, _PATH, _STATEMENTS, _EXTENSION):
+        parts = re.split(r"'[^']*'|\b\d+\b|\bfalse\b|\{\w+\}", query.strip())
+        found.append(re.compile(r"[^;]*?".join(map(re.escape, parts)), re.DOTALL))
+    return tuple(found)
 
 
 @contextmanager

@@ -20,8 +20,8 @@ class View:
     """What a run makes of its files' reports.
 
     `complete`: it looked at everything under the configuration's folder, so a suppression that
-    met nothing is not needed. `changes`: only what they touch counts. `place` turns a path into
-    the one that a baseline keeps.
+    met nothing is not needed. `changes`: only what they touch counts, and what was not found in a
+    file as it was `before`. `place` turns a path into the one that a baseline keeps.
     """
 
     allowances: Sequence[Allowance] = ()
@@ -30,6 +30,7 @@ class View:
     today: datetime.date | None = None
     complete: bool = False
     changes: Changes | None = None
+    before: Callable[[str], FileReport | None] = lambda _path: None
     baseline: Baseline | None = None
     place: Callable[[str], str] = str
 
@@ -45,13 +46,13 @@ def assemble(reports: Iterable[FileReport], view: View | None = None) -> Report:
     counts = Counts()
     paths: dict[str, None] = {}
     for whole in reports:
-        report = whole if view.changes is None else _touched(whole, view.changes)
+        report = whole
         paths[report.path] = None
         if report.failure:
             failures.append(report.failure)
         ours = [allowances.apply(finding) for finding in report.findings]
         if view.changes is not None:
-            ours = [f for f in ours if view.changes.touch(Path(f.path), f.first, f.last)]
+            report, ours = _changed(report, ours, view, view.changes, allowances)
         findings += ours
         counts += report.counts
         judged += _with_reasons(report.judged, ours)
@@ -79,11 +80,42 @@ def assemble(reports: Iterable[FileReport], view: View | None = None) -> Report:
     )
 
 
-def _touched(report: FileReport, changes: Changes) -> FileReport:
-    judged = tuple(
-        item for item in report.judged if changes.touch(Path(item.path), item.line, item.end_line)
-    )
-    return replace(report, judged=judged, counts=Counts.of(judged))
+def _changed(
+    report: FileReport,
+    findings: Sequence[Finding],
+    view: View,
+    changes: Changes,
+    allowances: Allowances,
+) -> tuple[FileReport, list[Finding]]:
+    """What of a report a change has to do with.
+
+    That is what has a changed line: a statement's own, one that its text is made of, a finding's.
+    And what is new though none has one: a line that went may have mended what stands elsewhere.
+    So what was found in the file as it was before is compared with what is found now.
+    """
+    path = Path(report.path)
+
+    def touched(*ranges: tuple[int, int]) -> bool:
+        return any(changes.touch(path, first, last) for first, last in ranges)
+
+    near = {j.index for j in report.judged if touched((j.line, j.end_line), *j.made)}
+    ours, others = [], []
+    for finding in findings:
+        lines = (finding.first, finding.last), (finding.line, finding.end_line)
+        if finding.index in near or touched(*lines):
+            ours.append(finding)
+        elif not finding.allowed:
+            others.append(finding)
+    if others:
+        before = view.before(report.path)
+        known = [allowances.apply(f) for f in before.findings] if before is not None else []
+        standing = [finding for finding in known if not finding.allowed]
+        base = Baseline().renewed(standing, place=str, kept=lambda _entry: False)
+        ours += base.compare(others).new
+    ours.sort(key=lambda f: (f.line, f.column, f.code))
+    near |= {finding.index for finding in ours}
+    judged = tuple(item for item in report.judged if item.index in near)
+    return replace(report, judged=judged, counts=Counts.of(judged)), ours
 
 
 def _with_reasons(judged: Sequence[Judged], findings: Sequence[Finding]) -> Iterator[Judged]:

@@ -51,11 +51,13 @@ class Checks:
                 for problem in rule.check(seen):
                     yield Fault(rule.code, problem)
 
-    def of_script(self, statements: Sequence[tuple[Token, ...]]) -> Iterator[Fault]:
-        """What the rules of the schema find in the statements of one file."""
+    def of_script(
+        self, statements: Sequence[tuple[Token, ...]], parts: Sequence[str | None] = ()
+    ) -> Iterator[Fault]:
+        """What the rules of the schema find in the statements of one file, by their parts."""
         if not any(tokens and tokens[0].word in DDL_WORDS for tokens in statements):
             return
-        script = read_script(statements, self._catalog, self._tenant_columns)
+        script = read_script(statements, self._catalog, self._tenant_columns, parts)
         for rule in self._of_scripts:
             if rule.check_script is not None:
                 for problem in rule.check_script(script):

@@ -17,6 +17,7 @@ from lint.text.lexer import Token
 from lint.text.positions import Lines, Span
 from lint.text.prepare import fold
 from lint.verdicts import SCOPED, UNDECIDABLE, Verdict
+from lint.views_asked import ASKED, is_asked_for_one
 
 # A source line that is shown with a finding; a minified file's only line is not worth keeping.
 _SHOWN = 2000
@@ -76,7 +77,8 @@ class _Sheet:
         entries = [self._entry(*numbered) for numbered in enumerate(self._source.statements)]
         # What ran comes statement by statement: nothing shows what was mended after it.
         script = [] if self._source.ran else [e.statement.tokens for e in entries]
-        for fault in self._gate.checks.of_script(script):
+        parts = [entry.statement.part for entry in entries]
+        for fault in self._gate.checks.of_script(script, parts):
             self._add(entries[fault.problem.statement], fault)
         judged = self._subtract(entries, suppressions)
         found = {
@@ -95,6 +97,8 @@ class _Sheet:
             verdict = Verdict(UNDECIDABLE, "opaque", statement.opaque)
         else:
             verdict = gate.prover.prove(statement.tokens)
+            if not verdict.scoped and is_asked_for_one(statement.tokens, verdict, gate.prover):
+                verdict = ASKED
         entry = _Entry(statement, verdict, index)
         self._prove(entry)
         for fault in gate.checks.of_statement(
@@ -221,7 +225,8 @@ class _Sheet:
                         )
             self._findings += [draft.finding for draft in entry.drafts]
             place = (self._source.path, span.line, span.end_line)
-            judged.append(Judged(*place, entry.verdict, entry.index))
+            made = entry.statement.made
+            judged.append(Judged(*place, entry.verdict, entry.index, made=made))
         for index, suppression in enumerate(suppressions):
             for code in suppression.codes:
                 if (index, code) not in used:

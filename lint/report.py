@@ -46,7 +46,8 @@ class Finding:
 class Judged:
     """A statement, from its line to its last, its verdict, and its place among the file's.
 
-    `allowed` are the reasons of suppressions that apply, as far as they are known yet.
+    `allowed` are the reasons of suppressions that apply, as far as they are known yet. `made` are
+    further lines, first and last, that its text is made of.
     """
 
     path: str
@@ -55,6 +56,7 @@ class Judged:
     verdict: Verdict
     index: int = -1
     allowed: tuple[str, ...] = ()
+    made: tuple[tuple[int, int], ...] = ()
 
 
 @value

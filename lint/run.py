@@ -15,11 +15,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from lint.cache import Cache, Entry, key
 from lint.errors import LintError, SourceError
+from lint.inputs.sources import kind_of
 from lint.report import Counts, FileReport, Finding, Judged
 from lint.schema.known import Known
 from lint.verdicts import Occurrence, Verdict
@@ -77,6 +78,17 @@ class Run:
                 self._pool.shutdown(cancel_futures=True)
                 self._pool = None
 
+    def earlier(self, path: str, content: bytes) -> FileReport:
+        """The report of what a file was before. Raises LintError for what is wrong with the run."""
+        name = key(self._context, kind_of(PurePath(path)), content)
+        found = self._cache.get([name], whole=False) if self._cache is not None else {}
+        outcome: Outcome = found[name] if found else self.worker().work([(path, content)])[0]
+        if isinstance(outcome, str):
+            return FileReport(path, failure=outcome)
+        if self._cache is not None and not found:
+            self._cache.put({name: outcome})
+        return unpacked(path, outcome, whole=False)
+
     def worker(self) -> Worker:
         """The worker of this process. Raises LintError for a schema or configuration."""
         if self._worker is None:
@@ -88,7 +100,7 @@ class Run:
     def _window(self, files: Sequence[Path]) -> Iterator[FileReport]:
         contents: list[bytes | str] = [_content(file) for file in files]
         keys = [
-            key(self._context, file.suffix, content) if isinstance(content, bytes) else b""
+            key(self._context, kind_of(file), content) if isinstance(content, bytes) else b""
             for file, content in zip(files, contents, strict=True)
         ]
         found: dict[bytes, Entry] = {}
@@ -171,10 +183,11 @@ def unpacked(path: str, entry: Entry, *, whole: bool) -> FileReport:
     counts, findings = json.loads(entry[0])
     judged: list[Judged] = []
     if whole:
-        for line, end_line, (verdict, kind, reason), occurrences in json.loads(entry[1]):
+        for line, end_line, (verdict, kind, reason), occurrences, made in json.loads(entry[1]):
             tables = tuple(Occurrence(*row) for row in occurrences)
             told = Verdict(verdict, kind, reason, tables)
-            judged.append(Judged(path, line, end_line, told, len(judged)))
+            ranges = tuple((first, last) for first, last in made)
+            judged.append(Judged(path, line, end_line, told, len(judged), made=ranges))
     return FileReport(
         path, Counts(*counts), tuple(Finding(path, *row) for row in findings), tuple(judged)
     )

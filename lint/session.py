@@ -74,10 +74,17 @@ def run(request: Request) -> Report:
         _from_here(config.file),
         complete=request.since is None and _covers(request.paths, config.folder),
         changes=changed,
+        before=lambda path: _before(session, changed, path),
         baseline=baseline,
         place=lambda path: _place(path, config.folder),
     )
-    return assemble(_reports(request, session, changed), view)
+    skipped: list[Path] = []
+    report = assemble(_reports(request, session, changed, skipped), view)
+    if skipped:
+        names = ", ".join(sorted({path.name for path in skipped}))
+        note = f"left out, for git says nothing of them: {names}"
+        report = replace(report, notes=(*report.notes, note))
+    return report
 
 
 def write_baseline(report: Report, file: Path, config: Config) -> tuple[int, int, int]:
@@ -109,7 +116,9 @@ def _known(request: Request) -> Known:
     return Known(request.config, request.schema.name, request.schema.text, script=False)
 
 
-def _reports(request: Request, session: Run, changed: Changes | None) -> Iterator[FileReport]:
+def _reports(
+    request: Request, session: Run, changed: Changes | None, skipped: list[Path]
+) -> Iterator[FileReport]:
     if request.texts:
         from lint.worker import make_source  # brings the parser
 
@@ -124,9 +133,15 @@ def _reports(request: Request, session: Run, changed: Changes | None) -> Iterato
     excluded = request.config.excluded
     yield from session.reports(
         file
-        for file in files(request.paths, excluded)
+        for file in files(request.paths, excluded, skipped)
         if not (request.force_exclude and excluded(file)) and (changed is None or changed.has(file))
     )
+
+
+def _before(session: Run, changed: Changes | None, path: str) -> FileReport | None:
+    """What would have been said of a file as it was; None if it was not there."""
+    text = changed.before(Path(path)) if changed is not None else ""
+    return session.earlier(path, text.encode("utf-8", "surrogateescape")) if text else None
 
 
 def _all_over(config: Config, changed: Changes) -> bool:

@@ -53,7 +53,7 @@ class Worker:
 
 def make_source(path: str, text: str, sinks: Sinks) -> Source:
     """The statements of a text, by the suffix of its path. Raises SourceError."""
-    if PurePath(path).suffix == ".py":
+    if PurePath(path).suffix.lower() == ".py":
         return python_source(path, text, sinks)
     return sql_source(path, text)
 
@@ -76,6 +76,7 @@ def packed(report: FileReport) -> tuple[bytes, bytes]:
             item.end_line,
             (item.verdict.verdict, item.verdict.kind, item.verdict.reason),
             [_OCCURRENCE(occurrence) for occurrence in item.verdict.occurrences],
+            item.made,
         )
         for item in report.judged
     ]

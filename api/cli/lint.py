@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -29,6 +30,11 @@ Example:
 \b
 Exit codes: 0 nothing found, 1 findings, 2 wrong usage or failure.
 """
+# What a connection that does nothing sends.
+_SESSION = re.compile(
+    r"\s*(?:BEGIN|START|COMMIT|END|ROLLBACK|SET|RESET|SHOW|DISCARD|DEALLOCATE)\b", re.IGNORECASE
+)
+MODELS = "models"
 _FORMATS = ("text", "json", "sarif", "github", "gitlab", "junit")
 
 
@@ -40,8 +46,9 @@ _FORMATS = ("text", "json", "sarif", "github", "gitlab", "junit")
 @click.argument("paths", nargs=-1, metavar="PATH..")
 @click.option(
     "--schema",
-    metavar="FILE|URL",
-    help="The schema: a pg_dump or other DDL, a catalog file, or a database's URL.",
+    metavar="FILE|URL|models",
+    help="The schema: a pg_dump or other DDL, a catalog file, a database's URL, or `models`: "
+    "those of the configured domain.",
 )
 @click.option("--catalog", metavar="FILE.json", help="The schema: a catalog file.")
 @click.option(
@@ -160,6 +167,7 @@ def command(
         settings = _tenancy(settings, tenant_columns, tenants_table, tenant_values)
         settings = replace(settings, strict_source=settings.strict_source or strict_source)
         ledger = _baseline(settings, baseline, write=write_baseline)
+        servers = _Servers(logs, counted) if logs or counted is not None else None
         texts = [Text(stdin_filename or "<stdin>", sys.stdin.read())] if "-" in paths else []
         request = Request(
             settings,
@@ -172,10 +180,12 @@ def command(
             force_exclude=force_exclude,
             baseline=ledger if ledger is not None and ledger.exists() else None,
             schema=live,
-            ran=_ran(logs, counted) if logs or counted is not None else None,
+            ran=servers,
         )
         collect_rarely()
         report = run(request)
+        if servers is not None:
+            servers.refuse_nothing()
         if write_baseline and ledger is not None:
             _write(report, ledger, settings)
             return
@@ -268,20 +278,60 @@ def _settings(file: str | None, schema: str | None, catalog: str | None) -> Conf
 
 
 def _live_schema(schema: str | None) -> Text | None:
-    """The catalog of the database that `--schema` names, if it does name one."""
+    """The catalog that `--schema` names, if it names no file: a database's, or the models'."""
+    if schema == MODELS:
+        try:
+            from api.cli.models_schema import models_schema  # the server's libraries
+        except ModuleNotFoundError as error:
+            message = f"--schema models needs {error.name}: install tenure[server]"
+            raise _Failure(f"{message}; a file of that name is ./models") from error
+        return Text(*models_schema(click.get_current_context()))
     if schema is None or not is_url(schema):
         return None
     return Text(shown(schema), schema_of(schema).to_json())
 
 
-def _ran(logs: tuple[str, ...], counted: str | None) -> Iterator[Ran]:
-    for file in logs:
-        log = Log(Path(file))
-        yield from log.statements()
-        if log.skipped:
-            click.echo(f"{file}: {log.skipped} lines are no log records", err=True)
-    if counted is not None:
-        yield from statements_of(counted)
+class _Servers:
+    """The statements that servers ran, by logs and by a server's own counting.
+
+    `taken`: there is one among them that reads, writes or defines something.
+    """
+
+    def __init__(self, logs: tuple[str, ...], counted: str | None) -> None:
+        self._logs = logs
+        self._counted = counted
+        self.taken = False
+        self._records = 0
+
+    def __iter__(self) -> Iterator[Ran]:
+        for ran in self._all():
+            self.taken = self.taken or _SESSION.match(ran.text) is None
+            yield ran
+
+    def _all(self) -> Iterator[Ran]:
+        for file in self._logs:
+            log = Log(Path(file))
+            yield from log.statements()
+            self._records += log.records
+            if log.skipped:
+                click.echo(f"{file}: {log.skipped} lines are no log records", err=True)
+        if self._counted is not None:
+            yield from statements_of(self._counted)
+
+    def refuse_nothing(self) -> None:
+        """Raises for a run in which no statement was found, as for files that are not there."""
+        if self.taken:
+            return
+        said = []
+        if self._logs:
+            said.append(
+                f"{', '.join(self._logs)}: none of {self._records} records is a statement's; the "
+                "server logs them with log_statement = all or log_min_duration_statement = 0, and "
+                "is understood best with lc_messages = C"
+            )
+        if self._counted is not None:
+            said.append(f"{shown(self._counted)}: pg_stat_statements has counted no statement")
+        raise _Failure("; ".join(said))
 
 
 def _tenancy(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from lint.errors import SourceError
+from lint.inputs.git import GitError, git
 
 _HUNK = re.compile(r"^@@ -\d+(?:,\d+)? \+(\d+)(?:,(\d+))? @@")
 
@@ -98,15 +98,6 @@ def _unquoted(name: str) -> str:
 
 def _git(arguments: Sequence[str], folder: Path) -> str:
     try:
-        done = subprocess.run(  # noqa: S603 - git, with arguments that are no shell's
-            ["git", *arguments],  # noqa: S607 - the one the user has
-            cwd=folder,
-            capture_output=True,
-            check=False,
-        )
-    except OSError as error:
-        raise SourceError(f"--since needs git: {error.strerror or error}") from error
-    if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise SourceError(f"--since: git says: {said[0] if said else arguments[0]}")
-    return done.stdout.decode(errors="surrogateescape")
+        return git(arguments, folder)
+    except GitError as error:
+        raise SourceError(f"--since: {error}") from error

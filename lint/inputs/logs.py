@@ -2,7 +2,7 @@
 
 What is taken: statements of `log_statement` and of `log_min_duration_statement`, by both the
 simple and the extended protocol; of the extended one the execution, not its parse and bind.
-The server's messages must be English (`lc_messages`), as by default.
+The server's words (`lc_messages`) are English by default; those of its other languages are known.
 """
 
 from __future__ import annotations
@@ -23,6 +23,17 @@ _FIELD_LIMIT = 1 << 25
 _PREFIX = re.compile(r"(?:duration: [\d.]+ ms  )?(?:statement: |execute [^:\n]*: )")
 # What EXECUTE runs stands in the detail of its record.
 _PREPARED = "prepare: "
+# The same in the languages that PostgreSQL 15 speaks: de es fr it ja ka ko ru sv uk zh_CN.
+_ELSEWHERE = re.compile(
+    r"(?:[^\W\d]+ ?: [\d.]+ [^\W\d]+,? +)?"
+    r"(?:(?:Anweisung|sentencia|instruction|istruzione|文|ოპერატორი|გამოსახულება|명령 구문|"
+    r"оператор|sats|语句) ?: |"
+    r"(?:Ausführen|ejecutar|exécute|esecuzione di|実行|取り出し実行|გაშვება|쿼리실행|자료뽑기|"
+    r"выполнение|выборка из|kör|виконувати|виконати|执行)[^:\n]*: )"
+)
+_PREPARED_ELSEWHERE = re.compile(
+    r"(?:Vorbereiten|préparation|preparazione|準備|მომზადება|подготовка|підготовка|准备) ?: "
+)
 _VALUE = re.compile(r"\$(\d+) = (NULL|'(?:[^']|'')*')")
 
 
@@ -81,13 +92,14 @@ class Log:
                     return
             else:
                 self.records += 1
-                found = match(row[_MESSAGE])
-                if found is not None:
-                    detail = row[_DETAIL]
-                    if detail[:9] == _PREPARED:
-                        yield Ran(detail[9:], path, line)
-                    else:
-                        yield Ran(row[_MESSAGE][found.end() :], path, line, detail)
+                message, detail = row[_MESSAGE], row[_DETAIL]
+                found = match(message)
+                if found is None:
+                    yield from _said_elsewhere(message, detail, path, line)
+                elif detail[:9] == _PREPARED:
+                    yield Ran(detail[9:], path, line)
+                else:
+                    yield Ran(message[found.end() :], path, line, detail)
             line = reader.line_num + 1
 
     def _json(self, file: TextIO) -> Iterator[Ran]:
@@ -102,10 +114,22 @@ class Log:
                     return
                 continue
             self.records += 1
+            detail = record.get("detail") or ""
             found = match(message)
-            if found is not None:
-                detail = record.get("detail") or ""
-                if detail[:9] == _PREPARED:
-                    yield Ran(detail[9:], path, line)
-                else:
-                    yield Ran(message[found.end() :], path, line, detail)
+            if found is None:
+                yield from _said_elsewhere(message, detail, path, line)
+            elif detail[:9] == _PREPARED:
+                yield Ran(detail[9:], path, line)
+            else:
+                yield Ran(message[found.end() :], path, line, detail)
+
+
+def _said_elsewhere(message: str, detail: str, path: str, line: int) -> Iterator[Ran]:
+    """The statement of a record in another language than English, if it is about one."""
+    found = _ELSEWHERE.match(message)
+    if found is not None:
+        prepared = _PREPARED_ELSEWHERE.match(detail)
+        if prepared is None:
+            yield Ran(message[found.end() :], path, line, detail)
+        else:
+            yield Ran(detail[prepared.end() :], path, line)

@@ -139,6 +139,16 @@ class Names:
             parent = self._parents.get(parent)
         return node if parent is None else parent
 
+    def function(self, node: ast.AST) -> str:
+        """The name of the outermost function that a node stands in; empty if in none."""
+        found = ""
+        parent = self._parents.get(node)
+        while parent is not None:
+            if isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef):
+                found = parent.name
+            parent = self._parents.get(parent)
+        return found
+
     def value(self, name: ast.Name) -> ast.expr | None:
         """The one expression that a name stands for where it is used, or None."""
         found = self.values(name)

@@ -10,9 +10,11 @@ from __future__ import annotations
 import ast
 import io
 import re
+import symtable
 import tokenize
+import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lint.errors import SourceError
 from lint.inputs.python_libraries import (
@@ -27,6 +29,7 @@ from lint.inputs.python_text import FORMAT_FIELD, Composer, Text
 from lint.inputs.sinks import Sinks
 from lint.inputs.sources import MENTIONS, Note, Source, Statement
 from lint.text.lexer import HOLE, VALUE_HOLE, RawStatement, statements
+from lint.text.migrations import leads_back
 from lint.text.positions import Lines, Pieces, Span
 from lint.text.words import words
 
@@ -45,14 +48,25 @@ _IN_LITERAL = re.compile(r"%s|%\(\w+\)s")
 
 def python_source(path: str, text: str, sinks: Sinks = _SINKS) -> Source:
     """The SQL of a Python file. Raises SourceError for a file that Python cannot parse."""
-    if not sinks.likely(text):
-        return Source(path, text, (), ())
     try:
+        if not sinks.likely(text):
+            _check(text)
+            return Source(path, text, (), ())
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError) as error:
         raise SourceError(f"{path}: not Python: {error}") from error
     finder = _Finder(path, text, tree, sinks)
     return Source(path, text, tuple(finder.run()), tuple(_notes(text)))
+
+
+def _check(text: str) -> None:
+    """Read a file in which no SQL is looked for: what is no Python was not looked at.
+
+    A symbol table is made in a quarter of the time of a tree. Raises as `ast.parse` does.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        symtable.symtable(text, "<file>", "exec")
 
 
 def _notes(text: str) -> Iterator[Note]:
@@ -94,6 +108,10 @@ class _Finder:
             sink = self._sink(node)
             if sink is not None:
                 yield from self._statements(sink)
+                back = self._way_back(node)
+                if back is not None:
+                    made = self._statements(_Call(node, back, bound=False))
+                    yield from (replace(statement, part=None) for statement in made)
         for node in calls:
             if id(node) in self.consumed:
                 continue
@@ -118,6 +136,20 @@ class _Finder:
         after = index + 1 if isinstance(index, int) else 1
         bound = len(node.args) > after or len(node.keywords) > 0
         return _Call(node, argument, bound, rows=name == "execute_values")
+
+    def _way_back(self, node: ast.Call) -> ast.expr | None:
+        """What Django's RunSQL runs to take a migration out again."""
+        called = node.func
+        if not isinstance(called, ast.Attribute | ast.Name):
+            return None
+        if (called.attr if isinstance(called, ast.Attribute) else called.id) != "RunSQL":
+            return None
+        found = next((k.value for k in node.keywords if k.arg == "reverse_sql"), None)
+        if found is None and len(node.args) > 1:
+            found = node.args[1]
+        nothing = isinstance(found, ast.Constant) and found.value is None
+        nothing |= isinstance(found, ast.Attribute) and found.attr == "noop"
+        return None if nothing else found
 
     def _no_text(self, argument: ast.expr) -> bool:
         if isinstance(argument, ast.Name) and argument.id in _CONNECTIONS:
@@ -148,11 +180,10 @@ class _Finder:
 
     def _statements(self, call: _Call) -> Iterator[Statement]:
         for argument in self._several(call.argument):
-            text = self.composer.compose(argument, call.node)
-            self.consumed |= text.consumed
-            if call.rows:
-                text = self._with_rows(text, call.node)
-            yield from self._cut(call.node, text, bound=call.bound)
+            for made in self.composer.texts(argument, call.node):
+                self.consumed |= made.consumed
+                text = self._with_rows(made, call.node) if call.rows else made
+                yield from self._cut(call.node, text, bound=call.bound)
 
     def _several(self, argument: ast.expr) -> list[ast.expr]:
         """The texts that an argument may be: those assigned to a name, each of which is judged;
@@ -173,29 +204,29 @@ class _Finder:
         start, end = place.span(1)
         rows = f"{template}, {template}"
         value = text.value[:start] + rows + text.value[end:]
-        return Text(value, text.pieces.spliced(start, end, len(rows)), text.consumed)
+        pieces = text.pieces.spliced(start, end, len(rows))
+        return Text(value, pieces, text.consumed, text.lines)
 
     def _cut(self, node: ast.Call, text: Text, *, bound: bool) -> Iterator[Statement]:
         found = list(statements(text.value, psql=False))
-        span = self._span(node)
         if not found or not text.value.replace(HOLE, "").replace(VALUE_HOLE, "").strip():
             if HOLE in text.value:
-                yield self._opaque(span, "the SQL text is not known here")
+                yield self._opaque(node, "the SQL text is not known here")
             return
         for raw in found:
             if bound and any(
                 t.kind == "string" and _IN_LITERAL.search(t.value) for t in raw.tokens
             ):
-                yield self._opaque(span, "a placeholder stands inside a literal")
+                yield self._opaque(node, "a placeholder stands inside a literal")
                 continue
             hole = any(token.kind == "hole" for token in raw.tokens)
             hidden = any(HOLE in comment.text for comment in raw.comments)
             reason = "part of the text is not known before it runs" if hole or hidden else ""
             if not raw.tokens:
                 if hidden:
-                    yield self._opaque(span, reason)
+                    yield self._opaque(node, reason)
                 continue
-            yield self._statement(raw, text, span, reason)
+            yield self._statement(raw, text, node, reason)
 
     def _fragment(self, node: ast.Call) -> Iterator[Statement]:
         """SQL(..) or text(..) that no sink was seen to take."""
@@ -208,14 +239,14 @@ class _Finder:
         if is_psycopg(self.names, node) and not begins:
             return  # it runs nowhere but in a sink, and what the sink is given is judged there
         if not composes(self.names, node) and FORMAT_FIELD.search(text.value):
-            yield self._opaque(self._span(node), "a template; what is put in is not known here")
+            yield self._opaque(node, "a template; what is put in is not known here")
         elif begins:
             yield from self._cut(node, text, bound=False)
         elif any(token.kind == "hole" for raw in found for token in raw.tokens):
-            yield self._opaque(self._span(node), "the SQL text is not known here")
+            yield self._opaque(node, "the SQL text is not known here")
         elif any(token.word in _READS for raw in found for token in raw.tokens):
             reason = "a fragment that reads a table; what it becomes part of is not known"
-            yield self._opaque(self._span(node), reason)
+            yield self._opaque(node, reason)
 
     # -- positions ---------------------------------------------------------------------------
 
@@ -223,10 +254,17 @@ class _Finder:
         end_line = node.end_lineno or node.lineno
         return Span(node.lineno, node.col_offset + 1, end_line, (node.end_col_offset or 0) + 1)
 
-    def _opaque(self, span: Span, reason: str) -> Statement:
-        return Statement(self.path, (), span, lambda _start, _end: span, reason)
+    def _part(self, node: ast.expr) -> str | None:
+        name = self.names.function(node)
+        return None if leads_back(name) else name
 
-    def _statement(self, raw: RawStatement, text: Text, span: Span, reason: str) -> Statement:
+    def _opaque(self, node: ast.expr, reason: str) -> Statement:
+        span = self._span(node)
+        return Statement(
+            self.path, (), span, lambda _start, _end: span, reason, part=self._part(node)
+        )
+
+    def _statement(self, raw: RawStatement, text: Text, node: ast.expr, reason: str) -> Statement:
         pieces: Pieces = text.pieces
         lines = self.lines
 
@@ -235,4 +273,10 @@ class _Finder:
             last = pieces.origin(max(end - 1, start)) + 1
             return lines.span(first, max(last, first))
 
-        return Statement(self.path, raw.tokens, span, place, reason)
+        span = self._span(node)
+        spans = (lines.span(*ends) for ends in pieces.ranges(raw.start, raw.end))
+        found = {*text.lines, *((one.line, one.end_line) for one in spans)}
+        made = (ends for ends in sorted(found) if ends[0] < span.line or ends[1] > span.end_line)
+        return Statement(
+            self.path, raw.tokens, span, place, reason, part=self._part(node), made=tuple(made)
+        )

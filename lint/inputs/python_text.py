@@ -11,6 +11,8 @@ import re
 import tokenize
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
+from math import prod
 
 from lint.inputs.python_libraries import is_template, makes_text
 from lint.inputs.python_names import Names
@@ -22,17 +24,23 @@ _PERCENT_FIELD = re.compile(r"%%|%(?:\((\w+)\))?[#0\- +]*(?:\d+|\*)?(?:\.\d+)?[a
 _PASSING_METHODS = frozenset(("strip", "lstrip", "rstrip", "expandtabs"))
 _PASSING_FUNCTIONS = frozenset(("dedent", "cleandoc"))
 _MAX_DEPTH = 50
+# So many texts of one expression are judged.
+_MOST_TEXTS = 8
 # What is followed into a string's field: a call there gives whatever its result is written as.
-_PLAIN = (ast.Constant, ast.Name, ast.Attribute)
+_PLAIN = (ast.Constant, ast.Name, ast.Attribute, ast.IfExp)
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A composed text, where its parts stand in the file, and the calls it was made from."""
+    """A composed text, where its parts stand in the file, and the calls it was made from.
+
+    `lines`, first and last, are those of parts that do not stand there letter by letter.
+    """
 
     value: str
     pieces: Pieces
     consumed: frozenset[int]
+    lines: frozenset[tuple[int, int]] = frozenset()
 
 
 # A part of a text: what it says, where it stands in the file (or None), letter by letter or not.
@@ -47,10 +55,43 @@ class Composer:
         self._file_lines = text.splitlines(keepends=True)
         self._lines = lines
         self._names = names
+        self._loose: set[tuple[int, int]] = set()
+        # What nodes are to stand for while one of several texts is composed.
+        self._given: dict[int, ast.expr] = {}
+
+    def texts(self, node: ast.expr, at: ast.expr) -> list[Text]:
+        """The texts that `node` may be: a name in it may stand for one of several, and of
+        `a if x else b` it is one."""
+        # The nodes that are one thing, by what they are, and what that may be.
+        nodes: dict[str, list[ast.AST]] = {}
+        options: dict[str, list[ast.expr]] = {}
+        for part in ast.walk(node):
+            if isinstance(part, ast.IfExp):
+                name, found = f"if {id(part)}", [part.body, part.orelse]
+            elif isinstance(part, ast.Name):
+                name, found = part.id, options.get(part.id) or self._names.values(part)
+            else:
+                continue
+            if len(found) > 1:
+                nodes.setdefault(name, []).append(part)
+                options[name] = found
+        if not options or prod(map(len, options.values())) > _MOST_TEXTS:
+            return [self.compose(node, at)]
+        made = []
+        for chosen in product(*options.values()):
+            self._given = {
+                id(part): value
+                for name, value in zip(options, chosen, strict=True)
+                for part in nodes[name]
+            }
+            made.append(self.compose(node, at))
+        self._given = {}
+        return made
 
     def compose(self, node: ast.expr, at: ast.expr) -> Text:
         """The text of `node`; holes without a place of their own stand at `at`."""
         consumed: set[int] = set()
+        self._loose = set()
         fallback = self._offset(at)
         value, pieces = "", []
         for text, origin, exact in self._parts(node, consumed, 0):
@@ -60,14 +101,17 @@ class Composer:
                 )
             )
             value += text
-        return Text(value, Pieces(pieces), frozenset(consumed))
+        return Text(value, Pieces(pieces), frozenset(consumed), frozenset(self._loose))
 
     def _parts(self, node: ast.expr, consumed: set[int], depth: int) -> Iterator[_Part]:
         if depth > _MAX_DEPTH:
             yield HOLE, None, False
+        elif id(node) in self._given:
+            yield from self._parts(self._given[id(node)], consumed, depth + 1)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield from self._literal(node, node.value)
         elif isinstance(node, ast.JoinedStr):
+            self._loose.add((node.lineno, node.end_lineno or node.lineno))
             yield from self._joined(node, consumed, depth)
         elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
             yield from self._parts(node.left, consumed, depth + 1)
@@ -227,6 +271,7 @@ class Composer:
         if found >= 0:
             yield value, found, True
             return
+        self._loose.add((node.lineno, node.end_lineno or node.lineno))
         for piece, start, stop in self._string_tokens(at, end):
             found = self._file.find(piece, start, stop)
             yield piece, found if found >= 0 else start, found >= 0

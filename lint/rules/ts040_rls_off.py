@@ -10,16 +10,14 @@ from lint.schema.ddl_script import Script
 
 def check(script: Script) -> Iterator[Problem]:
     """Yield tenants' tables that are created without it, or lose it."""
-    hidden = script.hides("ENABLE", "ROW LEVEL SECURITY")
-    for table, column in script.tenant_tables():
+    for table, _, owned in script.owned_tables():
+        hidden = script.hides(table.name, "ENABLE", "ROW LEVEL SECURITY")
         if table.security is False and table.security_place is not None:
             yield problem(
                 table.security_place, f"row-level security of {table.name} is switched off"
             )
         elif table.created and not table.security and not hidden and table.partition_of is None:
-            yield problem(
-                table.place, f"{table.name} has {column} and no row-level security in this file"
-            )
+            yield problem(table.place, f"{table.name} {owned} no row-level security in this file")
 
 
 RULE = Rule(

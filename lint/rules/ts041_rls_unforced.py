@@ -10,8 +10,8 @@ from lint.schema.ddl_script import Script
 
 def check(script: Script) -> Iterator[Problem]:
     """Yield tenants' tables with row-level security that is not forced."""
-    hidden = script.hides("FORCE", "ROW LEVEL SECURITY")
-    for table, _ in script.tenant_tables():
+    for table, _, _ in script.owned_tables():
+        hidden = script.hides(table.name, "FORCE", "ROW LEVEL SECURITY")
         if table.forced is False and table.security_place is not None:
             yield problem(table.security_place, f"policies of {table.name} no more bind its owner")
         elif table.created and table.security and not table.forced and not hidden:

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lint.rule import Problem, Rule, problem
-from lint.schema.ddl_script import Script
+from lint.schema.ddl_script import MadePolicy, MadeTable, Script
 from lint.schema.policy import for_everybody, read, stacked, wide
 
 
 def check(script: Script) -> Iterator[Problem]:
     """Yield tables with row-level security and no policy, and policies that admit all tenants."""
-    hidden = script.hides("CREATE", "POLICY")
-    for table, column in script.tenant_tables():
+    for table, column, _ in script.owned_tables():
+        hidden = script.hides(table.name, "CREATE", "POLICY")
         if table.created and table.security and not table.policies and not hidden:
             place = table.security_place or table.place
             yield problem(place, f"{table.name} has row-level security and no policy")
         for policy in table.policies.values():
+            if column is None:
+                yield from _through_parent(table, policy)
+                continue
             found = read(table, column, policy)
             alone = for_everybody(policy) and policy.permissive
             # Beside one that binds the tenant it is TS044's.
@@ -25,6 +28,15 @@ def check(script: Script) -> Iterator[Problem]:
                 yield problem(
                     policy.place, f"policy {policy.name} does not bind {column}: {found.reason}"
                 )
+
+
+def _through_parent(table: MadeTable, policy: MadePolicy) -> Iterator[Problem]:
+    """Of a table without the column it is only known whether a policy asks for anything at all."""
+    open_to_all = policy.using is not None and policy.using.strip("() ").lower() == "true"
+    if open_to_all and policy.permissive and for_everybody(policy):
+        yield problem(
+            policy.place, f"policy {policy.name} does not bind {table.name} to its parent"
+        )
 
 
 RULE = Rule(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from lint.rule import Problem, Rule, problem
 from lint.schema.catalog import Name
-from lint.schema.ddl_script import MadeView, Script
+from lint.schema.ddl_script import Script
+from lint.text.lexer import Token, statements
 from lint.text.prepare import fold
 
 
@@ -15,7 +16,7 @@ def check(script: Script) -> Iterator[Problem]:
     for view in script.views.values():
         if view.invoker:
             continue
-        table = _tenants_table_in(script, view)
+        table = _tenants_table_in(script, view.body, set())
         if table is None:
             continue
         message = f"{view.name} reads {table} as its owner: security_invoker is missing"
@@ -24,16 +25,35 @@ def check(script: Script) -> Iterator[Problem]:
         yield problem(view.place, message)
 
 
-def _tenants_table_in(script: Script, view: MadeView) -> str | None:
+def _tenants_table_in(script: Script, body: Iterable[Token], seen: set[str]) -> str | None:
+    """The first tenant's table that a query reads, itself or through another view.
+
+    A view with security_invoker that is read by one without asks for the rights of its owner.
+    """
     before = ""
-    for token in view.body:
+    for token in body:
         if token.kind in ("word", "quoted") and before in ("FROM", "JOIN", ",", ".", "ONLY"):
             name = fold(token.text) if token.kind == "word" else token.value
             made = [n for n in script.tables if n.name == name] or [Name("", name)]
-            if any(script.tenant_of(candidate) is not None for candidate in made):
+            if any(script.tenant_of(n) or script.parent_of(n) for n in made):
                 return name
+            if name not in seen:
+                seen.add(name)
+                for inner in _bodies(script, name):
+                    found = _tenants_table_in(script, inner, seen)
+                    if found is not None:
+                        return found
         before = token.word or token.text
     return None
+
+
+def _bodies(script: Script, name: str) -> Iterator[tuple[Token, ...]]:
+    """The queries of the views of a name, those that the file makes first."""
+    made = [view.body for view in script.views.values() if view.name.name == name]
+    yield from made
+    known = [view for view in script.catalog.views if view.name.name == name and not made]
+    for view in known:
+        yield from (raw.tokens for raw in statements(view.query, psql=False))
 
 
 RULE = Rule(

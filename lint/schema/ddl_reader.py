@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
+from typing import TypeVar
 
 from lint.errors import CatalogError
+from lint.prover.functions import SAFE, SYNTAX
 from lint.schema.catalog import Catalog, Name
 from lint.schema.ddl import Cursor, split_parts
 from lint.schema.ddl_elements import (
@@ -21,8 +25,10 @@ from lint.schema.ddl_elements import (
     table_name,
 )
 from lint.schema.ddl_script import (
+    Hidden,
     MadeColumn,
     MadeFunction,
+    MadeKey,
     MadePolicy,
     MadeTable,
     MadeView,
@@ -30,34 +36,73 @@ from lint.schema.ddl_script import (
     Script,
 )
 from lint.text.lexer import Token
+from lint.text.prepare import fold
 from lint.text.words import words
 
 DDL_WORDS = words("CREATE ALTER DROP GRANT REVOKE DO")
+# Dynamic SQL that asks these goes over tables that it does not name.
+_CATALOGS = re.compile(
+    r"\b(?:PG_CLASS|PG_TABLES|PG_NAMESPACE|PG_ATTRIBUTE|INFORMATION_SCHEMA|REGCLASS)\b"
+)
+_BEFORE_NAME = words("TABLE ONLY EXISTS ON")
+_Key = TypeVar("_Key")
+_Made = TypeVar("_Made", MadeTable, MadeView, MadeFunction, MadePolicy, MadeKey)
 
 
 def read_script(
-    statements: Iterable[tuple[Token, ...]], catalog: Catalog, tenant_columns: tuple[str, ...]
+    statements: Sequence[tuple[Token, ...]],
+    catalog: Catalog,
+    tenant_columns: tuple[str, ...],
+    parts: Sequence[str | None] = (),
 ) -> Script:
-    """Apply the DDL among `statements`, whose indices become the places' statements."""
+    """Apply the DDL among `statements`, whose indices become the places' statements.
+
+    `parts` names the function that each runs in. When functions run is not known, so nothing is
+    gone that another one drops. A statement whose part is None is the way back, and left out.
+    """
     script = Script(catalog, tenant_columns)
-    reader = _Reader(script)
+    reader = _Reader(script, parts)
     for number, tokens in enumerate(statements):
-        if not tokens:
+        if not tokens or (parts and parts[number] is None):
             continue
-        if any(token.kind == "hole" for token in tokens) or tokens[0].word in ("DO", "SELECT"):
+        # Not psql's `:"name"`: nobody says that something is put in there.
+        holes = [n for n, t in enumerate(tokens) if t.kind == "hole" and t.text[:1] != ":"]
+        following = statements[number + 1] if number + 1 < len(statements) else ()
+        if holes or _runs_text(tokens, following):
             # Format strings in a DO block, templates of a loop: they may mend what is missing.
-            script.hidden.append(" ".join(token.value for token in tokens))
+            text = " ".join(token.value for token in tokens).upper()
+            named = all(tokens[at - 1].word not in _BEFORE_NAME if at else False for at in holes)
+            script.hidden.append(Hidden(text, not named or _CATALOGS.search(text) is not None))
         elif tokens[0].word in DDL_WORDS:
             reader.take(number, tokens)
     return script
 
 
+def _runs_text(tokens: tuple[Token, ...], following: tuple[Token, ...]) -> bool:
+    """Whether a text in it may be run: a DO block, a function that is not PostgreSQL's, or a
+    SELECT whose rows psql's \\gexec runs."""
+    if tokens[0].word == "DO":
+        return True
+    if tokens[0].word != "SELECT":
+        return False
+    if following and following[0].text.startswith("\\gexec"):
+        return True
+    names = (token for token, mark in pairwise(tokens) if mark.text == "(")
+    return any(
+        token.kind == "quoted" or (token.kind == "word" and fold(token.text) not in SAFE | SYNTAX)
+        for token in names
+    )
+
+
 class _Reader:
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, parts: Sequence[str | None]) -> None:
         self.script = script
+        self._parts = parts
+        self._number = 0
         self._places = Places(0)
 
     def take(self, number: int, tokens: tuple[Token, ...]) -> None:
+        self._number = number
         self._places = Places(number)
         at = Cursor(tokens)
         first = at.word()
@@ -274,20 +319,30 @@ class _Reader:
             if at.skip("ON"):
                 table = self.script.tables.get(table_name(at)[0])
                 if table is not None:
-                    table.policies.pop(name, None)
+                    self._gone(table.policies, name)
             return
         for part in split_parts(at.rest()):
             name_of, _ = table_name(Cursor(part))
             if kind == "TABLE":
-                self.script.tables.pop(name_of, None)
+                self._gone(self.script.tables, name_of)
             elif kind in ("VIEW", "MATERIALIZED"):
-                self.script.views.pop(name_of, None)
+                self._gone(self.script.views, name_of)
             elif kind in ("FUNCTION", "PROCEDURE"):
                 for gone in [key for key in self.script.functions if key[0] == name_of]:
-                    del self.script.functions[gone]
+                    self._gone(self.script.functions, gone)
             elif kind == "INDEX":
                 for made in self.script.tables.values():
-                    made.keys = [key for key in made.keys if key.name != name_of.name]
+                    made.keys = [k for k in made.keys if k.name != name_of.name or self._apart(k)]
+
+    def _gone(self, held: dict[_Key, _Made], name: _Key) -> None:
+        made = held.get(name)
+        if made is not None and not self._apart(made):
+            del held[name]
+
+    def _apart(self, made: _Made) -> bool:
+        """Whether another function has made it than the one that drops it."""
+        here, there = self._number, made.place.statement
+        return bool(self._parts) and self._parts[here] != self._parts[there]
 
     def _grant(self, at: Cursor) -> None:
         while at.peek() is not None and not at.skip("ON"):

@@ -6,11 +6,15 @@ what it drops is gone. Nothing here raises: a statement that is not understood c
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from lint.schema.catalog import Catalog, Name, Table
 from lint.text.lexer import Token
+
+# So long a chain of parents nobody has; one that goes in a circle ends.
+_DEEPEST = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,20 +107,51 @@ class MadeFunction:
     fixed: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """What is said in a text that is not followed, in upper case.
+
+    `any_table`: it goes over tables that it does not name.
+    """
+
+    text: str
+    any_table: bool
+
+    def names(self, name: Name) -> bool:
+        return re.search(rf"\b{re.escape(name.name.upper())}\b", self.text) is not None
+
+
 @dataclass(slots=True)
 class Script:
-    """All that a file leaves behind. `hidden` are the texts of DO blocks and dynamic SQL."""
+    """All that a file leaves behind. `hidden` is what DO blocks and dynamic SQL say."""
 
     catalog: Catalog
     tenant_columns: tuple[str, ...]
     tables: dict[Name, MadeTable] = field(default_factory=dict)
     views: dict[Name, MadeView] = field(default_factory=dict)
     functions: dict[tuple[Name, str], MadeFunction] = field(default_factory=dict)
-    hidden: list[str] = field(default_factory=list)
+    hidden: list[Hidden] = field(default_factory=list)
 
-    def hides(self, *words: str) -> bool:
-        """Whether text that is not followed speaks of `words`, in this order."""
-        return any(_speaks(text.upper(), words) for text in self.hidden)
+    def hides(self, name: Name, *words: str) -> bool:
+        """Whether text that is not followed says `words`, in this order, and may mean a table."""
+        return any(
+            _speaks(hidden.text, words) and (hidden.any_table or hidden.names(name))
+            for hidden in self.hidden
+        )
+
+    def owned_tables(self) -> Iterable[tuple[MadeTable, str | None, str]]:
+        """The tables that hold tenants' rows by a column or through their parent.
+
+        With the column, and with what says so.
+        """
+        for table in self.tables.values():
+            if table.temporary:
+                continue
+            column, parent = self.tenant_of(table.name), self.parent_of(table.name)
+            if column is not None:
+                yield table, column, f"has {column} and"
+            elif parent is not None:
+                yield table, None, f"belongs to the tenant of {parent} and has"
 
     def tenant_tables(self) -> Iterable[tuple[MadeTable, str]]:
         """The tables of the file that hold tenants' rows, with their tenant column."""
@@ -134,6 +169,23 @@ class Script:
         if made is None:
             return None
         return next((column for column in self.tenant_columns if column in made.columns), None)
+
+    def parent_of(self, name: Name, *, depth: int = 0) -> Name | None:
+        """The table whose tenant is that of a table without a column of its own.
+
+        By the catalog; of a table that is new, by its foreign keys.
+        """
+        known = self.known(name)
+        if known is not None:
+            return None if known.parent is None else known.parent.table
+        made = self.tables.get(name)
+        if made is None or depth > _DEEPEST:
+            return None
+        for key in made.foreign_keys:
+            owned = self.tenant_of(key.target) or self.parent_of(key.target, depth=depth + 1)
+            if owned is not None and key.target != name:
+                return key.target
+        return None
 
     def known(self, name: Name) -> Table | None:
         """The table in the catalog."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lint.prover.functions import SAFE, SYNTAX
 from lint.text.lexer import Token
 from lint.text.prepare import fold
 from lint.text.routines import Routine, recursive_view, routine
@@ -38,9 +39,20 @@ class Payload:
     body: Routine | None = None
 
 
-def payload(tokens: Sequence[Token]) -> Payload:  # noqa: PLR0911, PLR0912 - a table of first words
+def payload(tokens: Sequence[Token]) -> Payload:
     """Classify one statement."""
-    tokens = tuple(tokens)
+    found = _payload(tuple(tokens))
+    if found.kind == "none" and any(map(_is_template, tokens)):
+        return Payload("opaque", reason="part of the text is not known before it runs")
+    return found
+
+
+def _is_template(token: Token) -> bool:
+    """Whether anything may be put in: psql's `:"name"` is a name and no more."""
+    return token.kind == "hole" and token.text[:1] != ":"
+
+
+def _payload(tokens: tuple[Token, ...]) -> Payload:  # noqa: PLR0911, PLR0912 - by first words
     if not tokens:
         return Payload("none")
     word = tokens[0].word
@@ -80,7 +92,8 @@ def _only_settings(tokens: Sequence[Token]) -> bool:
         if token.word in ("FROM", "TABLE", "WITH", "INTO") or (token.word == "SELECT" and index):
             return False
         name = fold(token.text) if token.kind == "word" else ""
-        if following == "(" and token.kind in ("word", "quoted") and name != "set_config":
+        called = following == "(" and token.kind in ("word", "quoted")
+        if called and name != "set_config" and name not in SAFE and name not in SYNTAX:
             return False
         if token.kind in ("hole", "bad"):
             return False

@@ -16,6 +16,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from lint.errors import SourceError
+from lint.text.migrations import marker
+from lint.text.psql import CONDITIONS, SENDING, after_copy_data, command, line_end
 from lint.text.words import words
 from lint.value import value
 
@@ -133,6 +135,7 @@ _TOKEN = _pattern(_PLACEHOLDERS)
 # What the server itself has read: `$1` is the only placeholder there is.
 _SERVER_TOKEN = _pattern("")
 _TEMPLATE = re.compile(r"\{\{\s+[^\W\d].*?\}\}", re.DOTALL)
+_STDIN = re.compile(r"\bfrom\s+p?stdin\b", re.IGNORECASE)
 _BLOCK = re.compile(r"/\*|\*/")
 
 # Operators PostgreSQL ships. A run of operator characters outside this list is one operator to
@@ -150,15 +153,14 @@ _BEFORE_OPERAND = words(
     "RETURNING SET IS CASE ANY SOME ALL BY FROM SIMILAR TO ESCAPE ARRAY INTERVAL FETCH FIRST NEXT "
     "DISTINCT EXECUTE TOP USING"
 )
-# psql's commands that send what has been typed so far.
-_SENDING = re.compile(r"\\(g|gx|gset|gexec|gdesc|watch|crosstabview|parse|bind)\b")
 
 
 def statements(text: str, *, psql: bool = True, ran: bool = False) -> Iterator[RawStatement]:
     """Cut `text` into statements. `psql`: backslash commands and COPY data are understood.
     `ran`: it is what the server was given, where `:x`, `?`, `@x` and `%s` are no placeholders.
 
-    A backslash command that runs SQL of its own (`\\copy`, `\\gexec`) comes back as a statement.
+    A backslash command that runs SQL of its own (`\\copy`, `\\gexec`) comes back as a statement;
+    a comment that begins the other way of a migration ends one.
     """
     yield from _Cutter(text, psql=psql, ran=ran).run()
 
@@ -173,7 +175,7 @@ class _Cutter:
         self.brackets = 0
         self.atomic = 0
 
-    def run(  # noqa: PLR0912 - one branch per kind of token, and calls cost
+    def run(  # noqa: PLR0912, PLR0915 - one branch per kind of token, and calls cost
         self,
     ) -> Iterator[RawStatement]:
         position, text = 0, self.text
@@ -202,6 +204,8 @@ class _Cutter:
             elif said in _SURE and kind in ("op", "punct"):
                 self.tokens.append(_made((kind, said, said, start, position, "")))
             elif kind in ("line", "remark"):
+                if self.tokens and not self.ran and marker(said) is not None:
+                    yield from self._flush()
                 self.comments.append(Comment(said, start, position))
             elif kind == "block":
                 position = self._block_end(position)
@@ -210,13 +214,16 @@ class _Cutter:
                 if not self.psql:
                     self._add("bad", start, position)
                     continue
-                position = _line_end(text, position)
-                yield from self._meta(start, position)
+                name, position = command(text, start)
+                copies = name == "copy" and _STDIN.search(text, start, position) is not None
+                yield from self._meta(name, start, position)
+                if copies:
+                    position = after_copy_data(text, position)
             elif said == ";" and kind == "punct" and self._splits():
                 copies = _copies_in(self.tokens)
                 yield from self._flush()
                 if copies and self.psql:
-                    position = _after_copy_data(text, position)
+                    position, text = self._without_copy_data(position)
             else:
                 position = self._token(kind or "bad", said, start, position)
         yield from self._flush()
@@ -255,9 +262,19 @@ class _Cutter:
             position = match.end()
         return position
 
-    def _meta(self, start: int, end: int) -> Iterator[RawStatement]:
+    def _without_copy_data(self, position: int) -> tuple[int, str]:
+        """Where to go on after a COPY, in which text: what stands on its line is SQL still."""
+        text = self.text
+        line = line_end(text, position)
+        end = after_copy_data(text, line)
+        if text[position:line].strip():
+            self.text = text[:line] + "\n" * (end - line) + text[end:]
+            return position, self.text
+        return max(position, end), text
+
+    def _meta(self, name: str, start: int, end: int) -> Iterator[RawStatement]:
         line = self.text[start:end]
-        if line.startswith("\\copy"):
+        if name == "copy":
             yield from self._flush()
             inner = _Cutter(line[1:], psql=False)
             for raw in inner.run():
@@ -265,11 +282,16 @@ class _Cutter:
                 yield RawStatement(
                     tuple(t.moved(t.start + ahead, t.end + ahead) for t in raw.tokens)
                 )
-        elif _SENDING.match(line):
-            runs_result = line.startswith("\\gexec")
+        elif name == ";":
             yield from self._flush()
-            if runs_result:
-                yield RawStatement((Token("hole", line, line, start, end),))
+        elif name in SENDING:
+            yield from self._flush()
+            if name == "gexec":
+                shown = line.rstrip()
+                yield RawStatement((Token("hole", shown, shown, start, start + len(shown)),))
+        elif name in CONDITIONS and self.tokens:
+            # One of two texts, and which is not known.
+            self._add("hole", start, end)
 
     def _token(  # noqa: PLR0911, PLR0912 - one branch per kind of token
         self, kind: str, text: str, start: int, end: int
@@ -395,18 +417,8 @@ class _Cutter:
         return last.word in _BEFORE_OPERAND
 
 
-def _line_end(text: str, position: int) -> int:
-    end = text.find("\n", position)
-    return len(text) if end < 0 else end
-
-
 def _copies_in(tokens: list[Token]) -> bool:
     if not tokens or tokens[0].word != "COPY":
         return False
     found = [token.word for token in tokens]
     return any(a == "FROM" and b == "STDIN" for a, b in pairwise(found))
-
-
-def _after_copy_data(text: str, position: int) -> int:
-    match = re.compile(r"^\\\.[ \t]*\r?$", re.MULTILINE).search(text, position)
-    return len(text) if match is None else match.end()

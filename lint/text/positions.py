@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from lint.value import value
 
@@ -66,6 +66,15 @@ class Pieces:
             return 0
         piece = self._pieces[max(bisect_right(self._starts, offset) - 1, 0)]
         return piece.origin + (offset - piece.start if piece.exact else 0)
+
+    def ranges(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Where in the file the text between two offsets stands letter by letter."""
+        for number, piece in enumerate(self._pieces):
+            low = max(piece.start, start)
+            after = self._pieces[number + 1].start if number + 1 < len(self._pieces) else end
+            high = min(after, end)
+            if piece.exact and low < high:
+                yield piece.origin + low - piece.start, piece.origin + high - piece.start
 
     def spliced(self, start: int, end: int, length: int) -> Pieces:
         """The same for a text in which `length` other characters stand for those from start to

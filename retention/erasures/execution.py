@@ -351,7 +351,6 @@ class _Execution:
 
     def _settled(self, cursor: Cursor) -> bool:
         known = {"tenant": str(self.work.tenant_id), "id": str(self.work.erasure_id)}
-        # tenure: allow TS005 because pg_snapshot_xmin reads the snapshot, and no table
         cursor.execute(_SETTLED, known)
         ((settled,),) = cursor.fetchall()
         return bool(settled)

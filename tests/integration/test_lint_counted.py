@@ -116,3 +116,17 @@ def test_a_role_that_is_not_shown_the_texts_is_refused(
         assert [ran for ran in statements_of(as_app(server)) if "FROM t" in ran.text]
     finally:
         run(counted, "REVOKE pg_read_all_stats FROM app")
+
+
+def test_where_nothing_was_counted_nothing_is_shown(counted: str, server: EmbeddedPostgres) -> None:
+    run(counted, "GRANT pg_read_all_stats TO app", "SELECT counting.pg_stat_statements_reset()")
+    try:
+        for _ in range(2):  # the second time there are the questions of the first
+            arguments = ["--no-cache", "--schema", as_app(server), "--tenant-column", "org"]
+            counting = ["--from-pg-stat-statements", as_app(server)]
+            result = CliRunner().invoke(command, [*arguments, *counting])
+            left = [one.text for one in statements_of(as_app(server))]
+            assert result.exit_code == 2, (result.output, left)
+            assert "has counted no statement" in result.output
+    finally:
+        run(counted, "REVOKE pg_read_all_stats FROM app")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,31 @@ def test_a_leak_planted_in_the_product_is_found(tmp_path: Path, leak: str, code:
     assert result.exit_code == 1, result.output
     assert code in result.output
     assert "report.py:2" in result.output
+
+
+@pytest.mark.parametrize(
+    ("sql", "code"),
+    [
+        ("SELECT * FROM shop.invoices WHERE tenant_id = tenure.current_tenant()", 0),
+        ("SELECT * FROM shop.invoices", 1),
+        ("SELECT * FROM shop.nothing", 1),
+    ],
+)
+def test_the_models_are_a_schema_without_a_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sql: str, code: int
+) -> None:
+    for name in [name for name in os.environ if name.startswith("TENURE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.sql").write_text(sql)
+    arguments = ["lint", "--schema", "models", "--no-cache", "a.sql"]
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == 2
+    assert "no domain is configured" in result.output
+    monkeypatch.setenv("TENURE_DOMAIN", "shop")
+    monkeypatch.setenv("TENURE_DOMAIN_PATH", str(ROOT / "examples"))
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == code, result.output
 
 
 def test_the_catalog_survives_its_file(installation: Installation) -> None:

@@ -157,3 +157,86 @@ def test_an_unknown_revision_is_a_failure(repository: Repository, revision: str)
 def test_outside_of_a_repository_it_is_a_failure(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="git says"):
         changes("HEAD", tmp_path)
+
+
+BOUND = "SELECT id FROM t WHERE org = tenure.current_tenant()"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "line"),
+    [
+        # A constant, far from the call.
+        (
+            f"SQL = '{BOUND}'\n\n\ndef f(c):\n    c.execute(SQL)\n",
+            "SQL = 'SELECT id FROM t'\n\n\ndef f(c):\n    c.execute(SQL)\n",
+            1,
+        ),
+        # A line that only went, of several that make a text.
+        (
+            "def f(c):\n    q = 'SELECT id FROM t'\n    x = 1\n"
+            "    q += ' WHERE org = tenure.current_tenant()'\n    y = 2\n    c.execute(q)\n",
+            "def f(c):\n    q = 'SELECT id FROM t'\n    x = 1\n    y = 2\n    c.execute(q)\n",
+            2,
+        ),
+        # What was known is not known any more.
+        (
+            "W = ' WHERE org = tenure.current_tenant()'\n\n\n\n"
+            "def f(c):\n    c.execute('SELECT id FROM t' + W)\n",
+            "W = where()\n\n\n\ndef f(c):\n    c.execute('SELECT id FROM t' + W)\n",
+            6,
+        ),
+        # A literal with an escape in it, so that its lines are not its text's.
+        (
+            f'SQL = """{BOUND}\n  AND \'\\x61\' = \'a\'\n  AND org\n = 1"""\n\n\nc.execute(SQL)\n',
+            f'SQL = """{BOUND}\n  AND \'\\x61\' = \'a\'\n  OR org\n = 1"""\n\n\nc.execute(SQL)\n',
+            1,
+        ),
+        # What made a call a sink.
+        (
+            "import mine\n\n\n\n\nc.fetch(q)\n",
+            "import asyncpg\nimport mine\n\n\n\nc.fetch(q)\n",
+            6,
+        ),
+    ],
+)
+def test_a_python_statement_changed_where_any_part_of_it_did(
+    repository: Repository, before: str, after: str, line: int
+) -> None:
+    (a,) = write(repository.folder, a__py=before)
+    repository.commit()
+    a.write_text(after)
+    assert repository.found("HEAD") == [("a.py", line)]
+    a.write_text(before + "\n\nx = 1\n")
+    assert repository.found("HEAD") == []
+
+
+def test_a_statement_made_of_a_constant_that_changed_is_counted(repository: Repository) -> None:
+    (a,) = write(repository.folder, a__py=f"SQL = '{BOUND}'\n\n\ndef f(c):\n    c.execute(SQL)\n")
+    repository.commit()
+    a.write_text(a.read_text().replace("SELECT id", "SELECT x"))
+    request = Request(config(repository.folder), [repository.folder], since="HEAD")
+    assert run(request).counts.scoped == 1
+
+
+def test_what_a_migration_no_longer_does_is_a_change(repository: Repository) -> None:
+    table = "CREATE TABLE note (org int NOT NULL, id int NOT NULL);\n"
+    more = "SELECT 1;\n" * 3
+    secure = (
+        "ALTER TABLE note ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;\n"
+        "CREATE POLICY own ON note USING (org = tenure.current_tenant());\n"
+    )
+    other = "CREATE TABLE more (org int NOT NULL, id int NOT NULL);\n"
+    (a,) = write(repository.folder, a__sql=other + more + table + more + secure + more)
+    repository.commit()
+    a.write_text(other + more + table + more + more)
+    # `more` was like that before, and none of its lines is touched.
+    assert repository.found("HEAD") == [("a.sql", 5)]
+    a.write_text(other + more + table + more + secure + more + more)
+    assert repository.found("HEAD") == []
+
+
+def test_a_second_finding_like_one_that_was_there_is_new(repository: Repository) -> None:
+    (a,) = write(repository.folder, a__sql=f"{OPEN}{SCOPED * 3}{OPEN}")
+    repository.commit()
+    a.write_text(f"{OPEN}{SCOPED * 3}{OPEN}{OPEN}")
+    assert repository.found("HEAD") == [("a.sql", 6)]

@@ -283,3 +283,30 @@ def test_the_linter_stays_light() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_folders_that_are_left_out_are_named(call, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "b.sql").write_text("SELECT * FROM t;")
+    (tmp_path / "A.SQL").write_text("SELECT * FROM t;")
+    (tmp_path / "B.PY").write_text("c.execute('SELECT * FROM t')")
+    result = call("--schema", SCHEMA, "--tenant-column", "org", ".")
+    assert "A.SQL:1" in result.output
+    assert "B.PY:1" in result.output
+    assert "left out, for git says nothing of them: build" in result.output
+
+
+@pytest.mark.parametrize("message", ["checkpoint starting: time", "tuntematon: SELECT * FROM t"])
+def test_a_log_without_a_statement_is_a_failure(  # type: ignore[no-untyped-def]
+    call, tmp_path: Path, message: str
+) -> None:
+    (tmp_path / "l.json").write_text(json.dumps({"message": message, "detail": None}))
+    for more in ((), ("a.sql",), ("--write-baseline",)):
+        (tmp_path / "a.sql").write_text("SELECT 1;")
+        result = call("--schema", SCHEMA, "--tenant-column", "org", "--from-log", "l.json", *more)
+        assert result.exit_code == 2, result.output
+        assert "none of 1 records is a statement's" in result.output
+    assert not (tmp_path / "tenure-baseline.json").exists()
+    (tmp_path / "l.json").write_text(json.dumps({"message": "Anweisung: SELECT * FROM t"}))
+    result = call("--schema", SCHEMA, "--tenant-column", "org", "--from-log", "l.json")
+    assert result.exit_code == 1, result.output

@@ -49,6 +49,31 @@ def test_what_runs_sql_or_reads_elsewhere_is_not_safe(name: str) -> None:
     assert prover().prove_text(f"SELECT {name}(id) FROM t WHERE org = 1").verdict == "undecidable"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "pg_notify('c', $1)",
+        "pg_sleep(1)",
+        "nextval('s'), setval('s', 1), pg_sequence_last_value('s'::regclass)",
+        "pg_advisory_lock_shared(1), pg_advisory_unlock_all(), pg_try_advisory_lock_shared(1)",
+        "version(), pg_postmaster_start_time(), pg_database_size(current_database())",
+        "pg_blocking_pids(1), pg_terminate_backend(1), pg_cancel_backend(1)",
+        "xpath('/a', x::text::xml), pg_size_bytes('1 MB'), inet_client_addr(), int4(x)",
+        "uuid_generate_v4(), similarity(x::text, 'a'), digest('a', 'sha256'), unaccent('b')",
+        "crypt('a', gen_salt('bf')), hmac('a', 'b', 'sha1'), st_astext(st_setsrid('p', 4326))",
+        "jsonb_object_agg_strict(x, id)",
+    ],
+)
+def test_what_reads_no_table_leaves_a_statement_proven(text: str) -> None:
+    assert prover().prove_text(f"SELECT {text} FROM t WHERE org = 1").verdict == "scoped"
+    assert prover().prove_text(f"SELECT {text} FROM t").verdict == "unscoped"
+
+
+@pytest.mark.parametrize("name", ["pg_relation_size", "pg_total_relation_size", "currtid2"])
+def test_what_tells_of_a_table_without_reading_it_is_not_safe(name: str) -> None:
+    assert name not in SAFE
+
+
 @pytest.mark.parametrize("text", ['SELECT "Coalesce"(a)', 'SELECT "row"(a)', "SELECT ifnull(a, b)"])
 def test_lookalikes_are_refused(text: str) -> None:
     with pytest.raises(CannotProve):

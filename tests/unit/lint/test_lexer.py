@@ -200,3 +200,79 @@ def test_rows_put_in_after_values_are_opaque_and_a_slice_is_no_single_value() ->
     assert prover().prove_text("INSERT INTO t (org, id) VALUES %s").kind == "opaque"
     assert not prover().prove_text("SELECT * FROM t WHERE org IN (sqlc.slice(o))").scoped
     assert prover().prove_text("SELECT * FROM t WHERE org IN (sqlc.arg(o))").scoped
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        # No data follows: nothing is swallowed.
+        (
+            "COPY t FROM STDIN;\nSELECT 1;\nDELETE FROM t;\n",
+            ["COPY t FROM STDIN", "SELECT 1", "DELETE FROM t"],
+        ),
+        # The data that follows is another's.
+        (
+            "COPY t FROM STDIN;\nDELETE FROM t;\nCOPY s (a,\n b) FROM stdin;\n1\n\\.\nSELECT 2;",
+            ["COPY t FROM STDIN", "DELETE FROM t", "COPY s ( a , b ) FROM stdin", "SELECT 2"],
+        ),
+        # The rest of the line is still SQL.
+        (
+            "COPY t FROM STDIN; DELETE FROM t;\n1\n\\.\nSELECT 2;",
+            ["COPY t FROM STDIN", "DELETE FROM t", "SELECT 2"],
+        ),
+        ("COPY t FROM STDIN;\n\\.\nSELECT 2;", ["COPY t FROM STDIN", "SELECT 2"]),
+        ("\\copy t from stdin\n1\n\\.\nSELECT 2;", ["copy t from stdin", "SELECT 2"]),
+    ],
+)
+def test_data_of_copy_hides_no_statement(script: str, expected: list[str]) -> None:
+    assert texts(script) == expected
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("SELECT 1 \\; DELETE FROM t;", ["SELECT 1", "DELETE FROM t"]),
+        ("SELECT 1\\;DELETE FROM t\\; SELECT 2;", ["SELECT 1", "DELETE FROM t", "SELECT 2"]),
+        ("\\set x 1 \\\\ DELETE FROM t;\nSELECT 2;", ["DELETE FROM t", "SELECT 2"]),
+        ("\\echo hi \\\\ DELETE FROM t;", ["DELETE FROM t"]),
+        ("\\echo 'a \\\\ b' \\\\ DELETE FROM t;", ["DELETE FROM t"]),
+        ("\\echo don't \\\\ DELETE FROM t;", ["DELETE FROM t"]),
+        ("SELECT 1 \\g \\\\ DELETE FROM t;", ["SELECT 1", "DELETE FROM t"]),
+        ("SELECT 1 \\g (format=csv) x.csv \\\\ DELETE FROM t;", ["SELECT 1", "DELETE FROM t"]),
+        ("SELECT 1 \\gset a_ \\\\ DELETE FROM t;", ["SELECT 1", "DELETE FROM t"]),
+        ("SELECT 1 \\gset \\echo :a \\\\ DELETE FROM t;", ["SELECT 1", "DELETE FROM t"]),
+        ("SELECT 1 \\gexec \\\\ DELETE FROM t;", ["SELECT 1", "\\gexec", "DELETE FROM t"]),
+        ("SELECT $1 \\bind 5 \\g \\\\ DELETE FROM t;", ["SELECT $1", "DELETE FROM t"]),
+        ("SELECT $1 \\bind 5\n, 2;", ["SELECT $1 , 2"]),
+        ("SELECT 1 \\watch 5\nSELECT 2;", ["SELECT 1", "SELECT 2"]),
+        ("SELECT 1 \\parse a\n\\bind_named a 2 \\g\nSELECT 2;", ["SELECT 1", "SELECT 2"]),
+        ("SELECT 1 \\sendpipeline\nSELECT 2;", ["SELECT 1", "SELECT 2"]),
+        ("SELECT 1 \\r\nSELECT 2;", ["SELECT 1", "SELECT 2"]),
+        ("SELECT 1 \\g |cat \\\\ x\nSELECT 2;", ["SELECT 1", "SELECT 2"]),
+        ("\\! echo \\\\ DELETE\nSELECT 2;", ["SELECT 2"]),
+        ("\\if :x\nSELECT 1;\n\\else\nSELECT 2;\n\\endif", ["SELECT 1", "SELECT 2"]),
+    ],
+)
+def test_nothing_on_a_line_of_psql_is_dropped(script: str, expected: list[str]) -> None:
+    assert texts(script) == expected
+
+
+def test_a_condition_inside_a_statement_makes_it_opaque() -> None:
+    script = "SELECT * FROM t\n\\if :all\n\\else\nWHERE org = 1\n\\endif\n;"
+    (raw,) = cut(script)
+    assert "hole" in {token.kind for token in raw.tokens}
+
+
+@pytest.mark.parametrize(
+    "marker",
+    [
+        "-- migrate:down",
+        "-- +goose Down",
+        "-- +migrate Down",
+        "--migrate:down transaction:false",
+        "---- create above / drop below ----",
+    ],
+)
+def test_a_part_of_a_migration_ends_a_statement(marker: str) -> None:
+    script = f"-- migrate:up\nCREATE TABLE a (b int)\n{marker}\nDROP TABLE a"
+    assert texts(script) == ["CREATE TABLE a ( b int )", "DROP TABLE a"]

@@ -12,8 +12,10 @@ from lint_support import SOURCES, catalog, prover
 from lint.declared import Sources
 from lint.errors import SourceError
 from lint.gate import Gate
+from lint.inputs.forms import form_of
 from lint.inputs.logs import Log, Ran
-from lint.inputs.ran import Judge, form_of
+from lint.inputs.ran import Judge
+from lint.inputs.sources import Source
 from lint.inputs.tags import place_in_tags
 from lint.prover.prover import Prover
 from lint.report import FileReport
@@ -50,6 +52,30 @@ def ran(text: str, *, line: int = 1, detail: str = "", calls: int = 1) -> Ran:
         ("duration: 0.12 ms  parse <unnamed>: SELECT 1", None),
         ("duration: 0.12 ms  bind <unnamed>: SELECT 1", None),
         ("duration: 0.12 ms", None),
+        # As the servers of other languages say it.
+        ("Anweisung: SELECT 1", "SELECT 1"),
+        ("Dauer: 0.12 ms  Anweisung: SELECT\n 1", "SELECT\n 1"),
+        ("Dauer: 0.12 ms  Ausführen <unnamed>: SELECT 'a: b'", "SELECT 'a: b'"),
+        ("Dauer: 0.12 ms  Parsen <unnamed>: SELECT 1", None),
+        ("sentencia: SELECT 1", "SELECT 1"),
+        ("duración: 0.12 ms  ejecutar <unnamed>: SELECT 1", "SELECT 1"),
+        ("instruction : SELECT 1", "SELECT 1"),
+        ("durée : 0.12 ms, instruction : SELECT 1", "SELECT 1"),
+        ("exécute fetch à partir de s_1/portal: SELECT 1", "SELECT 1"),
+        ("durata: 0.12 ms  esecuzione di s_1: SELECT 1", "SELECT 1"),
+        ("文: SELECT 1", "SELECT 1"),
+        ("期間: 0.12 ミリ秒  実行 <unnamed>: SELECT 1", "SELECT 1"),
+        ("명령 구문: SELECT 1", "SELECT 1"),
+        ("수행시간: 0.12 ms  쿼리실행 <unnamed>: SELECT 1", "SELECT 1"),
+        ("продолжительность: 0.12 мс, оператор: SELECT 1", "SELECT 1"),
+        ("выполнение <unnamed>: SELECT 1", "SELECT 1"),
+        ("тривалість: 0.12 мс виконувати <unnamed>: SELECT 1", "SELECT 1"),
+        ("varaktighet: 0.12 ms  kör <unnamed>: SELECT 1", "SELECT 1"),
+        ("执行时间: 0.12 ms 语句: SELECT 1", "SELECT 1"),
+        ("执行时间: 0.12 ms 执行<unnamed>: SELECT 1", "SELECT 1"),
+        ("ოპერატორი: SELECT 1", "SELECT 1"),
+        ("ხანგრძლივობა: 0.12 მწმs  გაშვება <unnamed>: SELECT 1", "SELECT 1"),
+        ("Verbindung empfangen: Host=[local]", None),
         ("connection received: host=[local]", None),
     ],
 )
@@ -68,6 +94,12 @@ def test_both_kinds_of_log_give_the_statements(
         for one in found:
             assert (one.path, one.line) == (str(log.path), line)
             assert one.values() == {1: "4'2", 2: None}
+
+
+def test_what_another_language_says_of_execute_is_read(tmp_path: Path) -> None:
+    detail = "Vorbereiten: PREPARE a AS SELECT 2"
+    (found,) = Log(csvlog(tmp_path / "a.csv", ("Anweisung: EXECUTE a", detail))).statements()
+    assert found.text == "PREPARE a AS SELECT 2"
 
 
 @pytest.mark.parametrize(
@@ -191,3 +223,101 @@ def test_the_same_form_at_two_places_is_two_findings() -> None:
         ran("SELECT 3 FROM t /*file='b.py',line='1',traceparent='x'*/"),
     )
     assert [report.path for report in reports] == ["a.py", "b.py"]
+
+
+@pytest.mark.parametrize(
+    ("clean", "leaks"),
+    [
+        ("SELECT * FROM t LIMIT 0", "SELECT * FROM t LIMIT 10"),
+        (
+            "SELECT 1 FROM t, s WHERE t.org = 1 AND s.org = '1'",
+            "SELECT 1 FROM t, s WHERE t.org = 1 AND s.org = '2'",
+        ),
+        (
+            "SELECT org, x, count(*) FROM t GROUP BY 1, 2 HAVING min(org) = 1 AND org = 1",
+            "SELECT org, x, count(*) FROM t GROUP BY 2, 3 HAVING min(org) = 1 AND org = 1",
+        ),
+        ("SELECT * FROM t WHERE org IN (1, 1)", "SELECT * FROM t WHERE org IN (1, 2)"),
+        ("SELECT * FROM t WHERE org IN (1, '1')", "SELECT * FROM t WHERE org IN (1, '2')"),
+        (
+            "SELECT 'a E', x FROM t WHERE org = 1 AND 'b' = ''",
+            "SELECT 'a E', x, (SELECT max(x) FROM s) FROM t WHERE org = 1 AND 'b' = ''",
+        ),
+        (
+            "SELECT * /* a */ FROM t WHERE org = 1 /* /* */ */",
+            "SELECT * /* a /* */ FROM t WHERE org = 1 /* /* */ */ */ FROM t",
+        ),
+        (
+            "SELECT set_config('search_path', 'x', false)",
+            "SELECT set_config('app.tenant_id', 'x', false)",
+        ),
+        (
+            "SELECT set_config('statement_timeout', '0', true)",
+            "SELECT set_config('row_security', 'off', true)",
+        ),
+    ],
+)
+def test_no_text_hides_another_of_its_form(clean: str, leaks: str) -> None:
+    for texts in ((clean, leaks), (clean, clean, leaks), (leaks, clean)):
+        found = [f for report in judged(*map(ran, texts)) for f in report.findings]
+        assert [" ".join(leaks.split()) in f.message for f in found] == [True], texts
+    assert [f for report in judged(ran(clean)) for f in report.findings] == []
+
+
+@pytest.mark.parametrize(
+    ("clean", "leaks"),
+    [
+        ("SELECT * FROM t WHERE org = 42", "SELECT * FROM t WHERE org = 7"),
+        (
+            "SELECT * FROM t WHERE org = current_setting('app.org')::int",
+            "SELECT * FROM t WHERE org = current_setting('app.other')::int",
+        ),
+        (
+            "SELECT * FROM t WHERE org = 42 AND x = DATE '2020-01-01'",
+            "SELECT * FROM t WHERE org = 41 AND x = DATE '2020-01-02'",
+        ),
+    ],
+)
+def test_a_declared_value_is_no_other_value(clean: str, leaks: str) -> None:
+    sources = Sources(("42", "current_setting('app.org')::int"))
+    gate = Gate(Prover(catalog(), sources), strict=True)
+    for texts in ((clean, leaks), (leaks, clean)):
+        found = [f for report in judged(*map(ran, texts), gate=gate) for f in report.findings]
+        assert [" ".join(leaks.split()) in f.message for f in found] == [True], texts
+
+
+def test_what_hangs_on_a_value_is_judged_value_by_value_and_nothing_else_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gate = Gate(prover())
+    count = 0
+    judge_one = gate.judge
+
+    def counting(source: Source) -> FileReport:
+        nonlocal count
+        count += 1
+        return judge_one(source)
+
+    monkeypatch.setattr(gate, "judge", counting)
+    same = [
+        "SELECT * FROM t WHERE org = {n} AND x > {m} ORDER BY x LIMIT {m}",
+        "SELECT * FROM t WHERE org = {n} AND id IN ({m}, 0.5) AND x::numeric(10, 2) > 0.{m}",
+        "SELECT * FROM t WHERE org = {n} AND now() - INTERVAL '{m} days' > DATE '2020-01-{m}'",
+        "INSERT INTO t (org, id, x) VALUES ({n}, {m}, 0.{m})",
+        "UPDATE t SET x = {m} WHERE org = {n} AND id = -{m}",
+        "SELECT x, count(*) FROM t WHERE org = {n} GROUP BY 1 HAVING count(*) > {m} ORDER BY 2",
+        "SELECT set_config('app.tenant_id', '{m}', true)",
+        "SET LOCAL app.tenant_id = '{m}'",
+    ]
+    for text in same:
+        count = 0
+        judged(*(ran(text.format(n=n + 100, m=n + 20)) for n in range(20)), gate=gate)
+        assert count == 1, text
+    count = 0
+    # The first of these is a special one.
+    judged(*(ran(f"SELECT * FROM t WHERE org = 50 LIMIT {n}") for n in range(20)), gate=gate)
+    assert count == 2
+    count = 0
+    texts = [f"SELECT 1 FROM t, s WHERE t.org = {n} AND s.org = '{n}'" for n in range(100, 120)]
+    assert [r.findings for r in judged(*map(ran, texts), gate=gate)] == [()]
+    assert count == 20

@@ -135,6 +135,14 @@ OWN = "tenant_id = tenure.current_tenant()"
         ("SET row_security TO off", ["TS026"]),
         ("SELECT set_config('app.tenant_id', $1, false)", ["TS027"]),
         ("SELECT set_config('app.tenant_id', $1, true)", []),
+        ("SELECT set_config('app.tenant_id', coalesce($1, ''), true)", []),
+        (
+            "SELECT set_config('app.tenant_id', cast($1 AS text), true), set_config('a', '', true)",
+            [],
+        ),
+        ("SELECT set_config('app.tenant_id', mine($1), true)", ["TS005"]),
+        ("SELECT set_config('app.tenant_id', \"coalesce\"($1, ''), true)", ["TS005"]),
+        ("SELECT set_config('app.x', (SELECT max(number) FROM invoice), true)", ["TS005"]),
         ("SET SESSION app.tenant_id TO 'x'", ["TS027"]),
         ("SET LOCAL app.tenant_id = 'x'", []),
         ("SET search_path TO public", []),
@@ -152,10 +160,30 @@ OWN = "tenant_id = tenure.current_tenant()"
         (f"{SAFE} ALTER TABLE note DISABLE ROW LEVEL SECURITY", ["TS040"]),
         ("ALTER TABLE invoice DISABLE ROW LEVEL SECURITY", ["TS040"]),
         (
-            f"{NOTE} DO $$ BEGIN EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t);"
-            " END $$",
+            f"{NOTE} DO $$ DECLARE t text; BEGIN FOR t IN SELECT relname FROM pg_class LOOP "
+            "EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t); END LOOP; END $$",
             ["TS004"],
         ),
+        *(
+            (f"{NOTE} DO $$ BEGIN {said} END $$", ["TS004", *more])
+            for said, more in (
+                ("EXECUTE 'ALTER TABLE Note ENABLE ROW LEVEL SECURITY';", []),
+                ("FOREACH t IN ARRAY '{note}' LOOP ENABLE ROW LEVEL SECURITY", []),
+                ("EXECUTE 'ALTER TABLE other ENABLE ROW LEVEL SECURITY';", ["TS040"]),
+                ("RAISE NOTICE 'ENABLE ROW LEVEL SECURITY on notes';", ["TS040"]),
+            )
+        ),
+        (f"{NOTE} SELECT 'mind to ENABLE ROW LEVEL SECURITY'", ["TS040"]),
+        (f"{NOTE} SELECT format('note: ENABLE ROW LEVEL SECURITY')", ["TS040"]),
+        (f"{NOTE} SELECT run('ALTER TABLE note ENABLE ROW LEVEL SECURITY')", ["TS005"]),
+        (
+            f"{NOTE} SELECT format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', tablename) "
+            "FROM pg_tables \\gexec\n",
+            None,
+        ),
+        (f"{NOTE} ALTER TABLE {{{{ t }}}} ENABLE ROW LEVEL SECURITY", ["TS004"]),
+        (f'{NOTE} ALTER TABLE :"t" ENABLE ROW LEVEL SECURITY', ["TS040"]),
+        (f"{NOTE} ALTER TABLE a ENABLE ROW LEVEL SECURITY {{{{ t }}}}", ["TS004", "TS040"]),
         # policies
         (f"{NOTE}{SECURE}CREATE POLICY p ON note USING (true)", ["TS042"]),
         (f"{NOTE}{SECURE}CREATE POLICY p ON note USING {TENANT}", []),
@@ -246,6 +274,33 @@ OWN = "tenant_id = tenure.current_tenant()"
         ),
         (f"CREATE MATERIALIZED VIEW v AS SELECT id FROM invoice WHERE {OWN}", ["TS050"]),
         ("CREATE VIEW v AS SELECT 1 AS one", []),
+        # .. what asks them is judged where it does
+        ("CREATE VIEW v AS SELECT tenant_id, id FROM invoice", ["TS001", "TS050"]),
+        ("CREATE VIEW v WITH (security_invoker) AS SELECT tenant_id, id FROM invoice", []),
+        (
+            "CREATE OR REPLACE VIEW v (tenant_id, n) WITH (security_invoker = true) AS "
+            "SELECT c.tenant_id, count(*) FROM invoice i JOIN customer c "
+            "ON c.tenant_id = i.tenant_id AND c.id = i.customer_id GROUP BY c.tenant_id",
+            [],
+        ),
+        (
+            "CREATE VIEW v WITH (security_invoker = off) AS SELECT * FROM invoice",
+            ["TS001", "TS050"],
+        ),
+        ("CREATE VIEW v WITH (security_invoker) AS SELECT id FROM invoice", ["TS001"]),
+        ("CREATE VIEW v WITH (security_invoker) AS SELECT count(*) FROM invoice", ["TS001"]),
+        (
+            "CREATE VIEW v WITH (security_invoker) AS SELECT i.tenant_id FROM invoice i "
+            "JOIN customer c ON c.id = i.customer_id",
+            ["TS001", "TS001"],
+        ),
+        ("CREATE MATERIALIZED VIEW v AS SELECT tenant_id FROM invoice", ["TS001", "TS050"]),
+        # .. over views of tenants' tables
+        (
+            f"CREATE VIEW v WITH (security_invoker) AS SELECT * FROM invoice WHERE {OWN};"
+            "CREATE VIEW w AS SELECT 1 FROM (SELECT tenure.current_tenant()) c, v",
+            ["TS005", "TS050"],
+        ),
         (
             "CREATE FUNCTION f() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1';"
             "ALTER FUNCTION f() SET search_path = pg_catalog",
@@ -271,6 +326,60 @@ def test_what_is_found(text: str, expected: list[str] | None) -> None:
         assert all(code < "TS040" for code in found), found
     else:
         assert sorted(found) == expected
+
+
+CHILDREN = """
+CREATE TABLE tenants (id uuid PRIMARY KEY);
+CREATE TABLE bill (tenant_id uuid NOT NULL, id uuid PRIMARY KEY, number text);
+CREATE TABLE line (id uuid PRIMARY KEY, bill_id uuid NOT NULL REFERENCES bill (id));
+CREATE TABLE kind (id uuid PRIMARY KEY);
+CREATE VIEW bills WITH (security_invoker) AS SELECT * FROM bill;
+CREATE VIEW more WITH (security_invoker) AS SELECT * FROM bills;
+CREATE VIEW kinds AS SELECT * FROM kind;
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ALTER TABLE line DISABLE ROW LEVEL SECURITY", ["TS040"]),
+        ("ALTER TABLE kind DISABLE ROW LEVEL SECURITY", []),
+        ("CREATE TABLE line (id uuid, bill_id uuid REFERENCES bill (id))", ["TS040"]),
+        ("CREATE TABLE word (id uuid, line_id uuid REFERENCES line (id))", ["TS040"]),
+        ("CREATE TABLE word (id uuid, line_id uuid REFERENCES line)", ["TS040"]),
+        ("CREATE TABLE word (id uuid, kind_id uuid REFERENCES kind (id))", []),
+        ("CREATE TABLE word (id uuid, of_id uuid REFERENCES word (id))", []),
+        ("CREATE TABLE line (id uuid); ALTER TABLE line ENABLE ROW LEVEL SECURITY", None),
+        (
+            "CREATE TABLE line (id uuid); ALTER TABLE line ENABLE ROW LEVEL SECURITY, "
+            "FORCE ROW LEVEL SECURITY; CREATE POLICY p ON line USING (true)",
+            ["TS042"],
+        ),
+        (
+            "CREATE TABLE line (id uuid); ALTER TABLE line ENABLE ROW LEVEL SECURITY, "
+            "FORCE ROW LEVEL SECURITY; CREATE POLICY p ON line USING (EXISTS (SELECT 1 FROM bill "
+            "b WHERE b.id = bill_id AND b.tenant_id = tenure.current_tenant()))",
+            [],
+        ),
+        ("CREATE VIEW v AS SELECT id FROM bills WHERE tenant_id = $1", ["TS050"]),
+        ("CREATE VIEW v AS SELECT id FROM more WHERE tenant_id = $1", ["TS050"]),
+        ("CREATE VIEW v AS SELECT id FROM kinds", []),
+        (
+            "CREATE VIEW a WITH (security_invoker) AS SELECT * FROM bill;"
+            "CREATE VIEW b AS SELECT * FROM a",
+            ["TS050"],
+        ),
+        ("CREATE VIEW v AS SELECT * FROM line", ["TS050"]),
+    ],
+)
+def test_tables_scoped_through_their_parent_and_views_of_views(
+    text: str, expected: list[str] | None
+) -> None:
+    known = load_schema(CHILDREN).with_tenancy(Tenancy(tenants_table="tenants"))
+    assert {t.name.name: t.parent is not None for t in known.tables}["line"]
+    gate = Gate(Prover(known, SOURCES))
+    found = [f.code for f in gate.judge(sql_source("a.sql", text)).findings if f.code >= "TS040"]
+    assert found == (["TS041", "TS042"] if expected is None else expected)
 
 
 def test_a_dump_may_switch_row_security_off() -> None:
@@ -302,3 +411,71 @@ def test_an_exempted_table_is_no_tenants_table() -> None:
         source = sql_source("a.sql", "ALTER TABLE logs ADD CONSTRAINT a UNIQUE (id)")
         found = Gate(Prover(known, SOURCES)).judge(source).findings
         assert [finding.code for finding in found] == expected
+
+
+DOWN = "DROP TABLE note;"
+
+
+@pytest.mark.parametrize(
+    ("up", "down"),
+    [
+        ("-- migrate:up", "-- migrate:down"),
+        ("-- +goose Up", "-- +goose Down"),
+        ("-- +migrate Up", "-- +migrate Down"),
+        ("", "---- create above / drop below ----"),
+    ],
+)
+def test_the_way_back_of_a_migration_takes_nothing_from_the_way_there(up: str, down: str) -> None:
+    assert codes(f"{up}\n{NOTE}\n{down}\n{DOWN}\n") == ["TS040"]
+    off = "ALTER TABLE note DISABLE ROW LEVEL SECURITY;"
+    assert codes(f"{up}\n{SAFE}\n{down}\n{off}\n") == []
+    # A comment alone switches nothing off.
+    assert codes(f"-- migrate:down\n{NOTE}\n") == ["TS040"]
+    # What it runs is judged all the same.
+    assert codes(f"{up}\n{SAFE}\n{down}\nDELETE FROM invoice;\n") == ["TS001"]
+
+
+def python(*functions: tuple[str, str]) -> str:
+    return "from alembic import op\n" + "".join(
+        f"def {name}():\n    op.execute('''{sql}''')\n" for name, sql in functions
+    )
+
+
+@pytest.mark.parametrize(
+    ("functions", "expected"),
+    [
+        ([("upgrade", NOTE), ("downgrade", DOWN)], ["TS040"]),
+        ([("upgrade", SAFE), ("downgrade", DOWN)], []),
+        (
+            [
+                ("upgrade", "ALTER TABLE invoice ENABLE ROW LEVEL SECURITY"),
+                ("downgrade", "ALTER TABLE invoice DISABLE ROW LEVEL SECURITY"),
+            ],
+            [],
+        ),
+        ([("migrate", NOTE), ("rollback", DOWN)], ["TS040"]),
+        ([("upgrade_main", NOTE), ("downgrade_main", DOWN)], ["TS040"]),
+        # When other functions run is not known: what they mend counts, what they drop does not.
+        ([("upgrade", NOTE), ("secure", f"{SECURE}{POLICY}")], []),
+        ([("upgrade", NOTE), ("cleanup", DOWN)], ["TS040"]),
+        ([("reverse_charges", NOTE)], ["TS040"]),
+        ([("upgrade", f"{NOTE}{DOWN}")], []),
+        ([("upgrade", SAFE), ("off", "ALTER TABLE note DISABLE ROW LEVEL SECURITY")], ["TS040"]),
+    ],
+)
+def test_functions_of_a_migration_are_parts_of_their_own(
+    functions: list[tuple[str, str]], expected: list[str]
+) -> None:
+    found = [finding.code for finding in lint(python(*functions), "python").findings]
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    "name", ["0001_note.down.sql", "down.sql", "U2__note.sql", "revert/note.sql"]
+)
+def test_a_file_that_is_the_way_back_leaves_nothing_behind(name: str) -> None:
+    text = "ALTER TABLE invoice DISABLE ROW LEVEL SECURITY; DELETE FROM invoice;"
+    report = assemble([Gate(prover()).judge(sql_source(name, text))])
+    assert [finding.code for finding in report.findings] == ["TS001"]
+    other = assemble([Gate(prover()).judge(sql_source("0001_note.up.sql", text))])
+    assert [finding.code for finding in other.findings] == ["TS040", "TS001"]

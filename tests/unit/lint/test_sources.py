@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -323,8 +324,104 @@ def test_folders_are_walked_once_and_named_files_always_taken(tmp_path: Path) ->
         list(files([tmp_path / "missing"], lambda _: False))
 
 
+@pytest.mark.parametrize("text", ["def f(:\n  x", "print 'hello'\n", "x = (1\n", "a\0b"])
+def test_what_is_no_python_is_a_failure_with_and_without_a_call(text: str) -> None:
+    for more in ("", "c.execute(q)\n"):
+        with pytest.raises(SourceError, match=r"app\.py: not Python"):
+            python(more + text)
+    assert python("x = '\\d'\nyield_ = 1\n").statements == ()
+
+
+def test_what_is_put_behind_a_condition_makes_the_statement_opaque() -> None:
+    for text in (
+        "SELECT * FROM t WHERE org = $1 {{ extra }}",
+        "SELECT * FROM t WHERE org = $1 AND {{ extra }}",
+        "SELECT * FROM t WHERE org = $1 AND ({{extra}})",
+        "SELECT * FROM t {% if x %} WHERE org = $1 {% endif %}",
+    ):
+        (finding,) = Gate(prover()).judge(sql_source("a.sql", text)).findings
+        assert finding.code == "TS004", text
+    for code in ("f'SELECT * FROM t WHERE org = %s AND {cond}'", "'SELECT * FROM t ' + cond"):
+        (finding,) = Gate(prover()).judge(python(f"c.execute({code}, (1,))")).findings
+        assert finding.code == "TS004", code
+
+
+@pytest.mark.parametrize(
+    ("argument", "expected"),
+    [
+        ("sql + ' LIMIT 1'", ["SELECT 1 LIMIT 1", "SELECT 1 WHERE a LIMIT 1"]),
+        ("text(sql + ' LIMIT 1')", ["SELECT 1 LIMIT 1", "SELECT 1 WHERE a LIMIT 1"]),
+        (
+            "f'{sql} UNION {sql}'",
+            ["SELECT 1 UNION SELECT 1", "SELECT 1 WHERE a UNION SELECT 1 WHERE a"],
+        ),
+        ("'SELECT 2' + (' WHERE a' if x else '')", ["SELECT 2 WHERE a", "SELECT 2"]),
+        ("'SELECT 2' if x else 'SELECT 3'", ["SELECT 2", "SELECT 3"]),
+        ("f'SELECT 2 {\"WHERE a\" if x else y}'", None),
+        ("'SELECT 2' + (' WHERE a' if x else unknown)", None),
+        ("sql + unknown", None),
+        ("a + b + c", None),
+    ],
+)
+def test_a_name_of_several_texts_inside_an_expression(
+    argument: str, expected: list[str] | None
+) -> None:
+    more = "".join(
+        f"    {n} = 'SELECT 1'\n    if x: {n} += ', 2'\n    if y: {n} += ', 3'\n" for n in "abc"
+    )
+    code = (
+        "from sqlalchemy import text\ndef f(x, y, unknown):\n    sql = 'SELECT 1'\n"
+        f"    if x:\n        sql += ' WHERE a'\n{more}    c.execute({argument})\n"
+    )
+    found = python(code).statements
+    if expected is None:
+        assert found
+        assert found[-1].opaque
+    else:
+        assert [sql_of(one) for one in found] == expected
+
+
+def test_what_git_tracks_is_not_skipped(tmp_path: Path) -> None:
+    for name in ("QUERY.SQL", "APP.PY", "build/a.sql", "build/b.sql", "x/node_modules/c/d.py"):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("")
+
+    def found(skipped: list[Path]) -> list[str]:
+        taken = files([tmp_path], lambda path: path.name == "b.sql", skipped)
+        return [path.relative_to(tmp_path).as_posix() for path in taken]
+
+    skipped: list[Path] = []
+    assert found(skipped) == ["APP.PY", "QUERY.SQL"]
+    assert skipped == [tmp_path / "build", tmp_path / "x" / "node_modules"]
+    for arguments in (["init", "-q"], ["add", "-f", "build", "x"]):
+        subprocess.run(["git", *arguments], cwd=tmp_path, check=True, capture_output=True)
+    skipped = []
+    assert found(skipped) == ["APP.PY", "QUERY.SQL", "build/a.sql", "x/node_modules/c/d.py"]
+    assert skipped == []
+
+
 def test_one_constant_in_two_statements_is_one_finding() -> None:
     code = "Q = 'SELECT x FROM t'\nc.execute(Q)\nd.execute(Q)\n"
     report = Gate(prover()).judge(python(code))
     assert report.counts.statements == 2
     assert len(report.findings) == 1
+
+
+def test_the_way_back_of_djangos_runsql_is_judged() -> None:
+    code = (
+        "from django.db import migrations\n"
+        "a = migrations.RunSQL('CREATE INDEX i ON t (org)', 'DELETE FROM t')\n"
+        "b = migrations.RunSQL('SELECT 1', reverse_sql=migrations.RunSQL.noop)\n"
+        "c = migrations.RunSQL(sql=[('SELECT 2', None)], reverse_sql=['DELETE FROM s', 'SELECT 3'])"
+    )
+    found = python_source("a.py", code).statements
+    assert [" ".join(t.text for t in one.tokens) for one in found] == [
+        "CREATE INDEX i ON t ( org )",
+        "DELETE FROM t",
+        "SELECT 1",
+        "SELECT 2",
+        "DELETE FROM s",
+        "SELECT 3",
+    ]
+    assert [one.part for one in found] == ["", None, "", "", None, None]
