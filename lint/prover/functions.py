@@ -45,6 +45,7 @@ SET_RETURNING: dict[str, tuple[str, ...] | None] = {
     "jsonb_populate_record": None,
     "json_populate_recordset": None,
     "jsonb_populate_recordset": None,
+    "ts_debug": None,
 }
 
 _SCALAR = words(
@@ -78,7 +79,7 @@ session_user set_bit set_byte set_masklen setseed setweight sha224 sha256 sha384
 sind sinh slope split_part sqrt starts_with statement_timestamp string_to_array strip strpos
 substr substring tan tand tanh text timeofday timezone to_ascii to_bin to_char
 to_date to_hex to_json to_jsonb to_number to_oct to_timestamp to_tsquery to_tsvector
-transaction_timestamp translate trim trim_array trim_scale trunc ts_debug ts_delete ts_filter
+transaction_timestamp translate trim trim_array trim_scale trunc ts_delete ts_filter
 ts_headline ts_rank ts_rank_cd tsquery_phrase tsvector_to_array txid_current
 pg_current_xact_id unistr upper upper_inc upper_inf user version websearch_to_tsquery width
 width_bucket xmlconcat xmlelement xmlforest xmlparse xmlserialize int4range int8range numrange

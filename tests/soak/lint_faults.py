@@ -359,8 +359,28 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "a contradiction of any two values": (
         "facts._contradicts",
-        "return len(numbers) > 1 and len({int(n) for n in numbers if n.isdecimal()}) > 1",
-        "return sum(isinstance(term, Const) for term in group) > 1",
+        "if len(numbers) < 2 or all(term.alone is None for term in numbers):\n        return False",
+        "if sum(isinstance(term, Const) for term in group) > 1:\n        return True",
+    ),
+    "letters that differ as numbers do": (
+        "facts._contradicts",
+        " or all(term.alone is None for term in numbers)",
+        "",
+    ),
+    "a row of nulls is null": (
+        "predicates._tested",
+        "_unknown(block, operand) if _is_scalar(block, operand) else NOTHING",
+        "_unknown(block, operand)",
+    ),
+    "two that are null carry for one another": (
+        "relation.settle",
+        "near if NULL not in near else frozenset()",
+        "near",
+    ),
+    "a value that is cut is what it was": (
+        "values._cast",
+        "not to.expressions and ",
+        "",
     ),
     "LIMIT of any number leaves no row": (
         "query._no_rows",
@@ -589,9 +609,19 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
         "for level in (self, *self.env.outers):\n        found, hit",
     ),
     "an outer aggregate belongs here": (
-        "block.Block._belongs_here",
-        "if columns and not",
-        "if False and columns and not",
+        "levels.check_level",
+        "if columns or (around and queries):",
+        "if False:",
+    ),
+    "an outer aggregate belongs here, by its subqueries": (
+        "levels.check_level",
+        "if columns or (around and queries):",
+        "if columns:",
+    ),
+    "an aggregate belongs to whoever may have the column": (
+        "levels._is_of",
+        "(found and known is not None)",
+        "found",
     ),
     # -- grouping ----------------------------------------------------------------------------
     "an aggregate of nothing has no row": (
@@ -646,8 +676,33 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "DISTINCT ON a name means the input": (
         "grouping._key",
-        "if aliased and (alias_first or not block.local(name, key)[0]):",
-        "if aliased and not block.local(name, key)[0]:",
+        "if alias_first or not block.local(name, key)[0]:",
+        "if not block.local(name, key)[0]:",
+    ),
+    "an output column has a name only if it is given one": (
+        "labels.may_be",
+        "names = _figured(item)[0]",
+        "names = _figured(item)[0] if isinstance(item, exp.Alias | exp.Column) else frozenset()",
+    ),
+    "DISTINCT ON calls no aggregate": (
+        "grouping._parts",
+        "*keys_of_distinct_on(node), ",
+        "",
+    ),
+    "a window that nobody uses calls no aggregate": (
+        "grouping._parts",
+        ", *windows]",
+        "]",
+    ),
+    "a window in DISTINCT ON is not looked at": (
+        "grouping.windows",
+        ", *keys_on)",
+        ")",
+    ),
+    "the row of an aggregate is one, whatever is made of it": (
+        "block.Block._always",
+        " and not any(map(may_give_rows, shown))",
+        "",
     ),
     "a position is counted from zero": (
         "grouping._key",
@@ -699,8 +754,8 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "a window in ORDER BY is not looked at": (
         "grouping.windows",
-        "(*node.expressions, *((order,) if order else ()))",
-        "node.expressions",
+        "(*node.expressions, *((order,) if order else ()), *keys_on)",
+        "(*node.expressions, *keys_on)",
     ),
     "a window in DISTINCT ON's order chooses not": (
         "grouping._chooses_not",
@@ -880,6 +935,31 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
         "targets.parent_tenant",
         "(term := terms.get(own)) is not None and facts.equal(term, other.columns[theirs])",
         "True",
+    ),
+    "what a generated tenant is made of may be written": (
+        "targets.kept_tenant",
+        "if table.tenant_column in made:",
+        "if False:",
+    ),
+    "RETURNING shows what was generated before": (
+        "writes._rewritten",
+        "if col.name in made:",
+        "if False:",
+    ),
+    "a materialized view is this tenant's": (
+        "block.Block.fixed",
+        "self.env.snapshot and ",
+        "False and ",
+    ),
+    "a materialized view is of today": (
+        "ledger.Ledger.open_instance",
+        " if i.snapshot == snapshot",
+        "",
+    ),
+    "a parent in a materialized view is of today": (
+        "targets.parent_tenant",
+        " or other.snapshot",
+        "",
     ),
     "a child may be put under whatever it names": (
         "targets.kept_tenant",
