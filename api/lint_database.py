@@ -43,6 +43,7 @@ WHERE {schemas} AND i.indisunique AND i.indimmediate AND i.indisvalid AND NOT i.
   AND i.indpred IS NULL AND i.indexprs IS NULL AND u.position <= i.indnkeyatts
 GROUP BY n.nspname, c.relname, k.relname ORDER BY 1, 2, 3
 """
+# Until its transaction ends a deferrable key of several columns may name another's row.
 _FOREIGN_KEYS = """
 SELECT n.nspname, c.relname, tn.nspname, t.relname,
        array_agg(a.attname::text ORDER BY u.position),
@@ -56,9 +57,10 @@ CROSS JOIN unnest(k.conkey, k.confkey) WITH ORDINALITY u(own, other, position)
 JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = u.own
 JOIN pg_catalog.pg_attribute b ON b.attrelid = t.oid AND b.attnum = u.other
 WHERE {schemas} AND k.contype = 'f' AND k.convalidated
+  AND NOT (k.condeferrable AND cardinality(k.conkey) > 1)
 GROUP BY n.nspname, c.relname, tn.nspname, t.relname, k.conname ORDER BY 1, 2, k.conname
 """
-# Foreign keys that are not known to hold of every row.
+# Foreign keys that are not known to hold of every row, in every statement.
 _UNCHECKED = """
 SELECT DISTINCT n.nspname, c.relname, tn.nspname, t.relname
 FROM pg_catalog.pg_constraint k
@@ -66,7 +68,9 @@ JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_class t ON t.oid = k.confrelid
 JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
-WHERE {schemas} AND k.contype = 'f' AND NOT k.convalidated ORDER BY 1, 2, 3, 4
+WHERE {schemas} AND k.contype = 'f'
+  AND (NOT k.convalidated OR k.condeferrable AND cardinality(k.conkey) > 1)
+ORDER BY 1, 2, 3, 4
 """
 _VIEWS = """
 SELECT n.nspname, c.relname, pg_catalog.pg_get_viewdef(c.oid), c.relkind = 'm'

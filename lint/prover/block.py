@@ -156,7 +156,9 @@ class Block:
 
     # -- values ------------------------------------------------------------------------------
 
-    def typed(self, node: exp.Expr) -> tuple[Term, str | None] | None:
+    def typed(  # noqa: PLR0911 - one return per form
+        self, node: exp.Expr
+    ) -> tuple[Term, str | None] | None:
         """The term an expression is, and its type's family; None if it is opaque."""
         while isinstance(node, exp.Paren):
             node = node.this
@@ -174,9 +176,19 @@ class Block:
             return None if goal is None else (inner[0], goal)
         if isinstance(node, exp.Coalesce):
             first = self.typed(node.this)
-            return first if first is not None and self.never_null(first[0]) else None
+            if first is None or not all(self._keeps_type(first[1], e) for e in node.expressions):
+                return None
+            return first if self.never_null(first[0]) else None
         known = self.extremes.get(id(node)) or self._scalar(node)
         return None if known is None else (known.term, known.family)
+
+    def _keeps_type(self, first: str | None, other: exp.Expr) -> bool:
+        """Whether COALESCE leaves its first value of its type: it may make it a float, which is
+        the same for several whole numbers."""
+        typed = self.typed(other)
+        if typed is None:
+            return isinstance(other, exp.Null)
+        return typed[1] == first or (typed[1] is None and isinstance(typed[0], Const))
 
     def fixed(self, node: exp.Expr) -> Const | None:
         """The value that an expression is, of one that is the same whenever it is asked for."""
@@ -269,6 +281,8 @@ class Block:
         if not isinstance(called, exp.Anonymous):
             raise CannotProve(f"function {called.key} under a schema")
         self._called(function_name(called), name_of(schema))
+        if is_aggregate(called):
+            check_level(self, self.env.outers, called)
         self._children(called)
 
     def _called(self, name: str, schema: str | None = None) -> None:

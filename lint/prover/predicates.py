@@ -15,10 +15,12 @@ from lint.prover.facts import IMPOSSIBLE, NOTHING, Const, Facts, guarded, null
 from lint.prover.members import between, equal_any, is_list, within
 from lint.prover.nodes import conjuncts, parts_of_row
 from lint.prover.operands import (
+    CHOICES,
     COMPARISONS,
     decided,
     either,
     equate,
+    families_of_choice,
     is_condition,
     is_null,
     is_stable,
@@ -29,9 +31,6 @@ from lint.prover.operands import (
     strict,
 )
 from lint.prover.values import alike, is_scalar
-
-# Expressions whose value is one of their parts', or null.
-CHOICES = (exp.Case, exp.Coalesce, exp.Nullif)
 
 
 def restrict(block: Block, where: exp.Where | None) -> None:
@@ -149,12 +148,24 @@ def _compare(block: Block, left: exp.Expr, right: exp.Expr) -> Facts:
         if is_null(side):
             return IMPOSSIBLE
         if isinstance(opened(side), CHOICES) and block.fixed(side) is None:
-            return chosen(block, opened(side), lambda value: _compare(block, value, other))  # noqa: B023 - used at once
+            return chosen(block, opened(side), _found_equal(block, opened(side), other))
     facts = strict(block, left, right)
     one, other_side = block.typed(left), block.typed(right)
     if one is None or other_side is None or not alike(one, other_side):
         return facts
     return facts.both(equate(block, one[0], other_side[0]))
+
+
+def _found_equal(block: Block, choice: exp.Expr, other: exp.Expr) -> Callable[[exp.Expr], Facts]:
+    """What it implies that a choice equals `other`, by the value that it chose.
+
+    Of values of several types it makes one type's, perhaps a float, in which whole numbers that
+    differ are the same: then it equates nothing.
+    """
+    families = families_of_choice(block, choice)
+    if len(families) < 2 and None not in families:
+        return lambda value: _compare(block, value, other)
+    return lambda value: IMPOSSIBLE if is_null(value) else strict(block, value, other)
 
 
 def _equal(block: Block, node: exp.EQ) -> Facts:

@@ -169,16 +169,17 @@ class Drafts:
     @staticmethod
     def _key(draft: Draft, columns: tuple[str, ...], name: str | None, at: Cursor) -> None:
         # A deferrable key may be violated while a statement reads.
-        after = ["", *(token.word for token in at.rest())]
-        deferrable = any(b == "DEFERRABLE" and a != "NOT" for a, b in pairwise(after))
-        if not deferrable and "OVERLAPS" not in after:
+        after = [token.word for token in at.rest()]
+        if not _is_deferrable(after) and "OVERLAPS" not in after:
             draft.keys.append(Key(columns, name))
 
     def _references(self, draft: Draft, columns: tuple[str, ...], at: Cursor) -> None:
         table = self.name(at)
         references = at.columns() if at.opens() else None
         after = [token.word for token in at.rest()]
-        if {("NOT", "VALID"), ("NOT", "ENFORCED")} & set(pairwise(after)):
+        # Until its transaction ends a deferrable key of several columns may name another's row.
+        late = len(columns) > 1 and _is_deferrable(after)
+        if late or {("NOT", "VALID"), ("NOT", "ENFORCED")} & set(pairwise(after)):
             draft.unchecked.append(table)
             return
         draft.foreign_keys.append((columns, table, references))
@@ -350,6 +351,10 @@ class Drafts:
                 )
             )
         return tables
+
+
+def _is_deferrable(words: list[str]) -> bool:
+    return any(b == "DEFERRABLE" and a != "NOT" for a, b in pairwise(["", *words]))
 
 
 def _text(at: Cursor) -> str:

@@ -31,6 +31,8 @@ CREATE TABLE shop.half (id int NOT NULL, org int NOT NULL, n int, UNIQUE (id) IN
 CREATE UNIQUE INDEX by_twice ON shop.half (id, (n + 1));
 INSERT INTO shop.half VALUES (1, 1, 5), (2, 1, 5);
 CREATE TABLE shop.made (id int PRIMARY KEY, x int, org int GENERATED ALWAYS AS (x + 0) STORED);
+CREATE TABLE shop.late_item (t_org int, t_id int, org int REFERENCES shop.orgs DEFERRABLE,
+    FOREIGN KEY (t_org, t_id) REFERENCES shop.t DEFERRABLE);
 CREATE TABLE shop.old_item (t_org int, t_id int);
 ALTER TABLE shop.old_item ADD FOREIGN KEY (t_org, t_id) REFERENCES shop.t NOT VALID;
 """
@@ -110,6 +112,7 @@ def test_a_live_schema_is_what_its_script_would_be(server: str) -> None:
         "shop.child",
         "shop.half",
         "shop.made",
+        "shop.late_item",
         "shop.old_item",
     }
     t = tables[Name("shop", "t")]
@@ -139,8 +142,12 @@ def test_a_live_schema_tells_what_is_generated_and_what_is_not_checked(server: s
     assert {str(table.name) for table in found.pointing_at([Name("shop", "orgs")])} == {
         "shop.t",
         "shop.item",
+        "shop.late_item",
         "shop.old_item",
     }
+    late = found.named("shop.late_item")
+    assert [key.columns for key in late.foreign_keys] == [("org",)]
+    assert late.unchecked == (Name("shop", "t"),)
 
 
 def test_the_command_reads_the_schema_from_a_url(server: str) -> None:

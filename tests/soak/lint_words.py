@@ -18,7 +18,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "orgs": ("id",),
     "c": ("org", "id", "x"),
     "k": ("org", "id", "gid"),
-    "e": ("id", "x", "sid", "org"),
+    "e": ("id", "x", "sid", "org", "y"),
     "p": ("org", "id"),
 }
 # View -> its integer columns and the one that is the tenant.

@@ -281,6 +281,8 @@ CREATE TABLE a (id int PRIMARY KEY, x int, org int GENERATED ALWAYS AS (x + "id"
     n int GENERATED ALWAYS AS IDENTITY);
 CREATE TABLE b (a_id int, CONSTRAINT fk FOREIGN KEY (a_id) REFERENCES a (id) NOT VALID);
 CREATE TABLE c (a_id int REFERENCES a (id), b_id int UNIQUE);
+CREATE TABLE d (a_id int REFERENCES a (id) DEFERRABLE, a_org int,
+    FOREIGN KEY (a_org, a_id) REFERENCES a (org, id) DEFERRABLE INITIALLY DEFERRED);
 ALTER TABLE c DROP CONSTRAINT c_a_id_fkey;
 CREATE MATERIALIZED VIEW m AS SELECT id FROM a;
 CREATE VIEW v AS SELECT id FROM a;
@@ -300,7 +302,10 @@ def test_what_is_generated_materialized_and_not_checked_is_told_and_kept() -> No
             "m": True,
             "v": False,
         }
-        assert found.pointing_at([a.name]) == [b, c]
+        d = found.named("d")
+        assert [key.columns for key in d.foreign_keys] == [("a_id",)]
+        assert d.unchecked == (a.name,)
+        assert found.pointing_at([a.name]) == [b, c, d]
 
 
 def test_a_column_is_no_more_generated_or_made_of_others() -> None:

@@ -742,3 +742,13 @@ SELECT q.org FROM (SELECT org, ROW(NULL, NULL) AS c FROM t) q WHERE q.c IS NULL 
 SELECT * FROM p WHERE NOT (c IS NOT NULL) AND c = c;
 -- unscoped: no contradiction of letters
 SELECT * FROM p WHERE k = '10' AND k = '11';
+-- undecidable: an aggregate of an outer query's columns, by its schema
+SELECT x FROM n WHERE EXISTS (SELECT (SELECT pg_catalog.max(t.x)) FROM t WHERE t.org=n.org AND t.org=1);
+-- unscoped: COALESCE makes a float of a whole number
+SELECT id FROM t WHERE COALESCE(org, 0::real) = 1;
+-- scoped: COALESCE of what is never null
+SELECT id FROM t WHERE COALESCE(org, x, 0) = 1;
+-- unscoped: RETURNING shows what was generated anew
+UPDATE e SET sid = 2 WHERE org=1 AND y=1 RETURNING id, (SELECT count(*) FROM s WHERE s.org=e.y);
+-- scoped: RETURNING shows what was generated before
+UPDATE e SET id = 2 WHERE org=1 AND y=1 RETURNING id, (SELECT count(*) FROM s WHERE s.org=e.y);

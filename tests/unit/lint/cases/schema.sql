@@ -36,7 +36,11 @@ CREATE MATERIALIZED VIEW m_all AS SELECT org, count(*) AS total FROM public.t GR
 CREATE MATERIALIZED VIEW m_mine AS SELECT id, x FROM public.t WHERE org = tenure.current_tenant();
 CREATE MATERIALIZED VIEW m_g AS SELECT id, org, x FROM public.g;
 CREATE TABLE e (
-    id int PRIMARY KEY, x int NOT NULL, sid int, org int GENERATED ALWAYS AS (x + 0) STORED NOT NULL
+    id int PRIMARY KEY,
+    x int NOT NULL,
+    sid int,
+    org int GENERATED ALWAYS AS (x + 0) STORED NOT NULL,
+    y int GENERATED ALWAYS AS (sid + 0) STORED
 );
 CREATE TYPE pair AS (a int, b int);
 CREATE TABLE p (org int NOT NULL, id int NOT NULL, c pair, k "char", PRIMARY KEY (org, id));
