@@ -152,8 +152,8 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "EXISTS is TRUE": (
         "block.Block._always",
-        "if clauses <= _OF_ONE_ROW and for_all:",
-        "if clauses <= _OF_ONE_ROW:",
+        "if clauses <= _OF_ONE_ROW and for_all and",
+        "if clauses <= _OF_ONE_ROW and",
     ),
     "NOT BETWEEN as BETWEEN": (
         "predicates.when_false",
@@ -227,13 +227,13 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "IS NULL as IS NOT NULL": (
         "predicates._tested",
-        "return _unknown(block, operand) if holds else strict(block, operand)",
-        "return strict(block, operand)",
+        "if not holds:\n            return strict",
+        "if True:\n            return strict",
     ),
     "IS NULL leaves no row": (
         "predicates._tested",
-        "return _unknown(block, operand) if holds else",
-        "return IMPOSSIBLE if holds else",
+        "return _unknown(block, operand) if",
+        "return IMPOSSIBLE if",
     ),
     "a disjunction that is not FALSE as a conjunction": (
         "predicates._other_than",
@@ -247,8 +247,8 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "IS UNKNOWN as IS TRUE": (
         "predicates._tested",
-        "return _unknown(block, operand) if holds else",
-        "return when_true(block, operand) if holds else",
+        "return _unknown(block, operand) if",
+        "return when_true(block, operand) if",
     ),
     "= false as = true": (
         "predicates._same_value",
@@ -298,8 +298,13 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "COALESCE is its first": (
         "block.Block.typed",
-        "return first if first is not None and self.never_null(first[0]) else None",
+        "return first if self.never_null(first[0]) else None",
         "return first",
+    ),
+    "an aggregate with its schema belongs here": (
+        "block.Block.qualified",
+        "if is_aggregate(called):",
+        "if False:",
     ),
     "arithmetic is its left side": (
         "block.Block.typed",
@@ -935,6 +940,11 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
         "targets.parent_tenant",
         "(term := terms.get(own)) is not None and facts.equal(term, other.columns[theirs])",
         "True",
+    ),
+    "a WHEN that no row of the source decides about does nothing": (
+        "merges._clause",
+        'reaches_none = pairs.impossible if clause.args.get("matched") else facts.impossible',
+        "reaches_none = of_source.impossible",
     ),
     "what a generated tenant is made of may be written": (
         "targets.kept_tenant",

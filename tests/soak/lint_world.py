@@ -487,7 +487,8 @@ def _rows(rng: random.Random, current: int, size: int) -> list[tuple[str, list[s
         add("k", rng.choice((of, of, "NULL")), rng.choice((row, row, "NULL")), gid)
     for row in rng.sample(keys, min(len(keys), 3 + size)):
         add("g_old", row, rng.choice(tenants), small())
-        add("e", row, rng.choice(tenants), small(), "DEFAULT", "DEFAULT")
+        owner = rng.choice(tenants)
+        add("e", row, owner, rng.choice((str(owner), small())), "DEFAULT", "DEFAULT")
     pairs = ("NULL", "ROW(NULL, NULL)", "ROW(1, NULL)", "ROW(1, 2)", "ROW(2, 2)")
     for tenant in tenants:
         for row in some((0, 1, 2, 3)) if has("p", tenant) else ():

@@ -752,3 +752,9 @@ SELECT id FROM t WHERE COALESCE(org, x, 0) = 1;
 UPDATE e SET sid = 2 WHERE org=1 AND y=1 RETURNING id, (SELECT count(*) FROM s WHERE s.org=e.y);
 -- scoped: RETURNING shows what was generated before
 UPDATE e SET id = 2 WHERE org=1 AND y=1 RETURNING id, (SELECT count(*) FROM s WHERE s.org=e.y);
+-- unscoped: NOT MATCHED BY SOURCE of rows that no row of the source may match
+MERGE INTO c a USING (SELECT s.org, s.id FROM s WHERE s.org=2 AND s.id=1) b ON a.org=b.org WHEN NOT MATCHED BY SOURCE AND a.org=1 THEN DELETE WHEN MATCHED THEN DELETE;
+-- scoped: NOT MATCHED BY SOURCE of rows that no row of the source may match, alone
+MERGE INTO c a USING (SELECT s.org, s.id FROM s WHERE s.org=2) b ON a.org=b.org WHEN NOT MATCHED BY SOURCE AND a.org=1 THEN DELETE;
+-- unscoped: a DELETE of what no row of the source may match
+MERGE INTO c a USING (SELECT s.org, s.id FROM s WHERE s.org=2) b ON a.org=b.org AND a.id=5 WHEN NOT MATCHED BY SOURCE AND a.id=1 THEN DELETE;

@@ -452,3 +452,9 @@ SELECT t.id FROM t, s WHERE t.org = coalesce($1, 0) AND s.org = $1;
 INSERT INTO items (id, gid) SELECT m.id, m.id FROM m_g m WHERE m.org=1;
 -- unscoped two-tenants: a number that is cut is another
 SELECT t.id FROM t, s WHERE t.org = '10'::varchar(1)::int AND s.org = 10;
+-- unscoped: equal to all of an array without members
+SELECT * FROM t WHERE org = ALL (ARRAY[]::int[]);
+-- unscoped: equal to all of an array of what a query gives
+SELECT * FROM t WHERE org = ALL (ARRAY(SELECT s.org FROM s WHERE s.org=1));
+-- unscoped: equal to all of an array that is given
+SELECT * FROM t WHERE org = ALL ($1);
