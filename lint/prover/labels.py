@@ -15,8 +15,10 @@ _BUILT_IN = (
     SAFE
     | GRAMMAR
     | words(
-        "?column? case array exists bool int2 int4 int8 float4 float8 numeric text varchar bpchar "
-        "char name bytea date time timetz timestamp timestamptz interval bit varbit json jsonb "
+        "?column? case array exists overlaps is_normalized xmlexists xmlpi xmlroot "
+        "pg_collation_for json_exists json_query json_value merge_action bool int2 int4 int8 "
+        "float4 float8 numeric text varchar bpchar char name bytea date time timetz timestamp "
+        "timestamptz interval bit varbit json jsonb "
         "jsonpath uuid xml money inet cidr macaddr macaddr8 oid xid tid point box circle path "
         "polygon line lseg int4range int8range numrange tsrange tstzrange daterange tsvector "
         "tsquery regclass regtype regproc regnamespace regrole"

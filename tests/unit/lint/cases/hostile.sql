@@ -758,3 +758,5 @@ MERGE INTO c a USING (SELECT s.org, s.id FROM s WHERE s.org=2 AND s.id=1) b ON a
 MERGE INTO c a USING (SELECT s.org, s.id FROM s WHERE s.org=2) b ON a.org=b.org WHEN NOT MATCHED BY SOURCE AND a.org=1 THEN DELETE;
 -- unscoped: a DELETE of what no row of the source may match
 MERGE INTO c a USING (SELECT s.org, s.id FROM s WHERE s.org=2) b ON a.org=b.org AND a.id=5 WHEN NOT MATCHED BY SOURCE AND a.id=1 THEN DELETE;
+-- unscoped: an operator that is a function has its name
+SELECT id FROM (SELECT DISTINCT ON (overlaps) (now(), now()) OVERLAPS (now(), now()), o, id FROM (SELECT org AS overlaps, org AS o, id FROM t) t) q WHERE o=1;
