@@ -17,13 +17,15 @@ from lint.prover.nodes import QUERIES, name_of
 
 def check_level(here: Level, around: Sequence[Level], call: exp.Expr) -> None:
     """Raises CannotProve unless an aggregate is of the level `here`, as far as can be told."""
+    if not around:
+        return
     columns = [c for c in _outside(call) if isinstance(c, exp.Column)]
     queries = [q for q in _outside(call) if isinstance(q, QUERIES)]
     if any(_is_of(here, column) for column in columns):
         return
     if any(_names_row_of(here, query) for query in queries):
         return
-    if columns or (around and queries):
+    if columns or queries:
         raise CannotProve("an aggregate of an outer query's columns")
 
 

@@ -615,12 +615,12 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "an outer aggregate belongs here": (
         "levels.check_level",
-        "if columns or (around and queries):",
+        "if columns or queries:",
         "if False:",
     ),
     "an outer aggregate belongs here, by its subqueries": (
         "levels.check_level",
-        "if columns or (around and queries):",
+        "if columns or queries:",
         "if columns:",
     ),
     "an aggregate belongs to whoever may have the column": (

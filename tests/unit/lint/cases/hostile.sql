@@ -760,3 +760,5 @@ MERGE INTO c a USING (SELECT s.org, s.id FROM s WHERE s.org=2) b ON a.org=b.org 
 MERGE INTO c a USING (SELECT s.org, s.id FROM s WHERE s.org=2) b ON a.org=b.org AND a.id=5 WHEN NOT MATCHED BY SOURCE AND a.id=1 THEN DELETE;
 -- unscoped: an operator that is a function has its name
 SELECT id FROM (SELECT DISTINCT ON (overlaps) (now(), now()) OVERLAPS (now(), now()), o, id FROM (SELECT org AS overlaps, org AS o, id FROM t) t) q WHERE o=1;
+-- scoped: an aggregate of a column without a name of ours
+SELECT sum(count) FROM (SELECT count(*) FROM t WHERE org=1 GROUP BY x) q;
