@@ -1008,8 +1008,8 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "NOT MATCHED BY SOURCE deletes nothing": (
         "merges.merge",
-        "if not _does_nothing(clause) and",
-        'if isinstance(clause.args["then"], exp.Update | exp.Insert) and',
+        "if keeps.acts:",
+        'if keeps.acts and isinstance(clause.args["then"], exp.Update | exp.Insert):',
     ),
     "MERGE inserts what it likes": (
         "merges._clause",
@@ -1031,8 +1031,8 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "one WHEN of several will do": (
         "merges.merge",
-        "if not _does_nothing(clause) and not keeps.of_source.impossible:",
-        "if not _does_nothing(clause) and not kept:",
+        "if keeps.acts:",
+        "if keeps.acts and not kept:",
     ),
     "one WHEN of several bounds the source": (
         "merges._by_clause",
