@@ -20,7 +20,7 @@ _SYSTEM = "n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' AND %s::tex
 _NAMED = "n.nspname = ANY(%s)"
 _COLUMNS = """
 SELECT n.nspname, c.relname, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod),
-       NOT a.attnotnull, pg_catalog.pg_get_expr(d.adbin, d.adrelid),
+       NOT a.attnotnull, pg_catalog.pg_get_expr(d.adbin, d.adrelid), a.attgenerated <> '',
        c.relkind = 'r' AND c.relhassubclass
 FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
@@ -29,7 +29,8 @@ LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attn
 WHERE {schemas} AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY n.nspname, c.relname, a.attnum
 """
-# Unique indexes over plain columns, whole and checked at once.
+# Unique indexes over plain columns, whole, valid and checked at once; what they merely include is
+# no part of the key.
 _KEYS = """
 SELECT n.nspname, c.relname, k.relname,
        array_agg(a.attname::text ORDER BY u.position)
@@ -39,10 +40,11 @@ JOIN pg_catalog.pg_class k ON k.oid = i.indexrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 CROSS JOIN unnest(i.indkey::int2[]) WITH ORDINALITY u(attnum, position)
 JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = u.attnum
-WHERE {schemas} AND i.indisunique AND i.indimmediate
-  AND i.indpred IS NULL AND i.indexprs IS NULL
+WHERE {schemas} AND i.indisunique AND i.indimmediate AND i.indisvalid AND NOT i.indisexclusion
+  AND i.indpred IS NULL AND i.indexprs IS NULL AND u.position <= i.indnkeyatts
 GROUP BY n.nspname, c.relname, k.relname ORDER BY 1, 2, 3
 """
+# Until its transaction ends a deferrable key of several columns may name another's row.
 _FOREIGN_KEYS = """
 SELECT n.nspname, c.relname, tn.nspname, t.relname,
        array_agg(a.attname::text ORDER BY u.position),
@@ -56,10 +58,23 @@ CROSS JOIN unnest(k.conkey, k.confkey) WITH ORDINALITY u(own, other, position)
 JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = u.own
 JOIN pg_catalog.pg_attribute b ON b.attrelid = t.oid AND b.attnum = u.other
 WHERE {schemas} AND k.contype = 'f' AND k.convalidated
+  AND NOT (k.condeferrable AND cardinality(k.conkey) > 1)
 GROUP BY n.nspname, c.relname, tn.nspname, t.relname, k.conname ORDER BY 1, 2, k.conname
 """
+# Foreign keys that are not known to hold of every row, in every statement.
+_UNCHECKED = """
+SELECT DISTINCT n.nspname, c.relname, tn.nspname, t.relname
+FROM pg_catalog.pg_constraint k
+JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_class t ON t.oid = k.confrelid
+JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
+WHERE {schemas} AND k.contype = 'f'
+  AND (NOT k.convalidated OR k.condeferrable AND cardinality(k.conkey) > 1)
+ORDER BY 1, 2, 3, 4
+"""
 _VIEWS = """
-SELECT n.nspname, c.relname, pg_catalog.pg_get_viewdef(c.oid)
+SELECT n.nspname, c.relname, pg_catalog.pg_get_viewdef(c.oid), c.relkind = 'm'
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE {schemas} AND c.relkind IN ('v', 'm')
@@ -193,8 +208,10 @@ def read_catalog(cursor: Cursor, schemas: Sequence[str] | None) -> Catalog:
 
     columns: dict[Name, list[Column]] = {}
     inherited: set[Name] = set()
-    for schema, table, name, type_name, nullable, default, has_children in rows(_COLUMNS):
-        column = Column(name, type_name, nullable, default)
+    for schema, table, name, type_name, nullable, said, generated, has_children in rows(_COLUMNS):
+        column = Column(
+            name, type_name, nullable, None if generated else said, said if generated else None
+        )
         columns.setdefault(Name(schema, table), []).append(column)
         if has_children:
             inherited.add(Name(schema, table))
@@ -206,7 +223,13 @@ def read_catalog(cursor: Cursor, schemas: Sequence[str] | None) -> Catalog:
         foreign_keys.setdefault(Name(schema, table), []).append(
             ForeignKey(tuple(own), Name(target_schema, target), tuple(other))
         )
-    views = [View(Name(schema, name), query.rstrip("; ")) for schema, name, query in rows(_VIEWS)]
+    unchecked: dict[Name, list[Name]] = {}
+    for schema, table, target_schema, target in rows(_UNCHECKED):
+        unchecked.setdefault(Name(schema, table), []).append(Name(target_schema, target))
+    views = [
+        View(Name(schema, name), query.rstrip("; "), materialized=materialized)
+        for schema, name, query, materialized in rows(_VIEWS)
+    ]
     path: tuple[str, ...] = ()
     if schemas is None:
         cursor.execute(_PATH)
@@ -218,6 +241,7 @@ def read_catalog(cursor: Cursor, schemas: Sequence[str] | None) -> Catalog:
             keys=tuple(keys.get(name, ())),
             foreign_keys=tuple(foreign_keys.get(name, ())),
             inherited=name in inherited,
+            unchecked=tuple(unchecked.get(name, ())),
         )
         for name, of_table in columns.items()
     ]

@@ -13,16 +13,17 @@ from lint.prover.facts import IMPOSSIBLE, NOTHING, NULL, Const, Facts, Term, equ
 from lint.prover.functions import SAFE
 from lint.prover.kinds import kind_of
 from lint.prover.ledger import Ledger
+from lint.prover.levels import check_level
 from lint.prover.nodes import (
-    QUERIES,
     has_aggregate,
     has_empty_set,
     is_aggregate,
+    may_give_rows,
     name_of,
     parts_of_row,
 )
 from lint.prover.relation import Col, Entry, Output, Relation, Standing, settle
-from lint.prover.values import Values, alike, cast_family, function_name
+from lint.prover.values import Values, alike, cast_family, function_name, is_said
 from lint.text.prepare import Parameter
 from lint.text.words import words
 
@@ -155,14 +156,16 @@ class Block:
 
     # -- values ------------------------------------------------------------------------------
 
-    def typed(self, node: exp.Expr) -> tuple[Term, str | None] | None:
+    def typed(  # noqa: PLR0911 - one return per form
+        self, node: exp.Expr
+    ) -> tuple[Term, str | None] | None:
         """The term an expression is, and its type's family; None if it is opaque."""
         while isinstance(node, exp.Paren):
             node = node.this
         if isinstance(node, exp.Column):
             col = self.resolve(node)
             return None if col is None else (col.term, col.family)
-        value = self.statics.values.read(node, self.statics.parameters)
+        value = self.fixed(node)
         if value is not None:
             return value, value.family
         if isinstance(node, exp.Cast) and not isinstance(node, exp.TryCast):
@@ -173,9 +176,26 @@ class Block:
             return None if goal is None else (inner[0], goal)
         if isinstance(node, exp.Coalesce):
             first = self.typed(node.this)
-            return first if first is not None and self.never_null(first[0]) else None
+            if first is None or not all(self._keeps_type(first[1], e) for e in node.expressions):
+                return None
+            return first if self.never_null(first[0]) else None
         known = self.extremes.get(id(node)) or self._scalar(node)
         return None if known is None else (known.term, known.family)
+
+    def _keeps_type(self, first: str | None, other: exp.Expr) -> bool:
+        """Whether COALESCE leaves its first value of its type: it may make it a float, which is
+        the same for several whole numbers."""
+        typed = self.typed(other)
+        if typed is None:
+            return isinstance(other, exp.Null)
+        return typed[1] == first or (typed[1] is None and isinstance(typed[0], Const))
+
+    def fixed(self, node: exp.Expr) -> Const | None:
+        """The value that an expression is, of one that is the same whenever it is asked for."""
+        value = self.statics.values.read(node, self.statics.parameters)
+        if value is not None and self.env.snapshot and not is_said(value):
+            return None  # it was another for whoever refreshed the view
+        return value
 
     def _scalar(self, node: exp.Expr) -> Col | None:
         """A scalar subquery's value: a column of its own, for without a row it is null."""
@@ -229,7 +249,7 @@ class Block:
             if isinstance(node, exp.Anonymous) and str(node.args["this"]).upper() != "ALL":
                 self._called(function_name(node))
             if is_aggregate(node):
-                self._belongs_here(node)
+                check_level(self, self.env.outers, node)
             self._children(node)
             if self.outputs:
                 self._asked(node)
@@ -261,6 +281,8 @@ class Block:
         if not isinstance(called, exp.Anonymous):
             raise CannotProve(f"function {called.key} under a schema")
         self._called(function_name(called), name_of(schema))
+        if is_aggregate(called):
+            check_level(self, self.env.outers, called)
         self._children(called)
 
     def _called(self, name: str, schema: str | None = None) -> None:
@@ -269,27 +291,6 @@ class Block:
             return
         if schema not in (None, "pg_catalog") or name not in SAFE:
             raise CannotProve(f"function {qualified} may read any table")
-
-    def _belongs_here(self, node: exp.Expr) -> None:
-        """An aggregate over columns of an outer query aggregates that query: not supported."""
-        columns = [
-            found
-            for found in node.walk(prune=lambda n: isinstance(n, QUERIES))
-            if isinstance(found, exp.Column)
-        ]
-        if columns and not any(self._is_here(column) for column in columns):
-            raise CannotProve("an aggregate of an outer query's columns")
-
-    def _is_here(self, column: exp.Column) -> bool:
-        """Whether a column, or the row an alias stands for, is of this level."""
-        whole = column.args["table"] if isinstance(column.this, exp.Star) else column.this
-        if not isinstance(column.this, exp.Star):
-            name = name_of(column.this)
-            if self.local(name, column)[0]:
-                return True
-            if column.table or any(level.local(name, column)[0] for level in self.env.outers):
-                return False
-        return any(entry.alias == name_of(whole) for entry in self.relation.entries)
 
     def subquery(self, node: exp.Expr) -> Output:
         """Read a subquery of an expression (once), and take over how its tables stand."""
@@ -324,7 +325,8 @@ class Block:
         if group is not None:
             for_all = len(group.expressions) == 1 and has_empty_set(group.expressions[0])
         clauses = {key for key, value in query.args.items() if value}
-        if clauses <= _OF_ONE_ROW and for_all:
+        shown = (*query.expressions, *(query.args[k] for k in ("order",) if query.args.get(k)))
+        if clauses <= _OF_ONE_ROW and for_all and not any(map(may_give_rows, shown)):
             self.pending.update(settle(self.outputs[id(query)].standings, IMPOSSIBLE))
 
     def _sought(self, node: exp.Expr) -> None:

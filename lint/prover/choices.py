@@ -6,15 +6,14 @@ subquery has found a row, or the value is one that was chosen.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from sqlglot import exp
 
 from lint.prover.block import Block
 from lint.prover.facts import IMPOSSIBLE, NOTHING, Const, Facts, Term, equality, guarded, not_null
-from lint.prover.operands import is_null, opened, strict
-from lint.prover.predicates import CHOICES, chosen
+from lint.prover.operands import CHOICES, families_of_choice, is_null, opened, strict
+from lint.prover.predicates import chosen
 from lint.prover.relation import Col
 from lint.prover.values import alike
 
@@ -57,35 +56,9 @@ def _column(block: Block, node: exp.Expr) -> Col | None:
     known = block.scalars.get(id(node))
     if known is not None:
         return known
-    families = set(_families(block, node))
+    families = families_of_choice(block, node)
     if len(families) != 1 or None in families:
         return None
-    column = Col(None, block.ledger.column(), families.pop())
+    column = Col(None, block.ledger.column(), *families)
     block.scalars[id(node)] = column
     return column
-
-
-def _families(block: Block, node: exp.Expr) -> Iterator[str | None]:
-    """The types of which the server makes the one of a choice. None: one that is not known."""
-    node = opened(node)
-    if isinstance(node, exp.Case):
-        parts = [branch.args["true"] for branch in node.args["ifs"]]
-        parts += [node.args["default"]] if node.args.get("default") is not None else []
-    elif isinstance(node, exp.Coalesce):
-        parts = [node.this, *node.expressions]
-    elif isinstance(node, exp.Nullif):
-        # The comparison may make another type of the first.
-        parts = [node.this, node.expression]
-    else:
-        parts = []
-    for part in parts:
-        if isinstance(opened(part), CHOICES):
-            yield from _families(block, part)
-        elif not is_null(part):
-            one = block.typed(part)
-            if one is None:
-                yield None
-            elif not isinstance(one[0], Const):
-                yield one[1]
-            elif one[0].key.startswith("number:") or one[1] is not None:
-                yield one[1] or one[0].alone

@@ -9,6 +9,7 @@ from typing import Protocol
 from sqlglot import exp
 
 from lint.prover.relation import Col, Output, Relation
+from lint.schema.catalog import Name
 from lint.value import value
 
 
@@ -37,13 +38,16 @@ class Env:
     path: tuple[int, ...] = ()
     depth: int = 0
     top: bool = False
+    # The materialized views around: their rows are those of a refresh.
+    snapshot: tuple[Name, ...] = ()
 
     def inside(self, block: Level) -> Env:
         """For a subquery that sees the names of `block`."""
-        return Env(self.tables, (*self.outers, block), self.path, self.depth + 1)
+        outers = (*self.outers, block)
+        return Env(self.tables, outers, self.path, self.depth + 1, snapshot=self.snapshot)
 
     def nested(self) -> Env:
-        return Env(self.tables, self.outers, self.path, self.depth + 1)
+        return Env(self.tables, self.outers, self.path, self.depth + 1, snapshot=self.snapshot)
 
     def with_table(self, table: CommonTable) -> Env:
         return replace(self, tables={**self.tables, table.name: table})

@@ -262,11 +262,14 @@ def _has_value(group: frozenset[Term], filled: frozenset[int]) -> bool:
 
 
 def _contradicts(group: frozenset[Term]) -> bool:
-    """Whether two whole numbers that differ are in one class."""
-    numbers = [
-        term.key[7:] for term in group if isinstance(term, Const) and term.key[:7] == "number:"
-    ]
-    return len(numbers) > 1 and len({int(n) for n in numbers if n.isdecimal()}) > 1
+    """Whether two whole numbers that differ are in one class.
+
+    One at least is written without quotes: to some types '10' and '11' are the same.
+    """
+    numbers = [t for t in group if isinstance(t, Const) and t.key[:7] == "number:"]
+    if len(numbers) < 2 or all(term.alone is None for term in numbers):
+        return False
+    return len({int(t.key[7:]) for t in numbers if t.key[7:].isdecimal()}) > 1
 
 
 def _merge(groups: list[frozenset[Term]]) -> tuple[frozenset[Term], ...]:

@@ -277,7 +277,8 @@ def base_table(
     low = ledger.columns(len(table.columns))
     terms, columns, facts = _columns(table, low)
     shown = alias or table.name.name
-    instance = ledger.open_instance((*env.path, id(node)), table, shown, terms)
+    key = (*env.path, id(node))
+    instance = ledger.open_instance(key, table, shown, terms, snapshot=env.snapshot)
     columns = _renamed(columns, names)
     schema = None if alias else table.name.schema
     entry = Entry(shown, columns, schema, base=True)

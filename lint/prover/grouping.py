@@ -14,9 +14,11 @@ from lint.errors import CannotProve
 from lint.prover.block import Block
 from lint.prover.choices import column_of
 from lint.prover.facts import NOTHING, Const, Facts, Term, equality, guarded, translate
+from lint.prover.labels import may_be
 from lint.prover.narrowing import narrow
 from lint.prover.nodes import has_aggregate, local_nodes, name_of
 from lint.prover.operands import opened
+from lint.prover.projection import project
 from lint.prover.relation import Col, Relation
 from lint.prover.shape import check_shape
 
@@ -24,8 +26,14 @@ from lint.prover.shape import check_shape
 def is_grouped(node: exp.Select) -> bool:
     if node.args.get("group") or node.args.get("having"):
         return True
-    order = node.args.get("order")
-    return any(has_aggregate(part) for part in (*node.expressions, *((order,) if order else ())))
+    return any(has_aggregate(part) for part in _parts(node))
+
+
+def _parts(node: exp.Select) -> list[exp.Expr]:
+    """What is made of rows once they are grouped."""
+    clauses = [node.args[key] for key in ("having", "order") if node.args.get(key)]
+    windows = node.args.get("windows") or ()
+    return [*node.expressions, *clauses, *keys_of_distinct_on(node), *windows]
 
 
 def group(block: Block, node: exp.Select) -> None:
@@ -51,11 +59,7 @@ def group(block: Block, node: exp.Select) -> None:
         _extremes(block, node, kept)
         block.relation = replace(relation, standings=standings)
         return
-    parts = [
-        *node.expressions,
-        *(node.args[k] for k in ("having", "order") if node.args.get(k)),
-    ]
-    if any(block.is_read(inner) for part in parts for inner in part.walk()):
+    if any(block.is_read(inner) for part in _parts(node) for inner in part.walk()):
         raise CannotProve("a subquery beside grouping sets")
     # A key is null in the rows of sets without it: another column than before.
     new: dict[int, int] = {}
@@ -101,15 +105,28 @@ def _key(block: Block, node: exp.Select, key: exp.Expr, *, alias_first: bool) ->
         return _term(block, item.this if isinstance(item, exp.Alias) else item)
     if isinstance(key, exp.Column) and not key.table:
         name = name_of(key.this)
-        aliased = [
-            item.this
-            for item in node.expressions
-            if isinstance(item, exp.Alias) and name_of(item.args["alias"]) == name
-        ]
-        if aliased and (alias_first or not block.local(name, key)[0]):
-            return _term(block, aliased[0]) if len(aliased) == 1 else None
+        if alias_first or not block.local(name, key)[0]:
+            shown = _shown(block, node, name)
+            if shown:
+                return shown[0] if len(set(shown)) == 1 else None
     block.visit(key)
     return _term(block, key)
+
+
+def _shown(block: Block, node: exp.Select, name: str) -> list[Term | None]:
+    """The output columns that have a name, or may have it (None: opaque)."""
+    found: list[Term | None] = []
+    for item in node.expressions:
+        if isinstance(item, exp.Dot) and isinstance(item.expression, exp.Star):
+            found.append(None)
+        elif item.is_star:
+            columns, more = project(block, [item])
+            known = [col.term for col in columns if col.name == name]
+            unknown = more or any(col.name is None for col in columns)
+            found += known or ([None] if unknown else [])
+        elif may_be(item, name):
+            found.append(_term(block, item.this if isinstance(item, exp.Alias) else item))
+    return found
 
 
 def _determined(block: Block, keys: Iterable[Term | None]) -> frozenset[int]:
@@ -126,7 +143,8 @@ def _term(block: Block, node: exp.Expr) -> Term | None:
 def windows(block: Block, node: exp.Select) -> None:
     named = {name_of(w.this): w for w in node.args.get("windows") or ()}
     order = node.args.get("order")
-    for part in (*node.expressions, *((order,) if order else ())):
+    keys_on = keys_of_distinct_on(node)
+    for part in (*node.expressions, *((order,) if order else ()), *keys_on):
         if isinstance(part, exp.Column) or part.find(exp.Window) is None:
             continue
         for window in local_nodes(part):
@@ -180,7 +198,7 @@ def _chooses_not(block: Block, node: exp.Select, window: exp.Window) -> bool:
     They are equal in its keys. If by those alone the window is divided and ordered, they are
     peers, and an aggregate up to the last peer is the same for them.
     """
-    keys = _on(node)
+    keys = keys_of_distinct_on(node)
     aggregate = isinstance(window.this, exp.Sum | exp.Count | exp.Avg | exp.Max | exp.Min)
     if not keys or not aggregate or any(window.args.get(key) for key in ("spec", "alias")):
         return False
@@ -191,8 +209,8 @@ def _chooses_not(block: Block, node: exp.Select, window: exp.Window) -> bool:
     return all(isinstance(term, Const) or term in terms for term in used)
 
 
-def _on(node: exp.Select) -> list[exp.Expr]:
-    """The keys of DISTINCT ON."""
+def keys_of_distinct_on(node: exp.Select) -> list[exp.Expr]:
+    """None without DISTINCT ON."""
     distinct = node.args.get("distinct")
     on = distinct.args.get("on") if distinct is not None else None
     if on is None:
@@ -201,7 +219,7 @@ def _on(node: exp.Select) -> list[exp.Expr]:
 
 
 def distinct_on(block: Block, node: exp.Select) -> None:
-    keys = _on(node)
+    keys = keys_of_distinct_on(node)
     if not keys:
         return
     terms = _determined(block, [_key(block, node, key, alias_first=True) for key in keys])
@@ -250,8 +268,7 @@ def _extremes(block: Block, node: exp.Select, keys: frozenset[int] | None) -> Fa
     null. Returns what holds where they are not.
     """
     known, facts = block.relation.facts, NOTHING
-    parts = [*node.expressions, *(node.args[k] for k in ("having", "order") if node.args.get(k))]
-    for part in parts:
+    for part in _parts(node):
         if isinstance(part, exp.Column) or part.find(exp.Max, exp.Min) is None:
             continue
         for call in local_nodes(part):

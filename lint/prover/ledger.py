@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from lint.errors import CannotProve
 from lint.prover.facts import Const, Facts, Rule, Term
 from lint.prover.relation import Standing, Standings, keep
-from lint.schema.catalog import ForeignKey, Table
+from lint.schema.catalog import ForeignKey, Name, Table
 from lint.schema.siblings import TENANT, Sibling, Siblings
 
 # A statement that needs more instances than this is not worth the proof.
@@ -30,6 +30,8 @@ class Instance:
     alias: str
     tenant: int | None
     columns: Mapping[str, int]
+    # The materialized views it was read through: its rows are those of their refresh.
+    snapshot: tuple[Name, ...] = ()
     # A row that is written under a parent which is given, not read.
     by_key: bool = False
     lost: str = ""
@@ -65,7 +67,13 @@ class Ledger:
         return self._next
 
     def open_instance(
-        self, key: tuple[int, ...], table: Table, alias: str, columns: Mapping[str, int]
+        self,
+        key: tuple[int, ...],
+        table: Table,
+        alias: str,
+        columns: Mapping[str, int],
+        *,
+        snapshot: tuple[Name, ...] = (),
     ) -> Instance:
         if len(self.instances) >= MAX_INSTANCES:
             raise CannotProve(f"more than {MAX_INSTANCES} readings of tables")
@@ -75,8 +83,9 @@ class Ledger:
             tenant = columns[table.tenant_column]
         elif table.parent is not None:
             tenant = self.column()
-        instance = Instance(number, key, table, alias, tenant, columns)
-        for other in self.instances.values():
+        instance = Instance(number, key, table, alias, tenant, columns, snapshot)
+        # Keys hold among the rows that are there at one time.
+        for other in [i for i in self.instances.values() if i.snapshot == snapshot]:
             self.rules += [*_rules(instance, other), *_rules(other, instance)]
             for sibling in self.siblings.of(table, other.table):
                 self.rules.append(_brothers(instance, other, sibling))

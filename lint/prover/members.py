@@ -47,8 +47,7 @@ def _of_rows(block: Block, left: exp.Expr, query: exp.Expr, equal: Equal) -> Fac
     output = block.outputs.get(id(query))
     if output is not None:
         return _member(block, left, output).both(_listed(block, left, query, equal))
-    value = block.statics.values.read(query, block.statics.parameters)
-    return NOTHING if value is None else equal(block, left, query)
+    return NOTHING if block.fixed(query) is None else equal(block, left, query)
 
 
 def _member(block: Block, left: exp.Expr, output: Output) -> Facts:

@@ -61,7 +61,7 @@ def merge(reader: Reader, node: exp.Merge, env: Env, low: int) -> Output:
             block, facts = reader.block(env, low), source.facts
             block.relation = source
         keeps = _clause(reader, block, clause, instance=instance, facts=facts, matched=matched)
-        if not _does_nothing(clause) and not keeps.of_source.impossible:
+        if keeps.acts:
             kept.append(keeps)
         standings.update(settle(block.take(), reader.ledger.close(facts)))
     if kept:
@@ -85,10 +85,12 @@ def _check_returned(block: Block, parts: Sequence[exp.Expr]) -> None:
 @dataclass(frozen=True, slots=True)
 class _Kept:
     """What one WHEN keeps to: the tenants of the target's rows that decide about it, that it
-    reaches and writes; what holds of the source's rows that decide about it."""
+    reaches and writes; what holds of the source's rows that decide about it; whether it may do
+    anything: if no row of the source decides, it may still be done to every row of the target."""
 
     tenants: Values
     of_source: Facts
+    acts: bool
 
 
 def _by_clause(source: Standings, known: Standings, kept: list[_Kept]) -> dict[int, Standing]:
@@ -147,7 +149,8 @@ def _clause(
         kept = inserted if pairs.impossible else kept & inserted
     elif not _does_nothing(clause) and str(then.this).upper() != "DELETE":
         raise CannotProve("cannot read what a MERGE does")
-    return _Kept(kept, of_source)
+    reaches_none = pairs.impossible if clause.args.get("matched") else facts.impossible
+    return _Kept(kept, of_source, acts=not (reaches_none or _does_nothing(clause)))
 
 
 def _does_nothing(clause: exp.When) -> bool:

@@ -8,7 +8,7 @@ from functools import cache, lru_cache
 from sqlglot import exp
 
 from lint.errors import CannotProve
-from lint.prover.functions import AGGREGATES
+from lint.prover.functions import AGGREGATES, SAFE, SET_RETURNING
 from lint.prover.values import function_name
 from lint.text.prepare import clip, fold
 
@@ -90,6 +90,19 @@ def has_aggregate(node: exp.Expr) -> bool:
     if is_aggregate(node):
         return True
     return any(has_aggregate(child) for child in node.iter_expressions())
+
+
+def may_give_rows(node: exp.Expr) -> bool:
+    """Whether a set-returning function may be called at this level: of one row it makes several,
+    or none."""
+    return any(
+        isinstance(found, exp.UDTF | exp.Explode | exp.GenerateSeries)
+        or (
+            isinstance(found, exp.Anonymous)
+            and ((name := function_name(found)) in SET_RETURNING or name not in SAFE)
+        )
+        for found in local_nodes(node)
+    )
 
 
 def has_empty_set(item: exp.Expr) -> bool:

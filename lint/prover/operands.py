@@ -5,7 +5,7 @@ No condition is interpreted here; `lint.prover.predicates` does that.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from sqlglot import exp
 
@@ -35,6 +35,10 @@ _STABLE = (
     exp.Between, exp.Column, exp.Identifier, exp.Literal, exp.Boolean, exp.Null, exp.Paren,
     exp.Tuple, exp.Coalesce,
 )  # fmt: skip
+
+
+# Expressions whose value is one of their parts', or null.
+CHOICES = (exp.Case, exp.Coalesce, exp.Nullif)
 
 
 def strict(block: Block, *nodes: exp.Expr) -> Facts:
@@ -127,3 +131,34 @@ def opened(node: exp.Expr) -> exp.Expr:
     while isinstance(node, exp.Paren):
         node = node.this
     return node
+
+
+def families_of_choice(block: Block, node: exp.Expr) -> frozenset[str | None]:
+    """The families of the values that it may choose; of those without a type of their own none."""
+    return frozenset(_families(block, node))
+
+
+def _families(block: Block, node: exp.Expr) -> Iterator[str | None]:
+    """The types of which the server makes the one of a choice. None: one that is not known."""
+    node = opened(node)
+    if isinstance(node, exp.Case):
+        parts = [branch.args["true"] for branch in node.args["ifs"]]
+        parts += [node.args["default"]] if node.args.get("default") is not None else []
+    elif isinstance(node, exp.Coalesce):
+        parts = [node.this, *node.expressions]
+    elif isinstance(node, exp.Nullif):
+        # The comparison may make another type of the first.
+        parts = [node.this, node.expression]
+    else:
+        parts = []
+    for part in parts:
+        if isinstance(opened(part), CHOICES):
+            yield from _families(block, part)
+        elif not is_null(part):
+            one = block.typed(part)
+            if one is None:
+                yield None
+            elif not isinstance(one[0], Const):
+                yield one[1]
+            elif one[0].key.startswith("number:") or one[1] is not None:
+                yield one[1] or one[0].alone

@@ -11,14 +11,16 @@ from collections.abc import Callable, Iterator
 from sqlglot import exp
 
 from lint.prover.block import Block
-from lint.prover.facts import IMPOSSIBLE, NOTHING, Facts, guarded, null
+from lint.prover.facts import IMPOSSIBLE, NOTHING, Const, Facts, guarded, null
 from lint.prover.members import between, equal_any, is_list, within
 from lint.prover.nodes import conjuncts, parts_of_row
 from lint.prover.operands import (
+    CHOICES,
     COMPARISONS,
     decided,
     either,
     equate,
+    families_of_choice,
     is_condition,
     is_null,
     is_stable,
@@ -28,10 +30,7 @@ from lint.prover.operands import (
     quantified,
     strict,
 )
-from lint.prover.values import alike
-
-# Expressions whose value is one of their parts', or null.
-CHOICES = (exp.Case, exp.Coalesce, exp.Nullif)
+from lint.prover.values import alike, is_scalar
 
 
 def restrict(block: Block, where: exp.Where | None) -> None:
@@ -148,13 +147,25 @@ def _compare(block: Block, left: exp.Expr, right: exp.Expr) -> Facts:
     for side, other in ((left, right), (right, left)):
         if is_null(side):
             return IMPOSSIBLE
-        if isinstance(opened(side), CHOICES):
-            return chosen(block, opened(side), lambda value: _compare(block, value, other))  # noqa: B023 - used at once
+        if isinstance(opened(side), CHOICES) and block.fixed(side) is None:
+            return chosen(block, opened(side), _found_equal(block, opened(side), other))
     facts = strict(block, left, right)
     one, other_side = block.typed(left), block.typed(right)
     if one is None or other_side is None or not alike(one, other_side):
         return facts
     return facts.both(equate(block, one[0], other_side[0]))
+
+
+def _found_equal(block: Block, choice: exp.Expr, other: exp.Expr) -> Callable[[exp.Expr], Facts]:
+    """What it implies that a choice equals `other`, by the value that it chose.
+
+    Of values of several types it makes one type's, perhaps a float, in which whole numbers that
+    differ are the same: then it equates nothing.
+    """
+    families = families_of_choice(block, choice)
+    if len(families) < 2 and None not in families:
+        return lambda value: _compare(block, value, other)
+    return lambda value: IMPOSSIBLE if is_null(value) else strict(block, value, other)
 
 
 def _equal(block: Block, node: exp.EQ) -> Facts:
@@ -291,12 +302,22 @@ def _is(block: Block, node: exp.Is, *, holds: bool) -> Facts:
 def _tested(block: Block, operand: exp.Expr, tested: exp.Expr, *, holds: bool) -> Facts:
     """What it implies that `operand` is TRUE, FALSE or NULL, as `tested` says, or is not."""
     if isinstance(tested, exp.Null):
-        return _unknown(block, operand) if holds else strict(block, operand)
+        if not holds:
+            return strict(block, operand)
+        return _unknown(block, operand) if _is_scalar(block, operand) else NOTHING
     if not isinstance(tested, exp.Boolean):
         return NOTHING
     if not holds:
         return _other_than(block, operand, bool(tested.this))
     return when_true(block, operand) if tested.this else when_false(block, operand)
+
+
+def _is_scalar(block: Block, node: exp.Expr) -> bool:
+    """Whether it IS NULL only if it is null: a row of nulls is so, too, and is a value."""
+    if is_condition(node):
+        return True
+    typed = block.typed(node)
+    return typed is None or isinstance(typed[0], Const) or is_scalar(typed[1])
 
 
 def chosen(

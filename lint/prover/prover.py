@@ -12,7 +12,7 @@ the catalog is the database's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from sqlglot import exp
 
@@ -29,10 +29,10 @@ from lint.prover.shape import check_tree
 from lint.prover.trace import partners, trace
 from lint.prover.values import Values, source_forms
 from lint.prover.writes import write
-from lint.schema.catalog import Catalog, Table, View
+from lint.schema.catalog import Catalog, Name, Table, View
 from lint.schema.siblings import Siblings
 from lint.schema.views import Views
-from lint.text.carriers import Payload, payload, split_names
+from lint.text.carriers import Payload, cascades, payload, split_names
 from lint.text.lexer import Token, statements
 from lint.text.parser import parse
 from lint.text.prepare import Prepared, clip, fold, prepare
@@ -115,10 +115,21 @@ class Prover:
                 verdict, kind, reason = SCOPED, "exempt", found.exempt
             elif part.kind == "loaded":
                 verdict, kind = UNDECIDABLE, "opaque"
-            occurrences.append(
-                Occurrence(shown, parts[-1], verdict, kind, reason, words[0].start, words[-1].end)
-            )
+            place = words[0].start, words[-1].end
+            occurrences.append(Occurrence(shown, parts[-1], verdict, kind, reason, *place))
+            if found is not None and part.kind == "whole" and cascades(part.tokens):
+                occurrences += self._reached(found.name, place)
         return worst(tuple(occurrences))
+
+    def _reached(self, name: Name, place: tuple[int, int]) -> Iterator[Occurrence]:
+        """The tables to which TRUNCATE .. CASCADE goes on."""
+        for table in self._catalog.pointing_at((name,)):
+            said = str(table.name)
+            if table.exempt is not None:
+                yield Occurrence(said, table.name.name, SCOPED, "exempt", table.exempt, *place)
+            else:
+                reason = f"CASCADE empties {said} for all tenants: its foreign key leads to {name}"
+                yield Occurrence(said, table.name.name, UNSCOPED, "open", reason, *place)
 
     # -- queries and writes ------------------------------------------------------------------
 

@@ -13,7 +13,13 @@ from lint.prover.ctes import renamed, with_clause
 from lint.prover.env import CommonTable, Env
 from lint.prover.facts import IMPOSSIBLE, NOTHING
 from lint.prover.from_items import from_clause
-from lint.prover.grouping import distinct_on, group, is_grouped, windows
+from lint.prover.grouping import (
+    distinct_on,
+    group,
+    is_grouped,
+    keys_of_distinct_on,
+    windows,
+)
 from lint.prover.narrowing import narrow
 from lint.prover.nodes import is_query, name_of
 from lint.prover.predicates import restrict, when_true
@@ -98,7 +104,8 @@ class StatementReader:
         """A view's query, read as it stands in the catalog: it sees nothing of the statement."""
         if env.depth > MAX_DEPTH:
             raise CannotProve("views nested too deeply")
-        around = Env(path=(*env.path, node), depth=env.depth + 1)
+        snapshot = (*env.snapshot, view.name) if view.materialized else env.snapshot
+        around = Env(path=(*env.path, node), depth=env.depth + 1, snapshot=snapshot)
         output = self.query(self.views.tree(view), around)
         return renamed(output, list(view.columns))
 
@@ -160,6 +167,10 @@ class StatementReader:
             key = ordered.this if isinstance(ordered, exp.Ordered) else ordered
             plain = isinstance(key, exp.Column) and not key.table
             if not (plain and name_of(key.this) in names):
+                block.visit(key)
+        for key in keys_of_distinct_on(node):
+            # A plain name means an output column before it means a table's, and a number one.
+            if not (isinstance(key, exp.Column) and not key.table):
                 block.visit(key)
         for window in node.args.get("windows") or ():
             for part in window.args.get("partition_by") or ():

@@ -15,7 +15,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field, replace
 
 from lint.errors import CannotProve
-from lint.prover.facts import NEVER, NOTHING, Const, Facts, Term, equality, guarded, not_null
+from lint.prover.facts import (
+    NEVER,
+    NOTHING,
+    NULL,
+    Const,
+    Facts,
+    Term,
+    equality,
+    guarded,
+    not_null,
+)
 from lint.prover.values import comparable
 from lint.value import value
 
@@ -98,7 +108,9 @@ def settle(standings: Standings, facts: Facts) -> dict[int, Standing]:
             values |= {NEVER}
         for carrier in standing.carriers:
             values |= facts.values(carrier)
-            carriers |= facts.columns(carrier)
+            near = facts.columns(carrier)
+            # What is null in every row carries nothing to another column that is.
+            carriers |= near if NULL not in near else frozenset()
         settled[occurrence] = Standing(values, carriers)
     return settled
 

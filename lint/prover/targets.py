@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from sqlglot import exp
 
@@ -22,7 +23,7 @@ from lint.prover.shape import check_shape
 from lint.schema.catalog import Column, Table, View
 from lint.text.lexer import statements
 from lint.text.parser import parse
-from lint.text.prepare import prepare
+from lint.text.prepare import clip, fold, prepare
 
 Values = frozenset[Const]
 # Column -> the value written, None for one that is not a plain expression.
@@ -175,8 +176,35 @@ def default_of(block: Block, column: Column | None) -> Values:
     return frozenset((value,)) if value is not None and value.kind == "source" else frozenset()
 
 
+def made_anew(table: Table, written: Container[str]) -> frozenset[str]:
+    """The generated columns that may be others once the columns `written` are."""
+    return frozenset(
+        column.name
+        for column in table.columns
+        if column.generated is not None
+        and any(name in written for name in _names(column.generated))
+    )
+
+
+@lru_cache(maxsize=1024)
+def _names(expression: str) -> frozenset[str]:
+    """What may be names in an expression."""
+    found = {
+        clip(fold(token.text) if token.kind == "word" else token.value)
+        for raw in statements(expression, psql=False)
+        for token in raw.tokens
+        if token.kind in ("word", "quoted")
+    }
+    return frozenset(found)
+
+
 def kept_tenant(block: Block, table: Table, written: Assignments) -> tuple[Values | None, str]:
     """What an assignment leaves of the tenant: None if untouched, else its values and why."""
+    made = made_anew(table, written)
+    if table.tenant_column in made:
+        return frozenset(), "the tenant column is generated from a column that is changed"
+    if table.parent is not None and not made.isdisjoint(table.parent.columns):
+        return frozenset(), "the column that names its parent is generated from a changed one"
     if table.tenant_column is not None and table.tenant_column in written:
         column = table.column(table.tenant_column)
         values = value_of(block, written[table.tenant_column], column)
@@ -203,7 +231,7 @@ def parent_tenant(
     if table.parent is None:
         return frozenset()
     for other in block.ledger.instances.values():
-        if other.table.name != table.parent.table or other.tenant is None:
+        if other.table.name != table.parent.table or other.tenant is None or other.snapshot:
             continue
         pairs = zip(table.parent.columns, table.parent.references, strict=True)
         if all(

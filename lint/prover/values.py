@@ -14,13 +14,21 @@ from lint.prover.facts import Const, Term
 from lint.text.lexer import statements
 from lint.text.parser import parse
 from lint.text.prepare import Parameter, fold, prepare
+from lint.text.words import words
 
 _FAMILIES = {
     "smallint": "integer", "int2": "integer", "integer": "integer", "int": "integer",
     "int4": "integer", "bigint": "integer", "int8": "integer", "serial": "integer",
     "bigserial": "integer", "smallserial": "integer", "serial4": "integer", "serial8": "integer",
     "text": "text", "varchar": "text", "character varying": "text", "uuid": "uuid",
+    "numeric": "numeric", "decimal": "numeric", "dec": "numeric",
+    "char": "bpchar", "character": "bpchar", "bpchar": "bpchar",
 }  # fmt: skip
+# Types beside these whose values are not made of others.
+_SCALAR = words(
+    "any boolean bool date time timetz timestamp timestamptz interval bytea json jsonb inet cidr "
+    "money oid name xml bit varbit real float4 float8 float citext"
+) | frozenset(('"char"', "double precision", "bit varying"))
 _PARSED_FAMILIES = {
     exp.DataType.Type.SMALLINT: "integer",
     exp.DataType.Type.INT: "integer",
@@ -50,9 +58,19 @@ def family(type_name: str) -> str | None:
     return type_name
 
 
+def is_scalar(of: str | None) -> bool:
+    """Whether a family's values are not made of others, as those of a row are."""
+    if of is None:
+        return False
+    plain = of.partition("(")[0].partition(" with")[0].strip().removeprefix("pg_catalog.")
+    return of.endswith("[]") or plain in _SCALAR or plain in _FAMILIES.values()
+
+
 def comparable(left: str | None, right: str | None) -> bool:
     """Whether `=` of these two families tells that the values are the same."""
-    return left is not None and right is not None and (left == right or ANY in (left, right))
+    if left is None or right is None:
+        return False
+    return left == right or ANY in (left, right) or {left, right} == {"integer", "numeric"}
 
 
 def alike(one: tuple[Term, str | None], other: tuple[Term, str | None]) -> bool:
@@ -85,8 +103,11 @@ def source_forms(sources: Sources) -> dict[str, type[exp.Expr]]:
 # What a value may be written as, or stand in, beside the declared sources.
 _FORMS = (exp.Literal, exp.Neg, exp.Parameter, exp.Anonymous)
 _VALUES = frozenset(
-    (*_FORMS, exp.Paren, exp.Subquery, exp.Select, exp.Values, exp.Nullif, exp.Cast, exp.TryCast)
-)
+    (
+        *_FORMS, exp.Paren, exp.Subquery, exp.Select, exp.Values, exp.Nullif, exp.Coalesce,
+        exp.Cast, exp.TryCast,
+    )
+)  # fmt: skip
 # Without a context it may be null: then `IS NOT DISTINCT FROM` it proves nothing.
 SOURCE = Const("source", "source", "the current tenant", alone=ANY)
 
@@ -109,15 +130,11 @@ class Values:
         node = _bare(node)
         if type(node) in self._classes and canonical(node) in self._forms:
             return SOURCE
-        if isinstance(node, exp.Nullif) and _is_literal(node.expression):
-            inner = self.read(node.this, parameters)
-            return inner if inner == SOURCE else _setting(node)
+        if isinstance(node, exp.Nullif | exp.Coalesce):
+            return self._chosen(node, parameters)
         if isinstance(node, exp.Cast):
             inner = self.read(node.this, parameters)
-            goal = None if node.to.expressions else _PARSED_FAMILIES.get(node.to.this)
-            if inner is None or goal is None or _rounds(inner):
-                return _setting(node)
-            return replace(inner, family=inner.family or goal)
+            return None if inner is None else _cast(inner, node.to)
         if isinstance(node, exp.Parameter):
             return self._parameter(node, parameters)
         if isinstance(node, exp.Literal):
@@ -131,6 +148,27 @@ class Values:
         if name in self._names:
             return SOURCE
         return Const("parameter", f"param:{number}", f"argument {name}")
+
+    def _chosen(
+        self, node: exp.Nullif | exp.Coalesce, parameters: Mapping[int, Parameter]
+    ) -> Const | None:
+        """One of several values: a value of its own, but the tenant or nothing is the tenant."""
+        if isinstance(node, exp.Nullif):
+            parts = [node.this, node.expression]
+        else:
+            parts = [node.this, *node.expressions]
+        values = [self.read(part, parameters) for part in parts]
+        first = values[0]
+        if isinstance(node, exp.Nullif) and first == SOURCE and _is_literal(node.expression):
+            return first
+        if None in values:
+            return None
+        known = [value for value in values if value is not None]
+        families = {value.family for value in known if value.family is not None}
+        if len(families) > 1:
+            return None
+        key = f"{node.key}:{','.join(value.key for value in known)}"
+        return Const("parameter", key, node.sql(dialect="postgres"), next(iter(families), None))
 
     def _parameter(self, node: exp.Parameter, parameters: Mapping[int, Parameter]) -> Const | None:
         number = node.this
@@ -160,15 +198,31 @@ def _numbered(number: int, label: str) -> Const:
     return Const("parameter", f"param:{number}", label)
 
 
+def is_said(value: Const) -> bool:
+    """Whether a value stands in the statement as it is, and so is the same at any time."""
+    return value.key.startswith(("number:", "string:"))
+
+
+def _cast(inner: Const, to: exp.DataType) -> Const | None:
+    """A value of another type: the same where no two fall together, else one of its own.
+
+    None where it is of a type to whose value several of another type may be equal, and for the
+    current tenant: what is cut off it may be another's.
+    """
+    goal = _PARSED_FAMILIES.get(to.this)
+    if goal is not None and not to.expressions and not _rounds(inner):
+        return replace(inner, family=goal)
+    name = to.sql(dialect="postgres").lower()
+    goal = family(name)
+    if goal is None or inner == SOURCE:
+        return None
+    return Const("parameter", f"cast:{inner.key}:{name}", f"{inner.label}::{name}", goal)
+
+
 def _setting(node: exp.Expr) -> Const | None:
     """An undeclared setting: one value, whoever's it is. Only this function, nothing inside."""
-    inner = node
-    while isinstance(inner, (exp.Cast, exp.Nullif, exp.Paren)):
-        if isinstance(inner, exp.Nullif) and not _is_literal(inner.expression):
-            return None
-        inner = inner.this
-    called = isinstance(inner, exp.Anonymous) and function_name(inner) == "current_setting"
-    if not called or not all(_is_literal(argument) for argument in inner.expressions):
+    called = isinstance(node, exp.Anonymous) and function_name(node) == "current_setting"
+    if not called or not all(_is_literal(argument) for argument in node.expressions):
         return None
     return Const("parameter", f"setting:{canonical(node)}", node.sql(dialect="postgres"))
 

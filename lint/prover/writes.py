@@ -28,9 +28,11 @@ from lint.prover.targets import (
     assignments,
     is_default,
     kept_tenant,
+    made_anew,
     returning,
     target_of,
 )
+from lint.schema.catalog import Table
 
 
 def write(reader: Reader, node: exp.Expr, env: Env) -> Output:
@@ -66,15 +68,19 @@ def _update(reader: Reader, node: exp.Update, env: Env, low: int) -> Output:
         instance.lost = instance.lost or ("" if values else why)
         standings[instance.number] = Standing(values)
     if node.args.get("returning") is not None:
-        block.relation = _rewritten(block, target, written)
+        block.relation = _rewritten(block, table, target, written)
     return returning(reader, node, block, low, standings)
 
 
-def _rewritten(block: Block, target: Relation, written: Assignments) -> Relation:
-    """RETURNING sees the new row: an assigned column is another than the one read before."""
+def _rewritten(block: Block, table: Table, target: Relation, written: Assignments) -> Relation:
+    """RETURNING sees the new row: an assigned column is another than the one read before, and
+    one that is generated from it."""
     relation, facts = block.relation, block.relation.facts
     new: dict[Term, int] = {}
+    made = made_anew(table, written)
     for col in target.visible:
+        if col.name in made:
+            new[col.term] = block.ledger.column()
         if col.name in written:
             new[col.term] = block.ledger.column()
             value = written[col.name]

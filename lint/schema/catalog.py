@@ -19,6 +19,10 @@ The JSON form (`docs/lint/README.md` shows one whole)::
 `keys` are primary keys and unique constraints over plain columns, checked at once (neither
 partial nor deferrable). A table has `tenant_column`, or `exempt` with the reason as its text, or
 `parent`, which looks like a foreign key: its tenant is that of the row it points at.
+
+Said only where it is so: a column's `"generated": "<its expression>"`, a table's
+`"inherited": true` and `"unchecked": [{"schema": .., "name": ..}]` (tables at which a foreign key
+points that the server does not check, or did not), a view's `"materialized": true`.
 """
 
 from __future__ import annotations
@@ -48,6 +52,8 @@ class Column:
     type: str
     nullable: bool = True
     default: str | None = None
+    generated: str | None = None
+    """The expression of which the server makes its values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,8 @@ class Table:
     parent: ForeignKey | None = None
     inherited: bool = False
     """Other tables inherit from this one: its keys do not hold for their rows."""
+    unchecked: tuple[Name, ...] = ()
+    """Where a foreign key points that is not, or was not always, checked: it proves nothing."""
 
     def __hash__(self) -> int:
         return hash(self.name)
@@ -88,11 +96,15 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A view or materialized view: its defining query and, if named, its columns."""
+    """A view: its defining query and, if named, its columns.
+
+    `materialized`: it holds the rows that the query gave to whoever refreshed it, then.
+    """
 
     name: Name
     query: str
     columns: tuple[str, ...] = ()
+    materialized: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +168,24 @@ class Catalog:
             return self.find(name.schema or None, name.name)
         except CatalogError:
             return None
+
+    def pointing_at(self, names: Iterable[Name]) -> list[Table]:
+        """The tables whose foreign keys lead to one of `names`, at once or by way of others."""
+        reached = set(names)
+        found: list[Table] = []
+        while True:
+            more = [
+                table
+                for table in self.tables
+                if table.name not in reached
+                and not reached.isdisjoint(
+                    (*(key.table for key in table.foreign_keys), *table.unchecked)
+                )
+            ]
+            if not more:
+                return found
+            found += more
+            reached.update(table.name for table in more)
 
     def named(self, text: str) -> Table:
         """The table the configuration means by `schema.table` or `table`."""
@@ -223,6 +253,7 @@ class Catalog:
                     "name": view.name.name,
                     "columns": list(view.columns),
                     "query": view.query,
+                    **({"materialized": True} if view.materialized else {}),
                 }
                 for view in self.views
             ],
@@ -246,6 +277,7 @@ class Catalog:
                         Name(entry.get("schema", ""), entry["name"]),
                         entry["query"],
                         tuple(entry.get("columns", ())),
+                        bool(entry.get("materialized", False)),
                     )
                     for entry in document.get("views", [])
                 ],
@@ -316,6 +348,7 @@ def _table_out(table: Table) -> dict[str, Any]:
                 "type": column.type,
                 "nullable": column.nullable,
                 "default": column.default,
+                **({"generated": column.generated} if column.generated is not None else {}),
             }
             for column in table.columns
         ],
@@ -330,6 +363,8 @@ def _table_out(table: Table) -> dict[str, Any]:
         entry["parent"] = _foreign_key_out(table.parent)
     if table.inherited:
         entry["inherited"] = True
+    if table.unchecked:
+        entry["unchecked"] = [{"schema": n.schema, "name": n.name} for n in table.unchecked]
     return entry
 
 
@@ -353,7 +388,13 @@ def _foreign_key_in(entry: Mapping[str, Any]) -> ForeignKey:
 def _table_in(entry: Mapping[str, Any]) -> Table:
     name = Name(entry.get("schema", ""), entry["name"])
     columns = tuple(
-        Column(c["name"], c.get("type", ""), bool(c.get("nullable", True)), c.get("default"))
+        Column(
+            c["name"],
+            c.get("type", ""),
+            bool(c.get("nullable", True)),
+            c.get("default"),
+            c.get("generated"),
+        )
         for c in entry["columns"]
     )
     tenant_column = entry.get("tenant_column")
@@ -375,4 +416,7 @@ def _table_in(entry: Mapping[str, Any]) -> Table:
         exempt=exempt,
         parent=parent,
         inherited=bool(entry.get("inherited", False)),
+        unchecked=tuple(
+            Name(to.get("schema", ""), to["name"]) for to in entry.get("unchecked", ())
+        ),
     )

@@ -91,8 +91,10 @@ class _Script:
             at.skip(noise)
         if at.skip("TABLE"):
             self.drafts.create(at)
-        elif at.skip("VIEW") or at.skip("MATERIALIZED", "VIEW"):
+        elif at.skip("VIEW"):
             self._view(at)
+        elif at.skip("MATERIALIZED", "VIEW"):
+            self._view(at, materialized=True)
         elif at.skip("UNIQUE", "INDEX"):
             self._unique_index(at)
         elif at.word() == "RULE":
@@ -100,7 +102,7 @@ class _Script:
         elif at.word() not in _HARMLESS_OBJECTS | {"INDEX", "TRUSTED", "PROCEDURAL"}:
             raise CatalogError("it is not known what this creates")
 
-    def _view(self, at: Cursor) -> None:
+    def _view(self, at: Cursor, *, materialized: bool = False) -> None:
         at.skip("IF", "NOT", "EXISTS")
         name = self.drafts.name(at)
         columns = at.columns() if at.opens() else ()
@@ -122,7 +124,8 @@ class _Script:
             raise CatalogError(f"view {name} has no query")
         if name in self.drafts.tables:
             raise CatalogError(f"{name} is defined twice")
-        self.views[name] = View(name, " ".join(token.text for token in body), columns)
+        query = " ".join(token.text for token in body)
+        self.views[name] = View(name, query, columns, materialized)
 
     def _unique_index(self, at: Cursor) -> None:
         at.skip("CONCURRENTLY")

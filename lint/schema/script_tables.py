@@ -29,6 +29,7 @@ class Draft:
     )
     primary: tuple[str, ...] = ()
     inherited: bool = False
+    unchecked: list[Name] = field(default_factory=list)
 
 
 class Drafts:
@@ -117,6 +118,8 @@ class Drafts:
                 self._references(draft, (name,), at)
             elif at.skip("DEFAULT"):
                 draft.columns[index] = replace(draft.columns[index], default=self._expression(at))
+            elif at.skip("GENERATED", "ALWAYS", "AS") and at.opens():
+                draft.columns[index] = replace(draft.columns[index], generated=_text(at))
             else:
                 at.at += 1
 
@@ -166,16 +169,18 @@ class Drafts:
     @staticmethod
     def _key(draft: Draft, columns: tuple[str, ...], name: str | None, at: Cursor) -> None:
         # A deferrable key may be violated while a statement reads.
-        after = ["", *(token.word for token in at.rest())]
-        deferrable = any(b == "DEFERRABLE" and a != "NOT" for a, b in pairwise(after))
-        if not deferrable and "OVERLAPS" not in after:
+        after = [token.word for token in at.rest()]
+        if not _is_deferrable(after) and "OVERLAPS" not in after:
             draft.keys.append(Key(columns, name))
 
     def _references(self, draft: Draft, columns: tuple[str, ...], at: Cursor) -> None:
         table = self.name(at)
         references = at.columns() if at.opens() else None
         after = [token.word for token in at.rest()]
-        if ("NOT", "VALID") in pairwise(after):
+        # Until its transaction ends a deferrable key of several columns may name another's row.
+        late = len(columns) > 1 and _is_deferrable(after)
+        if late or {("NOT", "VALID"), ("NOT", "ENFORCED")} & set(pairwise(after)):
+            draft.unchecked.append(table)
             return
         draft.foreign_keys.append((columns, table, references))
 
@@ -241,6 +246,7 @@ class Drafts:
                     (columns, draft.name if parent == old else parent, references)
                     for columns, parent, references in held.foreign_keys
                 ]
+                held.unchecked = [draft.name if to == old else to for to in held.unchecked]
             return
         constraint = at.skip("CONSTRAINT")
         at.skip("COLUMN")
@@ -261,6 +267,8 @@ class Drafts:
             replace(column, name=after) if column.name == before else column
             for column in draft.columns
         ]
+        if any(before in fold(column.generated or "") for column in draft.columns):
+            raise CatalogError("renaming what a generated column may read is not supported")
         draft.keys = [replace(key, columns=new(key.columns)) for key in draft.keys]
         draft.primary = new(draft.primary)
         for held in self.tables.values():
@@ -287,6 +295,10 @@ class Drafts:
             self._change(draft, column, default=self._expression(at))
         elif at.skip("DROP", "DEFAULT"):
             self._change(draft, column, default=None)
+        elif at.skip("SET", "EXPRESSION", "AS"):
+            self._change(draft, column, generated=_text(at))
+        elif at.skip("DROP", "EXPRESSION"):
+            self._change(draft, column, generated=None)
         elif at.skip("TYPE") or at.skip("SET", "DATA", "TYPE"):
             kept: list[str] = []
             while (token := at.peek()) is not None and token.word not in ("USING", "COLLATE"):
@@ -302,6 +314,7 @@ class Drafts:
             known = [key for key in draft.keys if key.name != name]
             if len(known) == len(draft.keys):
                 # It may have been a foreign key, whose name is not kept: believe none of them.
+                draft.unchecked += [parent for _, parent, _ in draft.foreign_keys]
                 draft.foreign_keys = []
             draft.keys = known
             return
@@ -325,6 +338,8 @@ class Drafts:
                 target = references or parent.primary
                 if len(target) == len(columns):
                     foreign_keys.append(ForeignKey(columns, parent.name, target))
+                else:
+                    draft.unchecked.append(parent.name)
             tables.append(
                 Table(
                     name=draft.name,
@@ -332,6 +347,16 @@ class Drafts:
                     keys=tuple(draft.keys),
                     foreign_keys=tuple(foreign_keys),
                     inherited=draft.inherited,
+                    unchecked=tuple(dict.fromkeys(draft.unchecked)),
                 )
             )
         return tables
+
+
+def _is_deferrable(words: list[str]) -> bool:
+    return any(b == "DEFERRABLE" and a != "NOT" for a, b in pairwise(["", *words]))
+
+
+def _text(at: Cursor) -> str:
+    """What stands in the parentheses that begin here."""
+    return " ".join(token.text for token in at.group())

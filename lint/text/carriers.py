@@ -198,6 +198,12 @@ def _without_tail(tokens: tuple[Token, ...]) -> tuple[Token, ...]:
     return tokens
 
 
+def cascades(tokens: Sequence[Token]) -> bool:
+    """Whether CASCADE stands behind the names, and is none of them."""
+    names = split_names(tokens)
+    return tokens[-1].word == "CASCADE" and bool(names) and names[-1][-1] is not tokens[-1]
+
+
 def split_names(tokens: Sequence[Token]) -> list[list[Token]]:
     """The names in `[TABLE] [ONLY] a [*], b .. [RESTART IDENTITY] [CASCADE]`."""
     names: list[list[Token]] = [[]]

@@ -27,6 +27,14 @@ CREATE TABLE shop.parent (org int NOT NULL, id int PRIMARY KEY);
 CREATE TABLE shop.child () INHERITS (shop.parent);
 CREATE VIEW shop.low AS SELECT org, id FROM shop.t WHERE x < 5;
 CREATE MATERIALIZED VIEW shop.kept AS SELECT id FROM shop.t;
+CREATE TABLE shop.half (id int NOT NULL, org int NOT NULL, n int, UNIQUE (id) INCLUDE (org));
+CREATE UNIQUE INDEX by_twice ON shop.half (id, (n + 1));
+INSERT INTO shop.half VALUES (1, 1, 5), (2, 1, 5);
+CREATE TABLE shop.made (id int PRIMARY KEY, x int, org int GENERATED ALWAYS AS (x + 0) STORED);
+CREATE TABLE shop.late_item (t_org int, t_id int, org int REFERENCES shop.orgs DEFERRABLE,
+    FOREIGN KEY (t_org, t_id) REFERENCES shop.t DEFERRABLE);
+CREATE TABLE shop.old_item (t_org int, t_id int);
+ALTER TABLE shop.old_item ADD FOREIGN KEY (t_org, t_id) REFERENCES shop.t NOT VALID;
 """
 
 
@@ -50,6 +58,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     running.start()
     try:
         run(running.url(), SCHEMA)
+        with pytest.raises(psycopg2.errors.UniqueViolation):
+            # It leaves an index behind that is not valid.
+            run(running.url(), "CREATE UNIQUE INDEX CONCURRENTLY not_unique ON shop.half (n)")
         yield running.url()
     finally:
         running.destroy()
@@ -99,6 +110,10 @@ def test_a_live_schema_is_what_its_script_would_be(server: str) -> None:
         "shop.item",
         "shop.parent",
         "shop.child",
+        "shop.half",
+        "shop.made",
+        "shop.late_item",
+        "shop.old_item",
     }
     t = tables[Name("shop", "t")]
     assert [key.columns for key in t.keys] == [("org", "id")]  # a deferrable key proves nothing
@@ -106,7 +121,33 @@ def test_a_live_schema_is_what_its_script_would_be(server: str) -> None:
     assert [key.columns for key in tables[Name("shop", "item")].foreign_keys] == [("t_org", "t_id")]
     assert tables[Name("shop", "item")].keys == ()
     assert tables[Name("shop", "parent")].inherited
-    assert {view.name.name for view in found.views} == {"low", "kept"}
+    assert {view.name.name: view.materialized for view in found.views} == {
+        "low": False,
+        "kept": True,
+    }
+
+
+def test_a_key_of_a_live_schema_is_what_is_unique(server: str) -> None:
+    half = schema_of(server).named("shop.half")
+    assert [(key.name, key.columns) for key in half.keys] == [("half_id_org_key", ("id",))]
+
+
+def test_a_live_schema_tells_what_is_generated_and_what_is_not_checked(server: str) -> None:
+    found = schema_of(server)
+    org = found.named("shop.made").column("org")
+    assert org is not None
+    assert (org.default, org.generated) == (None, "(x + 0)")
+    old = found.named("shop.old_item")
+    assert (old.foreign_keys, old.unchecked) == ((), (Name("shop", "t"),))
+    assert {str(table.name) for table in found.pointing_at([Name("shop", "orgs")])} == {
+        "shop.t",
+        "shop.item",
+        "shop.late_item",
+        "shop.old_item",
+    }
+    late = found.named("shop.late_item")
+    assert [key.columns for key in late.foreign_keys] == [("org",)]
+    assert late.unchecked == (Name("shop", "t"),)
 
 
 def test_the_command_reads_the_schema_from_a_url(server: str) -> None:

@@ -152,8 +152,8 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "EXISTS is TRUE": (
         "block.Block._always",
-        "if clauses <= _OF_ONE_ROW and for_all:",
-        "if clauses <= _OF_ONE_ROW:",
+        "if clauses <= _OF_ONE_ROW and for_all and",
+        "if clauses <= _OF_ONE_ROW and",
     ),
     "NOT BETWEEN as BETWEEN": (
         "predicates.when_false",
@@ -227,13 +227,13 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "IS NULL as IS NOT NULL": (
         "predicates._tested",
-        "return _unknown(block, operand) if holds else strict(block, operand)",
-        "return strict(block, operand)",
+        "if not holds:\n            return strict",
+        "if True:\n            return strict",
     ),
     "IS NULL leaves no row": (
         "predicates._tested",
-        "return _unknown(block, operand) if holds else",
-        "return IMPOSSIBLE if holds else",
+        "return _unknown(block, operand) if",
+        "return IMPOSSIBLE if",
     ),
     "a disjunction that is not FALSE as a conjunction": (
         "predicates._other_than",
@@ -247,8 +247,8 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "IS UNKNOWN as IS TRUE": (
         "predicates._tested",
-        "return _unknown(block, operand) if holds else",
-        "return when_true(block, operand) if holds else",
+        "return _unknown(block, operand) if",
+        "return when_true(block, operand) if",
     ),
     "= false as = true": (
         "predicates._same_value",
@@ -298,8 +298,13 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "COALESCE is its first": (
         "block.Block.typed",
-        "return first if first is not None and self.never_null(first[0]) else None",
+        "return first if self.never_null(first[0]) else None",
         "return first",
+    ),
+    "an aggregate with its schema belongs here": (
+        "block.Block.qualified",
+        "if is_aggregate(called):",
+        "if False:",
     ),
     "arithmetic is its left side": (
         "block.Block.typed",
@@ -359,8 +364,28 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "a contradiction of any two values": (
         "facts._contradicts",
-        "return len(numbers) > 1 and len({int(n) for n in numbers if n.isdecimal()}) > 1",
-        "return sum(isinstance(term, Const) for term in group) > 1",
+        "if len(numbers) < 2 or all(term.alone is None for term in numbers):\n        return False",
+        "if sum(isinstance(term, Const) for term in group) > 1:\n        return True",
+    ),
+    "letters that differ as numbers do": (
+        "facts._contradicts",
+        " or all(term.alone is None for term in numbers)",
+        "",
+    ),
+    "a row of nulls is null": (
+        "predicates._tested",
+        "_unknown(block, operand) if _is_scalar(block, operand) else NOTHING",
+        "_unknown(block, operand)",
+    ),
+    "two that are null carry for one another": (
+        "relation.settle",
+        "near if NULL not in near else frozenset()",
+        "near",
+    ),
+    "a value that is cut is what it was": (
+        "values._cast",
+        "not to.expressions and ",
+        "",
     ),
     "LIMIT of any number leaves no row": (
         "query._no_rows",
@@ -589,9 +614,19 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
         "for level in (self, *self.env.outers):\n        found, hit",
     ),
     "an outer aggregate belongs here": (
-        "block.Block._belongs_here",
-        "if columns and not",
-        "if False and columns and not",
+        "levels.check_level",
+        "if columns or queries:",
+        "if False:",
+    ),
+    "an outer aggregate belongs here, by its subqueries": (
+        "levels.check_level",
+        "if columns or queries:",
+        "if columns:",
+    ),
+    "an aggregate belongs to whoever may have the column": (
+        "levels._is_of",
+        "(found and known is not None)",
+        "found",
     ),
     # -- grouping ----------------------------------------------------------------------------
     "an aggregate of nothing has no row": (
@@ -646,8 +681,33 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "DISTINCT ON a name means the input": (
         "grouping._key",
-        "if aliased and (alias_first or not block.local(name, key)[0]):",
-        "if aliased and not block.local(name, key)[0]:",
+        "if alias_first or not block.local(name, key)[0]:",
+        "if not block.local(name, key)[0]:",
+    ),
+    "an output column has a name only if it is given one": (
+        "labels.may_be",
+        "names = _figured(item)[0]",
+        "names = _figured(item)[0] if isinstance(item, exp.Alias | exp.Column) else frozenset()",
+    ),
+    "DISTINCT ON calls no aggregate": (
+        "grouping._parts",
+        "*keys_of_distinct_on(node), ",
+        "",
+    ),
+    "a window that nobody uses calls no aggregate": (
+        "grouping._parts",
+        ", *windows]",
+        "]",
+    ),
+    "a window in DISTINCT ON is not looked at": (
+        "grouping.windows",
+        ", *keys_on)",
+        ")",
+    ),
+    "the row of an aggregate is one, whatever is made of it": (
+        "block.Block._always",
+        " and not any(map(may_give_rows, shown))",
+        "",
     ),
     "a position is counted from zero": (
         "grouping._key",
@@ -699,8 +759,8 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "a window in ORDER BY is not looked at": (
         "grouping.windows",
-        "(*node.expressions, *((order,) if order else ()))",
-        "node.expressions",
+        "(*node.expressions, *((order,) if order else ()), *keys_on)",
+        "(*node.expressions, *keys_on)",
     ),
     "a window in DISTINCT ON's order chooses not": (
         "grouping._chooses_not",
@@ -881,6 +941,36 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
         "(term := terms.get(own)) is not None and facts.equal(term, other.columns[theirs])",
         "True",
     ),
+    "a WHEN that no row of the source decides about does nothing": (
+        "merges._clause",
+        'reaches_none = pairs.impossible if clause.args.get("matched") else facts.impossible',
+        "reaches_none = of_source.impossible",
+    ),
+    "what a generated tenant is made of may be written": (
+        "targets.kept_tenant",
+        "if table.tenant_column in made:",
+        "if False:",
+    ),
+    "RETURNING shows what was generated before": (
+        "writes._rewritten",
+        "if col.name in made:",
+        "if False:",
+    ),
+    "a materialized view is this tenant's": (
+        "block.Block.fixed",
+        "self.env.snapshot and ",
+        "False and ",
+    ),
+    "a materialized view is of today": (
+        "ledger.Ledger.open_instance",
+        " if i.snapshot == snapshot",
+        "",
+    ),
+    "a parent in a materialized view is of today": (
+        "targets.parent_tenant",
+        " or other.snapshot",
+        "",
+    ),
     "a child may be put under whatever it names": (
         "targets.kept_tenant",
         'return values, "the column that names its parent is changed"',
@@ -918,8 +1008,8 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "NOT MATCHED BY SOURCE deletes nothing": (
         "merges.merge",
-        "if not _does_nothing(clause) and",
-        'if isinstance(clause.args["then"], exp.Update | exp.Insert) and',
+        "if keeps.acts:",
+        'if keeps.acts and isinstance(clause.args["then"], exp.Update | exp.Insert):',
     ),
     "MERGE inserts what it likes": (
         "merges._clause",
@@ -941,8 +1031,8 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
     ),
     "one WHEN of several will do": (
         "merges.merge",
-        "if not _does_nothing(clause) and not keeps.of_source.impossible:",
-        "if not _does_nothing(clause) and not kept:",
+        "if keeps.acts:",
+        "if keeps.acts and not kept:",
     ),
     "one WHEN of several bounds the source": (
         "merges._by_clause",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -77,12 +78,30 @@ def leak(world: World, sql: str, verdict: Verdict) -> Difference | None:
 def bound(sql: str, verdict: Verdict) -> int | None:
     """The tenant a scoped statement is bounded to; None if it is the current one."""
     for occurrence in verdict.occurrences:
-        _, _, literal = (occurrence.value or "").partition(":")
-        if occurrence.value == "source":
+        value = _value(occurrence.value or "")
+        if value == "source":
             return None
-        if literal.isdecimal():
-            return int(literal)
+        if re.fullmatch(r"-?\d+", value):
+            return int(value)
     return meant(sql)
+
+
+def _value(key: str) -> str:
+    """What a value's key says: `number:1`, `cast:number:10:varchar(1)`, `coalesce:source,number:0`.
+
+    The grammar makes no more than these of values.
+    """
+    kind, _, rest = key.partition(":")
+    if kind == "cast":
+        inner, _, goal = rest.rpartition(":")
+        value = _value(inner)
+        length = re.fullmatch(r"varchar\((\d+)\)", goal)
+        if length is not None:
+            return value[: int(length.group(1))]
+        return str(round(float(value))) if "." in value else value
+    if kind in ("coalesce", "nullif"):
+        return _value(rest.partition(",")[0])
+    return rest if kind in ("number", "string") else key
 
 
 def meant(sql: str) -> int | None:

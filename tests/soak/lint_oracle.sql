@@ -18,6 +18,8 @@ BEGIN
         UNION ALL SELECT hashtextextended('n' || r::text, 0) FROM n r
         UNION ALL SELECT hashtextextended('items' || r::text, 0) FROM items r
         UNION ALL SELECT hashtextextended('c' || r::text, 0) FROM c r
+        UNION ALL SELECT hashtextextended('e' || r::text, 0) FROM e r
+        UNION ALL SELECT hashtextextended('p' || r::text, 0) FROM p r
         UNION ALL SELECT hashtextextended('k' || r::text, 0) FROM k r) q $q$ INTO found;
     RETURN found;
 END $$;

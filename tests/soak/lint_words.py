@@ -18,6 +18,8 @@ TABLES: dict[str, tuple[str, ...]] = {
     "orgs": ("id",),
     "c": ("org", "id", "x"),
     "k": ("org", "id", "gid"),
+    "e": ("id", "x", "sid", "org", "y"),
+    "p": ("org", "id"),
 }
 # View -> its integer columns and the one that is the tenant.
 VIEWS: dict[str, tuple[tuple[str, ...], str | None]] = {
@@ -26,8 +28,12 @@ VIEWS: dict[str, tuple[tuple[str, ...], str | None]] = {
     "v_join": (("tenant", "tid", "sx"), "tenant"),
     "v_ids": (("id", "x"), None),
     "v_deep": (("org", "id", "n"), "org"),
+    "m_all": (("org", "total"), "org"),
+    "m_mine": (("id", "x"), None),
+    "m_g": (("id", "org", "x"), "org"),
 }
-WEIGHTS = {"t": 6, "s": 5, "g": 3, "gt": 3, "n": 4, "items": 2, "orgs": 1, "c": 1, "k": 2}
+WEIGHTS = {"t": 6, "s": 5, "g": 3, "gt": 3, "n": 4, "items": 2, "orgs": 1, "c": 1, "k": 2,
+           "e": 1, "p": 1}  # fmt: skip
 KEYS = {"t": ("org, id",), "s": ("org, id",), "g": ("id", "org, id"), "gt": ("org, id",),
          "c": ("org, id",)}  # fmt: skip
 SOURCE = "tenure.current_tenant()"

@@ -23,7 +23,9 @@ from sqlglot import exp
 
 SCHEMA = Path(__file__).parents[1] / "unit" / "lint" / "cases" / "schema.sql"
 ORACLE = Path(__file__).with_name("lint_oracle.sql")
-TABLES = ("orgs", "t", "s", "g", "gt", "n", "items", "c", "k")
+TABLES = ("orgs", "t", "s", "g", "gt", "n", "items", "c", "k", "e", "p")
+# What a materialized view of g holds: rows as they were, by now others.
+_OLD = "CREATE TABLE g_old (id int PRIMARY KEY, org int NOT NULL, x int)"
 # The tenants beside 1, which statements name. 10 looks like it to a cast that cuts; those below
 # it come first where rows are cut off.
 _OTHERS = (-2, 0, 2, 2, 3, 4, 9, 10, 10, 31)
@@ -37,6 +39,15 @@ NOBODY = -1
 def tenant_in(dataset: int) -> int:
     """The tenant a statement of the current one is run for."""
     return (1, 2, 10)[dataset % 3]
+
+
+def _view(said: str) -> str:
+    """A view as the world has it. A materialized one, too, whose rows are by then cut down like
+    those of the tables: they are what tenant 2 saw, in a database as it was."""
+    if said.startswith("CREATE MATERIALIZED"):
+        said = said.replace(" MATERIALIZED", "").partition("WITH NO DATA")[0]
+        said = said.replace("tenure.current_tenant()", "2").replace("public.g", "g_old")
+    return said.replace("public.", "").replace(" AS", " WITH (security_invoker) AS", 1)
 
 
 _POLICIES = {
@@ -148,15 +159,18 @@ class World:
             if part.partition("CREATE TABLE ")[2].partition(" ")[0] in TABLES
         ]
         assert len(tables) == len(TABLES), "the schema of the case table has changed"
+        tables += [_OLD]
+        types = [p for p in SCHEMA.read_text().split(";\n") if p.startswith("CREATE TYPE ")]
         views = [
-            part.replace("public.", "").replace(" AS", " WITH (security_invoker) AS", 1)
+            _view(part)
             for part in SCHEMA.read_text().split(";\n")
-            if part.lstrip().startswith("CREATE VIEW")
+            if part.startswith(("CREATE VIEW", "CREATE MATERIALIZED VIEW"))
         ]
         for number in range(self.datasets):
             for name in (f"d{number}", f"r{number}"):
-                run(f"CREATE SCHEMA {name}; SET search_path = {name}; {'; '.join(tables)}")
-                for table in TABLES:
+                made = "; ".join((*types, *tables))
+                run(f"CREATE SCHEMA {name}; SET search_path = {name}; {made}")
+                for table in (*TABLES, "g_old"):
                     condition = _POLICIES.get(table, "org = current_setting('app.org')::int")
                     run(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;"
                         f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY;"
@@ -172,8 +186,8 @@ class World:
         for number in range(self.datasets):
             rows = _rows(random.Random(f"{seed}/{number}"), tenant_in(number), 1 + number % 2)
             for name, ordered in ((f"d{number}", rows), (f"r{number}", rows[::-1])):
-                parts = [f"SET search_path = {name}", f"TRUNCATE {', '.join(TABLES)}"]
-                for table in TABLES:  # the order keeps foreign keys
+                parts = [f"SET search_path = {name}", f"TRUNCATE {', '.join(TABLES)}, g_old"]
+                for table in (*TABLES, "g_old"):  # the order keeps foreign keys
                     listed = ", ".join(f"({', '.join(v)})" for of, v in ordered if of == table)
                     parts += [f"INSERT INTO {table} VALUES {listed}"] if listed else []
                 self._cursor.execute("; ".join(parts))
@@ -471,6 +485,14 @@ def _rows(rng: random.Random, current: int, size: int) -> list[tuple[str, list[s
         # A key with a null in it is not checked: the row may name any parent, or none.
         gid, of = rng.choice(parents)
         add("k", rng.choice((of, of, "NULL")), rng.choice((row, row, "NULL")), gid)
+    for row in rng.sample(keys, min(len(keys), 3 + size)):
+        add("g_old", row, rng.choice(tenants), small())
+        owner = rng.choice(tenants)
+        add("e", row, owner, rng.choice((str(owner), small())), "DEFAULT", "DEFAULT")
+    pairs = ("NULL", "ROW(NULL, NULL)", "ROW(1, NULL)", "ROW(1, 2)", "ROW(2, 2)")
+    for tenant in tenants:
+        for row in some((0, 1, 2, 3)) if has("p", tenant) else ():
+            add("p", tenant, row, rng.choice(pairs), rng.choice(("NULL", "'1'", "'2'")))
     for row in range(0, 7):
         gid, of = rng.choice(parents)
         under = not childless and has("items", of) and rng.random() < 0.8

@@ -36,7 +36,9 @@ def catalog() -> Catalog:
     tenancy = Tenancy(
         tenant_columns=("org",),
         tenants_table="orgs",
-        exempt={"country": "the same list for everybody"},
+        exempt=dict.fromkeys(
+            ("country", "tongue", "currency", "unit"), "the same list for everybody"
+        ),
     )
     return schema.with_tenancy(tenancy)
 

@@ -274,3 +274,44 @@ def test_what_gexec_runs_is_passed_over_unless_it_may_define_a_relation() -> Non
     assert [table.name.name for table in load_schema(made).tables] == ["a"]
     with pytest.raises(CatalogError, match="gexec"):
         load_schema("SELECT format('CREATE TABLE %I ()', n) FROM x \\gexec")
+
+
+SPECIAL = """
+CREATE TABLE a (id int PRIMARY KEY, x int, org int GENERATED ALWAYS AS (x + "id") STORED NOT NULL,
+    n int GENERATED ALWAYS AS IDENTITY);
+CREATE TABLE b (a_id int, CONSTRAINT fk FOREIGN KEY (a_id) REFERENCES a (id) NOT VALID);
+CREATE TABLE c (a_id int REFERENCES a (id), b_id int UNIQUE);
+CREATE TABLE d (a_id int REFERENCES a (id) DEFERRABLE, a_org int,
+    FOREIGN KEY (a_org, a_id) REFERENCES a (org, id) DEFERRABLE INITIALLY DEFERRED);
+ALTER TABLE c DROP CONSTRAINT c_a_id_fkey;
+CREATE MATERIALIZED VIEW m AS SELECT id FROM a;
+CREATE VIEW v AS SELECT id FROM a;
+"""
+
+
+def test_what_is_generated_materialized_and_not_checked_is_told_and_kept() -> None:
+    for found in (load_schema(SPECIAL), Catalog.from_json(load_schema(SPECIAL).to_json())):
+        a, b, c = (found.named(name) for name in "abc")
+        generated = {column.name: column.generated for column in a.columns}
+        assert generated == {"id": None, "x": None, "org": 'x + "id"', "n": None}
+        org = a.column("org")
+        assert org is not None
+        assert not org.nullable
+        assert [(t.foreign_keys, t.unchecked) for t in (b, c)] == [((), (a.name,))] * 2
+        assert {view.name.name: view.materialized for view in found.views} == {
+            "m": True,
+            "v": False,
+        }
+        d = found.named("d")
+        assert [key.columns for key in d.foreign_keys] == [("a_id",)]
+        assert d.unchecked == (a.name,)
+        assert found.pointing_at([a.name]) == [b, c, d]
+
+
+def test_a_column_is_no_more_generated_or_made_of_others() -> None:
+    script = "CREATE TABLE a (x int, y int, org int GENERATED ALWAYS AS (x) STORED);\n"
+    other = table(script + "ALTER TABLE a ALTER COLUMN org SET EXPRESSION AS (y + 1);", "a")
+    plain = table(script + "ALTER TABLE a ALTER COLUMN org DROP EXPRESSION;", "a")
+    assert [t.column("org").generated for t in (other, plain)] == ["y + 1", None]  # type: ignore[union-attr]  # it is there
+    with pytest.raises(CatalogError, match="generated column may read"):
+        load_schema(script + "ALTER TABLE a RENAME COLUMN x TO z;")

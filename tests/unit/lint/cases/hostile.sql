@@ -638,9 +638,127 @@ SELECT * FROM t WHERE org::char = '1';
 SELECT * FROM t WHERE org::"char" = '1';
 -- unscoped: a cast to a type of a schema
 SELECT * FROM t WHERE org::other.text = '1';
--- unscoped: a literal that is cut before it is compared
-SELECT * FROM t WHERE org = '12'::varchar(1)::int;
+-- unscoped two-tenants: a literal that is cut is another than it was
+SELECT * FROM t JOIN s ON s.org = 12 WHERE t.org = '12'::varchar(1)::int;
 -- unscoped: a constant of a set-returning function may have no row
 SELECT * FROM n WHERE org IS NOT DISTINCT FROM (SELECT generate_series(1, 0));
 -- unscoped: a row of a subquery that may be none
 UPDATE n SET (x, org) = (SELECT 7, 1 WHERE id > 3) WHERE org=1;
+-- unscoped: a cast keeps a column's name, and DISTINCT ON means the cast
+SELECT name FROM (SELECT DISTINCT ON (org) org::text::varchar(1), org AS o, name FROM u) q WHERE o = tenure.current_tenant();
+-- unscoped: a CASE has the name of its ELSE, and DISTINCT ON means the CASE
+SELECT x FROM (SELECT DISTINCT ON (org) CASE WHEN x>0 THEN 0 ELSE org END, org AS o, x FROM t) q WHERE o=1;
+-- unscoped: an element of an array has the array's name
+SELECT x FROM (SELECT DISTINCT ON (org) (SELECT a.org FROM (VALUES (ARRAY[1])) a(org))[1], org AS o, x FROM t) q WHERE o=1;
+-- unscoped: a scalar subquery has its column's name
+SELECT x FROM (SELECT DISTINCT ON (org) (SELECT t.x AS org), org AS o, x FROM t) q WHERE o=1;
+-- unscoped: a field has its own name
+SELECT id FROM (SELECT DISTINCT ON (a) (c).a, org AS o, id FROM (SELECT org, org AS a, id, c FROM p) p) q WHERE o=1;
+-- unscoped: a function's value has the function's name
+SELECT x FROM (SELECT DISTINCT ON (abs) abs(x), abs AS o, x FROM (SELECT org AS abs, x FROM t) t) q WHERE o=1;
+-- unscoped: a value's cast has the type's name
+SELECT x FROM (SELECT DISTINCT ON (int4) 1::int4, int4 AS o, x FROM (SELECT org AS int4, x FROM t) t) q WHERE o=1;
+-- unscoped: a value's cast has the name of a type of one's own
+SELECT x FROM (SELECT DISTINCT ON (pair) '(,)'::pair, pair AS o, x FROM (SELECT org AS pair, x FROM t) t) q WHERE o=1;
+-- unscoped: a collation keeps a column's name
+SELECT x FROM (SELECT DISTINCT ON (org) org::varchar(1) COLLATE "C", org AS o, x FROM t) q WHERE o=1;
+-- scoped: DISTINCT ON means the output's column, of two in FROM
+SELECT DISTINCT ON (id) t.id, s.x FROM t JOIN s ON s.org=t.org WHERE t.org=1 ORDER BY id;
+-- scoped: DISTINCT ON means the tenant among the output
+SELECT x FROM (SELECT DISTINCT ON (org) t.org, s.x FROM t JOIN s ON s.org=t.org ORDER BY org) q WHERE org=1;
+-- unscoped: DISTINCT ON of an aggregate makes one row of all
+SELECT id FROM t WHERE EXISTS (SELECT DISTINCT ON (count(*)) 1 FROM s WHERE s.org=t.org AND s.org=1);
+-- unscoped: so does a window of an aggregate, though nothing uses it
+SELECT id FROM t WHERE EXISTS (SELECT 1 FROM s WHERE s.org=t.org AND s.org=1 WINDOW w AS (ORDER BY count(*)));
+-- unscoped: and one that is divided by an aggregate
+SELECT id FROM t WHERE EXISTS (SELECT 1 FROM s WHERE s.org=t.org AND s.org=1 WINDOW w AS (PARTITION BY count(*)));
+-- unscoped: a window among the keys of DISTINCT ON
+SELECT id FROM (SELECT DISTINCT ON (org, ntile(2) OVER (ORDER BY x)) org, id FROM t) q WHERE org=1;
+-- scoped: a window among the keys of DISTINCT ON, within a tenant
+SELECT id FROM (SELECT DISTINCT ON (org, ntile(2) OVER (PARTITION BY org ORDER BY x)) org, id FROM t) q WHERE org=1;
+-- unscoped: a subquery among the keys of DISTINCT ON
+SELECT DISTINCT ON ((SELECT max(s.x) FROM s)) id FROM t WHERE org=1;
+-- scoped: a subquery among the keys of DISTINCT ON, of the tenant's rows
+SELECT DISTINCT ON ((SELECT max(s.x) FROM s WHERE s.org=t.org)) id FROM t WHERE org=1;
+-- undecidable: a subquery among the keys of DISTINCT ON beside grouping sets
+SELECT DISTINCT ON ((SELECT s.x FROM s WHERE s.org=t.org)) org FROM t WHERE org=1 GROUP BY ROLLUP (org);
+-- unscoped: as many rows as an aggregate says, or none
+SELECT id FROM t WHERE org=1 AND EXISTS (SELECT generate_series(1, count(*)) FROM s);
+-- unscoped: as many rows as it says, in ORDER BY
+SELECT id FROM t WHERE org=1 AND EXISTS (SELECT count(*) FROM s ORDER BY generate_series(1, count(*)));
+-- unscoped: the rows of an array that is made of all
+SELECT id FROM t WHERE org=1 AND EXISTS (SELECT unnest(array_agg(x)) FROM s GROUP BY ROLLUP(x));
+-- undecidable: a function of one's own may give rows, or none
+SELECT id FROM t WHERE org=1 AND EXISTS (SELECT count(*), tenure.rows_of(1) FROM s);
+-- unscoped: a function that is declared may give rows, or none
+SELECT id FROM t WHERE org=1 AND EXISTS (SELECT tenure.set_tenant(count(*)) FROM s);
+-- unscoped: TRUNCATE goes on to what points at a table
+TRUNCATE country CASCADE;
+-- scoped: TRUNCATE of a table that everybody shares
+TRUNCATE country;
+-- scoped: TRUNCATE goes on to nothing
+TRUNCATE TABLE ONLY unit RESTART IDENTITY CASCADE;
+-- unscoped: TRUNCATE goes on along a key that is not checked
+TRUNCATE currency CASCADE;
+-- unscoped: a tenant that is made of a column that is written
+UPDATE e SET x = $1 WHERE org=tenure.current_tenant();
+-- scoped: a tenant that is made of other columns than the one that is written
+UPDATE e SET sid = $1 WHERE org=tenure.current_tenant();
+-- unscoped: a tenant that is made of a column that is written, in an upsert
+INSERT INTO e (id, x) VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET x = 2 WHERE e.org=1;
+-- unscoped: a tenant that is made of what is put in
+INSERT INTO e (id, x) VALUES (1, 1);
+-- unscoped: a tenant that is made of a column that is written, by MERGE
+MERGE INTO e USING (VALUES (1)) v(id) ON e.id=v.id AND e.org=1 WHEN MATCHED THEN UPDATE SET x = 2;
+-- unscoped: RETURNING shows the tenant that was made anew
+WITH q AS (UPDATE e SET x = 2 WHERE org=1 RETURNING org) SELECT s.id FROM q JOIN s ON s.org=q.org;
+-- unscoped: a materialized view holds the rows of whoever refreshed it
+SELECT * FROM m_mine;
+-- unscoped: nor does the tenant beside it make them this tenant's
+SELECT t.id FROM t JOIN m_mine m ON m.id=t.id WHERE t.org=tenure.current_tenant();
+-- scoped: a materialized view is restricted by its tenant column
+SELECT total FROM m_all WHERE org=tenure.current_tenant();
+-- unscoped: a materialized view is old, and a key may be another row's by now
+SELECT gt.id, m.x FROM gt JOIN m_g m ON m.id=gt.gid WHERE gt.org=1;
+-- unscoped: an old row beside the row of its key
+SELECT g.id, m.x FROM g JOIN m_g m ON m.id=g.id WHERE g.org=1;
+-- scoped: rows of one refresh keep to their keys
+SELECT a.id, b.x FROM m_g a JOIN m_g b ON b.id=a.id WHERE a.org=1;
+-- unscoped: two that are null are not equal
+SELECT t.id, (SELECT count(*) FROM n WHERE n.org IS NULL AND s.org IS NULL) FROM t LEFT JOIN s ON s.org=t.org AND s.id=t.sid WHERE t.org=1;
+-- undecidable: an aggregate of an outer query's columns, in a subquery of its own
+SELECT x FROM n WHERE EXISTS (SELECT (SELECT count((SELECT t.x))) FROM t WHERE t.org=n.org AND t.org=1);
+-- undecidable: an aggregate of a column that a function's row does not have
+SELECT n.x FROM n WHERE EXISTS (SELECT (SELECT max(sid) FROM unnest(ARRAY[1]) u) FROM t WHERE t.org=n.org AND t.org=1);
+-- undecidable: an aggregate of a column that no system catalog has
+SELECT n.x FROM n WHERE EXISTS (SELECT (SELECT max(sid) FROM pg_class) FROM t WHERE t.org=n.org AND t.org=1);
+-- scoped: an aggregate with a subquery that names this query's row
+SELECT count(CASE WHEN EXISTS (SELECT 1 FROM s WHERE s.org=t.org AND s.id=t.sid) THEN 1 END) FROM t WHERE t.org=1;
+-- unscoped: a row of nulls IS NULL, and equal to itself
+SELECT * FROM p WHERE c IS NULL AND c = c;
+-- unscoped: so is one that is made on the way
+SELECT q.org FROM (SELECT org, ROW(NULL, NULL) AS c FROM t) q WHERE q.c IS NULL AND q.c = q.c;
+-- unscoped: nor is what is not IS NOT NULL null
+SELECT * FROM p WHERE NOT (c IS NOT NULL) AND c = c;
+-- unscoped: no contradiction of letters
+SELECT * FROM p WHERE k = '10' AND k = '11';
+-- undecidable: an aggregate of an outer query's columns, by its schema
+SELECT x FROM n WHERE EXISTS (SELECT (SELECT pg_catalog.max(t.x)) FROM t WHERE t.org=n.org AND t.org=1);
+-- unscoped: COALESCE makes a float of a whole number
+SELECT id FROM t WHERE COALESCE(org, 0::real) = 1;
+-- scoped: COALESCE of what is never null
+SELECT id FROM t WHERE COALESCE(org, x, 0) = 1;
+-- unscoped: RETURNING shows what was generated anew
+UPDATE e SET sid = 2 WHERE org=1 AND y=1 RETURNING id, (SELECT count(*) FROM s WHERE s.org=e.y);
+-- scoped: RETURNING shows what was generated before
+UPDATE e SET id = 2 WHERE org=1 AND y=1 RETURNING id, (SELECT count(*) FROM s WHERE s.org=e.y);
+-- unscoped: NOT MATCHED BY SOURCE of rows that no row of the source may match
+MERGE INTO c a USING (SELECT s.org, s.id FROM s WHERE s.org=2 AND s.id=1) b ON a.org=b.org WHEN NOT MATCHED BY SOURCE AND a.org=1 THEN DELETE WHEN MATCHED THEN DELETE;
+-- scoped: NOT MATCHED BY SOURCE of rows that no row of the source may match, alone
+MERGE INTO c a USING (SELECT s.org, s.id FROM s WHERE s.org=2) b ON a.org=b.org WHEN NOT MATCHED BY SOURCE AND a.org=1 THEN DELETE;
+-- unscoped: a DELETE of what no row of the source may match
+MERGE INTO c a USING (SELECT s.org, s.id FROM s WHERE s.org=2) b ON a.org=b.org AND a.id=5 WHEN NOT MATCHED BY SOURCE AND a.id=1 THEN DELETE;
+-- unscoped: an operator that is a function has its name
+SELECT id FROM (SELECT DISTINCT ON (overlaps) (now(), now()) OVERLAPS (now(), now()), o, id FROM (SELECT org AS overlaps, org AS o, id FROM t) t) q WHERE o=1;
+-- scoped: an aggregate of a column without a name of ours
+SELECT sum(count) FROM (SELECT count(*) FROM t WHERE org=1 GROUP BY x) q;

@@ -428,3 +428,33 @@ MERGE INTO t USING s ON t.org=s.org AND t.id=s.id WHEN NOT MATCHED BY SOURCE AND
 MERGE INTO t USING s ON t.id=s.id WHEN NOT MATCHED BY SOURCE AND t.org=1 THEN DELETE;
 -- scoped: a WHEN that is never reached
 MERGE INTO t USING (SELECT * FROM s WHERE org=1) q ON t.org=q.org AND t.id=q.id WHEN MATCHED AND q.org=2 THEN UPDATE SET org=2 WHEN MATCHED THEN DELETE;
+-- scoped: a parameter, cast to a length
+SELECT * FROM u WHERE org::text = CAST($1 AS varchar(36));
+-- scoped: nothing instead of an empty parameter
+SELECT * FROM t WHERE org = NULLIF($1,'')::int;
+-- scoped: a parameter as a number of digits
+SELECT * FROM t WHERE org = CAST($1 AS numeric(9));
+-- scoped: a tenant, or one for nobody
+SELECT * FROM t WHERE org = coalesce(tenure.current_tenant(), 0);
+-- scoped: a tenant by way of text
+SELECT * FROM u WHERE org = current_setting('app.tenant_id')::text::uuid;
+-- unscoped: a parameter that is cut does not tell what is cut
+SELECT * FROM t WHERE org::varchar(1) = CAST($1 AS varchar(1));
+-- unscoped: a parameter that is rounded, to which several are equal
+SELECT * FROM t WHERE org = CAST($1 AS real);
+-- unscoped: a parameter, or the column
+SELECT * FROM t WHERE org = coalesce($1, org);
+-- unscoped two-tenants: a parameter that is cut is another
+SELECT t.id FROM t, u WHERE u.org::text = CAST($1 AS varchar(36)) AND t.org = $2;
+-- unscoped two-tenants: a tenant, or one for nobody, is another
+SELECT t.id FROM t, s WHERE t.org = coalesce($1, 0) AND s.org = $1;
+-- unscoped: a child under a parent that is old
+INSERT INTO items (id, gid) SELECT m.id, m.id FROM m_g m WHERE m.org=1;
+-- unscoped two-tenants: a number that is cut is another
+SELECT t.id FROM t, s WHERE t.org = '10'::varchar(1)::int AND s.org = 10;
+-- unscoped: equal to all of an array without members
+SELECT * FROM t WHERE org = ALL (ARRAY[]::int[]);
+-- unscoped: equal to all of an array of what a query gives
+SELECT * FROM t WHERE org = ALL (ARRAY(SELECT s.org FROM s WHERE s.org=1));
+-- unscoped: equal to all of an array that is given
+SELECT * FROM t WHERE org = ALL ($1);

@@ -33,3 +33,20 @@ CREATE VIEW v_deep AS
     GROUP BY v.org, v.id;
 CREATE MATERIALIZED VIEW m_all AS SELECT org, count(*) AS total FROM public.t GROUP BY org
     WITH NO DATA;
+CREATE MATERIALIZED VIEW m_mine AS SELECT id, x FROM public.t WHERE org = tenure.current_tenant();
+CREATE MATERIALIZED VIEW m_g AS SELECT id, org, x FROM public.g;
+CREATE TABLE e (
+    id int PRIMARY KEY,
+    x int NOT NULL,
+    sid int,
+    org int GENERATED ALWAYS AS (x + 0) STORED NOT NULL,
+    y int GENERATED ALWAYS AS (sid + 0) STORED
+);
+CREATE TYPE pair AS (a int, b int);
+CREATE TABLE p (org int NOT NULL, id int NOT NULL, c pair, k "char", PRIMARY KEY (org, id));
+CREATE TABLE tongue (code text PRIMARY KEY REFERENCES country (code));
+CREATE TABLE speaker (org int NOT NULL, id int NOT NULL, code text REFERENCES tongue (code));
+CREATE TABLE currency (code text PRIMARY KEY);
+CREATE TABLE price (org int NOT NULL, code text NOT NULL);
+ALTER TABLE price ADD FOREIGN KEY (code) REFERENCES currency (code) NOT VALID;
+CREATE TABLE unit (code text PRIMARY KEY);
