@@ -27,7 +27,7 @@ from tenants.context import (
     scope_or_none,
 )
 from tenants.errors import UnprovenSqlError, UnscopableError
-from tenants.fetched import FetchedRows
+from tenants.fetched import FetchedRows, OpenRows, WatchedCursor
 from tenants.parameters import refuse_quoted_places, refuse_verbatim, require_place
 from tenants.residue import is_query, leaves_nothing
 from tenants.scoping import ScopedContext
@@ -136,8 +136,8 @@ class TenantDatabase(peewee.PostgresqlDatabase):
                 sql = self.connections.before_statement(self._state.conn, tenant_id) + sql
             else:
                 require_transaction_of(tenant_id)
-            cursor = self._execute_cursor(sql, params)
-            return FetchedRows(cursor) if lone else cursor
+            cursor = self._execute_cursor(sql, params, vouched=True)
+            return FetchedRows(cursor) if lone else OpenRows(cursor)
         finally:
             if lone:
                 self.close()
@@ -187,6 +187,27 @@ class TenantDatabase(peewee.PostgresqlDatabase):
         self.connections.pool.release(connection)
         return True
 
+    # -- what a driver has ---------------------------------------------------------------
+
+    def cursor(self, named_cursor: Any = None, *, vouched: bool = False) -> Any:
+        """Return a cursor whose statements go the way of `execute_sql`, in the open transaction.
+
+        Raises UnscopableError outside of one: rows would be left on a connection that is somebody
+        else's by then. A named one would outlive its tenant: ask for a ServerSide query.
+
+        `vouched` is for parts of the product that send what is known to be the tenant's own and to
+        leave nothing in its session: nobody looks at it, and the cursor is the driver's.
+        """
+        if vouched and not self.is_closed():
+            return self._state.conn.cursor()
+        if vouched or named_cursor is not None or not self.in_transaction():
+            raise UnscopableError("a cursor needs a transaction, and no name: use atomic()")
+        return WatchedCursor(self.execute_sql)
+
+    def connection(self) -> Any:
+        """Refused: what is sent on a driver's connection passes no gate."""
+        raise UnscopableError("the driver's connection is not handed out: use execute_sql()")
+
     # -- transactions ------------------------------------------------------------------
 
     def begin(self, begun: str | None = None) -> None:
@@ -208,13 +229,19 @@ class TenantDatabase(peewee.PostgresqlDatabase):
 
     def commit(self) -> None:
         """COMMIT; the tenant leaves the database with it."""
-        self._leave()
-        super().commit()
+        self._send("COMMIT")
 
     def rollback(self) -> None:
         """ROLLBACK; the tenant leaves the database with it."""
+        self._send("ROLLBACK")
+
+    def _send(self, how: str) -> None:
         self._leave()
-        super().rollback()
+        if self.is_closed():
+            raise peewee.InterfaceError(f"cannot {how}: no transaction is open")
+        with __exception_wrapper__:
+            # tenure: allow TS004 because it is one of the two words above
+            self._state.conn.cursor().execute(how)
 
     def _leave(self) -> None:
         if getattr(self._thread, "entered", False):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime
 import uuid
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import peewee
@@ -117,19 +118,23 @@ class _ForeignKeyAccessor(peewee.ForeignKeyAccessor):
 
 
 class _BackrefAccessor(peewee.BackrefAccessor):
-    """The other side; rows that prefetch() has put there are kept, and asked for as strictly."""
+    """The other side; rows that prefetch() has put there are kept, and asked for as strictly: they
+    are of the tenant under whom they came, also where the object is nobody's."""
 
     def __get__(self, instance: Any, instance_type: Any = None) -> Any:
         if instance is None:
             return self
         instance.require_own_tenant()
         try:
-            return instance.__dict__[self._slot]
+            tenant, rows = instance.__dict__[self._slot]
         except KeyError:
             return super().__get__(instance, instance_type)  # type: ignore[no-untyped-call]
+        if not issubclass(self.rel_model, GlobalModel):
+            _require_scope_of(tenant, f"{type(instance).__name__}.{self.field.backref}")
+        return rows
 
     def __set__(self, instance: Any, rows: Any) -> None:
-        instance.__dict__[self._slot] = rows
+        instance.__dict__[self._slot] = (_stamp(), rows)
 
     @property
     def _slot(self) -> str:
@@ -188,6 +193,16 @@ def _stamp() -> uuid.UUID | None:
     return scope.tenant_id if scope is not None else None
 
 
+def _require_scope_of(tenant: uuid.UUID | None, what: str) -> None:
+    scope = current_scope()
+    if tenant is None:
+        raise NoTenantError(f"{what} came outside of any tenant scope")
+    if scope.tenant_id != tenant:
+        raise TenantMismatchError(
+            f"{what} belongs to tenant {tenant}, the scope is {scope.tenant_id}'s"
+        )
+
+
 class _Metadata(peewee.Metadata):
     """Whatever kind of field declares a relation, a deferred one or peewee's own: it is followed
     under its object's tenant alone.
@@ -237,14 +252,7 @@ class TenantModel(_Model):
 
     def require_own_tenant(self) -> None:
         """Raise unless the scope in force is the one this object came from."""
-        scope = current_scope()
-        if self.tenure_tenant is None:
-            raise NoTenantError(f"this {type(self).__name__} was made outside of any tenant scope")
-        if scope.tenant_id != self.tenure_tenant:
-            raise TenantMismatchError(
-                f"this {type(self).__name__} belongs to tenant {self.tenure_tenant}, "
-                f"the scope is {scope.tenant_id}'s"
-            )
+        _require_scope_of(self.tenure_tenant, f"this {type(self).__name__}")
 
     def save(self, force_insert: bool = False, only: Any = None) -> Any:
         """Insert a new object, update a persisted one; returns the number of rows.
@@ -346,9 +354,42 @@ class TenantModel(_Model):
 
 
 class GlobalModel(_Model):
-    """A table that belongs to no tenant. `Meta.exemption` says why."""
+    """A table that belongs to no tenant. `Meta.exemption` says why.
+
+    Its columns are everybody's. What else is put on an object under a tenant (rows that were
+    joined to it, sums that were selected beside it) is that tenant's: read under another it raises
+    TenantMismatchError, under none NoTenantError.
+    """
 
     id = UUIDField(primary_key=True, default=new_id)
 
     class Meta:
         tenure_kind = "global"
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        tenant = _stamp()
+        if tenant is None or name in _STATE or _is_declared(type(self), name):
+            super().__setattr__(name, value)
+            return
+        self.__dict__.pop(name, None)
+        self.__dict__.setdefault("_of_tenants", {})[name] = (tenant, value)
+
+    def __getattr__(self, name: str) -> Any:
+        # Asked where nothing else has the name.
+        try:
+            tenant, value = self.__dict__["_of_tenants"][name]
+        except KeyError:
+            raise AttributeError(f"a {type(self).__name__} has no attribute {name!r}") from None
+        _require_scope_of(tenant, f"{type(self).__name__}.{name}")
+        return value
+
+
+#: Where peewee keeps an object's columns.
+_STATE = frozenset({"__data__", "__rel__", "_dirty"})
+
+
+@lru_cache(maxsize=1024)
+def _is_declared(model: type, name: str) -> bool:
+    """Tell whether a model itself sees to what is put there: a column, a relation."""
+    found = [vars(base)[name] for base in model.__mro__ if name in vars(base)]
+    return any(hasattr(type(attribute), "__set__") for attribute in found)

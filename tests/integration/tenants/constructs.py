@@ -16,9 +16,11 @@ from peewee import (
     DQ,
     EXCLUDED,
     JOIN,
+    OP,
     PREFETCH_TYPE,
     Case,
     Entity,
+    Expression,
     Load,
     Select,
     Table,
@@ -51,6 +53,11 @@ def _person(number: int = 0) -> Any:
 
 def _on(left: Any, right: Any) -> Any:
     return left.rank == right.size
+
+
+def _flat_or(left: Any, right: Any) -> Any:
+    """As peewee writes it, without parentheses around it."""
+    return Expression(left, OP.OR, right, flat=True)
 
 
 def _recursive() -> Any:
@@ -674,6 +681,15 @@ WRITES: dict[str, Ask] = {
         .where(Entity("passports", "holder_id") == Person.id)
         .execute()
     ),
+    "update where a flat OR": lambda: (
+        Person.update(rank=9).where(_flat_or(Person.rank == 1, Person.rank == 2)).execute()
+    ),
+    "update from, where a flat OR": lambda: (
+        Person.update(rank=9)
+        .from_(Passport)
+        .where(_flat_or(Passport.holder == Person.id, Person.rank == 1))
+        .execute()
+    ),
     "update returning": lambda: sorted(
         Person.update(rank=Person.rank + 1).returning(Person.name, Person.rank).tuples()
     ),
@@ -701,6 +717,15 @@ WRITES: dict[str, Ask] = {
         .where(Remark.subject_type == "team")
         .orwhere(Remark.body == "by 1")
         .execute()
+    ),
+    "delete where a flat OR": lambda: (
+        Remark.delete()
+        .where(_flat_or(Remark.subject_type == "team", Remark.body == "by 1"))
+        .execute()
+    ),
+    "delete of a Table where a flat OR": lambda: (
+        (t := _table(Remark))
+        and t.delete().where(_flat_or(t.c.subject_type == "team", t.c.body == "by 1")).execute()
     ),
     "delete where in": lambda: (
         Membership.delete()

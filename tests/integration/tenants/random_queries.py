@@ -15,10 +15,12 @@ from typing import Any
 from hypothesis import strategies as st
 from peewee import (
     JOIN,
+    OP,
     Case,
     Cast,
     Context,
     Entity,
+    Expression,
     Join,
     PostgresqlDatabase,
     Select,
@@ -164,6 +166,7 @@ class Writer:
         kinds = ["compare", "value", "value", "null"]
         if depth > 0:
             kinds += ["in", "not in", "exists", "not exists", "any", "all", "and", "or", "not"]
+            kinds += ["flat or"]
         kind = self.one_of(*kinds)
         column = self.one_of(*(n for s in sources for n in s.numbers))
         if kind == "compare":
@@ -172,9 +175,10 @@ class Writer:
             return column >= self.draw(st.integers(0, 8))
         if kind == "null":
             return column.is_null(self.often())
-        if kind in ("and", "or", "not"):
+        if kind in ("and", "or", "not", "flat or"):
             a, b = (self.condition(sources, depth - 1) for _ in range(2))
-            return {"and": a & b, "or": a | b, "not": ~a}[kind]
+            flat = Expression(a, OP.OR, b, flat=True)
+            return {"and": a & b, "or": a | b, "not": ~a, "flat or": flat}[kind]
         if kind in ("exists", "not exists"):
             inner = self.source(depth - 1)
             query = Select([inner.item], [Value(1)]).where(self.comparison((inner,), sources))
