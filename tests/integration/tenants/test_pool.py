@@ -18,7 +18,7 @@ from shop.models import Customer
 from api.wiring import Installation, connections_of, refuse_too_many_connections
 from config.errors import ConfigError
 from tenants.connections import Cursor, Role, RoleConnections
-from tenants.errors import PoolTimeoutError
+from tenants.errors import PoolClosedError, PoolTimeoutError
 from tenants.pool import Limits, Pool
 
 from .conftest import Pair, scope_of
@@ -92,6 +92,79 @@ def test_a_child_process_does_not_use_its_parents_connections(pool: Pool) -> Non
     with pool.connection() as connection:
         assert connection.get_backend_pid() == parents
         connection.cursor().execute("SELECT 1")
+
+
+def _in_child(work: Callable[[], str]) -> str:
+    """What `work` says in a child process."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            told = work()
+        except BaseException as error:  # noqa: BLE001 - told to the parent, which fails
+            told = repr(error)
+        os.write(writer, told.encode())
+        os._exit(0)
+    os.close(writer)
+    os.waitpid(child, 0)
+    with os.fdopen(reader) as file:
+        return file.read()
+
+
+def test_a_child_process_starts_with_a_pool_of_its_own(pool: Pool) -> None:
+    """Whole before its first thread asks: two at once would make two pools, and twice the size."""
+    with pool.connection():
+        assert _in_child(lambda: f"{pool.idle} {pool.in_use}") == "0 0"
+
+    def crowd() -> str:
+        most, lent, lock = 0, 0, threading.Lock()
+        together = threading.Barrier(8)
+
+        def borrow() -> None:
+            nonlocal most, lent
+            together.wait()
+            with suppress(PoolTimeoutError), pool.connection():
+                with lock:
+                    lent += 1
+                    most = max(most, lent)
+                time.sleep(0.05)
+                with lock:
+                    lent -= 1
+
+        threads = [threading.Thread(target=borrow) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return f"{most} {pool.in_use}"
+
+    assert _in_child(crowd) == "2 0"
+
+
+def test_a_connection_that_comes_back_twice_makes_the_pool_no_larger(pool: Pool) -> None:
+    first = pool.acquire()
+    pool.release(first)
+    pool.release(first)
+    assert (pool.idle, pool.in_use) == (1, 0)
+    held = [pool.acquire(), pool.acquire()]
+    with pytest.raises(PoolTimeoutError):
+        pool.acquire()
+    for connection in held:
+        pool.release(connection)
+
+
+def test_a_closed_pool_keeps_and_lends_nothing(pool: Pool) -> None:
+    rests, first, second = pool.acquire(), pool.acquire(), None
+    pool.release(rests)
+    pool.close()
+    assert rests.closed
+    assert not first.closed
+    pool.release(first)
+    assert first.closed
+    assert (pool.idle, pool.in_use) == (0, 0)
+    with pytest.raises(PoolClosedError):
+        second = pool.acquire()
+    assert second is None
 
 
 RESIDUE = {
