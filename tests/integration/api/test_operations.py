@@ -2,14 +2,50 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 import psycopg2
+import pytest
+from pydantic import SecretStr
 
+from api import health
 from api.app import create_app
 from api.wiring import migrator_of, open_installation
 from retention.holds import pass_gate
 from tenants.rls import context_statements
+
+
+@pytest.fixture(autouse=True)
+def _looks_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "KEPT_S", 0.0)
+
+
+def test_readiness_is_looked_at_once_a_second_whoever_asks(service, owner_sql, monkeypatch) -> None:
+    """Anybody may ask, as often as they like."""
+    monkeypatch.setattr(health, "KEPT_S", 0.5)
+    looks: list[float] = []
+    look = health.is_migrated
+
+    def counted(*args):
+        looks.append(time.monotonic())
+        time.sleep(0.05)
+        return look(*args)
+
+    monkeypatch.setattr(health, "is_migrated", counted)
+    ask = lambda _=None: service.app.test_client().get("/readyz").status_code  # noqa: E731
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(ask, range(40))) == {200}
+    assert len(looks) == 1
+    owner_sql("ALTER TABLE shop.notes RENAME COLUMN body TO text")
+    deadline = time.monotonic() + 10
+    while ask() == 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert len(looks) == 2
+    assert looks[1] - looks[0] >= 0.5
 
 
 def test_ready_means_reachable_and_migrated(service, cluster, owner_sql) -> None:
@@ -61,9 +97,14 @@ def test_metrics_with_a_token_are_for_who_has_it(cluster, template, installation
 
 def test_metrics_count_requests_by_pattern(service) -> None:
     acme = service.acme
+    settings = service.installation.settings.model_copy(update={"metrics_token": SecretStr("t")})
+    installation = replace(service.installation, settings=settings)
+    client = create_app(
+        installation, write_guard=partial(pass_gate, installation.app)
+    ).test_client()
     for n in range(3):
-        acme.get(f"/v1/customers/{n}")
-    text = service.app.test_client().get("/metrics").text
+        client.get(f"/v1/customers/{n}", headers=acme.headers())
+    text = client.get("/metrics", headers={"Authorization": "Bearer t"}).text
     sample = 'route="/v1/<name>/<row_id>",status="404"} 3.0'
     assert sample in text
     assert "tenure_pool_idle" in text
