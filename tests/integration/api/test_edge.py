@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import uuid
+from io import StringIO
 
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
@@ -31,10 +33,13 @@ def test_every_request_is_a_trace_of_its_own(stocked) -> None:
 
 
 def test_a_callers_trace_is_a_link_in_the_log_and_not_in_evidence(
-    service, owner_sql, capsys
+    service, owner_sql, request
 ) -> None:
     """Whoever chooses the id under which a deletion is recorded could name another's trace."""
-    configure_logging("json", "info")
+    root, log = logging.getLogger(), StringIO()
+    before = list(root.handlers), root.level
+    request.addfinalizer(lambda: (setattr(root, "handlers", before[0]), root.setLevel(before[1])))
+    configure_logging("json", "info", log)
     note = service.acme.create(
         "notes", subject_type="customer", subject_id=str(uuid.uuid4()), body="x"
     )
@@ -43,9 +48,7 @@ def test_a_callers_trace_is_a_link_in_the_log_and_not_in_evidence(
     assert answer.status_code == 204
     trace = answer.headers["X-Trace-Id"]
     assert service.acme.call("DELETE", path).status_code == 404
-    first, second = [
-        json.loads(line) for line in capsys.readouterr().err.splitlines() if '"DELETE"' in line
-    ]
+    first, second = [json.loads(line) for line in log.getvalue().splitlines() if "DELETE" in line]
     assert (first["trace_id"], first["caller_trace_id"]) == (trace, TRACE)
     assert "caller_trace_id" not in second
     found = owner_sql("SELECT trace_id FROM tenure.removals ORDER BY removed_at DESC LIMIT 1")
