@@ -207,12 +207,14 @@ def _depth(generator: FrameType) -> int | None:
 
 
 def _forget() -> None:
-    """A forked process serves nobody until it is told whom: the block is its parent's."""
+    """A forked process serves nobody until it is told whom: the block is its parent's, and so is
+    the transaction that is open."""
     entry = _entry.get()
     while entry is not None:
         entry.is_open = False
         entry = entry.below
     _entry.set(None)
+    _transactions.tenants = []
 
 
 # By name, so that `make mutants` can take it away.

@@ -6,10 +6,12 @@ client; a transaction keeps one until it ends.
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 import peewee
 from peewee import __exception_wrapper__  # type: ignore[attr-defined]  # not in the stubs
@@ -69,6 +71,7 @@ class TenantDatabase(peewee.PostgresqlDatabase):
         self._prove = prove
         self._thread = threading.local()
         super().__init__("tenure")
+        _databases.add(self)
 
     # -- compiling ---------------------------------------------------------------------
 
@@ -289,3 +292,27 @@ class TenantDatabase(peewee.PostgresqlDatabase):
     def manual_commit(self) -> Any:
         """Refused: the context rides on BEGIN, which must not be sent by hand."""
         raise UnscopableError("manual_commit() is not available: use atomic()")
+
+    def session_start(self) -> Any:
+        """Refused: a transaction ends with its block, and so before its tenant's scope."""
+        raise UnscopableError("session_start() is not available: use atomic()")
+
+    session_commit = session_rollback = session_start
+
+    def _forget(self) -> None:
+        """The transaction that was open in the forking thread is the parent's, and so is its
+        connection: a statement sent on it here would be answered there."""
+        self._state.reset()
+        self._thread = threading.local()
+
+
+_databases: WeakSet[TenantDatabase] = WeakSet()
+
+
+def _forget_parents() -> None:
+    for known in _databases:
+        known._forget()
+
+
+# By name, so that `make mutants` can take it away.
+os.register_at_fork(after_in_child=lambda: _forget_parents())  # noqa: PLW0108

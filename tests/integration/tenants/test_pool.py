@@ -141,6 +141,28 @@ def test_a_child_process_starts_with_a_pool_of_its_own(pool: Pool) -> None:
     assert _in_child(crowd) == "2 0"
 
 
+def test_a_child_process_does_not_go_on_with_its_parents_transaction(
+    installation: Installation, pair: Pair
+) -> None:
+    """Its statements would go to the parent's session, and each would have the other's answers."""
+    app = installation.app
+
+    def work() -> str:
+        told: list[object] = [app.in_transaction(), app.is_closed()]
+        # Another's scope as well: the transaction of the first one is not open here.
+        for tenant in (pair.b, pair.a):
+            with scope_of(tenant), app.atomic():
+                told.append(Customer.select().where(Customer.name != "parent's").count())
+        return str(told)
+
+    with scope_of(pair.a), app.atomic():
+        Customer.update(name="parent's").execute()
+        assert _in_child(work) == "[False, True, 3, 2]"
+        assert Customer.select().where(Customer.name == "parent's").count() == 2
+    with scope_of(pair.a):
+        assert Customer.select().where(Customer.name == "parent's").count() == 2
+
+
 def test_a_connection_that_comes_back_twice_makes_the_pool_no_larger(pool: Pool) -> None:
     first = pool.acquire()
     pool.release(first)
