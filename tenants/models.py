@@ -142,6 +142,22 @@ class _BackrefAccessor(peewee.BackrefAccessor):
         return f"_rows_of_{self.field.backref}"
 
 
+class _JoinedAccessor:
+    """What a join from the other side has put on a tenant's object."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: Any, instance_type: Any = None) -> Any:
+        if instance is None or self._name not in instance.__dict__:
+            raise AttributeError(self._name)
+        instance.require_own_tenant()
+        return instance.__dict__[self._name]
+
+    def __set__(self, instance: Any, row: Any) -> None:
+        instance.__dict__[self._name] = row
+
+
 class ForeignKeyField(peewee.ForeignKeyField):
     """A reference within the tenant; in the database `(tenant_id, x_id) -> (tenant_id, id)`."""
 
@@ -313,6 +329,12 @@ class TenantModel(_Model):
         if number is None:
             raise StaleObjectError(f"{type(self).__name__} {self.id} was read without its version")
         return row & (version == number)
+
+    @classmethod
+    def guard_joined(cls, name: str) -> None:
+        """Have what a join puts there read under the object's tenant alone (`kept_rows`)."""
+        if not hasattr(cls, name) and name not in vars(cls):
+            setattr(cls, name, _JoinedAccessor(name))
 
     @classmethod
     def bulk_create(cls, model_list: Iterable[Any], batch_size: int | None = None) -> None:

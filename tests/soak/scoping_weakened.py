@@ -381,6 +381,11 @@ def _what_came_under_a_tenant_is_everybodys() -> None:
 
 
 @weakening(OBJECTS)
+def _what_is_joined_is_everybodys() -> None:
+    peewee.ModelCursorWrapper.initialize = kept_rows._initialize
+
+
+@weakening(OBJECTS)
 def _what_is_put_on_a_global_stays_there() -> None:
     del models.GlobalModel.__setattr__
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import peewee
 import pytest
-from peewee import Load, fn, prefetch
+from peewee import Load, Table, fn, prefetch
 from playhouse.postgres_ext import ServerSide
 
 from tenants.errors import (
@@ -72,6 +72,19 @@ def _joined() -> Any:
     return Membership.select(Membership, Person).join(Person).get()
 
 
+def _joined_from_behind() -> Any:
+    return Person.select(Person, Membership).join(Membership).get()
+
+
+def _joined_values() -> Any:
+    passports = Table("passports", schema="atlas").alias("p")
+    return (
+        Person.select(Person, passports.c.number)
+        .join(passports, on=(passports.c.holder_id == Person.id), attr="most")
+        .get()
+    )
+
+
 def _global_prefetched() -> Any:
     return prefetch(Unit.select().order_by(Unit.code), Measure.select())[0]
 
@@ -120,6 +133,13 @@ RELATIONS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "a pickled prefetched one's": (
         lambda: pickle.loads(pickle.dumps(_prefetched())),
         lambda p: p.memberships,
+    ),
+    "a row that was joined from behind": (_joined_from_behind, lambda p: p.membership),
+    "values that were joined": (_joined_values, lambda p: p.most),
+    "a copy's joined row": (lambda: copy.copy(_joined_from_behind()), lambda p: p.membership),
+    "a pickled one's joined row": (
+        lambda: pickle.loads(pickle.dumps(_joined_from_behind())),
+        lambda p: p.membership,
     ),
     "a global's prefetched backref": (_global_prefetched, lambda u: u.measures),
     "a global's loaded backref": (_global_loaded, lambda u: u.measures),
@@ -177,6 +197,13 @@ def test_a_global_serves_everybody_with_what_is_its_own() -> None:
             _ = unit.measures
         with pytest.raises(AttributeError, match="nothing"):
             _ = unit.nothing
+
+
+def test_an_object_that_was_not_joined_has_nothing_there() -> None:
+    with serving(A):
+        assert _joined_from_behind().membership.person
+        assert not hasattr(Person.get(), "membership")
+        assert not hasattr(Person, "membership")
 
 
 def test_rows_put_into_anothers_backref_are_not_read() -> None:
