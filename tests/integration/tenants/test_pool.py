@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from io import StringIO
+from typing import Any
 
 import psycopg2
 import pytest
 from peewee import fn
-from psycopg2 import sql
+from psycopg2 import extensions, sql
 from shop.models import Customer
 
 from api.wiring import Installation, connections_of, refuse_too_many_connections
@@ -76,6 +77,90 @@ def test_a_connection_the_server_closed_is_replaced(pool: Pool, installation: In
         connection.cursor().execute("SELECT 1")
     assert (pool.in_use, pool.idle) == (0, 1)
     admin.close()
+
+
+class _Recorder(extensions.cursor):
+    sent: list[str] = []  # noqa: RUF012 - shared by all cursors, on purpose
+
+    def execute(self, query: Any, vars: Any = None) -> None:
+        _Recorder.sent.append(str(query))
+        super().execute(query, vars)
+
+
+@pytest.mark.parametrize(("probe_after_s", "sent"), [(30.0, []), (0.0, ["SELECT 1"])])
+def test_a_connection_is_probed_when_it_has_rested_and_not_before(
+    installation: Installation,
+    monkeypatch: pytest.MonkeyPatch,
+    probe_after_s: float,
+    sent: list[str],
+) -> None:
+    pool = Pool(
+        installation.settings.role_url("tenure_verifier"),
+        size=2,
+        limits=Limits(probe_after_s=probe_after_s),
+        cursor_factory=_Recorder,
+    )
+    monkeypatch.setattr(_Recorder, "sent", [])
+    with pool.connection(tidy=True) as connection:
+        first = connection
+    assert _Recorder.sent == [], "a fresh one is known to live"
+    with pool.connection(tidy=True) as connection:
+        assert connection is first
+    assert _Recorder.sent == sent
+    pool.close()
+
+
+def test_one_that_died_while_it_rested_is_replaced_unnoticed(installation: Installation) -> None:
+    pool = Pool(
+        installation.settings.role_url("tenure_verifier"), limits=Limits(probe_after_s=0.0), size=1
+    )
+    with pool.connection(tidy=True) as connection:
+        pid = connection.get_backend_pid()
+    admin = psycopg2.connect(installation.settings.database_url or "")
+    admin.autocommit = True
+    admin.cursor().execute("SELECT pg_terminate_backend(%s, 5000)", (pid,))
+    admin.close()
+    with pool.connection(tidy=True) as connection:
+        assert connection.get_backend_pid() != pid
+        connection.cursor().execute("SELECT 1")
+    assert (pool.in_use, pool.idle) == (0, 1)
+    pool.close()
+
+
+@pytest.mark.parametrize(
+    ("setting", "statement", "error"),
+    [
+        ("statement_timeout_ms", "SELECT pg_sleep(5)", psycopg2.errors.QueryCanceled),
+        (
+            "lock_timeout_ms",
+            "SELECT 1 FROM shop.customers FOR UPDATE",
+            psycopg2.errors.LockNotAvailable,
+        ),
+        ("idle_in_transaction_timeout_ms", "SELECT 1", psycopg2.OperationalError),
+    ],
+)
+def test_a_session_has_the_limits_of_the_settings(
+    installation: Installation, pair: Pair, setting: str, statement: str, error: type[Exception]
+) -> None:
+    settings = installation.settings.model_copy(update={setting: 50})
+    connections = connections_of(settings, "tenure_app", size=1)
+    holder = psycopg2.connect(installation.settings.role_url("tenure_owner"))
+    holder.cursor().execute("SELECT 1 FROM shop.customers FOR UPDATE")
+
+    def linger() -> None:
+        with connections.transaction(pair.a) as cursor:
+            time.sleep(0.3)
+            cursor.execute(statement)
+
+    with pytest.raises(error):
+        linger()
+    holder.close()
+    # And the next borrower is served.
+    with connections.transaction(pair.a) as cursor:
+        cursor.execute("SELECT count(*) FROM shop.customers")
+        assert cursor.fetchone() == (2,)
+    assert connections.pool.in_use == 0
+    connections.pool.close()
 
 
 def test_a_child_process_does_not_use_its_parents_connections(pool: Pool) -> None:
