@@ -10,6 +10,7 @@ import os
 import re
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakSet
 
@@ -28,8 +29,8 @@ from tenants.context import (
     require_transaction_of,
     scope_or_none,
 )
-from tenants.errors import UnprovenSqlError, UnscopableError
-from tenants.fetched import FetchedRows, OpenRows, WatchedCursor
+from tenants.errors import TenantMismatchError, UnprovenSqlError, UnscopableError
+from tenants.fetched import FetchedRows, OpenRows, TenantRows, WatchedCursor
 from tenants.parameters import refuse_quoted_places, refuse_verbatim, require_place
 from tenants.residue import is_query, leaves_nothing
 from tenants.scoping import ScopedContext
@@ -110,11 +111,15 @@ class TenantDatabase(peewee.PostgresqlDatabase):
         return self._run(sql, params, tenant_id)
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
-        """Run raw SQL if it is proven scoped; raises UnprovenSqlError otherwise."""
+        """Run raw SQL if it is proven scoped; raises UnprovenSqlError otherwise.
+
+        Its rows are read under the same tenant: TenantMismatchError under another, NoTenantError
+        under none.
+        """
         tenant_id = current_scope().tenant_id
         if _SAVEPOINT.fullmatch(sql) is None:
             self._require_proof(sql)
-        return self._run(sql, params, tenant_id)
+        return TenantRows(self._run(sql, params, tenant_id), partial(_require_scope, tenant_id))
 
     def _require_proof(self, sql: str) -> None:
         # What touches the session reads no table, and a proof would say nothing of it.
@@ -304,6 +309,12 @@ class TenantDatabase(peewee.PostgresqlDatabase):
         connection: a statement sent on it here would be answered there."""
         self._state.reset()
         self._thread = threading.local()
+
+
+def _require_scope(tenant_id: TenantId) -> None:
+    now = current_scope().tenant_id
+    if now != tenant_id:
+        raise TenantMismatchError(f"rows of tenant {tenant_id} were left; the scope is {now}'s")
 
 
 _databases: WeakSet[TenantDatabase] = WeakSet()

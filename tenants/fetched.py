@@ -54,6 +54,37 @@ class OpenRows:
         return iter(self.fetchone, None)
 
 
+class TenantRows:
+    """Rows of raw SQL; `require` raises where they are somebody else's by now.
+
+    What query trees return is asked for in peewee's own place (`kept_rows`).
+    """
+
+    def __init__(self, rows: Any, require: Callable[[], None]) -> None:
+        self.description = rows.description
+        self.rowcount: int = rows.rowcount
+        self._rows = rows
+        self._require = require
+
+    def fetchone(self) -> Any:
+        """Return the next row, or None."""
+        self._require()
+        return self._rows.fetchone()
+
+    def fetchall(self) -> list[Any]:
+        """Return the rows that are left."""
+        self._require()
+        rows: list[Any] = self._rows.fetchall()
+        return rows
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.fetchone, None)
+
+    def close(self) -> None:
+        """Forget the rows that are left."""
+        self._rows.close()
+
+
 class WatchedCursor:
     """A cursor for who wants one: `run` says whether a statement is sent, and has its rows."""
 

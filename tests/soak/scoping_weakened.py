@@ -296,6 +296,11 @@ def _a_cursor_is_the_drivers() -> None:
 
 
 @weakening(RAW)
+def _rows_that_were_left_are_everybodys() -> None:
+    database._require_scope = _nothing
+
+
+@weakening(RAW)
 def _rows_come_with_their_cursor() -> None:
     database.OpenRows = lambda cursor: cursor  # type: ignore[assignment,misc]
 

@@ -13,6 +13,7 @@ from api.wiring import Installation
 from tenants.errors import (
     NestedTenantError,
     NoTenantError,
+    TenantMismatchError,
     UnprovenSqlError,
     UnscopableError,
 )
@@ -199,3 +200,46 @@ def test_a_query_without_fragments_needs_no_proof(installation: Installation, pa
         assert (
             Invoice.select().where(Invoice.number.like("%1%") & (Invoice.total >= 0)).count() == 1
         )
+
+
+def _left_in_a_transaction(app: Any, statement: str) -> Any:
+    with app.atomic():
+        return app.execute_sql(statement)
+
+
+def _left_in_a_cursor(app: Any, statement: str) -> Any:
+    with app.atomic():
+        cursor = app.cursor()
+        cursor.execute(statement)
+        return cursor
+
+
+LEFT: dict[str, Callable[[Any, str], Any]] = {
+    "lone": lambda app, statement: app.execute_sql(statement),
+    "in a transaction": _left_in_a_transaction,
+    "in a cursor": _left_in_a_cursor,
+}
+
+
+@pytest.mark.parametrize("how", LEFT)
+@pytest.mark.parametrize("read", [lambda r: r.fetchone(), lambda r: r.fetchall(), list])
+def test_rows_that_were_left_are_not_handed_to_another(
+    installation: Installation, pair: Pair, how: str, read: Callable[[Any], Any]
+) -> None:
+    with scope_of(pair.a):
+        rows = LEFT[how](installation.app, f"SELECT name FROM shop.customers WHERE {OWN}")
+    with scope_of(pair.b), pytest.raises(TenantMismatchError):
+        read(rows)
+    with pytest.raises(NoTenantError):
+        read(rows)
+    with scope_of(pair.a):
+        assert read(rows)
+    rows.close()
+
+
+def test_an_iteration_does_not_go_on_under_another(installation: Installation, pair: Pair) -> None:
+    with scope_of(pair.a):
+        rows = iter(installation.app.execute_sql(f"SELECT 1 FROM shop.customers WHERE {OWN}"))
+        next(rows)
+    with scope_of(pair.b), pytest.raises(TenantMismatchError):
+        next(rows)
