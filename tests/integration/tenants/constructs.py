@@ -34,7 +34,7 @@ from playhouse.postgres_ext import ServerSide
 
 from tenants.models import database, new_id
 
-from .graph import Article, Membership, Passport, Person, Remark, Team, Unit, key
+from .graph import Article, Measure, Membership, Passport, Person, Remark, Team, Unit, key
 
 Ask = Callable[[], Any]
 
@@ -121,6 +121,36 @@ READS: dict[str, Ask] = {
     ),
     "from_": lambda: Person.select(Person.name, Team.name).from_(Person, Team).tuples(),
     "global": lambda: Unit.select(),
+    "a global's backref": lambda: Unit.get_by_id(key(Unit, 0)).measures,
+    "a global's backref, counted": lambda: Unit.get_by_id(key(Unit, 0)).measures.count(),
+    "prefetch of a global's": lambda: [
+        (unit.code, [measure.amount for measure in unit.measures])
+        for unit in prefetch(Unit.select().order_by(Unit.code), Measure.select())
+    ],
+    "load of a global's": lambda: [
+        (unit.code, [measure.amount for measure in unit.measures])
+        for unit in Unit.select().order_by(Unit.code).with_related(Load(Unit.measures))
+    ],
+    "rows joined to a global": lambda: [
+        (unit.code, unit.measure.amount) for unit in Unit.select(Unit, Measure).join(Measure)
+    ],
+    "global, left joined": lambda: (
+        Unit.select(Unit.code, Measure.amount).join(Measure, JOIN.LEFT_OUTER).tuples()
+    ),
+    "a sum beside a global": lambda: [
+        (unit.code, unit.total)
+        for unit in Unit.select(Unit, fn.sum(Measure.amount).alias("total"))
+        .join(Measure, JOIN.LEFT_OUTER)
+        .group_by(Unit)
+    ],
+    "lazy foreign key to a global": lambda: [measure.unit.code for measure in Measure.select()],
+    "join to a global": lambda: [
+        (measure.amount, measure.unit.code) for measure in Measure.select(Measure, Unit).join(Unit)
+    ],
+    "rows joined from behind": lambda: [
+        (person.name, person.membership.since)
+        for person in Person.select(Person, Membership).join(Membership)
+    ],
     "global and tenant": lambda: (
         Person.select(Person.name, Unit.factor).join(Unit, on=(Unit.code == Person.unit)).tuples()
     ),
@@ -501,6 +531,12 @@ WRITES: dict[str, Ask] = {
         _table(Team).insert(id=new_id(), name="new", size=1).execute() and None
     ),
     "insert of nothing": lambda: Person.insert_many([]).execute(),
+    "insert of a reference to a global": lambda: Measure.create(
+        unit=Unit.get_by_id(key(Unit, 1)), amount=5
+    ),
+    "update from a global": lambda: (
+        Measure.update(amount=Unit.factor).from_(Unit).where(Unit.id == Measure.unit).execute()
+    ),
     "insert into a global table": lambda: Unit.insert(code="z", factor=1).execute(),
     "insert_many": lambda: Person.insert_many(
         [{"name": "a", "rank": 1}, {"name": "b", "rank": 2}]

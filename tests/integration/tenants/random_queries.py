@@ -32,7 +32,7 @@ from peewee import (
 
 from tenants.models import database
 
-from .graph import Article, Comment, Membership, Passport, Person, Remark, Team, Unit
+from .graph import Article, Comment, Measure, Membership, Passport, Person, Remark, Team, Unit
 
 Draw = Callable[..., Any]
 
@@ -45,10 +45,11 @@ COLUMNS: dict[Any, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     Remark: ((), ("body", "subject_type"), ("subject_id",)),
     Article: (("words",), ("title",), ("id",)),
     Comment: ((), ("body",), ("article_id",)),
-    Unit: (("factor",), ("code",), ()),
+    Unit: (("factor",), ("code",), ("id",)),
+    Measure: (("amount",), (), ("unit_id",)),
 }
 #: What may be deleted without breaking a reference, most often.
-LEAVES = (Passport, Membership, Remark, Comment)
+LEAVES = (Passport, Membership, Remark, Comment, Measure)
 
 
 @dataclass(frozen=True)
