@@ -290,7 +290,11 @@ class Writer:
             highest = Select([source.item], [fn.max(source.numbers[0]).alias("top")])
             highest = highest.alias(self.name("f"))
             query = model.update({fields[numbers[0]]: fn.coalesce(highest.c.top, 0)}).from_(highest)
-        query = query.where(self.condition((target,), depth))
+        condition = self.condition((target,), depth)
+        if self.often(3):
+            # Without parentheses of its own: whatever is put beside it must not become a part.
+            condition = Expression(condition, OP.OR, self.condition((target,), 0), flat=True)
+        query = query.where(condition)
         if self.often(5):
             query = query.orwhere(self.condition((target,), depth))
         shown = [target.numbers[0].alias("c0"), target.numbers[-1].alias("c1")]
