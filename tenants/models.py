@@ -30,13 +30,19 @@ from peewee import (
 from uuid_utils.compat import uuid7
 
 from tenants.catalog import SoftReference
-from tenants.context import current_scope, scope_or_none
+from tenants.context import scope_or_none
 from tenants.errors import (
     CatalogError,
-    NoTenantError,
     StaleObjectError,
-    TenantMismatchError,
     UnscopableError,
+)
+from tenants.relations import (
+    BackrefAccessor,
+    ForeignKeyAccessor,
+    JoinedAccessor,
+    ManyToManyAccessor,
+    require_scope_of,
+    tenant_or_none,
 )
 from tenants.stamping import version_of
 from tenants.transactions import DatabaseProxy
@@ -103,80 +109,8 @@ class VersionField(peewee.IntegerField):
         super().__init__(**settings)
 
 
-class _ForeignKeyAccessor(peewee.ForeignKeyAccessor):
-    def get_rel_instance(self, instance: Any) -> Any:
-        instance.require_own_tenant()
-        return super().get_rel_instance(instance)  # type: ignore[no-untyped-call]  # stubs
-
-    def __set__(self, instance: Any, obj: Any) -> None:
-        owner = getattr(obj, "tenure_tenant", None) if isinstance(obj, TenantModel) else None
-        if owner is not None and instance.tenure_tenant not in (None, owner):
-            raise TenantMismatchError(
-                f"{type(instance).__name__}.{self.name}: the object belongs to tenant {owner}"
-            )
-        super().__set__(instance, obj)
-
-
-class _BackrefAccessor(peewee.BackrefAccessor):
-    """The other side; rows that prefetch() has put there are kept, and asked for as strictly: they
-    are of the tenant under whom they came, also where the object is nobody's."""
-
-    def __get__(self, instance: Any, instance_type: Any = None) -> Any:
-        if instance is None:
-            return self
-        instance.require_own_tenant()
-        try:
-            tenant, rows = instance.__dict__[self._slot]
-        except KeyError:
-            return super().__get__(instance, instance_type)  # type: ignore[no-untyped-call]
-        if not issubclass(self.rel_model, GlobalModel):
-            _require_scope_of(tenant, f"{type(instance).__name__}.{self.field.backref}")
-        return rows
-
-    def __set__(self, instance: Any, rows: Any) -> None:
-        instance.__dict__[self._slot] = (_stamp(), rows)
-
-    @property
-    def _slot(self) -> str:
-        # By field: two of them may not share a backref on one model, nor a slot.
-        return f"_rows_of_{self.field.backref}"
-
-
-class _JoinedAccessor:
-    """What a join from the other side has put on a tenant's object."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __get__(self, instance: Any, instance_type: Any = None) -> Any:
-        if instance is None or self._name not in instance.__dict__:
-            raise AttributeError(self._name)
-        instance.require_own_tenant()
-        return instance.__dict__[self._name]
-
-    def __set__(self, instance: Any, row: Any) -> None:
-        instance.__dict__[self._name] = row
-
-
 class ForeignKeyField(peewee.ForeignKeyField):
     """A reference within the tenant; in the database `(tenant_id, x_id) -> (tenant_id, id)`."""
-
-
-class _ManyToManyAccessor(peewee.ManyToManyFieldAccessor):
-    def get_query(self, instance: Any) -> Any:
-        instance.require_own_tenant()
-        query = super().get_query(instance)  # type: ignore[no-untyped-call]  # stubs
-        # peewee names its own class here; this one looks at the objects it is given.
-        query.__class__ = _ManyToManyQuery
-        return query
-
-
-class _ManyToManyQuery(peewee.ManyToManyQuery):
-    def _id_list(self, given: Any) -> Any:
-        for value in given:
-            if isinstance(value, TenantModel):
-                value.require_own_tenant()
-        return super()._id_list(given)  # type: ignore[misc]  # not in the stubs
 
 
 class ManyToManyField(peewee.ManyToManyField):
@@ -204,21 +138,6 @@ class ManyToManyField(peewee.ManyToManyField):
             self.rel_model._meta.add_field(self.backref, other)
 
 
-def _stamp() -> uuid.UUID | None:
-    scope = scope_or_none()
-    return scope.tenant_id if scope is not None else None
-
-
-def _require_scope_of(tenant: uuid.UUID | None, what: str) -> None:
-    scope = current_scope()
-    if tenant is None:
-        raise NoTenantError(f"{what} came outside of any tenant scope")
-    if scope.tenant_id != tenant:
-        raise TenantMismatchError(
-            f"{what} belongs to tenant {tenant}, the scope is {scope.tenant_id}'s"
-        )
-
-
 class _Metadata(peewee.Metadata):
     """Whatever kind of field declares a relation, a deferred one or peewee's own: it is followed
     under its object's tenant alone.
@@ -226,10 +145,10 @@ class _Metadata(peewee.Metadata):
 
     def add_field(self, field_name: Any, field: Any, set_attribute: bool = True) -> None:
         if isinstance(field, peewee.ForeignKeyField):
-            field.accessor_class = _ForeignKeyAccessor
-            field.backref_accessor_class = _BackrefAccessor
+            field.accessor_class = ForeignKeyAccessor
+            field.backref_accessor_class = BackrefAccessor
         elif isinstance(field, peewee.ManyToManyField):
-            field.accessor_class = _ManyToManyAccessor
+            field.accessor_class = ManyToManyAccessor
         super().add_field(field_name, field, set_attribute)
 
 
@@ -254,7 +173,7 @@ class TenantModel(_Model):
     """
 
     id = UUIDField(primary_key=True, default=new_id)
-    tenant_id = UUIDField(default=_stamp)
+    tenant_id = UUIDField(default=tenant_or_none)
 
     class Meta:
         tenure_kind = "tenant"
@@ -268,7 +187,7 @@ class TenantModel(_Model):
 
     def require_own_tenant(self) -> None:
         """Raise unless the scope in force is the one this object came from."""
-        _require_scope_of(self.tenure_tenant, f"this {type(self).__name__}")
+        require_scope_of(self.tenure_tenant, f"this {type(self).__name__}")
 
     def save(self, force_insert: bool = False, only: Any = None) -> Any:
         """Insert a new object, update a persisted one; returns the number of rows.
@@ -334,7 +253,7 @@ class TenantModel(_Model):
     def guard_joined(cls, name: str) -> None:
         """Have what a join puts there read under the object's tenant alone (`kept_rows`)."""
         if not hasattr(cls, name) and name not in vars(cls):
-            setattr(cls, name, _JoinedAccessor(name))
+            setattr(cls, name, JoinedAccessor(name))
 
     @classmethod
     def bulk_create(cls, model_list: Iterable[Any], batch_size: int | None = None) -> None:
@@ -389,7 +308,7 @@ class GlobalModel(_Model):
         tenure_kind = "global"
 
     def __setattr__(self, name: str, value: Any) -> None:
-        tenant = _stamp()
+        tenant = tenant_or_none()
         if tenant is None or name in _STATE or _is_declared(type(self), name):
             super().__setattr__(name, value)
             return
@@ -402,7 +321,7 @@ class GlobalModel(_Model):
             tenant, value = self.__dict__["_of_tenants"][name]
         except KeyError:
             raise AttributeError(f"a {type(self).__name__} has no attribute {name!r}") from None
-        _require_scope_of(tenant, f"{type(self).__name__}.{name}")
+        require_scope_of(tenant, f"{type(self).__name__}.{name}")
         return value
 
 

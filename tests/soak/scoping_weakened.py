@@ -21,6 +21,7 @@ from tenants import (
     kept_rows,
     models,
     parameters,
+    relations,
     scoping,
     server_side,
     stamping,
@@ -342,7 +343,7 @@ def _objects_forget_their_tenant() -> None:
 
 @weakening(OBJECTS)
 def _a_foreign_key_is_followed_by_anybody() -> None:
-    del models._ForeignKeyAccessor.get_rel_instance
+    del relations.ForeignKeyAccessor.get_rel_instance
 
 
 @weakening(HELPERS)
@@ -358,31 +359,31 @@ def _relations_of_peewees_own_are_not_guarded() -> None:
 
 @weakening(REFUSALS)
 def _anybodys_object_may_be_assigned() -> None:
-    models._ForeignKeyAccessor.__set__ = peewee.ForeignKeyAccessor.__set__  # type: ignore[method-assign]
+    relations.ForeignKeyAccessor.__set__ = peewee.ForeignKeyAccessor.__set__  # type: ignore[method-assign]
 
 
 @weakening(OBJECTS)
 def _a_backref_is_followed_by_anybody() -> None:
     models._Model.require_own_tenant = _nothing  # type: ignore[method-assign]
-    get = models._BackrefAccessor.__get__
+    get = relations.BackrefAccessor.__get__
 
     def anybody(accessor: Any, instance: Any, owner: Any = None) -> Any:
         if instance is not None and accessor._slot in instance.__dict__:
             return instance.__dict__[accessor._slot][1]
         return get(accessor, instance, owner)
 
-    models._BackrefAccessor.__get__ = anybody  # type: ignore[method-assign]
+    relations.BackrefAccessor.__get__ = anybody  # type: ignore[method-assign]
 
 
 @weakening(OBJECTS)
 def _what_came_under_a_tenant_is_everybodys() -> None:
-    required = models._require_scope_of
+    required = relations.require_scope_of
 
     def of_objects_alone(tenant: Any, what: str) -> None:
         if what.startswith("this "):
             required(tenant, what)
 
-    models._require_scope_of = of_objects_alone
+    models.require_scope_of = relations.require_scope_of = of_objects_alone
 
 
 @weakening(OBJECTS)
@@ -397,7 +398,7 @@ def _what_is_put_on_a_global_stays_there() -> None:
 
 @weakening(REFUSALS)
 def _anybodys_objects_may_be_added() -> None:
-    del models._ManyToManyQuery._id_list
+    del relations._ManyToManyQuery._id_list
 
 
 @weakening(OBJECTS)
