@@ -34,9 +34,13 @@ def install_edge(app: Flask, metrics: Metrics) -> None:
     @app.before_request
     def trace() -> None:
         g.started = time.monotonic()
-        g.trace_id = parse_traceparent(request.headers.get("traceparent")) or new_trace_id()
+        # A trace of our own: its id enters evidence, and a caller could choose somebody else's.
+        g.trace_id = new_trace_id()
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(trace_id=g.trace_id)
+        callers = parse_traceparent(request.headers.get("traceparent"))
+        if callers is not None:
+            structlog.contextvars.bind_contextvars(caller_trace_id=callers)
         # Whole, before it is asked who sends it: a body may take its time, and who sends it may
         # have been shut out by then.
         request.get_data()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from api.auth.identity import COOKIE
 from api.operations import Json, Part
 from api.problems import MIMETYPE
 from api.query.plan import DEFAULT_LIMIT, MAX_LIMIT
@@ -130,7 +131,12 @@ def openapi_document(
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "tnr_.."},
                 "receipt": {"type": "http", "scheme": "bearer", "description": "tnc_.."},
-                "session": {"type": "apiKey", "in": "cookie", "name": "tenure_session"},
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": COOKIE,
+                    "description": f"Over HTTPS the cookie is __Host-{COOKIE}.",
+                },
             },
         },
     }

@@ -419,7 +419,7 @@ class Settings(BaseModel):
         le=10,
     )
     metrics_token: _Password | None = _field(
-        None, _TEXT, "token that /metrics asks for; without it, only this machine may read it"
+        None, _TEXT, "token that /metrics asks for; without it, nobody reads them"
     )
 
     def role_url(self, role: Role) -> str:

@@ -228,7 +228,7 @@ def pass_gate(app: TenantDatabase, write: Write | None = None) -> Collection[UUI
     require_transaction_of(tenant_id)
     database: Any = app
     with _driver_errors:
-        cursor = database.cursor()
+        cursor = database.cursor(vouched=True)
         gate.pass_gate(cursor, tenant_id)
         standing = standing_holds(cursor, tenant_id)
         if standing.matters:

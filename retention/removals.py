@@ -49,7 +49,7 @@ def record_removals(app: TenantDatabase, table: str, ids: Sequence[UUID]) -> Non
     database: Any = app
     with _driver_errors:
         # tenure: allow TS005 because the function adds a row of the tenant in context, sealed
-        database.cursor().execute(
+        database.cursor(vouched=True).execute(
             _RECORD,
             {
                 "id": str(removal),

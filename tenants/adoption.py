@@ -18,10 +18,19 @@ from typing import Any
 import peewee
 import psycopg2
 
-from tenants.catalog import Table, catalog_of
+from tenants.adoption_facts import (
+    POLICIES,
+    FoundIndex,
+    checks,
+    foreign_keys,
+    indexes,
+    obstacles,
+)
+from tenants.catalog import ForeignKey, Table, catalog_of
 from tenants.errors import MigrationError
 from tenants.rls import protection_statements, quote, quote_name
-from tenants.schema import schema_statements
+from tenants.roles import ROLES
+from tenants.schema import foreign_key_statement, schema_statements
 
 LOCK_TIMEOUT_MS = 200
 _TRIES = 200
@@ -32,30 +41,36 @@ _CHECK = "tenant_id_is_there"
 def adopt_table(
     db: peewee.Database, model: type[peewee.Model], *, tenant: str, batch_rows: int = 2000
 ) -> None:
-    """Make the existing table of `model` a tenant's: column, keys, indexes, policies, grants.
+    """Make the existing table of `model` a tenant's: column, keys, constraints, indexes, policies
+    and grants, as the model declares them.
 
     `tenant` is the SQL expression that tells a row's tenant, with `t` for the row. It stands in
     the migration, and no user's text may be in it. The table has a column `id`, its primary
-    key, to which no foreign key refers. Raises MigrationError for a row whose tenant is NULL,
-    and when a lock could not be had in some minutes.
+    key, to which no foreign key refers. Its own foreign keys onto tenants' tables, and its unique
+    constraints, are replaced by those with the tenant.
+
+    Raises MigrationError for a row whose tenant is NULL, for one that refers to another tenant's
+    or breaks a check, when a lock could not be had in some minutes, and, before anything is
+    changed, where the table has what lets tenants meet and the model does not declare.
     """
     table = next(iter(catalog_of([model])))
+    if table.kind != "tenant":
+        raise MigrationError(f"{table.name} is no tenant's table: its model is global")
     work = _Adoption(db, table)
+    work.refuse_obstacles()
     work.briefly(
         *schema_statements(table.name.schema),
         f"ALTER TABLE {work.name} ADD COLUMN IF NOT EXISTS tenant_id uuid",
+        # Or its owner, who fills it, would see what policies show; the last step forces it again.
+        f"ALTER TABLE {work.name} NO FORCE ROW LEVEL SECURITY",
     )
     work.fill(tenant, batch_rows)
-    if not work.has_constraint(_CHECK) and not work.is_not_null():
-        work.briefly(
-            f"ALTER TABLE {work.name} ADD CONSTRAINT {_CHECK}"
-            " CHECK (tenant_id IS NOT NULL) NOT VALID"
-        )
+    if not work.is_not_null():
+        work.check(_CHECK, "tenant_id IS NOT NULL", validate=False)
     # What came while the first pass was at its end.
     work.fill(tenant, batch_rows)
     if not work.is_not_null():
-        # Reads all rows, and keeps nobody from reading or writing.
-        work.alone(f"ALTER TABLE {work.name} VALIDATE CONSTRAINT {_CHECK}")
+        work.check(_CHECK, "tenant_id IS NOT NULL")
         # The constraint spares it the scan.
         work.briefly(
             f"ALTER TABLE {work.name} ALTER COLUMN tenant_id SET NOT NULL",
@@ -64,8 +79,12 @@ def adopt_table(
     work.replace_primary_key()
     for index in table.indexes:
         work.index(index.name, index.columns, unique=index.unique)
-    if not work.has_policies():
-        work.briefly(*protection_statements(table))
+    work.drop_leaking_indexes()
+    for key in table.foreign_keys:
+        work.foreign_key(key)
+    for name, condition in table.checks:
+        work.check(name, condition)
+    work.close()
 
 
 class _Adoption:
@@ -73,6 +92,12 @@ class _Adoption:
         self._db = db
         self._table = table
         self.name = quote_name(table.name)
+
+    def refuse_obstacles(self) -> None:
+        """Raise MigrationError with all that the model does not decide over."""
+        found = list(obstacles(self._rows, self._table))
+        if found:
+            raise MigrationError("\n".join(f"{self._table.name} {what}" for what in found))
 
     def fill(self, tenant: str, batch_rows: int) -> None:
         """Give a tenant to the rows that have none, some at a time."""
@@ -101,19 +126,15 @@ class _Adoption:
     def replace_primary_key(self) -> None:
         """Put the tenant in front of the primary key."""
         wanted = self._table.primary_key
-        rows = self._rows(
-            "SELECT c.conname, array_agg(a.attname::text ORDER BY k.place)"
-            " FROM pg_catalog.pg_constraint c CROSS JOIN unnest(c.conkey)"
-            " WITH ORDINALITY k(number, place) JOIN pg_catalog.pg_attribute a"
-            " ON a.attrelid = c.conrelid AND a.attnum = k.number"
-            " WHERE c.conrelid = %s::regclass AND c.contype = 'p' GROUP BY c.conname",
-            (self.name,),
-        )
-        if rows and tuple(rows[0][1]) == tuple(wanted):
+        found = [index for index in self._indexes().values() if index.kind == "p"]
+        if any(index.columns == wanted for index in found):
             return
         fresh = f"{self._table.name.name}_tenant_key"
         self.index(fresh, wanted, unique=True)
-        drop = [f"ALTER TABLE {self.name} DROP CONSTRAINT {quote(name)}" for name, _ in rows]
+        drop = [
+            f"ALTER TABLE {self.name} DROP CONSTRAINT {quote(index.constraint or '')}"
+            for index in found
+        ]
         key = quote(f"{self._table.name.name}_pkey")
         self.briefly(
             *drop,
@@ -121,30 +142,100 @@ class _Adoption:
         )
 
     def index(self, name: str, columns: tuple[str, ...], *, unique: bool) -> None:
-        """Build an index beside the traffic; one that was left half done is built anew."""
-        qualified = f"{quote(self._table.name.schema)}.{quote(name)}"
-        rows = self._rows(
-            "SELECT indisvalid FROM pg_catalog.pg_index WHERE indexrelid = to_regclass(%s)",
-            (qualified,),
+        """Build an index beside the traffic; one that was left half done is built anew.
+
+        Another one that has its name is replaced at once.
+        """
+        found = self._indexes().get(name)
+        if found is None:
+            self._build(name, columns, unique=unique)
+        elif (found.columns, found.unique) != (columns, unique) or not found.is_plain:
+            fresh = f"{self._table.name.name}_fresh_idx"
+            left = self._indexes().get(fresh)
+            if left is not None:
+                # Whose it was to be is not known.
+                self.alone(f"DROP INDEX CONCURRENTLY {self._qualified(fresh)}")
+            self._build(fresh, columns, unique=unique)
+            self.briefly(
+                self._drop_statement(found),
+                f"ALTER INDEX {self._qualified(fresh)} RENAME TO {quote(name)}",
+            )
+        elif not found.is_valid:
+            self.alone(f"DROP INDEX CONCURRENTLY {self._qualified(name)}")
+            self._build(name, columns, unique=unique)
+
+    def drop_leaking_indexes(self) -> None:
+        """Drop what compares the rows of all tenants, and has a successor by now."""
+        for index in self._indexes().values():
+            if index.is_leak:
+                self.briefly(self._drop_statement(index))
+
+    def foreign_key(self, wanted: ForeignKey) -> None:
+        """Add a foreign key in place of the one by its column, and have all rows obey it."""
+        found = foreign_keys(self._rows, self._table)
+        there = next((key for key in found if key.is_as(wanted)), None)
+        old = [
+            key
+            for key in found
+            if key is not there
+            and (key.name == wanted.name or (key.is_leak and key.columns == (wanted.column,)))
+        ]
+        drop = [f"ALTER TABLE {self.name} DROP CONSTRAINT {quote(key.name)}" for key in old]
+        if there is None:
+            statement = foreign_key_statement(self._table, wanted)
+            self.briefly(*drop, f"{statement} NOT VALID")
+        elif drop:
+            self.briefly(*drop)
+        if there is None or not there.is_valid:
+            self._validate(wanted.name if there is None else there.name)
+
+    def check(self, name: str, condition: str, *, validate: bool = True) -> None:
+        """Add a check constraint for what comes, and have all rows obey it."""
+        is_valid = checks(self._rows, self._table).get(name)
+        if is_valid is None:
+            self.briefly(
+                f"ALTER TABLE {self.name} ADD CONSTRAINT {quote(name)} CHECK ({condition})"
+                " NOT VALID"
+            )
+        if validate and not is_valid:
+            self._validate(name)
+
+    def close(self) -> None:
+        """Put policies and grants in place, and take away what was granted before."""
+        roles = ", ".join(("PUBLIC", *(role for role in ROLES if role != "tenure_owner")))
+        self.briefly(
+            f"REVOKE ALL ON {self.name} FROM {roles}",
+            *(f"DROP POLICY IF EXISTS {policy} ON {self.name}" for policy in POLICIES),
+            *protection_statements(self._table),
         )
-        if rows and rows[0][0]:
-            return
-        if rows:
-            self.alone(f"DROP INDEX CONCURRENTLY {qualified}")
+
+    def _validate(self, name: str) -> None:
+        """Have all rows looked at, which keeps nobody from reading or writing."""
+        try:
+            self.alone(f"ALTER TABLE {self.name} VALIDATE CONSTRAINT {quote(name)}")
+        except psycopg2.errors.IntegrityError as error:
+            # Of the rows' values nothing is told: they are tenants' own.
+            raise MigrationError(
+                f"{self._table.name}: rows that are there break {name}"
+                f" ({type(error).__name__}); mend them, and migrate again"
+            ) from None
+
+    def _indexes(self) -> dict[str, FoundIndex]:
+        return indexes(self._rows, self._table)
+
+    def _qualified(self, index: str) -> str:
+        return f"{quote(self._table.name.schema)}.{quote(index)}"
+
+    def _drop_statement(self, index: FoundIndex) -> str:
+        if index.constraint is None:
+            return f"DROP INDEX {self._qualified(index.name)}"
+        return f"ALTER TABLE {self.name} DROP CONSTRAINT {quote(index.constraint)}"
+
+    def _build(self, name: str, columns: tuple[str, ...], *, unique: bool) -> None:
         listed = ", ".join(quote(column) for column in columns)
         self.alone(
             f"CREATE {'UNIQUE ' if unique else ''}INDEX CONCURRENTLY {quote(name)}"
             f" ON {self.name} ({listed})"
-        )
-
-    def has_constraint(self, name: str) -> bool:
-        """Tell whether the table has a constraint of this name."""
-        return bool(
-            self._rows(
-                "SELECT 1 FROM pg_catalog.pg_constraint"
-                " WHERE conrelid = %s::regclass AND conname = %s",
-                (self.name, name),
-            )
         )
 
     def is_not_null(self) -> bool:
@@ -155,14 +246,6 @@ class _Adoption:
             (self.name,),
         )
         return bool(answer)
-
-    def has_policies(self) -> bool:
-        """Tell whether the last step was taken, which is one transaction."""
-        return bool(
-            self._rows(
-                "SELECT 1 FROM pg_catalog.pg_policy WHERE polrelid = %s::regclass", (self.name,)
-            )
-        )
 
     def briefly(self, *statements: str) -> None:
         """Run statements in one transaction that would rather fail than make others wait."""

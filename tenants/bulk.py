@@ -135,7 +135,7 @@ class _Plan:
 
     def _page(self, database: Any, rows: Sequence[_Row]) -> int:
         with _driver_errors:
-            cursor: Any = database.cursor()
+            cursor: Any = database.cursor(vouched=True)
             encoding = extensions.encodings[cursor.connection.encoding]
             head = self._head.as_string(cursor).encode(encoding)
             tail = self._tail.as_string(cursor).encode(encoding)

@@ -13,7 +13,6 @@ open, in which thread, and in which generator, and one that does not hold is pas
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import inspect
 import os
@@ -23,8 +22,9 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType, TracebackType
-from typing import NewType, ParamSpec, TypeVar
+from functools import wraps
+from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType, TracebackType
+from typing import Any, NewType, ParamSpec, TypeVar
 
 from tenants.errors import NestedTenantError, NoTenantError
 
@@ -126,21 +126,23 @@ def current_scope() -> Scope:
     return scope
 
 
-class tenant_scope(contextlib.ContextDecorator):
+class tenant_scope:
     """Serve one tenant inside the block: `with tenant_scope(tenant, actor=.., trace_id=..):`.
 
     In a generator the scope holds while the generator runs; whoever consumes it keeps their
     own. Raises NestedTenantError when a transaction of another tenant is open in this thread.
+
+    A function, a generator's or a coroutine's too, may be decorated with it: what runs of it runs
+    inside. Raises TypeError where that cannot be, see `propagate`.
     """
 
     def __init__(self, tenant_id: TenantId | uuid.UUID, *, actor: str, trace_id: str) -> None:
         self._scope = Scope(TenantId(tenant_id), actor, trace_id)
         self._opened: _Entry | None = None
 
-    def _recreate_cm(self) -> tenant_scope:
-        # What contextlib asks for at each call of a function decorated with this.
-        scope = self._scope
-        return tenant_scope(scope.tenant_id, actor=scope.actor, trace_id=scope.trace_id)
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Return the function with a scope like this one around each call."""
+        return _inside(self._scope, function)
 
     def __enter__(self) -> Scope:
         if self._opened is not None:
@@ -205,12 +207,14 @@ def _depth(generator: FrameType) -> int | None:
 
 
 def _forget() -> None:
-    """A forked process serves nobody until it is told whom: the block is its parent's."""
+    """A forked process serves nobody until it is told whom: the block is its parent's, and so is
+    the transaction that is open."""
     entry = _entry.get()
     while entry is not None:
         entry.is_open = False
         entry = entry.below
     _entry.set(None)
+    _transactions.tenants = []
 
 
 # By name, so that `make mutants` can take it away.
@@ -221,15 +225,56 @@ def propagate(function: Callable[P, R]) -> Callable[P, R]:
     """Carry the scope in force now over to wherever `function` is called later.
 
     Threads, pools and forked processes start without a scope; this is the one deliberate way to
-    give them one.
+    give them one. Of a generator's or a coroutine's function the body runs under it, whoever
+    resumes it.
+
+    Raises TypeError for an asynchronous generator's function; what is returned raises it where
+    `function` returns a generator or coroutine, whose body would run under its consumer's scope.
     """
-    scope = current_scope()
+    return _inside(current_scope(), function)
 
-    def carried(*args: P.args, **kwargs: P.kwargs) -> R:
-        with tenant_scope(scope.tenant_id, actor=scope.actor, trace_id=scope.trace_id):
-            return function(*args, **kwargs)
 
-    return carried
+def _inside(scope: Scope, function: Callable[P, R]) -> Callable[P, R]:
+    def opened() -> tenant_scope:
+        return tenant_scope(scope.tenant_id, actor=scope.actor, trace_id=scope.trace_id)
+
+    # Each is typed as what it wraps: that it is called alike is all that callers know of it.
+    carried: Any
+    if inspect.isasyncgenfunction(function):
+        raise TypeError(f"{function!r} is an asynchronous generator: open the scope inside of it")
+    if inspect.iscoroutinefunction(function):
+
+        @wraps(function)
+        async def carried(*args: Any, **kwargs: Any) -> Any:
+            with opened():
+                return await function(*args, **kwargs)
+
+    elif inspect.isgeneratorfunction(function):
+
+        @wraps(function)
+        def carried(*args: Any, **kwargs: Any) -> Any:
+            with opened():
+                return (yield from function(*args, **kwargs))
+
+    else:
+
+        @wraps(function)
+        def carried(*args: Any, **kwargs: Any) -> Any:
+            with opened():
+                result: Any = function(*args, **kwargs)
+            if isinstance(result, _LATER):
+                if not isinstance(result, AsyncGeneratorType):
+                    result.close()
+                raise TypeError(
+                    f"{function!r} returns a {type(result).__name__}, whose body would run under "
+                    "its consumer's scope: open the scope inside of it"
+                )
+            return result
+
+    return carried  # type: ignore[no-any-return]
+
+
+_LATER = (GeneratorType, CoroutineType, AsyncGeneratorType)
 
 
 def require_transaction_of(tenant_id: TenantId) -> None:

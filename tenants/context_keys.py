@@ -32,11 +32,12 @@ class KeyStep:
     taken_at: datetime
 
 
-def install_key(cursor: Any, key: bytes, *, actor: str) -> None:
+def install_key(cursor: Any, key: bytes, *, actor: str, put_back: bool = False) -> None:
     """Make `key` the one that contexts are sealed with.
 
     Changes nothing where it is good already. Raises ContextKeyError while two other keys are
-    being exchanged.
+    being exchanged, and for one that was exchanged for another before: who still has it in their
+    environment must not undo that. With `put_back` it is meant so.
     """
     current, following = _keys(cursor)
     inner, outer = padded_keys(key)
@@ -53,6 +54,12 @@ def install_key(cursor: Any, key: bytes, *, actor: str) -> None:
         raise ContextKeyError(
             "TENURE_CONTEXT_KEY is neither of the two keys that are being exchanged: "
             "give one of them, and end the exchange with `tenure context rotate`"
+        )
+    elif not put_back and _was_good(cursor, key):
+        raise ContextKeyError(
+            f"TENURE_CONTEXT_KEY (id {key_id(key)}) is an old key, exchanged for another: "
+            "set the present one; or, if this one is to be good again, "
+            "`tenure migrate up --put-key-back`"
         )
     else:
         cursor.execute(
@@ -119,6 +126,14 @@ def _keys(cursor: Any) -> tuple[bytes | None, bytes | None]:
         return None, None
     current, following = (None if part is None else bytes(part) for part in row)
     return current, following
+
+
+def _was_good(cursor: Any, key: bytes) -> bool:
+    # tenure: allow TS005 because what was done with the keys belongs to no tenant
+    cursor.execute(
+        "SELECT EXISTS (SELECT FROM tenure.context_key_steps WHERE key_id = %s)", (key_id(key),)
+    )
+    return bool(cursor.fetchone()[0])
 
 
 def _same(one: bytes, other: bytes | None) -> bool:

@@ -26,12 +26,18 @@ class CrossTenantReader:
     def __init__(
         self, cursor: Cursor, recorder: RoleConnections, record: tuple[str, str, str]
     ) -> None:
-        self._cursor = cursor
+        self._cursor: Cursor | None = cursor
         self._recorder = recorder
         self._record = record
 
     def read(self, statement: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Record the statement, run it, return its rows."""
+        """Record the statement, run it, return its rows.
+
+        Raises TenantError once the block is over, and NestedTenantError inside a tenant's scope.
+        """
+        if self._cursor is None:
+            raise TenantError("this reader's block is over: its connection is somebody else's")
+        _refuse_scope()
         caller = sys._getframe(1)
         place = f"{Path(caller.f_code.co_filename).name}:{caller.f_lineno}"
         actor, reason, trace_id = self._record
@@ -44,6 +50,10 @@ class CrossTenantReader:
         # tenure: allow TS004 because this is the way across the border, and it has been recorded
         self._cursor.execute(statement, tuple(params) or None)
         return self._cursor.fetchall()
+
+    def close(self) -> None:
+        """Read no more."""
+        self._cursor = None
 
 
 @contextmanager
@@ -64,7 +74,15 @@ def cross_tenant(
     """
     if not reason.strip():
         raise TenantError("reading across tenants takes a reason")
+    _refuse_scope()
+    with verifier.transaction(None, isolation="REPEATABLE READ", read_only=True) as cursor:
+        reader = CrossTenantReader(cursor, recorder, (actor, reason, trace_id))
+        try:
+            yield reader
+        finally:
+            reader.close()
+
+
+def _refuse_scope() -> None:
     if scope_or_none() is not None:
         raise NestedTenantError("cannot read across tenants inside a tenant's scope")
-    with verifier.transaction(None, isolation="REPEATABLE READ", read_only=True) as cursor:
-        yield CrossTenantReader(cursor, recorder, (actor, reason, trace_id))

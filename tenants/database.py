@@ -6,10 +6,13 @@ client; a transaction keeps one until it ends.
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 import peewee
 from peewee import __exception_wrapper__  # type: ignore[attr-defined]  # not in the stubs
@@ -26,8 +29,8 @@ from tenants.context import (
     require_transaction_of,
     scope_or_none,
 )
-from tenants.errors import UnprovenSqlError, UnscopableError
-from tenants.fetched import FetchedRows
+from tenants.errors import TenantMismatchError, UnprovenSqlError, UnscopableError
+from tenants.fetched import FetchedRows, OpenRows, TenantRows, WatchedCursor
 from tenants.parameters import refuse_quoted_places, refuse_verbatim, require_place
 from tenants.residue import is_query, leaves_nothing
 from tenants.scoping import ScopedContext
@@ -69,6 +72,7 @@ class TenantDatabase(peewee.PostgresqlDatabase):
         self._prove = prove
         self._thread = threading.local()
         super().__init__("tenure")
+        _databases.add(self)
 
     # -- compiling ---------------------------------------------------------------------
 
@@ -107,11 +111,15 @@ class TenantDatabase(peewee.PostgresqlDatabase):
         return self._run(sql, params, tenant_id)
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
-        """Run raw SQL if it is proven scoped; raises UnprovenSqlError otherwise."""
+        """Run raw SQL if it is proven scoped; raises UnprovenSqlError otherwise.
+
+        Its rows are read under the same tenant: TenantMismatchError under another, NoTenantError
+        under none.
+        """
         tenant_id = current_scope().tenant_id
         if _SAVEPOINT.fullmatch(sql) is None:
             self._require_proof(sql)
-        return self._run(sql, params, tenant_id)
+        return TenantRows(self._run(sql, params, tenant_id), partial(_require_scope, tenant_id))
 
     def _require_proof(self, sql: str) -> None:
         # What touches the session reads no table, and a proof would say nothing of it.
@@ -136,8 +144,8 @@ class TenantDatabase(peewee.PostgresqlDatabase):
                 sql = self.connections.before_statement(self._state.conn, tenant_id) + sql
             else:
                 require_transaction_of(tenant_id)
-            cursor = self._execute_cursor(sql, params)
-            return FetchedRows(cursor) if lone else cursor
+            cursor = self._execute_cursor(sql, params, vouched=True)
+            return FetchedRows(cursor) if lone else OpenRows(cursor)
         finally:
             if lone:
                 self.close()
@@ -187,6 +195,27 @@ class TenantDatabase(peewee.PostgresqlDatabase):
         self.connections.pool.release(connection)
         return True
 
+    # -- what a driver has ---------------------------------------------------------------
+
+    def cursor(self, named_cursor: Any = None, *, vouched: bool = False) -> Any:
+        """Return a cursor whose statements go the way of `execute_sql`, in the open transaction.
+
+        Raises UnscopableError outside of one: rows would be left on a connection that is somebody
+        else's by then. A named one would outlive its tenant: ask for a ServerSide query.
+
+        `vouched` is for parts of the product that send what is known to be the tenant's own and to
+        leave nothing in its session: nobody looks at it, and the cursor is the driver's.
+        """
+        if vouched and not self.is_closed():
+            return self._state.conn.cursor()
+        if vouched or named_cursor is not None or not self.in_transaction():
+            raise UnscopableError("a cursor needs a transaction, and no name: use atomic()")
+        return WatchedCursor(self.execute_sql)
+
+    def connection(self) -> Any:
+        """Refused: what is sent on a driver's connection passes no gate."""
+        raise UnscopableError("the driver's connection is not handed out: use execute_sql()")
+
     # -- transactions ------------------------------------------------------------------
 
     def begin(self, begun: str | None = None) -> None:
@@ -208,13 +237,19 @@ class TenantDatabase(peewee.PostgresqlDatabase):
 
     def commit(self) -> None:
         """COMMIT; the tenant leaves the database with it."""
-        self._leave()
-        super().commit()
+        self._send("COMMIT")
 
     def rollback(self) -> None:
         """ROLLBACK; the tenant leaves the database with it."""
+        self._send("ROLLBACK")
+
+    def _send(self, how: str) -> None:
         self._leave()
-        super().rollback()
+        if self.is_closed():
+            raise peewee.InterfaceError(f"cannot {how}: no transaction is open")
+        with __exception_wrapper__:
+            # tenure: allow TS004 because it is one of the two words above
+            self._state.conn.cursor().execute(how)
 
     def _leave(self) -> None:
         if getattr(self._thread, "entered", False):
@@ -262,3 +297,33 @@ class TenantDatabase(peewee.PostgresqlDatabase):
     def manual_commit(self) -> Any:
         """Refused: the context rides on BEGIN, which must not be sent by hand."""
         raise UnscopableError("manual_commit() is not available: use atomic()")
+
+    def session_start(self) -> Any:
+        """Refused: a transaction ends with its block, and so before its tenant's scope."""
+        raise UnscopableError("session_start() is not available: use atomic()")
+
+    session_commit = session_rollback = session_start
+
+    def _forget(self) -> None:
+        """The transaction that was open in the forking thread is the parent's, and so is its
+        connection: a statement sent on it here would be answered there."""
+        self._state.reset()
+        self._thread = threading.local()
+
+
+def _require_scope(tenant_id: TenantId) -> None:
+    now = current_scope().tenant_id
+    if now != tenant_id:
+        raise TenantMismatchError(f"rows of tenant {tenant_id} were left; the scope is {now}'s")
+
+
+_databases: WeakSet[TenantDatabase] = WeakSet()
+
+
+def _forget_parents() -> None:
+    for known in _databases:
+        known._forget()
+
+
+# By name, so that `make mutants` can take it away.
+os.register_at_fork(after_in_child=lambda: _forget_parents())  # noqa: PLW0108

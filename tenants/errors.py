@@ -39,6 +39,10 @@ class PoolTimeoutError(TenantError):
     """No connection became free in time."""
 
 
+class PoolClosedError(TenantError):
+    """A connection was asked of a pool that is closed."""
+
+
 class CatalogError(TenantError):
     """A model or domain declaration cannot be turned into a safe schema."""
 

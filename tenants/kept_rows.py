@@ -37,6 +37,7 @@ class _KeptRows:
 _peewee: Any = peewee
 _init = _peewee.CursorWrapper.__init__
 _iterate = _peewee.CursorWrapper.iterate
+_initialize = _peewee.ModelCursorWrapper.initialize
 
 
 def _init_for_tenant(wrapper: Any, cursor: Any) -> None:
@@ -57,8 +58,18 @@ def _iterate_for_tenant(wrapper: Any, cache: bool = True) -> Any:
     return _iterate(wrapper, cache)
 
 
+def _initialize_for_objects(wrapper: Any) -> None:
+    """Tell models which of their attributes a join fills beside their columns."""
+    _initialize(wrapper)
+    for source, name, _, _, _, is_foreign_key in wrapper.src_to_dest:
+        constructor, is_model = wrapper.key_to_constructor.get(source, (None, False))
+        if is_model and not is_foreign_key and hasattr(constructor, "guard_joined"):
+            constructor.guard_joined(name)
+
+
 def guard() -> None:
     """Put the guards in place; doing so again changes nothing."""
     _peewee.BaseQuery._cursor_wrapper = _KeptRows()
     _peewee.CursorWrapper.__init__ = _init_for_tenant
     _peewee.CursorWrapper.iterate = _iterate_for_tenant
+    _peewee.ModelCursorWrapper.initialize = _initialize_for_objects

@@ -123,11 +123,12 @@ class Migrator:
         self._context_key = context_key
         self._binding: Binding = binding
 
-    def up(self, *, lock_timeout_s: float = 60.0) -> list[str]:
+    def up(self, *, lock_timeout_s: float = 60.0, put_key_back: bool = False) -> list[str]:
         """Apply what is pending; return the names applied, as `package/name`.
 
         Raises MigrationError when another runner holds the lock for too long, or when an
-        applied migration was changed on disk.
+        applied migration was changed on disk; ContextKeyError for a key that was exchanged for
+        another, unless it is to be put back.
         """
         with self._locked(lock_timeout_s) as database:
             with database.atomic():
@@ -146,7 +147,7 @@ class Migrator:
                 except playhouse_migrations.MigrationError as error:
                     raise MigrationError(f"{package.name}: {error}") from error
             with database.atomic():
-                self._install_key(database)
+                self._install_key(database, put_back=put_key_back)
             return applied
 
     def down(self, package_name: str, *, lock_timeout_s: float = 60.0) -> list[str]:
@@ -209,9 +210,11 @@ class Migrator:
             # Policies name it. Where it is there, it stays until the tables suit the new one.
             execute(database, *context_statements(self._mode, self._binding))
 
-    def _install_key(self, database: peewee.PostgresqlDatabase) -> None:
+    def _install_key(self, database: peewee.PostgresqlDatabase, *, put_back: bool) -> None:
         execute(database, *context_statements(self._mode, self._binding))
-        install_key(database.cursor(), self._context_key, actor="tenure migrate up")
+        install_key(
+            database.cursor(), self._context_key, actor="tenure migrate up", put_back=put_back
+        )
 
 
 def _refuse_pooler(connection: Any) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime
 import uuid
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import peewee
@@ -29,13 +30,19 @@ from peewee import (
 from uuid_utils.compat import uuid7
 
 from tenants.catalog import SoftReference
-from tenants.context import current_scope, scope_or_none
+from tenants.context import scope_or_none
 from tenants.errors import (
     CatalogError,
-    NoTenantError,
     StaleObjectError,
-    TenantMismatchError,
     UnscopableError,
+)
+from tenants.relations import (
+    BackrefAccessor,
+    ForeignKeyAccessor,
+    JoinedAccessor,
+    ManyToManyAccessor,
+    require_scope_of,
+    tenant_or_none,
 )
 from tenants.stamping import version_of
 from tenants.transactions import DatabaseProxy
@@ -102,60 +109,8 @@ class VersionField(peewee.IntegerField):
         super().__init__(**settings)
 
 
-class _ForeignKeyAccessor(peewee.ForeignKeyAccessor):
-    def get_rel_instance(self, instance: Any) -> Any:
-        instance.require_own_tenant()
-        return super().get_rel_instance(instance)  # type: ignore[no-untyped-call]  # stubs
-
-    def __set__(self, instance: Any, obj: Any) -> None:
-        owner = getattr(obj, "tenure_tenant", None) if isinstance(obj, TenantModel) else None
-        if owner is not None and instance.tenure_tenant not in (None, owner):
-            raise TenantMismatchError(
-                f"{type(instance).__name__}.{self.name}: the object belongs to tenant {owner}"
-            )
-        super().__set__(instance, obj)
-
-
-class _BackrefAccessor(peewee.BackrefAccessor):
-    """The other side; rows that prefetch() has put there are kept, and asked for as strictly."""
-
-    def __get__(self, instance: Any, instance_type: Any = None) -> Any:
-        if instance is None:
-            return self
-        instance.require_own_tenant()
-        try:
-            return instance.__dict__[self._slot]
-        except KeyError:
-            return super().__get__(instance, instance_type)  # type: ignore[no-untyped-call]
-
-    def __set__(self, instance: Any, rows: Any) -> None:
-        instance.__dict__[self._slot] = rows
-
-    @property
-    def _slot(self) -> str:
-        # By field: two of them may not share a backref on one model, nor a slot.
-        return f"_rows_of_{self.field.backref}"
-
-
 class ForeignKeyField(peewee.ForeignKeyField):
     """A reference within the tenant; in the database `(tenant_id, x_id) -> (tenant_id, id)`."""
-
-
-class _ManyToManyAccessor(peewee.ManyToManyFieldAccessor):
-    def get_query(self, instance: Any) -> Any:
-        instance.require_own_tenant()
-        query = super().get_query(instance)  # type: ignore[no-untyped-call]  # stubs
-        # peewee names its own class here; this one looks at the objects it is given.
-        query.__class__ = _ManyToManyQuery
-        return query
-
-
-class _ManyToManyQuery(peewee.ManyToManyQuery):
-    def _id_list(self, given: Any) -> Any:
-        for value in given:
-            if isinstance(value, TenantModel):
-                value.require_own_tenant()
-        return super()._id_list(given)  # type: ignore[misc]  # not in the stubs
 
 
 class ManyToManyField(peewee.ManyToManyField):
@@ -183,11 +138,6 @@ class ManyToManyField(peewee.ManyToManyField):
             self.rel_model._meta.add_field(self.backref, other)
 
 
-def _stamp() -> uuid.UUID | None:
-    scope = scope_or_none()
-    return scope.tenant_id if scope is not None else None
-
-
 class _Metadata(peewee.Metadata):
     """Whatever kind of field declares a relation, a deferred one or peewee's own: it is followed
     under its object's tenant alone.
@@ -195,10 +145,10 @@ class _Metadata(peewee.Metadata):
 
     def add_field(self, field_name: Any, field: Any, set_attribute: bool = True) -> None:
         if isinstance(field, peewee.ForeignKeyField):
-            field.accessor_class = _ForeignKeyAccessor
-            field.backref_accessor_class = _BackrefAccessor
+            field.accessor_class = ForeignKeyAccessor
+            field.backref_accessor_class = BackrefAccessor
         elif isinstance(field, peewee.ManyToManyField):
-            field.accessor_class = _ManyToManyAccessor
+            field.accessor_class = ManyToManyAccessor
         super().add_field(field_name, field, set_attribute)
 
 
@@ -223,7 +173,7 @@ class TenantModel(_Model):
     """
 
     id = UUIDField(primary_key=True, default=new_id)
-    tenant_id = UUIDField(default=_stamp)
+    tenant_id = UUIDField(default=tenant_or_none)
 
     class Meta:
         tenure_kind = "tenant"
@@ -237,14 +187,7 @@ class TenantModel(_Model):
 
     def require_own_tenant(self) -> None:
         """Raise unless the scope in force is the one this object came from."""
-        scope = current_scope()
-        if self.tenure_tenant is None:
-            raise NoTenantError(f"this {type(self).__name__} was made outside of any tenant scope")
-        if scope.tenant_id != self.tenure_tenant:
-            raise TenantMismatchError(
-                f"this {type(self).__name__} belongs to tenant {self.tenure_tenant}, "
-                f"the scope is {scope.tenant_id}'s"
-            )
+        require_scope_of(self.tenure_tenant, f"this {type(self).__name__}")
 
     def save(self, force_insert: bool = False, only: Any = None) -> Any:
         """Insert a new object, update a persisted one; returns the number of rows.
@@ -307,6 +250,12 @@ class TenantModel(_Model):
         return row & (version == number)
 
     @classmethod
+    def guard_joined(cls, name: str) -> None:
+        """Have what a join puts there read under the object's tenant alone (`kept_rows`)."""
+        if not hasattr(cls, name) and name not in vars(cls):
+            setattr(cls, name, JoinedAccessor(name))
+
+    @classmethod
     def bulk_create(cls, model_list: Iterable[Any], batch_size: int | None = None) -> None:
         """Insert new objects, many in a statement; they are persisted then."""
         objects = list(model_list)
@@ -346,9 +295,42 @@ class TenantModel(_Model):
 
 
 class GlobalModel(_Model):
-    """A table that belongs to no tenant. `Meta.exemption` says why."""
+    """A table that belongs to no tenant. `Meta.exemption` says why.
+
+    Its columns are everybody's. What else is put on an object under a tenant (rows that were
+    joined to it, sums that were selected beside it) is that tenant's: read under another it raises
+    TenantMismatchError, under none NoTenantError.
+    """
 
     id = UUIDField(primary_key=True, default=new_id)
 
     class Meta:
         tenure_kind = "global"
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        tenant = tenant_or_none()
+        if tenant is None or name in _STATE or _is_declared(type(self), name):
+            super().__setattr__(name, value)
+            return
+        self.__dict__.pop(name, None)
+        self.__dict__.setdefault("_of_tenants", {})[name] = (tenant, value)
+
+    def __getattr__(self, name: str) -> Any:
+        # Asked where nothing else has the name.
+        try:
+            tenant, value = self.__dict__["_of_tenants"][name]
+        except KeyError:
+            raise AttributeError(f"a {type(self).__name__} has no attribute {name!r}") from None
+        require_scope_of(tenant, f"{type(self).__name__}.{name}")
+        return value
+
+
+#: Where peewee keeps an object's columns.
+_STATE = frozenset({"__data__", "__rel__", "_dirty"})
+
+
+@lru_cache(maxsize=1024)
+def _is_declared(model: type, name: str) -> bool:
+    """Tell whether a model itself sees to what is put there: a column, a relation."""
+    found = [vars(base)[name] for base in model.__mro__ if name in vars(base)]
+    return any(hasattr(type(attribute), "__set__") for attribute in found)

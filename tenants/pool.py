@@ -22,11 +22,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakSet
 
 import psycopg2
 from psycopg2 import extensions
 
-from tenants.errors import PoolTimeoutError
+from tenants.errors import PoolClosedError, PoolTimeoutError
 
 
 class Connection(extensions.connection):
@@ -73,10 +74,11 @@ class Pool:
         self.size = size
         self._limits = limits
         self._discards = discards
+        self._closed = False
         self._forget()
+        _pools.add(self)
 
     def _forget(self) -> None:
-        self._pid = os.getpid()
         # The oldest rest is at the left. Appending and popping are atomic, as with the set.
         self._free: deque[tuple[Connection, float]] = deque()
         self._lent: set[Connection] = set()
@@ -95,10 +97,12 @@ class Pool:
         return len(self._lent)
 
     def acquire(self) -> Connection:
-        """Return a usable connection; raises PoolTimeoutError after the pool's timeout."""
-        if self._pid != os.getpid():
-            # The parent's sockets are left alone: closing them here would end its sessions.
-            self._forget()
+        """Return a usable connection.
+
+        Raises PoolTimeoutError after the pool's timeout, and PoolClosedError once it is closed.
+        """
+        if self._closed:
+            raise PoolClosedError("this connection pool is closed")
         if not self._slots.acquire(blocking=False):
             self._wait()
         try:
@@ -150,15 +154,22 @@ class Pool:
         return made
 
     def release(self, connection: Connection) -> None:
-        """Take a connection back; one that is broken or in a failed state is closed."""
-        if self._pid != os.getpid():
+        """Take a connection back; one that is broken or in a failed state is closed.
+
+        One that is not lent is left alone: it has come back before, or it is the parent process's.
+        """
+        if connection not in self._lent:
             return
         try:
-            if not connection.closed and self._cleared(connection):
+            if not (connection.closed or self._closed) and self._cleared(connection):
                 self._free.append((connection, time.monotonic()))
             else:
                 connection.close()
-            self._close_the_rested()
+            if self._closed:
+                # Meanwhile, perhaps.
+                self._close_all()
+            else:
+                self._close_the_rested()
         finally:
             self._lent.discard(connection)
             self._slots.release()
@@ -211,9 +222,17 @@ class Pool:
             self.release(connection)
 
     def close(self) -> None:
-        """Close the connections that rest; those in use are closed by their users' release."""
-        while self._free:
-            self._free.pop()[0].close()
+        """Close the connections that rest, and those in use as they come back; lend no more."""
+        self._closed = True
+        self._close_all()
+
+    def _close_all(self) -> None:
+        while True:
+            try:
+                connection, _ = self._free.pop()
+            except IndexError:
+                return
+            connection.close()
 
 
 def _answers(connection: Connection) -> bool:
@@ -223,3 +242,19 @@ def _answers(connection: Connection) -> bool:
     except psycopg2.Error:
         return False
     return True
+
+
+_pools: WeakSet[Pool] = WeakSet()
+
+
+def _forget_parents() -> None:
+    """A forked process has connections of its own, before any of its threads asks for one.
+
+    The parent's sockets are left alone: closing them here would end its sessions.
+    """
+    for pool in _pools:
+        pool._forget()
+
+
+# By name, so that `make mutants` can take it away.
+os.register_at_fork(after_in_child=lambda: _forget_parents())  # noqa: PLW0108

@@ -31,6 +31,8 @@ Columns = Sequence[tuple[str, str]]
 DELETED_AT = "deleted_at"
 #: Characters of JSON that are taken from the database at once; beyond, TooMuchError is raised.
 MAX_JSON = 32 * 1024 * 1024
+#: Rows that are not weighed before they are put together.
+SMALL_PAGE = 100
 #: Rows that one write may change or delete; beyond, TooMuchError is raised, and none is.
 MAX_WRITTEN = 10_000
 
@@ -114,14 +116,23 @@ class Repository:
             .order_by(*ordering_of(query.order, self._fields))
             .limit(query.limit)
             .offset(query.offset)
-            .alias("page")
         )
-        found = [_array("page"), fn.count(1)]
+        wide = self._wide(query.columns)
+        if query.limit > SMALL_PAGE and wide:
+            source = page.cte("page", materialized=True)
+            shown = [(label, label) for label, _ in query.columns]
+            found = [_weighed_array(source, shown, [label for label, _ in wide]), fn.count(1)]
+        else:
+            source = page.alias("page")
+            found = [_array("page"), fn.count(1)]
         if query.with_total:
             matching = self._select((("id", "id"),), query.where).alias("matching")
             found.append(Select((matching,), (fn.count(1),)))
-        text, count, *total = self._one(Select((page,), found))
-        return Rows(text, count, total[0] if total else None)
+        asked = Select((source,), found)
+        if isinstance(source, peewee.CTE):
+            asked = asked.with_cte(source)
+        text, count, *total = self._one(asked)
+        return Rows(_whole(text), count, total[0] if total else None)
 
     def get(self, row_id: uuid.UUID, columns: Columns) -> Row | None:
         """Return one row, or None where the tenant has no such row."""
@@ -279,23 +290,27 @@ class Repository:
         names = list(dict.fromkeys(("id", *(column for _, column in columns))))
         changed = write.returning(*(self._fields[name] for name in names)).cte("changed")
         found: list[Any] = [fn.count(1)]
-        source = changed
         if columns:
-            source = Select(
-                (changed,),
-                [peewee.Column(changed, column).alias(label) for label, column in columns],
-            ).alias("shown")
-            found.append(_array("shown"))
+            wide = [column for _, column in self._wide(columns)]
+            found.append(_weighed_array(changed, columns, wide, most=MAX_WRITTEN))
         if ids is not None:
             some = Select((changed,), (peewee.Column(changed, "id"),)).limit(MAX_WRITTEN + 1)
             some = some.alias("some")
             keys = fn.array_agg(Cast(peewee.Column(some, "id"), "text"))
             found.append(Select((some,), (keys,)))
-        count, *rest = self._one(Select((source,), found).with_cte(changed))
+        count, *rest = self._one(Select((changed,), found).with_cte(changed))
         _require_few(count)
         if ids is not None:
             ids += map(uuid.UUID, rest.pop() or ())
-        return Rows(rest[0] if rest else "[]", count)
+        return Rows(_whole(rest[0]) if rest else "[]", count)
+
+    def _wide(self, columns: Columns) -> Columns:
+        """Return those columns whose values may be of any length."""
+        return [
+            (label, column)
+            for label, column in columns
+            if isinstance(self._fields[column], peewee.TextField | peewee.JSONField)
+        ]
 
     def _require_version(self, row_id: uuid.UUID, require: Callable[[str], None]) -> bool:
         current = self._get(row_id, self._visible, lock=True)
@@ -340,6 +355,37 @@ class Repository:
 def _require_few(count: int) -> None:
     if count > MAX_WRITTEN:
         raise TooMuchError(f"one write changes at most {MAX_WRITTEN} rows: choose fewer")
+
+
+def _whole(text: str | None) -> str:
+    if text is None:
+        raise TooMuchError(f"the rows come to more than {MAX_JSON} bytes")
+    return text
+
+
+def _weighed_array(
+    rows: peewee.CTE, columns: Columns, wide: Sequence[str], *, most: int | None = None
+) -> Any:
+    """Return `_array` of a CTE's rows, or NULL where they are more than `most`, or their `wide`
+    columns come to more than MAX_JSON bytes.
+
+    PostgreSQL makes the whole array in memory, and only then cuts it off. What a long value
+    weighs is known without reading it.
+    """
+    shown = Select(
+        (rows,), [peewee.Column(rows, column).alias(label) for label, column in columns]
+    ).alias("shown")
+    too_much = []
+    if wide:
+        weight = sum(
+            fn.coalesce(fn.octet_length(Cast(peewee.Column(rows, name), "text")), 0)
+            for name in dict.fromkeys(wide)
+        )
+        too_much.append(Select((rows,), (fn.coalesce(fn.sum(weight), 0),)) > MAX_JSON)
+    if most is not None:
+        too_much.append(Select((rows,), (fn.count(1),)) > most)
+    array = Select((shown,), (_array("shown"),))
+    return peewee.Case(None, [(condition, None) for condition in too_much], array)
 
 
 def _array(alias: str) -> Any:

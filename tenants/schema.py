@@ -12,7 +12,7 @@ from typing import Any
 
 import peewee
 
-from tenants.catalog import Catalog, Table, catalog_of
+from tenants.catalog import Catalog, ForeignKey, Table, catalog_of
 from tenants.errors import CatalogError
 from tenants.rls import protection_statements, quote, quote_name
 
@@ -201,11 +201,16 @@ def _indexes(table: Table) -> Iterator[str]:
 
 def _foreign_keys(table: Table) -> Iterator[str]:
     for key in table.foreign_keys:
-        yield (
-            f"ALTER TABLE {quote_name(table.name)} ADD CONSTRAINT {quote(key.name)}"
-            f" FOREIGN KEY ({_columns(key.columns)})"
-            f" REFERENCES {quote_name(key.target)} ({_columns(key.target_columns)})"
-        )
+        yield foreign_key_statement(table, key)
+
+
+def foreign_key_statement(table: Table, key: ForeignKey) -> str:
+    """Return what adds a foreign key to its table."""
+    return (
+        f"ALTER TABLE {quote_name(table.name)} ADD CONSTRAINT {quote(key.name)}"
+        f" FOREIGN KEY ({_columns(key.columns)})"
+        f" REFERENCES {quote_name(key.target)} ({_columns(key.target_columns)})"
+    )
 
 
 def _columns(names: Sequence[str]) -> str:

@@ -232,10 +232,8 @@ def _join(ctx: ScopedContext, join: Any) -> Any:
     on = join._on
     if on is None:
         return ctx
-    if isinstance(on, Expression) and not on.flat:
-        return ctx.literal(" ON ").sql(on)
     # In parentheses, or the condition's own text might go on with further sources.
-    return ctx.literal(" ON (").sql(on).literal(")")
+    return ctx.literal(" ON ").sql(_enclosed(on))
 
 
 def _cte(ctx: ScopedContext, cte: Any) -> Any:
@@ -322,7 +320,23 @@ def _and_tenant(ctx: ScopedContext, table: Any, query: Any) -> Any:
     ctx.tenant()
     if query._where is None:
         return predicate
-    return Expression(predicate, peewee.OP.AND, query._where)
+    # In parentheses, or an OR of the condition's would let every tenant's rows pass.
+    return Expression(predicate, peewee.OP.AND, _enclosed(query._where))
+
+
+def _enclosed(condition: Any) -> Any:
+    """Return a condition that stands in parentheses."""
+    return (
+        condition if type(condition) is Expression and not condition.flat else _Enclosed(condition)
+    )
+
+
+class _Enclosed(Node):
+    def __init__(self, condition: Any) -> None:
+        self.condition = condition
+
+    def __sql__(self, ctx: Any) -> Any:
+        return ctx.literal("(").sql(self.condition).literal(")")
 
 
 class _TenantPredicate(Node):
@@ -409,7 +423,7 @@ def _handler_of(cls: type) -> Handler | None:
     handler = next((h for kind, h in _HANDLERS if issubclass(cls, kind)), None)
     if handler is None:
         handler = _of_columns(cls)
-    ours = cls is _TenantPredicate
+    ours = cls in (_TenantPredicate, _Enclosed)
     return handler if ours or is_peewees(cls) else _strange(handler)
 
 

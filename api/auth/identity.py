@@ -18,6 +18,7 @@ from tenants.connections import RoleConnections
 from tenants.context import TenantId
 
 COOKIE = "tenure_session"
+_CSRF_COOKIE = "tenure_csrf"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
@@ -63,11 +64,20 @@ class _CsrfCookie(SecureCookieSessionInterface):
     def get_cookie_secure(self, app: Flask) -> bool:
         return cookie_secure(request)
 
+    def get_cookie_name(self, app: Flask) -> str:
+        return cookie_name(request, _CSRF_COOKIE)
+
 
 def cookie_secure(asked: WerkzeugRequest) -> bool:
     """Tell whether cookies are for HTTPS alone: everywhere but on this machine."""
     host = asked.host.rsplit(":", 1)[0] if not asked.host.endswith("]") else asked.host
     return asked.is_secure or host not in _LOCAL
+
+
+def cookie_name(asked: WerkzeugRequest, name: str = COOKIE) -> str:
+    """Return what a cookie is called: where it is Secure, so that no other host can plant it
+    (RFC 6265bis, 4.1.3.2), whose name without the prefix is not looked at."""
+    return f"__Host-{name}" if cookie_secure(asked) else name
 
 
 class Identity:
@@ -78,7 +88,7 @@ class Identity:
         self.csrf = CSRFProtect()
         app.session_interface = _CsrfCookie()
         app.config.update(
-            SESSION_COOKIE_NAME="tenure_csrf",
+            SESSION_COOKIE_NAME=_CSRF_COOKIE,
             SESSION_COOKIE_HTTPONLY=True,
             SESSION_COOKIE_SAMESITE="Lax",
             SESSION_PROTECTION=None,  # flask-login's, for sessions kept in Flask's cookie
@@ -94,7 +104,7 @@ class Identity:
         manager.init_app(app)
 
     def _session_user(self, asked: Request) -> SessionUser | None:
-        secret = asked.cookies.get(COOKIE)
+        secret = asked.cookies.get(cookie_name(asked))
         principal = resolve_session(self.connections, secret) if secret else None
         return None if principal is None else SessionUser(principal)
 

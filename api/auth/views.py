@@ -17,7 +17,7 @@ from limits import parse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from werkzeug import Response
 
-from api.auth.identity import COOKIE, Identity, cookie_secure
+from api.auth.identity import Identity, cookie_name, cookie_secure
 from api.auth.passwords import MAX_LENGTH, BusyError, check_password
 from api.auth.sessions import (
     LIFETIME,
@@ -94,7 +94,7 @@ def auth_blueprint(identity: Identity, limiter: Limiter) -> Blueprint:
                 raise _problem(refused) from None
             return _page(refused)
         # Neither a session nor a CSRF token from before the login serves after it.
-        former = request.cookies.get(COOKIE)
+        former = request.cookies.get(cookie_name(request))
         if former:
             close_session(identity.connections, former)
         flask.session.clear()
@@ -105,7 +105,7 @@ def auth_blueprint(identity: Identity, limiter: Limiter) -> Blueprint:
         else:
             response = flask.redirect(_next(request.form.get("next")) or home, HTTPStatus.SEE_OTHER)
         response.set_cookie(
-            COOKIE,
+            cookie_name(request),
             secret,
             max_age=LIFETIME,
             httponly=True,
@@ -117,7 +117,7 @@ def auth_blueprint(identity: Identity, limiter: Limiter) -> Blueprint:
     @views.post("/logout")
     def logout() -> Response:
         identity.protect()
-        secret = request.cookies.get(COOKIE)
+        secret = request.cookies.get(cookie_name(request))
         if secret:
             close_session(identity.connections, secret)
         flask.session.clear()
@@ -126,7 +126,9 @@ def auth_blueprint(identity: Identity, limiter: Limiter) -> Blueprint:
             response = flask.Response(status=HTTPStatus.NO_CONTENT)
         else:
             response = flask.redirect("/login", HTTPStatus.SEE_OTHER)
-        response.delete_cookie(COOKIE, httponly=True, samesite="Lax", secure=cookie_secure(request))
+        response.delete_cookie(
+            cookie_name(request), httponly=True, samesite="Lax", secure=cookie_secure(request)
+        )
         return response
 
     return views

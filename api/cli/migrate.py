@@ -54,9 +54,14 @@ def command() -> None:
     help="Create the database roles first, as the user of DATABASE_URL. "
     "Default: unless that user is tenure_owner.",
 )
+@click.option(
+    "--put-key-back",
+    is_flag=True,
+    help="Seal with TENURE_CONTEXT_KEY also if it was exchanged for another key before.",
+)
 @format_option
 @click.pass_context
-def up(ctx: click.Context, roles: bool | None, output_format: str) -> None:
+def up(ctx: click.Context, *, roles: bool | None, put_key_back: bool, output_format: str) -> None:
     """Prepare the database's roles and apply what is pending."""
     settings = settings_of(ctx)
     with failures():
@@ -64,7 +69,7 @@ def up(ctx: click.Context, roles: bool | None, output_format: str) -> None:
             roles = urlsplit(settings.database_url or "").username != "tenure_owner"
         if roles:
             prepare(settings)
-        applied = migrator_of(settings).up()
+        applied = migrator_of(settings).up(put_key_back=put_key_back)
     if output_format == "json":
         echo_json({"applied": applied})
         return

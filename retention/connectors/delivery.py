@@ -195,7 +195,14 @@ class _Taken:
 
     @property
     def key(self) -> UUID | None:
-        return UUID(self.told["key"]) if "key" in self.told else None
+        """The person's key; None is all that there is of the tenant. A request about a person is
+        never that: raises ConnectorError where it does not say who it is."""
+        if self.subject is None:
+            return None
+        try:
+            return UUID(self.told["key"])
+        except (KeyError, TypeError, ValueError):
+            raise ConnectorError("the request is about a person, and has no key") from None
 
 
 class _Attempt:

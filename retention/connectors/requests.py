@@ -132,7 +132,11 @@ def request_erasure(
     In the transaction that erases, as retention in the tenant's context. Asked again for the
     same erasure, it asks only those that were not asked yet. Delivery is another's business
     (`retention.connectors.delivery`).
+
+    Raises ConnectorError for a person without a key: that would be a request for the whole tenant.
     """
+    if not isinstance(person.key, UUID):
+        raise ConnectorError("a person is asked about by a key, and this one has none")
     told = {"key": str(person.key), "identifiers": dict(person.identifiers)}
     values = {"subject": person.subject, "hash": key_hash(person.key), "told": json.dumps(told)}
     asked = [c for c in connectors.values() if c.serves(person.subject)]

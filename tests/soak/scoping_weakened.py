@@ -21,6 +21,7 @@ from tenants import (
     kept_rows,
     models,
     parameters,
+    relations,
     scoping,
     server_side,
     stamping,
@@ -196,6 +197,11 @@ def _the_predicate_stands_beside_an_OR() -> None:
     scoping._and_tenant = beside
 
 
+@weakening(CONSTRUCTS)
+def _a_condition_stands_as_it_is() -> None:
+    scoping._enclosed = lambda condition: condition
+
+
 # -- writing ---------------------------------------------------------------------------
 
 
@@ -282,6 +288,24 @@ def _raw_SQL_is_not_proven() -> None:
     database.TenantDatabase._require_proof = _nothing  # type: ignore[method-assign]
 
 
+@weakening(RAW)
+def _a_cursor_is_the_drivers() -> None:
+    database.TenantDatabase.cursor = peewee.Database.cursor  # type: ignore[method-assign]
+    database.TenantDatabase._execute_cursor = (  # type: ignore[method-assign]
+        lambda self, sql, params, **_: peewee.Database._execute_cursor(self, sql, params)
+    )
+
+
+@weakening(RAW)
+def _rows_that_were_left_are_everybodys() -> None:
+    database._require_scope = _nothing
+
+
+@weakening(RAW)
+def _rows_come_with_their_cursor() -> None:
+    database.OpenRows = lambda cursor: cursor  # type: ignore[assignment,misc]
+
+
 @weakening(OBJECTS)
 def _a_statement_joins_any_transaction() -> None:
     database.require_transaction_of = _nothing
@@ -319,7 +343,7 @@ def _objects_forget_their_tenant() -> None:
 
 @weakening(OBJECTS)
 def _a_foreign_key_is_followed_by_anybody() -> None:
-    del models._ForeignKeyAccessor.get_rel_instance
+    del relations.ForeignKeyAccessor.get_rel_instance
 
 
 @weakening(HELPERS)
@@ -335,25 +359,46 @@ def _relations_of_peewees_own_are_not_guarded() -> None:
 
 @weakening(REFUSALS)
 def _anybodys_object_may_be_assigned() -> None:
-    models._ForeignKeyAccessor.__set__ = peewee.ForeignKeyAccessor.__set__  # type: ignore[method-assign]
+    relations.ForeignKeyAccessor.__set__ = peewee.ForeignKeyAccessor.__set__  # type: ignore[method-assign]
 
 
 @weakening(OBJECTS)
 def _a_backref_is_followed_by_anybody() -> None:
     models._Model.require_own_tenant = _nothing  # type: ignore[method-assign]
-    get = models._BackrefAccessor.__get__
+    get = relations.BackrefAccessor.__get__
 
     def anybody(accessor: Any, instance: Any, owner: Any = None) -> Any:
         if instance is not None and accessor._slot in instance.__dict__:
-            return instance.__dict__[accessor._slot]
+            return instance.__dict__[accessor._slot][1]
         return get(accessor, instance, owner)
 
-    models._BackrefAccessor.__get__ = anybody  # type: ignore[method-assign]
+    relations.BackrefAccessor.__get__ = anybody  # type: ignore[method-assign]
+
+
+@weakening(OBJECTS)
+def _what_came_under_a_tenant_is_everybodys() -> None:
+    required = relations.require_scope_of
+
+    def of_objects_alone(tenant: Any, what: str) -> None:
+        if what.startswith("this "):
+            required(tenant, what)
+
+    models.require_scope_of = relations.require_scope_of = of_objects_alone
+
+
+@weakening(OBJECTS)
+def _what_is_joined_is_everybodys() -> None:
+    peewee.ModelCursorWrapper.initialize = kept_rows._initialize
+
+
+@weakening(OBJECTS)
+def _what_is_put_on_a_global_stays_there() -> None:
+    del models.GlobalModel.__setattr__
 
 
 @weakening(REFUSALS)
 def _anybodys_objects_may_be_added() -> None:
-    del models._ManyToManyQuery._id_list
+    del relations._ManyToManyQuery._id_list
 
 
 @weakening(OBJECTS)
@@ -426,6 +471,14 @@ def _another_tenant_may_be_served_inside_a_transaction() -> None:
 @weakening(CONTEXT)
 def _a_forked_process_keeps_the_scope() -> None:
     context._forget = _nothing
+
+
+@weakening(CONTEXT)
+def _a_body_runs_under_its_consumers_scope() -> None:
+    context._LATER = ()  # type: ignore[assignment]
+    context.inspect = SimpleNamespace(  # type: ignore[assignment]
+        isasyncgenfunction=_nothing, iscoroutinefunction=_nothing, isgeneratorfunction=_nothing
+    )
 
 
 @weakening(CONTEXT)

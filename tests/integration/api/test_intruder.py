@@ -183,11 +183,11 @@ class Recorder(extensions.cursor):
 def recorded(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Everything that the application's role sends."""
     pool = world.service.installation.app_connections.pool
-    pool.close()
+    pool._close_all()
     monkeypatch.setitem(pool._options, "cursor_factory", Recorder)
     monkeypatch.setattr(Recorder, "sent", [])
     yield Recorder.sent
-    pool.close()
+    pool._close_all()
 
 
 def plan_of(world: World, statement: str) -> list[tuple[Any, ...]]:

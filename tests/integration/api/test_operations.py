@@ -2,14 +2,52 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 import psycopg2
+import pytest
+from pydantic import SecretStr
 
+from api import health
 from api.app import create_app
 from api.wiring import migrator_of, open_installation
 from retention.holds import pass_gate
+from tenants.context import tenant_scope
 from tenants.rls import context_statements
+
+
+@pytest.fixture(autouse=True)
+def _looks_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "KEPT_S", 0.0)
+
+
+def test_readiness_is_looked_at_once_a_second_whoever_asks(service, owner_sql, monkeypatch) -> None:
+    """Anybody may ask, as often as they like."""
+    monkeypatch.setattr(health, "KEPT_S", 0.5)
+    looks: list[float] = []
+    look = health.is_migrated
+
+    def counted(*args):
+        looks.append(time.monotonic())
+        time.sleep(0.05)
+        return look(*args)
+
+    monkeypatch.setattr(health, "is_migrated", counted)
+    ask = lambda _=None: service.app.test_client().get("/readyz").status_code  # noqa: E731
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(ask, range(40))) == {200}
+    assert len(looks) == 1
+    owner_sql("ALTER TABLE shop.notes RENAME COLUMN body TO text")
+    deadline = time.monotonic() + 10
+    while ask() == 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert len(looks) == 2
+    assert looks[1] - looks[0] >= 0.5
 
 
 def test_ready_means_reachable_and_migrated(service, cluster, owner_sql) -> None:
@@ -61,12 +99,57 @@ def test_metrics_with_a_token_are_for_who_has_it(cluster, template, installation
 
 def test_metrics_count_requests_by_pattern(service) -> None:
     acme = service.acme
+    settings = service.installation.settings.model_copy(update={"metrics_token": SecretStr("t")})
+    installation = replace(service.installation, settings=settings)
+    client = create_app(
+        installation, write_guard=partial(pass_gate, installation.app)
+    ).test_client()
     for n in range(3):
-        acme.get(f"/v1/customers/{n}")
-    text = service.app.test_client().get("/metrics").text
+        client.get(f"/v1/customers/{n}", headers=acme.headers())
+    text = client.get("/metrics", headers={"Authorization": "Bearer t"}).text
     sample = 'route="/v1/<name>/<row_id>",status="404"} 3.0'
     assert sample in text
     assert "tenure_pool_idle" in text
+
+
+def test_metrics_show_the_pool_and_what_was_tried_again(installation, make_tenant) -> None:
+    tenant = make_tenant("acme")
+    settings = installation.settings.model_copy(update={"metrics_token": SecretStr("t")})
+    installation = replace(installation, settings=settings)
+    client = create_app(
+        installation, write_guard=partial(pass_gate, installation.app)
+    ).test_client()
+
+    def figures() -> dict[str, float]:
+        text = client.get("/metrics", headers={"Authorization": "Bearer t"}).text
+        lines = [line.rpartition(" ") for line in text.splitlines() if line[:1] != "#"]
+        return {name: float(value) for name, _, value in lines if "tenure_" in name}
+
+    failures = ["40001", "40P01"]
+
+    def work(cursor) -> None:
+        if failures:
+            cursor.execute(f"DO $$ BEGIN RAISE SQLSTATE '{failures.pop()}'; END $$")
+
+    pool = installation.app_connections.pool
+    with tenant_scope(tenant, actor="test", trace_id="0" * 32):
+        assert figures()["tenure_db_retries_total"] == 0
+        installation.app_connections.run(tenant, work)
+        assert figures()["tenure_db_retries_total"] == 2
+        held = [pool.acquire() for _ in range(pool.size)]
+        waiter = threading.Thread(target=lambda: pool.release(pool.acquire()))
+        waiter.start()
+        while not pool.waiting:
+            time.sleep(0.001)
+        shown = figures()
+        assert (shown["tenure_pool_in_use"], shown["tenure_pool_idle"]) == (pool.size, 0)
+        assert shown["tenure_pool_waiting"] == 1
+        for connection in held:
+            pool.release(connection)
+        waiter.join()
+        shown = figures()
+        assert (shown["tenure_pool_in_use"], shown["tenure_pool_idle"]) == (0, pool.size)
+        assert shown["tenure_pool_waiting"] == 0
 
 
 def test_a_row_that_somebody_else_holds_is_busy_not_an_error(cluster, service) -> None:

@@ -109,6 +109,39 @@ def test_cookies_are_out_of_reach_of_scripts_and_other_sites(service) -> None:
             assert "HttpOnly" in cookie
             assert "SameSite=Lax" in cookie
             assert ("Secure" in cookie) is secure, cookie
+            # What browsers ask of the prefix, or they drop the cookie.
+            assert cookie.startswith("__Host-tenure_") is secure, cookie
+            assert "Path=/;" in f"{cookie};"
+            assert "Domain" not in cookie
+
+
+def test_over_https_a_cookie_that_another_host_could_plant_is_not_looked_at(service, ann) -> None:
+    secret = ann.get_cookie("tenure_session").value
+    site = "https://acme.example"
+    for name, status in (("tenure_session", 401), ("__Host-tenure_session", 200)):
+        client = service.app.test_client()
+        client.set_cookie(name, secret, domain="acme.example", secure=True)
+        assert client.get("/v1/customers", base_url=site).status_code == status
+    # Nor does one for this very host alone serve where any could be it.
+    client = service.app.test_client()
+    client.set_cookie("__Host-tenure_session", secret)
+    assert client.get("/v1/customers", base_url="http://localhost").status_code == 401
+
+
+def test_over_https_logging_out_takes_the_cookie_away(service) -> None:
+    make_login(service, "ann@acme.example", (service.acme, "member"))
+    site = "https://acme.example"
+    client = service.app.test_client()
+    given = client.get("/login", base_url=site, headers={"Accept": "application/json"}).json
+    body = {"email": "ann@acme.example", "password": PASSWORD}
+    here = {"Referer": f"{site}/login"}
+    headers = here | {"X-CSRFToken": given["csrf_token"]}
+    told = client.post("/login", base_url=site, json=body, headers=headers).json
+    assert client.get("/v1/customers", base_url=site).status_code == 200
+    headers = here | {"X-CSRFToken": told["csrf_token"], "Accept": "application/json"}
+    assert client.post("/logout", base_url=site, headers=headers).status_code == 204
+    assert client.get_cookie("__Host-tenure_session", domain="acme.example") is None
+    assert client.get("/v1/customers", base_url=site).status_code == 401
 
 
 def test_the_database_keeps_no_secret_of_a_session(ann, owner_sql) -> None:
@@ -380,16 +413,12 @@ def test_who_would_wait_long_for_a_comparison_is_told_to_come_again(service, mon
 
 
 def test_a_referer_that_is_no_address_is_refused(service, ann) -> None:
+    for name in ("tenure_session", "tenure_csrf"):
+        ann.set_cookie(f"__Host-{name}", ann.get_cookie(name).value)
     refused = ann.post(
         "/v1/customers",
         base_url="https://localhost",
         json=NEW,
-        headers={
-            "X-CSRFToken": ann.csrf,
-            "Referer": "https://[",
-            "Cookie": "; ".join(
-                f"{name}={ann.get_cookie(name).value}" for name in ("tenure_session", "tenure_csrf")
-            ),
-        },
+        headers={"X-CSRFToken": ann.csrf, "Referer": "https://["},
     )
     assert (refused.status_code, refused.json["code"]) == (400, "csrf")

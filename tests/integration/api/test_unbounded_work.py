@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -77,6 +78,56 @@ def test_a_write_whose_answer_would_be_too_large_is_undone(acme: Tenant) -> None
     assert response.json["code"] == "too_much"
     assert {row["body"] for row in acme.get("/v1/notes").json} == {"x" * 10}
     assert acme.call("PATCH", path, json=large).status_code == 204
+
+
+@pytest.mark.usefixtures("small_answers")
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/notes?limit=1000"),
+        ("GET", "/v1/notes?limit=1000&select=x:body,id"),
+        ("PATCH", "/v1/notes?id=not.is.null"),
+        ("DELETE", "/v1/notes?id=not.is.null"),
+    ],
+)
+def test_rows_are_weighed_before_the_server_puts_them_together(
+    service: Any, acme: Tenant, method: str, path: str
+) -> None:
+    """Beyond a gigabyte PostgreSQL cannot, and up to there it would keep all of it in memory."""
+    app = service.installation.app
+    sent: list[Any] = []
+    app.query_hooks.append(sent.append)
+
+    def asked(body: str) -> tuple[Any, str]:
+        sent.clear()
+        change = {"body": body} if method == "PATCH" else None
+        answer = acme.call(method, path, json=change, Prefer="return=representation")
+        [event] = [e for e in sent if "json_agg" in e.sql]
+        statement, _, _ = event.sql.rpartition("/*")
+        with (
+            suppress(_UndoneError),
+            service.installation.app_connections.transaction(acme.id) as cursor,
+        ):
+            cursor.execute(f"EXPLAIN ANALYZE {statement.rpartition('; ')[2]}", event.params)
+            plan = "\n".join(line for (line,) in cursor.fetchall())
+            raise _UndoneError
+        return answer, plan
+
+    for _ in range(3):
+        note(acme, "x" * 4_000)
+    answer, plan = asked("y" * 4_000)
+    assert (answer.status_code, answer.json["code"]) == (400, "too_much")
+    assert "never executed" in plan
+    acme.call("PATCH", "/v1/notes?id=not.is.null", json={"body": "short"})
+    answer, plan = asked("still short")
+    assert answer.status_code == 200
+    assert len(answer.json) == 3
+    if method != "DELETE":
+        assert "never executed" not in plan
+
+
+class _UndoneError(Exception):
+    """What was explained is taken back."""
 
 
 def test_a_text_too_long_for_its_index_is_the_clients_error(acme: Tenant) -> None:

@@ -213,6 +213,48 @@ def test_each_connector_is_asked_once_and_its_clock_runs(desk: Desk) -> None:
         assert open_requests(cursor, new_id()) == []
 
 
+KEYLESS = [None, {}, {"key": None}, {"key": ""}, {"key": "*"}, {"identifiers": {"email": "x"}}]
+
+
+@pytest.mark.parametrize("told", KEYLESS, ids=str)
+def test_a_person_without_a_key_is_not_asked_about(desk: Desk, told: dict[str, Any] | None) -> None:
+    """It would be read as a request for all that there is of the tenant."""
+    folder = desk.plant()
+    insert = (
+        "INSERT INTO tenure.connector_requests (tenant_id, id, connector, cause, cause_id, subject,"
+        " subject_hash, told, requested_by, due_at) VALUES (%s, %s, 'documents', 'erasure', %s,"
+        " 'case', %s, %s, 'test', now() + interval '7 days')"
+    )
+    values = (
+        *(str(desk.tenant), str(new_id()), str(desk.erasure), key_hash(desk.key)),
+        None if told is None else json.dumps(told),
+    )
+    with (
+        pytest.raises(psycopg2.errors.CheckViolation, match="connector_requests_key"),
+        desk.courier.retention.transaction(desk.tenant) as cursor,
+    ):
+        cursor.execute(insert, values)
+    # Who delivers does not rely on it.
+    desk.lab.sql("ALTER TABLE tenure.connector_requests DROP CONSTRAINT connector_requests_key")
+    desk.lab.sql(insert, values)
+    assert desk.deliver() == {"failed": 1}
+    assert folder.exists()
+    assert desk.steps("documents") == []
+
+
+def test_a_person_is_asked_about_by_a_key(desk: Desk) -> None:
+    nobody: Any = None
+    with (
+        pytest.raises(ConnectorError, match="has none"),
+        desk.courier.retention.transaction(desk.tenant) as cursor,
+    ):
+        request_erasure(
+            cursor, desk.erasure, tenant_id=desk.tenant, person=Person("case", nobody),
+            connectors=desk.courier.connectors, actor="test",
+        )  # fmt: skip
+    assert desk.all() == {}
+
+
 def test_one_that_does_not_know_the_subject_is_not_asked(desk: Desk) -> None:
     with desk.courier.retention.transaction(desk.tenant) as cursor:
         made = request_erasure(

@@ -73,7 +73,7 @@ def remove_by_user(lab: Any, tenant: TenantId, table: str, row_id: str) -> bool:
     app = lab.installation.app
     try:
         with tenant_scope(tenant, actor="login:x", trace_id=new_trace_id()), app.atomic():
-            cursor = app.cursor()
+            cursor = app.cursor(vouched=True)
             cursor.execute(f"DELETE FROM lab.{table} WHERE id = %s", (row_id,))
             record_removals(app, f"lab.{table}", [UUID(row_id)])
     except psycopg2.errors.ForeignKeyViolation:

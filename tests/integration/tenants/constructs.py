@@ -16,9 +16,11 @@ from peewee import (
     DQ,
     EXCLUDED,
     JOIN,
+    OP,
     PREFETCH_TYPE,
     Case,
     Entity,
+    Expression,
     Load,
     Select,
     Table,
@@ -32,7 +34,7 @@ from playhouse.postgres_ext import ServerSide
 
 from tenants.models import database, new_id
 
-from .graph import Article, Membership, Passport, Person, Remark, Team, Unit, key
+from .graph import Article, Measure, Membership, Passport, Person, Remark, Team, Unit, key
 
 Ask = Callable[[], Any]
 
@@ -51,6 +53,11 @@ def _person(number: int = 0) -> Any:
 
 def _on(left: Any, right: Any) -> Any:
     return left.rank == right.size
+
+
+def _flat_or(left: Any, right: Any) -> Any:
+    """As peewee writes it, without parentheses around it."""
+    return Expression(left, OP.OR, right, flat=True)
 
 
 def _recursive() -> Any:
@@ -114,6 +121,36 @@ READS: dict[str, Ask] = {
     ),
     "from_": lambda: Person.select(Person.name, Team.name).from_(Person, Team).tuples(),
     "global": lambda: Unit.select(),
+    "a global's backref": lambda: Unit.get_by_id(key(Unit, 0)).measures,
+    "a global's backref, counted": lambda: Unit.get_by_id(key(Unit, 0)).measures.count(),
+    "prefetch of a global's": lambda: [
+        (unit.code, [measure.amount for measure in unit.measures])
+        for unit in prefetch(Unit.select().order_by(Unit.code), Measure.select())
+    ],
+    "load of a global's": lambda: [
+        (unit.code, [measure.amount for measure in unit.measures])
+        for unit in Unit.select().order_by(Unit.code).with_related(Load(Unit.measures))
+    ],
+    "rows joined to a global": lambda: [
+        (unit.code, unit.measure.amount) for unit in Unit.select(Unit, Measure).join(Measure)
+    ],
+    "global, left joined": lambda: (
+        Unit.select(Unit.code, Measure.amount).join(Measure, JOIN.LEFT_OUTER).tuples()
+    ),
+    "a sum beside a global": lambda: [
+        (unit.code, unit.total)
+        for unit in Unit.select(Unit, fn.sum(Measure.amount).alias("total"))
+        .join(Measure, JOIN.LEFT_OUTER)
+        .group_by(Unit)
+    ],
+    "lazy foreign key to a global": lambda: [measure.unit.code for measure in Measure.select()],
+    "join to a global": lambda: [
+        (measure.amount, measure.unit.code) for measure in Measure.select(Measure, Unit).join(Unit)
+    ],
+    "rows joined from behind": lambda: [
+        (person.name, person.membership.since)
+        for person in Person.select(Person, Membership).join(Membership)
+    ],
     "global and tenant": lambda: (
         Person.select(Person.name, Unit.factor).join(Unit, on=(Unit.code == Person.unit)).tuples()
     ),
@@ -494,6 +531,12 @@ WRITES: dict[str, Ask] = {
         _table(Team).insert(id=new_id(), name="new", size=1).execute() and None
     ),
     "insert of nothing": lambda: Person.insert_many([]).execute(),
+    "insert of a reference to a global": lambda: Measure.create(
+        unit=Unit.get_by_id(key(Unit, 1)), amount=5
+    ),
+    "update from a global": lambda: (
+        Measure.update(amount=Unit.factor).from_(Unit).where(Unit.id == Measure.unit).execute()
+    ),
     "insert into a global table": lambda: Unit.insert(code="z", factor=1).execute(),
     "insert_many": lambda: Person.insert_many(
         [{"name": "a", "rank": 1}, {"name": "b", "rank": 2}]
@@ -674,6 +717,15 @@ WRITES: dict[str, Ask] = {
         .where(Entity("passports", "holder_id") == Person.id)
         .execute()
     ),
+    "update where a flat OR": lambda: (
+        Person.update(rank=9).where(_flat_or(Person.rank == 1, Person.rank == 2)).execute()
+    ),
+    "update from, where a flat OR": lambda: (
+        Person.update(rank=9)
+        .from_(Passport)
+        .where(_flat_or(Passport.holder == Person.id, Person.rank == 1))
+        .execute()
+    ),
     "update returning": lambda: sorted(
         Person.update(rank=Person.rank + 1).returning(Person.name, Person.rank).tuples()
     ),
@@ -701,6 +753,15 @@ WRITES: dict[str, Ask] = {
         .where(Remark.subject_type == "team")
         .orwhere(Remark.body == "by 1")
         .execute()
+    ),
+    "delete where a flat OR": lambda: (
+        Remark.delete()
+        .where(_flat_or(Remark.subject_type == "team", Remark.body == "by 1"))
+        .execute()
+    ),
+    "delete of a Table where a flat OR": lambda: (
+        (t := _table(Remark))
+        and t.delete().where(_flat_or(t.c.subject_type == "team", t.c.body == "by 1")).execute()
     ),
     "delete where in": lambda: (
         Membership.delete()

@@ -151,7 +151,19 @@ class Comment(_Atlas):
         table_name = "comments"
 
 
-MODELS: tuple[Any, ...] = (Unit, Team, Person, Passport, Membership, Remark, Article, Comment)
+class Measure(_Atlas):
+    """Refers to what belongs to no tenant."""
+
+    unit = ForeignKeyField(Unit, backref="measures")
+    amount = IntegerField()
+
+    class Meta:
+        table_name = "measures"
+
+
+MODELS: tuple[Any, ...] = (
+    *(Unit, Team, Person, Passport, Membership, Remark, Article, Comment, Measure),
+)
 ATLAS: Catalog = catalog_of(MODELS)
 
 
@@ -194,6 +206,7 @@ def rows_of(tenant: TenantId) -> dict[str, list[Row]]:
         add(Remark, n, subject_type=kind, subject_id=subject, body=f"by {place}")
         add(Article, n, title=f"title {n}", words=rng.randrange(9), version=1 + rng.randrange(3))
         add(Comment, n, article_id=key(Article, rng.randrange(n + 1)), body=f"comment {n}")
+        add(Measure, n, unit_id=key(Unit, n % 4), amount=100 * place + n)
     return rows
 
 

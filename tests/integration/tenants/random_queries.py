@@ -15,10 +15,12 @@ from typing import Any
 from hypothesis import strategies as st
 from peewee import (
     JOIN,
+    OP,
     Case,
     Cast,
     Context,
     Entity,
+    Expression,
     Join,
     PostgresqlDatabase,
     Select,
@@ -30,7 +32,7 @@ from peewee import (
 
 from tenants.models import database
 
-from .graph import Article, Comment, Membership, Passport, Person, Remark, Team, Unit
+from .graph import Article, Comment, Measure, Membership, Passport, Person, Remark, Team, Unit
 
 Draw = Callable[..., Any]
 
@@ -43,10 +45,11 @@ COLUMNS: dict[Any, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     Remark: ((), ("body", "subject_type"), ("subject_id",)),
     Article: (("words",), ("title",), ("id",)),
     Comment: ((), ("body",), ("article_id",)),
-    Unit: (("factor",), ("code",), ()),
+    Unit: (("factor",), ("code",), ("id",)),
+    Measure: (("amount",), (), ("unit_id",)),
 }
 #: What may be deleted without breaking a reference, most often.
-LEAVES = (Passport, Membership, Remark, Comment)
+LEAVES = (Passport, Membership, Remark, Comment, Measure)
 
 
 @dataclass(frozen=True)
@@ -164,6 +167,7 @@ class Writer:
         kinds = ["compare", "value", "value", "null"]
         if depth > 0:
             kinds += ["in", "not in", "exists", "not exists", "any", "all", "and", "or", "not"]
+            kinds += ["flat or"]
         kind = self.one_of(*kinds)
         column = self.one_of(*(n for s in sources for n in s.numbers))
         if kind == "compare":
@@ -172,9 +176,10 @@ class Writer:
             return column >= self.draw(st.integers(0, 8))
         if kind == "null":
             return column.is_null(self.often())
-        if kind in ("and", "or", "not"):
+        if kind in ("and", "or", "not", "flat or"):
             a, b = (self.condition(sources, depth - 1) for _ in range(2))
-            return {"and": a & b, "or": a | b, "not": ~a}[kind]
+            flat = Expression(a, OP.OR, b, flat=True)
+            return {"and": a & b, "or": a | b, "not": ~a, "flat or": flat}[kind]
         if kind in ("exists", "not exists"):
             inner = self.source(depth - 1)
             query = Select([inner.item], [Value(1)]).where(self.comparison((inner,), sources))
@@ -285,7 +290,11 @@ class Writer:
             highest = Select([source.item], [fn.max(source.numbers[0]).alias("top")])
             highest = highest.alias(self.name("f"))
             query = model.update({fields[numbers[0]]: fn.coalesce(highest.c.top, 0)}).from_(highest)
-        query = query.where(self.condition((target,), depth))
+        condition = self.condition((target,), depth)
+        if self.often(3):
+            # Without parentheses of its own: whatever is put beside it must not become a part.
+            condition = Expression(condition, OP.OR, self.condition((target,), 0), flat=True)
+        query = query.where(condition)
         if self.often(5):
             query = query.orwhere(self.condition((target,), depth))
         shown = [target.numbers[0].alias("c0"), target.numbers[-1].alias("c1")]

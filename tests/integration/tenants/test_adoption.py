@@ -15,7 +15,7 @@ from api.wiring import Installation
 from tenants import adoption
 from tenants.adoption import adopt_table
 from tenants.errors import MigrationError
-from tenants.models import TenantModel, TextField
+from tenants.models import ForeignKeyField, GlobalModel, TenantModel, TextField
 
 from .conftest import Pair
 
@@ -227,3 +227,241 @@ def test_a_lock_that_is_not_to_be_had_is_an_error(
     with pytest.raises(MigrationError, match="no lock in 2 tries"):
         adopt_table(db, Legacy, tenant=TENANT)
     other.close()
+
+
+# -- a table with a past of its own ----------------------------------------------------
+
+
+class Author(TenantModel):
+    """A tenant's table already."""
+
+    class Meta:
+        schema = "shop"
+        table_name = "customers"
+
+
+class Scribble(TenantModel):
+    """As in docs/domain.md, with more to it."""
+
+    author = ForeignKeyField(Author)
+    slug = TextField(unique=True)
+    kind = TextField(index=True)
+
+    class Meta:
+        schema = "shop"
+        table_name = "scribbles"
+        checks = (("kind_check", "kind IN ('short', 'long')"),)
+
+
+AUTHORS = "SELECT a.tenant_id FROM shop.customers a WHERE a.id = t.author_id"
+PAST = """
+ALTER TABLE shop.customers ADD CONSTRAINT customers_alone UNIQUE (id);
+CREATE TABLE shop.scribbles (
+    id uuid PRIMARY KEY,
+    author_id uuid NOT NULL REFERENCES shop.customers (id) ON DELETE CASCADE,
+    slug text NOT NULL UNIQUE,
+    kind text NOT NULL
+);
+CREATE INDEX scribbles_kind_idx ON shop.scribbles (kind);
+CREATE UNIQUE INDEX scribbles_by_slug ON shop.scribbles (slug);
+GRANT ALL ON shop.scribbles TO PUBLIC, tenure_app;
+GRANT UPDATE (id) ON shop.scribbles TO tenure_retention;
+INSERT INTO shop.scribbles
+SELECT gen_random_uuid(), a.id, 'slug ' || a.id, 'short' FROM shop.customers a;
+"""
+DEFINITIONS = (
+    "SELECT pg_get_constraintdef(oid), convalidated FROM pg_constraint"
+    " WHERE conrelid = 'shop.scribbles'::regclass AND contype <> 'n' ORDER BY 1"
+)
+ADOPTED = [
+    ("CHECK ((kind = ANY (ARRAY['short'::text, 'long'::text])))", True),
+    ("FOREIGN KEY (tenant_id, author_id) REFERENCES shop.customers(tenant_id, id)", True),
+    ("PRIMARY KEY (tenant_id, id)", True),
+]
+POLICIES = (
+    "SELECT polname, polcmd, pg_get_expr(polqual, polrelid),"
+    " pg_get_expr(polwithcheck, polrelid) FROM pg_policy WHERE polrelid = '{}'::regclass ORDER BY 1"
+)
+OWN = "(tenant_id = ( SELECT tenure.current_tenant() AS current_tenant))"
+OURS = [
+    ("app", "*", OWN, OWN),
+    ("owner", "*", "true", "true"),
+    ("retention", "*", OWN, OWN),
+    ("verifier", "r", "true", None),
+]
+SECURITY = "SELECT relrowsecurity, relforcerowsecurity FROM pg_class WHERE oid = '{}'::regclass"
+COLUMNS = (
+    "SELECT attname FROM pg_attribute WHERE attrelid = '{}'::regclass AND attnum > 0 ORDER BY 1"
+)
+
+
+@pytest.fixture
+def scribbles(owner_sql: Callable[..., Rows], pair: Pair) -> None:
+    owner_sql(PAST)
+
+
+@pytest.mark.usefixtures("scribbles")
+def test_keys_constraints_and_grants_are_those_of_the_model(
+    installation: Installation,
+    pair: Pair,
+    db: peewee.PostgresqlDatabase,
+    owner_sql: Callable[..., Rows],
+) -> None:
+    adopt_table(db, Scribble, tenant=AUTHORS)
+    assert owner_sql(DEFINITIONS) == ADOPTED
+    assert owner_sql(
+        "SELECT indexdef FROM pg_indexes WHERE tablename = 'scribbles' ORDER BY indexname"
+    ) == [
+        (f"CREATE {unique}INDEX {name} ON shop.scribbles USING btree (tenant_id, {column})",)
+        for unique, name, column in (
+            ("", "scribbles_author_id_idx", "author_id"),
+            ("", "scribbles_kind_idx", "kind"),
+            ("UNIQUE ", "scribbles_pkey", "id"),
+            ("UNIQUE ", "scribbles_slug_key", "slug"),
+        )
+    ]
+    assert owner_sql(POLICIES.format("shop.scribbles")) == OURS
+    assert owner_sql(
+        "SELECT grantee, string_agg(privilege_type, ' ' ORDER BY privilege_type)"
+        " FROM information_schema.table_privileges WHERE table_name = 'scribbles'"
+        " AND grantee <> 'tenure_owner' GROUP BY 1 ORDER BY 1"
+    ) == [
+        ("tenure_app", "DELETE INSERT SELECT"),
+        ("tenure_retention", "DELETE SELECT"),
+        ("tenure_verifier", "SELECT"),
+    ]
+    assert owner_sql(
+        "SELECT grantee, column_name FROM information_schema.column_privileges"
+        " WHERE table_name = 'scribbles' AND privilege_type = 'UPDATE'"
+        " AND grantee <> 'tenure_owner' ORDER BY 1, 2"
+    ) == [
+        *(("tenure_app", column) for column in ("author_id", "kind", "slug")),
+        ("tenure_retention", "tenant_id"),
+    ]
+    for tenant, count in ((pair.a, 2), (pair.b, 3)):
+        with installation.app_connections.transaction(tenant) as cursor:
+            cursor.execute("SELECT count(*) FROM shop.scribbles")
+            assert cursor.fetchone() == (count,)
+    # Done again, it changes nothing.
+    adopt_table(db, Scribble, tenant=AUTHORS)
+    assert owner_sql(DEFINITIONS) == ADOPTED
+    assert owner_sql(POLICIES.format("shop.scribbles")) == OURS
+
+
+@pytest.mark.usefixtures("scribbles")
+def test_what_was_broken_off_at_a_key_goes_on_there(
+    db: peewee.PostgresqlDatabase,
+    owner_sql: Callable[..., Rows],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    steps = 0
+    real = adoption._Adoption.alone, adoption._Adoption.briefly
+
+    class BrokenOffError(Exception):
+        pass
+
+    for broken in range(60):
+        left = [broken]
+
+        def step(method: Any, left: list[int] = left) -> Any:
+            def taken(*args: Any) -> Any:
+                if left[0] == 0:
+                    raise BrokenOffError
+                left[0] -= 1
+                return method(*args)
+
+            return taken
+
+        for name, method in zip(("alone", "briefly"), real, strict=True):
+            monkeypatch.setattr(adoption._Adoption, name, step(method))
+        try:
+            adopt_table(db, Scribble, tenant=AUTHORS)
+        except BrokenOffError:
+            steps += 1
+        else:
+            break
+    assert steps > 5
+    assert owner_sql(DEFINITIONS) == ADOPTED
+    assert owner_sql(SECURITY.format("shop.scribbles")) == [(True, True)]
+
+
+@pytest.mark.usefixtures("scribbles")
+def test_a_row_that_refers_to_anothers_is_an_error_without_its_values(
+    pair: Pair, db: peewee.PostgresqlDatabase, owner_sql: Callable[..., Rows]
+) -> None:
+    wrong = f"SELECT '{pair.a}'::uuid"
+    with pytest.raises(MigrationError, match="break scribbles_author_id_fkey") as caught:
+        adopt_table(db, Scribble, tenant=wrong)
+    assert str(pair.b) not in str(caught.value)
+    assert caught.value.__cause__ is None
+    owner_sql(
+        "UPDATE shop.scribbles t SET tenant_id = (SELECT a.tenant_id FROM shop.customers a"
+        " WHERE a.id = t.author_id)"
+    )
+    owner_sql(
+        "UPDATE shop.scribbles SET kind = 'odd' WHERE slug = (SELECT min(slug) FROM shop.scribbles)"
+    )
+    with pytest.raises(MigrationError, match="break scribbles_kind_check"):
+        adopt_table(db, Scribble, tenant=wrong)
+    owner_sql("UPDATE shop.scribbles SET kind = 'long' WHERE kind = 'odd'")
+    adopt_table(db, Scribble, tenant=wrong)
+    assert owner_sql(DEFINITIONS) == ADOPTED
+
+
+@pytest.mark.usefixtures("scribbles")
+def test_what_the_model_does_not_declare_is_an_error_before_anything_is_changed(
+    db: peewee.PostgresqlDatabase, owner_sql: Callable[..., Rows]
+) -> None:
+    owner_sql(
+        "ALTER TABLE shop.scribbles ADD reader_id uuid REFERENCES shop.customers (id);"
+        "CREATE UNIQUE INDEX one_long ON shop.scribbles (kind) WHERE kind = 'long';"
+        "CREATE UNIQUE INDEX lower_slug ON shop.scribbles (lower(slug));"
+        "ALTER TABLE shop.scribbles ADD CONSTRAINT apart EXCLUDE (slug WITH =);"
+        "CREATE POLICY web ON shop.scribbles USING (true)"
+    )
+    before = owner_sql(DEFINITIONS), owner_sql(COLUMNS.format("shop.scribbles"))
+    with pytest.raises(MigrationError) as caught:
+        adopt_table(db, Scribble, tenant=AUTHORS)
+    for what in ("scribbles_reader_id_fkey", "one_long", "lower_slug", "apart", "policy web"):
+        assert what in str(caught.value)
+    assert "scribbles_author_id_fkey" not in str(caught.value)
+    assert "scribbles_slug_key" not in str(caught.value)
+    assert before == (owner_sql(DEFINITIONS), owner_sql(COLUMNS.format("shop.scribbles")))
+
+
+@pytest.mark.parametrize("forced", ["", "ALTER TABLE shop.legacy FORCE ROW LEVEL SECURITY"])
+def test_a_policy_that_is_there_keeps_no_table_open(
+    forced: str,
+    legacy: dict[str, Any],
+    installation: Installation,
+    db: peewee.PostgresqlDatabase,
+    owner_sql: Callable[..., Rows],
+) -> None:
+    owner_sql("GRANT SELECT, TRUNCATE ON shop.legacy TO tenure_app")
+    owner_sql("CREATE POLICY p ON shop.legacy USING (true)")
+    with pytest.raises(MigrationError, match="has the policy p"):
+        adopt_table(db, Legacy, tenant=TENANT)
+    # One of a name of ours says no more than its name.
+    owner_sql(
+        "DROP POLICY p ON shop.legacy; CREATE POLICY app ON shop.legacy USING (true);"
+        f"ALTER TABLE shop.legacy ENABLE ROW LEVEL SECURITY; {forced}"
+    )
+    adopt_table(db, Legacy, tenant=TENANT)
+    assert owner_sql(SECURITY.format("shop.legacy")) == [(True, True)]
+    assert owner_sql(POLICIES.format("shop.legacy")) == OURS
+    with installation.app_connections.transaction(legacy["a"]) as cursor:
+        cursor.execute("SELECT count(*) FROM shop.legacy")
+        assert cursor.fetchone() == (SOME // 2,)
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            cursor.execute("TRUNCATE shop.legacy")
+
+
+def test_a_global_table_is_not_adopted(db: peewee.PostgresqlDatabase) -> None:
+    class Everybodys(GlobalModel):
+        class Meta:
+            schema = "shop"
+            table_name = "legacy"
+            exemption = "everybody's"
+
+    with pytest.raises(MigrationError, match="its model is global"):
+        adopt_table(db, Everybodys, tenant=TENANT)

@@ -237,6 +237,41 @@ def test_another_key_is_installed_by_migrating(installation: Installation, pair:
     opened.close()
 
 
+def test_an_exchange_is_not_undone_by_a_host_that_has_the_old_key(
+    cluster: Cluster, installation: Installation, pair: Pair
+) -> None:
+    """As deployments go: `migrate up` runs with whatever environment a host has."""
+    env = environment(cluster, installation.settings)
+    key = run(env, "context", "rotate", "--begin").stdout.strip()
+    new = {**env, "TENURE_CONTEXT_KEY": key}
+    # The next key's `migrate up`, or the first one's, changes nothing meanwhile.
+    assert run(new, "migrate", "up").exit_code == 0
+    assert run(env, "migrate", "up").exit_code == 0
+    assert run(new, "context", "rotate", "--finish").exit_code == 0
+    refused = run(env, "migrate", "up")
+    assert refused.exit_code == 2
+    assert "old key" in refused.output
+    assert key_id(sealer_of(installation.settings).key) in refused.output
+    assert "--put-key-back" in refused.output
+    assert run(new, "migrate", "up").exit_code == 0
+    connections = open_connections(with_key(installation.settings, key))
+    with connections.transaction(pair.a) as cursor:
+        cursor.execute(COUNT)
+    # One that was abandoned is as little good.
+    third = run(new, "context", "rotate", "--begin").stdout.strip()
+    assert run(new, "context", "rotate", "--abandon").exit_code == 0
+    assert run({**env, "TENURE_CONTEXT_KEY": third}, "migrate", "up").exit_code == 2
+    with connections.transaction(pair.a) as cursor:
+        cursor.execute(COUNT)
+    connections.pool.close()
+    assert run(env, "migrate", "up", "--put-key-back").exit_code == 0
+    with scope_of(pair.a):
+        assert Customer.select().count() == 2
+    steps = json.loads(run(env, "context", "rotate", "--format", "json").stdout)
+    assert steps[-1]["step"] == "installed"
+    assert steps[-1]["key_id"] == key_id(sealer_of(installation.settings).key)
+
+
 def test_auditors_see_the_steps_and_nobody_changes_them(
     installation: Installation, owner_sql: Any
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -71,3 +72,27 @@ def test_without_a_reason_or_inside_a_scope_it_is_refused(
         pass
     with scope_of(pair.a), pytest.raises(NestedTenantError), cross("a reason"):
         pass
+
+
+def test_a_reader_reads_in_its_block_and_outside_of_scopes(
+    cross: Callable[[str], Any], pair: Pair, owner_sql: Callable[..., Rows]
+) -> None:
+    """Later its connection is lent to somebody, whose transaction it would join."""
+    statement = "SELECT count(*) FROM shop.customers"
+    with cross("counting") as reader:
+        # In this thread no scope could be opened.
+        def serve() -> None:
+            with scope_of(pair.a):
+                reader.read(statement)
+
+        with ThreadPoolExecutor(1) as threads, pytest.raises(NestedTenantError):
+            threads.submit(serve).result()
+        assert reader.read(statement) == [(5,)]
+    with pytest.raises(TenantError, match="block is over"):
+        reader.read(statement)
+    with pytest.raises(ZeroDivisionError), cross("failing") as failed:
+        raise ZeroDivisionError
+    with pytest.raises(TenantError, match="block is over"):
+        failed.read(statement)
+    # What was refused was not tried, and is not on record.
+    assert len(owner_sql(RECORDS)) == 1

@@ -11,7 +11,7 @@ from typing import Any
 
 import peewee
 import pytest
-from peewee import Load, prefetch
+from peewee import Load, Table, fn, prefetch
 from playhouse.postgres_ext import ServerSide
 
 from tenants.errors import (
@@ -28,10 +28,12 @@ from .graph import (
     TENANTS,
     Article,
     Comment,
+    Measure,
     Membership,
     Passport,
     Person,
     Team,
+    Unit,
     World,
     key,
     serving,
@@ -70,6 +72,47 @@ def _joined() -> Any:
     return Membership.select(Membership, Person).join(Person).get()
 
 
+def _joined_from_behind() -> Any:
+    return Person.select(Person, Membership).join(Membership).get()
+
+
+def _joined_values() -> Any:
+    passports = Table("passports", schema="atlas").alias("p")
+    return (
+        Person.select(Person, passports.c.number)
+        .join(passports, on=(passports.c.holder_id == Person.id), attr="most")
+        .get()
+    )
+
+
+def _global_prefetched() -> Any:
+    return prefetch(Unit.select().order_by(Unit.code), Measure.select())[0]
+
+
+def _global_loaded() -> Any:
+    return next(iter(Unit.select().order_by(Unit.code).with_related(Load(Unit.measures))))
+
+
+def _global_joined() -> Any:
+    return Unit.select(Unit, Measure).join(Measure).order_by(Measure.amount).get()
+
+
+def _global_counted() -> Any:
+    total = fn.SUM(Measure.amount).alias("total")
+    return Unit.select(Unit, total).join(Measure).group_by(Unit).order_by(Unit.code).get()
+
+
+def _global_constructed() -> Any:
+    total = fn.SUM(Measure.amount).alias("_total")
+    return Unit.select(Unit, total).join(Measure).group_by(Unit).objects().get()
+
+
+def _global_beside() -> Any:
+    most = Measure.select(Measure.unit, fn.MAX(Measure.amount).alias("most")).group_by(Measure.unit)
+    most = most.alias("beside")
+    return Unit.select(Unit, most.c.most).join(most, on=most.c.unit_id == Unit.id).get()
+
+
 #: How an object is come by, and what of it is read then.
 RELATIONS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "a foreign key": (lambda: Membership.get(), lambda m: m.person),
@@ -91,6 +134,29 @@ RELATIONS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
         lambda: pickle.loads(pickle.dumps(_prefetched())),
         lambda p: p.memberships,
     ),
+    "a row that was joined from behind": (_joined_from_behind, lambda p: p.membership),
+    "values that were joined": (_joined_values, lambda p: p.most),
+    "a copy's joined row": (lambda: copy.copy(_joined_from_behind()), lambda p: p.membership),
+    "a pickled one's joined row": (
+        lambda: pickle.loads(pickle.dumps(_joined_from_behind())),
+        lambda p: p.membership,
+    ),
+    "a global's prefetched backref": (_global_prefetched, lambda u: u.measures),
+    "a global's loaded backref": (_global_loaded, lambda u: u.measures),
+    "a global's joined row": (_global_joined, lambda u: u.measure),
+    "a global's joined values": (_global_beside, lambda u: u.measure.most),
+    "what was computed beside a global": (_global_counted, lambda u: u.total),
+    "what a global was constructed with": (_global_constructed, lambda u: u._total),
+    "a copied global's": (lambda: copy.copy(_global_prefetched()), lambda u: u.measures),
+    "a deep copied global's": (lambda: copy.deepcopy(_global_joined()), lambda u: u.measure),
+    "a pickled global's": (
+        lambda: pickle.loads(pickle.dumps(_global_joined())),
+        lambda u: u.measure,
+    ),
+    "a pickled prefetched global's": (
+        lambda: pickle.loads(pickle.dumps(_global_prefetched())),
+        lambda u: u.measures,
+    ),
     "a new one's": (lambda: Membership(person=Person.get()), lambda m: m.person),
 }
 
@@ -107,6 +173,48 @@ def test_a_relation_is_read_under_its_own_tenant_only(how: str) -> None:
         read(instance)
     with serving(A):
         read(instance)
+
+
+def test_a_global_serves_everybody_with_what_is_its_own() -> None:
+    with serving(A):
+        unit = _global_prefetched()
+        unit.note = "A's"
+        assert len(unit.measures) == 2
+        assert unit.note == "A's"
+    unit.remark = "nobody's"
+    with serving(B):
+        with pytest.raises(TenantMismatchError):
+            _ = unit.note
+        assert (unit.code, unit.remark) == ("g", "nobody's")
+        unit.note = "B's"
+        unit.measures = []
+        assert (unit.note, unit.measures) == ("B's", [])
+    assert unit.code == "g"
+    with serving(A):
+        with pytest.raises(TenantMismatchError):
+            _ = unit.note
+        with pytest.raises(TenantMismatchError):
+            _ = unit.measures
+        with pytest.raises(AttributeError, match="nothing"):
+            _ = unit.nothing
+
+
+def test_an_object_that_was_not_joined_has_nothing_there() -> None:
+    with serving(A):
+        assert _joined_from_behind().membership.person
+        assert not hasattr(Person.get(), "membership")
+        assert not hasattr(Person, "membership")
+
+
+def test_rows_put_into_anothers_backref_are_not_read() -> None:
+    """Under B, into an object of A's: A must not find them."""
+    with serving(A):
+        person = Person.get()
+    with serving(B):
+        theirs = list(Membership.select())
+        person.memberships = theirs
+    with serving(A), pytest.raises(TenantMismatchError):
+        _ = person.memberships
 
 
 def test_a_relation_cannot_be_followed_by_an_object_of_no_tenant() -> None:

@@ -8,17 +8,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from io import StringIO
+from typing import Any
 
 import psycopg2
 import pytest
 from peewee import fn
-from psycopg2 import sql
+from psycopg2 import extensions, sql
 from shop.models import Customer
 
 from api.wiring import Installation, connections_of, refuse_too_many_connections
 from config.errors import ConfigError
 from tenants.connections import Cursor, Role, RoleConnections
-from tenants.errors import PoolTimeoutError
+from tenants.errors import PoolClosedError, PoolTimeoutError
 from tenants.pool import Limits, Pool
 
 from .conftest import Pair, scope_of
@@ -78,6 +79,90 @@ def test_a_connection_the_server_closed_is_replaced(pool: Pool, installation: In
     admin.close()
 
 
+class _Recorder(extensions.cursor):
+    sent: list[str] = []  # noqa: RUF012 - shared by all cursors, on purpose
+
+    def execute(self, query: Any, vars: Any = None) -> None:
+        _Recorder.sent.append(str(query))
+        super().execute(query, vars)
+
+
+@pytest.mark.parametrize(("probe_after_s", "sent"), [(30.0, []), (0.0, ["SELECT 1"])])
+def test_a_connection_is_probed_when_it_has_rested_and_not_before(
+    installation: Installation,
+    monkeypatch: pytest.MonkeyPatch,
+    probe_after_s: float,
+    sent: list[str],
+) -> None:
+    pool = Pool(
+        installation.settings.role_url("tenure_verifier"),
+        size=2,
+        limits=Limits(probe_after_s=probe_after_s),
+        cursor_factory=_Recorder,
+    )
+    monkeypatch.setattr(_Recorder, "sent", [])
+    with pool.connection(tidy=True) as connection:
+        first = connection
+    assert _Recorder.sent == [], "a fresh one is known to live"
+    with pool.connection(tidy=True) as connection:
+        assert connection is first
+    assert _Recorder.sent == sent
+    pool.close()
+
+
+def test_one_that_died_while_it_rested_is_replaced_unnoticed(installation: Installation) -> None:
+    pool = Pool(
+        installation.settings.role_url("tenure_verifier"), limits=Limits(probe_after_s=0.0), size=1
+    )
+    with pool.connection(tidy=True) as connection:
+        pid = connection.get_backend_pid()
+    admin = psycopg2.connect(installation.settings.database_url or "")
+    admin.autocommit = True
+    admin.cursor().execute("SELECT pg_terminate_backend(%s, 5000)", (pid,))
+    admin.close()
+    with pool.connection(tidy=True) as connection:
+        assert connection.get_backend_pid() != pid
+        connection.cursor().execute("SELECT 1")
+    assert (pool.in_use, pool.idle) == (0, 1)
+    pool.close()
+
+
+@pytest.mark.parametrize(
+    ("setting", "statement", "error"),
+    [
+        ("statement_timeout_ms", "SELECT pg_sleep(5)", psycopg2.errors.QueryCanceled),
+        (
+            "lock_timeout_ms",
+            "SELECT 1 FROM shop.customers FOR UPDATE",
+            psycopg2.errors.LockNotAvailable,
+        ),
+        ("idle_in_transaction_timeout_ms", "SELECT 1", psycopg2.OperationalError),
+    ],
+)
+def test_a_session_has_the_limits_of_the_settings(
+    installation: Installation, pair: Pair, setting: str, statement: str, error: type[Exception]
+) -> None:
+    settings = installation.settings.model_copy(update={setting: 50})
+    connections = connections_of(settings, "tenure_app", size=1)
+    holder = psycopg2.connect(installation.settings.role_url("tenure_owner"))
+    holder.cursor().execute("SELECT 1 FROM shop.customers FOR UPDATE")
+
+    def linger() -> None:
+        with connections.transaction(pair.a) as cursor:
+            time.sleep(0.3)
+            cursor.execute(statement)
+
+    with pytest.raises(error):
+        linger()
+    holder.close()
+    # And the next borrower is served.
+    with connections.transaction(pair.a) as cursor:
+        cursor.execute("SELECT count(*) FROM shop.customers")
+        assert cursor.fetchone() == (2,)
+    assert connections.pool.in_use == 0
+    connections.pool.close()
+
+
 def test_a_child_process_does_not_use_its_parents_connections(pool: Pool) -> None:
     with pool.connection() as connection:
         parents = connection.get_backend_pid()
@@ -92,6 +177,101 @@ def test_a_child_process_does_not_use_its_parents_connections(pool: Pool) -> Non
     with pool.connection() as connection:
         assert connection.get_backend_pid() == parents
         connection.cursor().execute("SELECT 1")
+
+
+def _in_child(work: Callable[[], str]) -> str:
+    """What `work` says in a child process."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            told = work()
+        except BaseException as error:  # noqa: BLE001 - told to the parent, which fails
+            told = repr(error)
+        os.write(writer, told.encode())
+        os._exit(0)
+    os.close(writer)
+    os.waitpid(child, 0)
+    with os.fdopen(reader) as file:
+        return file.read()
+
+
+def test_a_child_process_starts_with_a_pool_of_its_own(pool: Pool) -> None:
+    """Whole before its first thread asks: two at once would make two pools, and twice the size."""
+    with pool.connection():
+        assert _in_child(lambda: f"{pool.idle} {pool.in_use}") == "0 0"
+
+    def crowd() -> str:
+        most, lent, lock = 0, 0, threading.Lock()
+        together = threading.Barrier(8)
+
+        def borrow() -> None:
+            nonlocal most, lent
+            together.wait()
+            with suppress(PoolTimeoutError), pool.connection():
+                with lock:
+                    lent += 1
+                    most = max(most, lent)
+                time.sleep(0.05)
+                with lock:
+                    lent -= 1
+
+        threads = [threading.Thread(target=borrow) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return f"{most} {pool.in_use}"
+
+    assert _in_child(crowd) == "2 0"
+
+
+def test_a_child_process_does_not_go_on_with_its_parents_transaction(
+    installation: Installation, pair: Pair
+) -> None:
+    """Its statements would go to the parent's session, and each would have the other's answers."""
+    app = installation.app
+
+    def work() -> str:
+        told: list[object] = [app.in_transaction(), app.is_closed()]
+        # Another's scope as well: the transaction of the first one is not open here.
+        for tenant in (pair.b, pair.a):
+            with scope_of(tenant), app.atomic():
+                told.append(Customer.select().where(Customer.name != "parent's").count())
+        return str(told)
+
+    with scope_of(pair.a), app.atomic():
+        Customer.update(name="parent's").execute()
+        assert _in_child(work) == "[False, True, 3, 2]"
+        assert Customer.select().where(Customer.name == "parent's").count() == 2
+    with scope_of(pair.a):
+        assert Customer.select().where(Customer.name == "parent's").count() == 2
+
+
+def test_a_connection_that_comes_back_twice_makes_the_pool_no_larger(pool: Pool) -> None:
+    first = pool.acquire()
+    pool.release(first)
+    pool.release(first)
+    assert (pool.idle, pool.in_use) == (1, 0)
+    held = [pool.acquire(), pool.acquire()]
+    with pytest.raises(PoolTimeoutError):
+        pool.acquire()
+    for connection in held:
+        pool.release(connection)
+
+
+def test_a_closed_pool_keeps_and_lends_nothing(pool: Pool) -> None:
+    rests, first, second = pool.acquire(), pool.acquire(), None
+    pool.release(rests)
+    pool.close()
+    assert rests.closed
+    assert not first.closed
+    pool.release(first)
+    assert first.closed
+    assert (pool.idle, pool.in_use) == (0, 0)
+    with pytest.raises(PoolClosedError):
+        second = pool.acquire()
+    assert second is None
 
 
 RESIDUE = {

@@ -10,7 +10,13 @@ from peewee import SQL, fn
 from shop.models import Customer, Invoice
 
 from api.wiring import Installation
-from tenants.errors import UnprovenSqlError
+from tenants.errors import (
+    NestedTenantError,
+    NoTenantError,
+    TenantMismatchError,
+    UnprovenSqlError,
+    UnscopableError,
+)
 
 from .conftest import Pair, scope_of
 
@@ -85,6 +91,13 @@ UNPROVEN: dict[str, Callable[[Any, Pair], Any]] = {
     "COPY": lambda db, _p: db.execute_sql("COPY shop.customers TO STDOUT"),
     "EXPLAIN ANALYZE": lambda db, _p: db.execute_sql("EXPLAIN ANALYZE DELETE FROM shop.customers"),
     "nonsense": lambda db, _p: db.execute_sql("SELEC 1"),
+    "a cursor's": lambda db, _p: db.cursor().execute("SELECT name FROM shop.customers"),
+    "a cursor WITH HOLD": lambda db, _p: db.cursor().execute(
+        f"DECLARE k CURSOR WITH HOLD FOR SELECT name FROM shop.customers WHERE {OWN}"
+    ),
+    "a cursor's place in quotes": lambda db, _p: db.cursor().execute(
+        f"SELECT name FROM shop.customers WHERE {OWN} AND number = '%s'", ("x",)
+    ),
     "a fragment that reads a table": lambda _db, _p: list(
         Customer.select(SQL("(SELECT max(name) FROM shop.customers)"))
     ),
@@ -102,9 +115,82 @@ UNPROVEN: dict[str, Callable[[Any, Pair], Any]] = {
 def test_what_is_not_proven_is_not_sent(installation: Installation, pair: Pair, how: str) -> None:
     sent: list[str] = []
     installation.app.query_hooks.append(lambda event: sent.append(event.sql))
-    with scope_of(pair.a), pytest.raises(UnprovenSqlError):
-        UNPROVEN[how](installation.app, pair)
+    with scope_of(pair.a):
+        # One whose cursor is asked for needs a transaction, and the others do not mind.
+        with installation.app.atomic(), pytest.raises(UnprovenSqlError):
+            UNPROVEN[how](installation.app, pair)
+        if "cursor" not in how:
+            with pytest.raises(UnprovenSqlError):
+                UNPROVEN[how](installation.app, pair)
     assert sent == []
+
+
+def test_a_cursor_is_lent_in_a_transaction_and_passes_the_gate(
+    installation: Installation, pair: Pair
+) -> None:
+    app = installation.app
+    with scope_of(pair.a), app.atomic():
+        cursor = app.cursor()
+        assert cursor.description is None
+        cursor.execute(f"SELECT name FROM shop.customers WHERE {OWN} AND number < %s", ("1",))
+        assert (cursor.rowcount, cursor.description[0].name) == (1, "name")
+        assert cursor.fetchone() == (f"{pair.a}:0",)
+        assert cursor.fetchone() is None
+        cursor.execute(f"SELECT number FROM shop.customers WHERE {OWN} ORDER BY number")
+        assert [number for (number,) in cursor] == ["0", "1"]
+        cursor.execute(f"SELECT number FROM shop.customers WHERE {OWN} ORDER BY number")
+        cursor.fetchone()
+        assert cursor.fetchall() == [("1",)]
+        cursor.close()
+        assert cursor.fetchall() == []
+    with scope_of(pair.b), app.atomic(), pytest.raises(NestedTenantError), scope_of(pair.a):
+        cursor.execute(f"SELECT name FROM shop.customers WHERE {OWN}")
+    with scope_of(pair.b):
+        cursor.execute(f"SELECT name FROM shop.customers WHERE {OWN}")
+        assert len(cursor.fetchall()) == 3
+    with pytest.raises(NoTenantError):
+        cursor.execute(f"SELECT name FROM shop.customers WHERE {OWN}")
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda app: app.cursor(),
+        lambda app: app.cursor("named"),
+        lambda app: app.cursor(vouched=True),
+        lambda app: app.connection(),
+    ],
+)
+def test_a_drivers_own_is_not_lent(
+    installation: Installation, pair: Pair, ask: Callable[[Any], Any]
+) -> None:
+    pool = installation.app_connections.pool
+    with scope_of(pair.a), pytest.raises(UnscopableError):
+        ask(installation.app)
+    with pytest.raises(UnscopableError):
+        ask(installation.app)
+    assert pool.in_use == 0
+    with scope_of(pair.a), installation.app.atomic():
+        with pytest.raises(UnscopableError):
+            installation.app.connection()
+        with pytest.raises(UnscopableError):
+            installation.app.cursor("named")
+
+
+def test_rows_are_handed_out_without_what_could_send_more(
+    installation: Installation, pair: Pair
+) -> None:
+    statement = f"SELECT name FROM shop.customers WHERE {OWN}"
+    with scope_of(pair.a):
+        lone = installation.app.execute_sql(statement)
+        with installation.app.atomic():
+            inside = installation.app.execute_sql(statement)
+            read = Customer.select().execute()
+            list(read)
+            for rows in (lone, inside, read.cursor):
+                for name in ("execute", "executemany", "copy_expert", "connection", "callproc"):
+                    assert not hasattr(rows, name)
+            assert len(inside.fetchall()) == len(lone.fetchall()) == 2
 
 
 def test_a_query_without_fragments_needs_no_proof(installation: Installation, pair: Pair) -> None:
@@ -114,3 +200,46 @@ def test_a_query_without_fragments_needs_no_proof(installation: Installation, pa
         assert (
             Invoice.select().where(Invoice.number.like("%1%") & (Invoice.total >= 0)).count() == 1
         )
+
+
+def _left_in_a_transaction(app: Any, statement: str) -> Any:
+    with app.atomic():
+        return app.execute_sql(statement)
+
+
+def _left_in_a_cursor(app: Any, statement: str) -> Any:
+    with app.atomic():
+        cursor = app.cursor()
+        cursor.execute(statement)
+        return cursor
+
+
+LEFT: dict[str, Callable[[Any, str], Any]] = {
+    "lone": lambda app, statement: app.execute_sql(statement),
+    "in a transaction": _left_in_a_transaction,
+    "in a cursor": _left_in_a_cursor,
+}
+
+
+@pytest.mark.parametrize("how", LEFT)
+@pytest.mark.parametrize("read", [lambda r: r.fetchone(), lambda r: r.fetchall(), list])
+def test_rows_that_were_left_are_not_handed_to_another(
+    installation: Installation, pair: Pair, how: str, read: Callable[[Any], Any]
+) -> None:
+    with scope_of(pair.a):
+        rows = LEFT[how](installation.app, f"SELECT name FROM shop.customers WHERE {OWN}")
+    with scope_of(pair.b), pytest.raises(TenantMismatchError):
+        read(rows)
+    with pytest.raises(NoTenantError):
+        read(rows)
+    with scope_of(pair.a):
+        assert read(rows)
+    rows.close()
+
+
+def test_an_iteration_does_not_go_on_under_another(installation: Installation, pair: Pair) -> None:
+    with scope_of(pair.a):
+        rows = iter(installation.app.execute_sql(f"SELECT 1 FROM shop.customers WHERE {OWN}"))
+        next(rows)
+    with scope_of(pair.b), pytest.raises(TenantMismatchError):
+        next(rows)

@@ -173,6 +173,9 @@ UNSCOPABLE: dict[str, Callable[[], Any]] = {
     "create": lambda: Person.create_table(safe=False),
     "an index": lambda: db().execute(Person.index(Person.name)),
     "manual_commit": lambda: db().manual_commit(),
+    "session_start": lambda: db().session_start(),
+    "session_commit": lambda: db().session_commit(),
+    "session_rollback": lambda: db().session_rollback(),
 }
 
 UNPROVEN: dict[str, Callable[[], Any]] = {
@@ -283,6 +286,22 @@ def _run(what: Callable[[], Any]) -> None:
 def test_what_cannot_be_scoped_is_not_sent(sent: list[str], how: str) -> None:
     with serving(A), pytest.raises(UnscopableError):
         _run(UNSCOPABLE[how])
+    assert sent == []
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        lambda: Person.replace(name="name 0", rank=9),
+        lambda: Person.replace_many([{"name": "name 0", "rank": 9}]),
+        lambda: Person.insert(name="name 0", rank=9).on_conflict("REPLACE"),
+        lambda: Table("people", schema="atlas").bind(db()).replace(name="name 0", rank=9),
+    ],
+)
+def test_what_postgresql_has_not_is_not_sent(sent: list[str], how: Callable[[], Any]) -> None:
+    """REPLACE deletes whatever row is in the way: an upsert names its columns."""
+    with serving(A), pytest.raises(ValueError, match="only supported actions"):
+        how().execute()
     assert sent == []
 
 

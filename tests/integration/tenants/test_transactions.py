@@ -265,3 +265,45 @@ def test_the_proxy_that_domains_import_has_the_same_transactions(
             early.manual_commit()
     assert installation.app_connections.pool.in_use == 0
     assert type(database) is DatabaseProxy
+
+
+def test_what_waits_for_the_commit_is_done_once_and_after_it(
+    installation: Installation, pair: Pair
+) -> None:
+    app, seen = installation.app, []
+    attempts = iter(("40001", None))
+
+    def look(what: str) -> None:
+        # By another session's eyes, and by a statement of its own.
+        with installation.verifier.transaction(None) as cursor:
+            cursor.execute("SELECT count(*) FROM shop.customers WHERE name = 'changed'")
+            seen.append((what, cursor.fetchone(), Customer.select().count()))
+
+    def work() -> None:
+        Customer.update(name="changed").execute()
+        app.after_commit(lambda: look("in the whole"))
+        with app.atomic():
+            app.after_commit(lambda: look("in a part"))
+        error = next(attempts)
+        if error is not None:
+            app.cursor(vouched=True).execute(f"DO $$ BEGIN RAISE SQLSTATE '{error}'; END $$")
+
+    with scope_of(pair.a):
+        app.run(work)
+        assert seen == [("in the whole", (2,), 2), ("in a part", (2,), 2)]
+        seen.clear()
+
+        def fail() -> None:
+            with app.atomic():
+                app.after_commit(lambda: look("never"))
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            fail()
+        with app.atomic() as transaction:
+            app.after_commit(lambda: look("never"))
+            transaction.rollback(False)
+        with app.atomic():
+            pass
+        assert seen == []
+    assert installation.app_connections.pool.in_use == 0

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -80,6 +81,103 @@ def test_a_function_may_be_decorated_and_called_from_many_threads() -> None:
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(tenant, [0.02, 0.0, 0.01, 0.0])) == [A] * 4
         assert list(pool.map(lambda _: now(), range(4))) == [None] * 4
+
+
+WRAPPED = {"decorated": of(A), "propagated": propagate}
+
+
+def _wrapped(how: str, function: Any) -> Any:
+    with of(A):
+        return WRAPPED[how](function)
+
+
+@pytest.mark.parametrize("how", WRAPPED)
+def test_a_generators_function_serves_its_tenant_whoever_consumes_it(how: str) -> None:
+    def rows(first: str) -> Any:
+        """Said of them."""
+        seen = yield first, now()
+        yield seen, now()
+        return now()
+
+    carried = _wrapped(how, rows)
+    assert carried.__doc__ == "Said of them."
+
+    def consumer() -> Any:
+        returned = yield from carried("f")
+        assert returned == A
+
+    with of(B):
+        assert [row[1] for row in carried("f")] == [A, A]
+        assert list(consumer()) == [("f", A), (None, A)]
+        generator = carried("f")
+        assert next(generator) == ("f", A)
+        assert now() == B
+        assert generator.send("sent") == ("sent", A)
+    assert now() is None
+    with pytest.raises(KeyError):
+        generator.throw(KeyError())
+    assert [row[1] for row in carried("f")] == [A, A]
+
+
+@pytest.mark.parametrize("how", WRAPPED)
+def test_a_context_manager_of_a_wrapped_generator_serves_its_block(how: str) -> None:
+    @contextmanager
+    def block() -> Iterator[None]:
+        with manager():
+            yield
+
+    def inner() -> Iterator[TenantId | None]:
+        yield now()
+
+    manager = contextmanager(_wrapped(how, inner))
+    with of(B):
+        with block():
+            assert now() == A
+        assert now() == B
+
+
+@pytest.mark.parametrize("how", WRAPPED)
+def test_a_coroutines_function_serves_its_tenant(how: str) -> None:
+    async def serve() -> list[TenantId | None]:
+        before = now()
+        await asyncio.sleep(0)
+        return [before, now()]
+
+    carried = _wrapped(how, serve)
+
+    async def both() -> list[list[TenantId | None]]:
+        with of(B):
+            return [*await asyncio.gather(carried(), serve()), [now()]]
+
+    assert asyncio.iscoroutinefunction(carried)
+    assert asyncio.run(both()) == [[A, A], [B, B], [B]]
+
+
+def _called(function: Callable[[], Any]) -> Any:
+    return function()
+
+
+@pytest.mark.parametrize("how", WRAPPED)
+def test_what_would_run_under_its_consumers_scope_is_refused(how: str) -> None:
+    ran = []
+
+    def rows() -> Iterator[TenantId | None]:
+        ran.append(now())
+        yield now()
+
+    async def wait() -> None:
+        ran.append(now())
+
+    async def later() -> AsyncIterator[TenantId | None]:
+        yield now()
+
+    with of(B):
+        for function in (rows, wait, later):
+            with pytest.raises(TypeError, match="consumer's scope"):
+                _wrapped(how, partial(_called, function))()
+        with pytest.raises(TypeError, match="asynchronous generator"):
+            _wrapped(how, later)
+    assert ran == []
 
 
 # -- leaving no trace ------------------------------------------------------------------
