@@ -30,7 +30,6 @@ from retention.alerts import (
 )
 from retention.erasures import execution
 from retention.erasures.rounds import make_round
-from retention.errors import LeaseLostError, RetentionError
 from retention.interventions import stopped
 from retention.jobs import ask_connectors, help_out, open_and_work
 from retention.leftovers import Leftovers, delete_leftovers
@@ -40,11 +39,10 @@ from retention.policies import Policy
 from retention.run_report import RunReport
 from retention.runs import fail_outdated, latest
 from retention.schedule import VERIFICATION, Taken, keep_watch, mark, peek, policy_schedule
+from retention.troubles import ends_the_tick, one_line
 from retention.units import open_units
 from retention.verification import VerificationReport, last_finished
-from retention.worker import one_line
 from retention.workshop import Workshop
-from tenants.errors import PoolTimeoutError, TenantError
 
 VERIFY_EVERY = timedelta(hours=1)
 
@@ -164,12 +162,9 @@ class _Steps:
         self.taken.append(step)
         try:
             yield
-        except LeaseLostError:
-            raise
-        except (psycopg2.Error, RetentionError, TenantError) as error:
-            if isinstance(error, psycopg2.Error) and error.pgcode is None:
-                raise
-            if isinstance(error, PoolTimeoutError):
+        except Exception as error:
+            # Whatever it is: one tenant's row must not end the retention of all, tick after tick.
+            if ends_the_tick(error):
                 raise
             _log.exception("tick_step_failed", step=step)
             self.failed[step] = error

@@ -235,7 +235,8 @@ def _said(decision: Decision) -> str:
     return {
         "no rule": "no policy decides over it",
         "undated": f"{policy} decides, and the row has no starting point",
-        "waiting": f"{policy} decides; due {when}"
+        "waiting": f"{policy} decides; "
+        + (f"due {when}" if when else "nobody can say when it is due")
         + (f", kept until then by the minimum of {decision.because}" if decision.because else ""),
         "due": f"{policy} decides; due since {when}",
         "held": f"{policy} decides; due, and kept by the hold",

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-import psycopg2
-
 from config.logging import get_logger
 from retention.alerts import Alert
 from retention.erasures.execution import Executor, Result
 from retention.erasures.planning import make_plan
 from retention.erasures.records import ENDED, STATES, Erasure, erasures
 from retention.erasures.requests import keep_plan
-from retention.errors import RetentionError
+from retention.troubles import is_unforeseen, one_line
+from tenants.errors import PoolTimeoutError
 
 _log = get_logger(__name__)
 
@@ -51,8 +50,11 @@ def make_round(executor: Executor) -> Round:
             break
         try:
             done.append(executor.run(erasure.id))
-        except (RetentionError, psycopg2.Error) as error:
-            # One that cannot go on is no reason for the others to wait.
+        except PoolTimeoutError:
+            raise
+        except Exception as error:  # noqa: BLE001 - see retention.troubles
+            # One that cannot go on is no reason for the others to wait, whatever it is: a tenant's
+            # own rows can bring about what nobody thought of.
             troubles[erasure.id] = _failed("erasure_failed", erasure, error)
     return Round(tuple(done), tuple(_open(executor)), troubles)
 
@@ -81,12 +83,14 @@ def _make_plans(executor: Executor) -> dict[UUID, str]:
                 now=executor.clock.now(),
             )
             keep_plan(executor.retention, erasure, plan, actor=asker)
-        except (RetentionError, psycopg2.Error) as error:
+        except PoolTimeoutError:
+            raise
+        except Exception as error:  # noqa: BLE001 - see retention.troubles
             troubles[erasure.id] = _failed("erasure_not_planned", erasure, error)
     return troubles
 
 
 def _failed(event: str, erasure: Erasure, error: Exception) -> str:
-    problem = str(error).strip().splitlines()[0]
-    _log.error(event, erasure_id=str(erasure.id), error=problem)
+    problem = one_line(error)
+    _log.error(event, erasure_id=str(erasure.id), error=problem, exc_info=is_unforeseen(error))
     return problem

@@ -27,7 +27,7 @@ from config.trace import TraceId, new_trace_id
 from retention.alerts import Alert
 from retention.connectors.declarations import Connectors
 from retention.connectors.requests import open_requests, request_offboarding, requests
-from retention.errors import InvariantError, OffboardingError, RetentionError
+from retention.errors import InvariantError, OffboardingError
 from retention.gate import is_stopped, turn_gate
 from retention.graph import held_edges
 from retention.hold_records import standing_holds
@@ -42,8 +42,10 @@ from retention.offboardings.records import (
     offboardings,
 )
 from retention.replays.batch import Outcome, Rows, Step, Work, run_batch
+from retention.troubles import is_unforeseen, one_line
 from tenants.catalog import Catalog
 from tenants.connections import Cursor, RoleConnections
+from tenants.errors import PoolTimeoutError
 from tenants.models import new_id
 
 _RETRIED = (
@@ -439,10 +441,13 @@ def make_round(executor: Executor) -> Round:
         try:
             done.append(executor.run(one.id))
             said = done[-1].why if done[-1].offboarding.state in ("requested", "running") else ""
-        except (RetentionError, psycopg2.Error) as error:
-            # One that cannot go on is no reason for the others to wait.
-            said = str(error).strip().splitlines()[0]
-            _log.error("offboarding_failed", offboarding_id=str(one.id), error=said)
+        except PoolTimeoutError:
+            raise
+        except Exception as error:  # noqa: BLE001 - see retention.troubles
+            # One that cannot go on is no reason for the others to wait, whatever it is.
+            said, known = one_line(error), str(one.id)
+            traced = is_unforeseen(error)
+            _log.error("offboarding_failed", offboarding_id=known, error=said, exc_info=traced)
         if said:
             alerts.append(Alert("offboarding", str(one.id), f"{one.tenant}: {said}"))
     with executor.verifier.transaction(None, read_only=True) as cursor:

@@ -458,6 +458,17 @@ def test_check_says_what_the_database_lacks_with_the_mend(
     assert "no valid index" in refused.output
 
 
+def test_a_row_of_which_nobody_can_say_when_it_is_due_is_explained(
+    tenure: Tenure, make_tenant: Callable[..., TenantId], owner_sql: Callable[..., Any]
+) -> None:
+    plant_invoices(owner_sql, make_tenant("acme"))
+    ((invoice,),) = owner_sql("SELECT id::text FROM shop.invoices ORDER BY id LIMIT 1")
+    owner_sql("UPDATE shop.invoices SET issued_at = '9999-12-31' WHERE id = %s", (invoice,))
+    said = tenure("retention", "explain", "shop.invoices", invoice)
+    assert said.exit_code == 0
+    assert "invoices-10-years decides; nobody can say when it is due" in said.stdout
+
+
 def test_a_row_is_explained_before_and_after_it_went(
     tenure: Tenure, make_tenant: Callable[..., TenantId], owner_sql: Callable[..., Any]
 ) -> None:
