@@ -225,16 +225,9 @@ def _next(cursor: Cursor, ticking: Ticking) -> tuple[NextLine, ...]:
     wanted = {policy_schedule(policy): cron for policy, cron in cursor.fetchall()}
     wanted[VERIFICATION] = ticking.verify_schedule
     return tuple(
-        NextLine(what, cron, _time(cron, ticking.now), last.get(what))
+        NextLine(what, cron, next_time(cron, ticking.now) if cron else None, last.get(what))
         for what, cron in wanted.items()
     )
-
-
-def _time(cron: str | None, now: datetime) -> datetime | None:
-    try:
-        return next_time(cron, now) if cron else None
-    except ValueError:
-        return None  # it never comes again, as on a 30th of February
 
 
 def _line(row: tuple[Any, ...]) -> RunLine:

@@ -158,6 +158,13 @@ def test_a_time_is_taken_up_once_and_what_was_missed_is_counted(lab: Lab) -> Non
     assert take(lab, later + timedelta(hours=6)) is None
 
 
+def test_a_schedule_first_seen_while_a_clock_was_wrong_is_due_all_the_same(lab: Lab) -> None:
+    assert take(lab, NOW + 3650 * DAY) is None
+    assert take(lab, NOW) is None, "seen again, by a clock that is right"
+    two = NOW.replace(hour=2) + DAY
+    assert take(lab, two) == schedule.Taken("nodes", two, 0)
+
+
 def test_of_many_that_tick_at_once_one_takes_it_up(lab: Lab) -> None:
     take(lab, NOW)
     two = NOW.replace(hour=2) + DAY
@@ -209,6 +216,16 @@ def test_a_night_without_ticks_is_a_gap(lab: Lab) -> None:
     assert watch(lab) is None
     assert lab.sql("SELECT max(last_at) FROM tenure.watches") == before
     assert lab.sql("SELECT ticks FROM tenure.watches ORDER BY began_at") == [(5,), (3,)]
+
+
+def test_a_clock_that_was_far_ahead_hides_no_gap_once_it_is_right(lab: Lab) -> None:
+    watch(lab)
+    lab.sleep(-3650 * DAY)  # kept while the clock was ten years ahead
+    assert watch(lab) is None, "somebody is there"
+    lab.sql("UPDATE tenure.watches SET began_at = began_at - %s, last_at = last_at - %s"
+            " WHERE began_at < now() + interval '1 day'", (NIGHT_LONG, NIGHT_LONG))  # fmt: skip
+    assert watch(lab) is not None
+    assert [gap.until is not None for gap in gaps(lab)] == [True]
 
 
 def test_who_says_that_they_tick_once_a_day_bridges_no_night(lab: Lab) -> None:
