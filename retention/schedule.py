@@ -35,9 +35,10 @@ _MICROSECOND = timedelta(microseconds=1)
 # Past this, an outage is counted no further.
 _MOST_MISSED = 1000
 _ANY_DAY = datetime(2000, 1, 1, tzinfo=UTC)
-#: A watch that begins further ahead is from before the clock was put back (`tenure.keep_watch` has
-#: it, too).
-AHEAD_AT_MOST = timedelta(days=1)
+#: Watches, without those kept while the clock was wrong, far ahead (`tenure.keep_watch` leaves them
+#: out, too): they would hide all gaps until then.
+WATCHES = """SELECT began_at, last_at FROM tenure.watches
+WHERE began_at <= clock_timestamp() + interval '1 day' AND last_at >= %(since)s ORDER BY began_at"""
 
 
 def checked_schedule(text: str) -> str:
@@ -194,22 +195,16 @@ class Gap:
 
 def gaps(cursor: Cursor, *, now: datetime, interval: timedelta, since: datetime) -> list[Gap]:
     """Return when nobody was there, the latest first, as a role that reads the evidence."""
-    cursor.execute(
-        "SELECT began_at, last_at FROM tenure.watches WHERE last_at >= %s ORDER BY began_at",
-        (since,),
-    )
+    cursor.execute(WATCHES, {"since": since})
     return list(gaps_of(cursor.fetchall(), now, interval))[::-1]
 
 
 def gaps_of(
     watches: Iterable[tuple[datetime, datetime]], now: datetime, interval: timedelta
 ) -> Iterable[Gap]:
-    """Yield what lies between watches, and after the last one if it has ended by now. Those that
-    have not come yet, kept while a clock was wrong, hide none."""
+    """Yield what lies between watches, and after the last one if it has ended by now."""
     last: datetime | None = None
     for began, ended in watches:
-        if began > now + AHEAD_AT_MOST:
-            continue
         if last is not None and began > last:
             yield Gap(last, began)
         last = ended if last is None else max(last, ended)

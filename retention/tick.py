@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -15,17 +15,15 @@ from structlog.contextvars import bound_contextvars
 from config.logging import get_logger
 from config.trace import new_trace_id
 from retention import lease as leases
+from retention.agenda import Agenda, look_around, unscheduled, verification_is_due, watched
 from retention.alerts import (
     ERASURES,
-    MISSED,
     OFFBOARDINGS,
     RUN,
     VERIFIED,
     Alert,
     Looked,
     deliver,
-    of_gap,
-    of_missed,
     of_verification,
 )
 from retention.erasures import execution
@@ -37,11 +35,10 @@ from retention.offboardings import execution as offboarding
 from retention.plan import Plan
 from retention.policies import Policy
 from retention.run_report import RunReport
-from retention.runs import fail_outdated, latest
-from retention.schedule import VERIFICATION, Taken, keep_watch, mark, peek, policy_schedule
+from retention.runs import fail_outdated
 from retention.troubles import ends_the_tick, one_line
 from retention.units import open_units
-from retention.verification import VerificationReport, last_finished
+from retention.verification import VerificationReport
 from retention.workshop import Workshop
 
 VERIFY_EVERY = timedelta(hours=1)
@@ -84,20 +81,25 @@ def tick(shop: Workshop, *, verify_every: timedelta = VERIFY_EVERY, work_s: floa
         return Tick(leads=False, slices=helped)
     trace_id = new_trace_id()
     steps = _Steps(shop)
-    with leases.kept(shop.retention, lease), bound_contextvars(trace_id=trace_id):
-        done = Tick(leads=True)
-        agenda = _look_around(shop)
+    with (
+        leases.kept(shop.retention, lease),
+        bound_contextvars(trace_id=trace_id),
+        watched(shop),
+    ):
+        done, agenda = Tick(leads=True), unscheduled(shop)
+        with steps.of("schedules"):
+            agenda = look_around(shop)
         with steps.of("plan"):
             fail_outdated(shop.retention, shop.catalog)
             shop.record()
-            plan = _planned(shop, agenda)
+            plan, failed = _planned(shop, agenda)
             done = replace(done, plan=plan)
             if not _is_stopped(shop):
                 if any(unit.may_run and unit.rows for unit in plan.units):
                     for_s = until - time.monotonic()
                     _, report = open_and_work(shop, plan, trace_id, lease=lease, for_s=for_s)
                     done = replace(done, run=report)
-                _mark(shop, agenda)
+                agenda.done(shop, plan.as_of, but=failed)
         with steps.of("leftovers"):
             done = replace(done, leftovers=delete_leftovers(shop.retention, shop.clock.now()))
         with steps.of("erasures"):
@@ -114,10 +116,11 @@ def tick(shop: Workshop, *, verify_every: timedelta = VERIFY_EVERY, work_s: floa
         with steps.of("connectors"):
             ask_connectors(shop)
         with steps.of("verification"):
-            if not shop.options.stop() and _verification_is_due(shop, agenda, verify_every):
+            if not shop.options.stop() and verification_is_due(shop, agenda, verify_every):
                 # As of the plan: what has come due since then is not overdue, but next.
                 as_of = None if done.plan is None else done.plan.as_of
                 found = shop.verify(as_of=as_of, trace_id=trace_id)
+                agenda.done(shop, found.as_of, verified=True)
                 done = replace(done, verification=found)
                 shop.warn(of_verification(found), Looked(VERIFIED))
         shop.publish()
@@ -128,17 +131,18 @@ def tick(shop: Workshop, *, verify_every: timedelta = VERIFY_EVERY, work_s: floa
         return done
 
 
-def _planned(shop: Workshop, agenda: _Agenda) -> Plan:
-    """Plan what is due now. A policy that cannot be planned keeps no other from being; rows without
-    a starting point are for verifications to count."""
-    failed: list[Alert] = []
+def _planned(shop: Workshop, agenda: Agenda) -> tuple[Plan, Collection[str]]:
+    """Plan what is due now; return the plan, and which policies could not be planned. None of those
+    keeps another from being; rows without a starting point are for verifications to count."""
+    failed: dict[str, Alert] = {}
 
     def tell(policy: Policy, error: psycopg2.Error) -> None:
-        failed.append(Alert("run", _of_plan(policy), f"nothing is planned: {one_line(error)}"))
+        what = f"nothing is planned: {one_line(error)}"
+        failed[policy.name] = Alert("run", _of_plan(policy), what)
 
     plan = shop.plan(only=agenda.policies, undated=False, on_failure=tell)
-    shop.warn(failed, Looked(RUN, {_of_plan(policy) for policy in agenda.policies}))
-    return plan.without(open_units(shop.retention))
+    shop.warn(failed.values(), Looked(RUN, {_of_plan(policy) for policy in agenda.policies}))
+    return plan.without(open_units(shop.retention)), failed.keys()
 
 
 def _of_plan(policy: Policy) -> str:
@@ -181,62 +185,6 @@ class _Steps:
         """Raise the first that went wrong, if anything did."""
         for error in self.failed.values():
             raise error
-
-
-@dataclass(frozen=True)
-class _Agenda:
-    """What a tick has to do: which policies, and which scheduled times it takes up."""
-
-    policies: tuple[Policy, ...]
-    taken: tuple[Taken, ...]
-
-    def has(self, name: str) -> bool:
-        return any(taken.name == name for taken in self.taken)
-
-
-def _look_around(shop: Workshop) -> _Agenda:
-    """Say that somebody is here; return what schedules ask for now, and warn of what was
-    missed."""
-    now, interval = shop.clock.now(), timedelta(seconds=shop.tick_s)
-    wanted = {policy_schedule(p.name): p.schedule for p in shop.policies if p.schedule}
-    if shop.verify_schedule is not None:
-        wanted[VERIFICATION] = shop.verify_schedule
-    with shop.retention.transaction(None) as cursor:
-        gap = keep_watch(cursor, interval)
-        found = [peek(cursor, name, schedule, now) for name, schedule in wanted.items()]
-    taken = tuple(one for one in found if one is not None)
-    missed = [of_missed(one) for one in taken if one.missed]
-    if gap is not None:
-        missed.append(of_gap(gap, now))
-    shop.warn(missed, Looked(MISSED))
-    due = {one.name for one in taken}
-    return _Agenda(
-        tuple(p for p in shop.policies if not p.schedule or policy_schedule(p.name) in due), taken
-    )
-
-
-def _mark(shop: Workshop, agenda: _Agenda) -> None:
-    if not agenda.taken:
-        return
-    now = shop.clock.now()
-    with shop.retention.transaction(None) as cursor:
-        for taken in agenda.taken:
-            mark(cursor, taken, now)
-
-
-def _verification_is_due(shop: Workshop, agenda: _Agenda, verify_every: timedelta) -> bool:
-    """After runs, when none has work left that may go on: what it has not come to is not overdue.
-    And on its schedule, or every so often, whatever goes on."""
-    if agenda.has(VERIFICATION):
-        return True
-    last = last_finished(shop.retention)
-    is_long_ago = last is not None and shop.clock.now() - last >= verify_every
-    if is_long_ago and shop.verify_schedule is None:
-        return True
-    goes_on, ended = latest(shop.retention)
-    if goes_on:
-        return False
-    return last is None or (ended is not None and ended > last)
 
 
 def _is_stopped(shop: Workshop) -> bool:

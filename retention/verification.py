@@ -246,10 +246,12 @@ def _balances(account: Account, slugs: Mapping[str, str]) -> Iterator[Result]:
 
 def last_finished(retention: RoleConnections) -> datetime | None:
     """Return when the last verification that moved the books on ended, or None when there was
-    none: one that looked back does not stand for it."""
+    none: one that looked back does not stand for it, nor one that has not ended yet, by a clock
+    that was wrong."""
     with retention.transaction(None, read_only=True) as cursor:
         cursor.execute(
-            "SELECT max(finished_at) FROM tenure.verifications WHERE account IS NOT NULL"
+            "SELECT max(finished_at) FROM tenure.verifications"
+            " WHERE account IS NOT NULL AND finished_at <= clock_timestamp()"
         )
         value: datetime | None = _one(cursor)
     return value

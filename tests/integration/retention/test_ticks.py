@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +18,9 @@ from config import clock as clocks
 from config.trace import new_trace_id
 from retention.alerts import Alert
 from retention.errors import DeliveryError, PolicyError
+from retention.executor import Options
 from retention.interventions import intervene, start, stop
+from retention.schedule import Taken, mark
 from retention.status import read_status
 from retention.tick import tick
 from retention.workshop import Workshop
@@ -293,3 +297,189 @@ def test_a_clock_that_was_put_back_opens_no_gap(lab: Lab, acme: TenantId) -> Non
     tick(shop)
     assert lab.sql("SELECT ticks FROM tenure.watches") == [(3,)]
     assert open_alerts(lab) == set()
+
+
+# -- what of a tick must not be at the cost of the rest ----------------------------------------
+
+
+def verifications(lab: Lab) -> int:
+    ((count,),) = lab.sql("SELECT count(*) FROM tenure.verifications")
+    found: int = count
+    return found
+
+
+def test_a_schedule_that_never_comes_is_told_of_and_keeps_no_other_from_its_turn(
+    lab: Lab, acme: TenantId
+) -> None:
+    """None is accepted any more; these were recorded before."""
+    clock: Any = Hand(NOW)
+    lab.clock = clock
+    never = {"nodes": "0 3 30 2 *", "citations": "0 0 31 6 *"}
+    policies = tuple(replace(p, schedule=never.get(p.name)) for p in lab.policies)
+    shop = lab.shop(policies=policies, tick_s=60.0, verify_schedule="0 0 31 4 *")
+    with lab.installation.retention.transaction(None) as cursor:
+        for policy in ("nodes", "citations"):
+            mark(cursor, Taken(f"policy {policy}", NOW - DAY, 0), NOW - DAY)
+    lab.case(acme)
+    lab.node(acme)
+    tick(shop)
+    assert lab.ids("cases") == set()
+    assert len(lab.ids("nodes")) == 1
+    assert {subject for kind, subject in open_alerts(lab) if kind == "run"} == {
+        "schedule of policy nodes", "schedule of policy citations", "schedule of verification",
+    }  # fmt: skip
+    status = read_status(lab.installation.auditor, now=NOW, tick=timedelta(minutes=1))
+    assert {p.policy: p.next_run for p in status.policies} == {
+        "nodes": None, "cases": None, "citations": None,
+    }  # fmt: skip
+    tick(lab.shop(tick_s=60.0))
+    assert open_alerts(lab) == set()
+    assert lab.ids("nodes") == set()
+
+
+def test_a_policy_had_its_turn_as_of_its_plan_however_long_the_work_takes(
+    lab: Lab, acme: TenantId
+) -> None:
+    year = timedelta(days=365)
+    shop = nightly(lab)
+    tick(shop)
+    lab.node(acme)
+    lab.node(acme, made_at=TWO + timedelta(seconds=30) - year)
+    at(lab, TWO)
+
+    def slow(_progress: object) -> None:
+        at(lab, TWO + timedelta(seconds=60))
+
+    tick(replace(shop, options=replace(shop.options, on_progress=slow)))
+    assert len(lab.ids("nodes")) == 1
+    at(lab, TWO + timedelta(hours=1))
+    assert lab.verify(shop).findings == 0, "it came due after the plan: it is not overdue, but next"
+
+
+def test_a_policy_that_could_not_be_planned_has_not_had_its_turn(lab: Lab, acme: TenantId) -> None:
+    shop = nightly(lab)
+    tick(shop)
+    lab.sql("ALTER TABLE lab.nodes ADD COLUMN doubt text")
+    node = lab.node(acme, doubt="none")
+    at(lab, TWO)
+    policies = tuple(
+        replace(p, condition="r.doubt::integer > 0") if p.name == "nodes" else p
+        for p in shop.policies
+    )
+    tick(replace(shop, policies=policies))
+    assert lab.ids("nodes") == {node}
+    at(lab, TWO + timedelta(minutes=1))
+    found = tick(shop).run
+    assert found is not None
+    assert found.deleted() == {"lab.nodes": 1}
+
+
+def test_a_verification_is_taken_up_once_it_was_made(
+    lab: Lab, acme: TenantId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.clock = Hand(NOW)  # type: ignore[assignment]  # it tells the time, too
+    shop = lab.shop(verify_schedule=NIGHT, tick_s=60.0)
+    tick(shop)
+    tick(shop)
+    before = verifications(lab)
+    at(lab, TWO)
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object, **_more: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Workshop, "verify", die)
+        with pytest.raises(Killed):
+            tick(shop)
+    for minute in range(1, 4):
+        at(lab, TWO + timedelta(minutes=minute))
+        tick(shop)
+    assert verifications(lab) == before + 1
+    assert lab.sql(
+        "SELECT missed FROM tenure.scheduled WHERE name = 'verification' ORDER BY due_at"
+    ) == [(0,), (0,)]
+
+
+@pytest.mark.parametrize("trouble", ["all is stopped", "the policies are wrong"])
+def test_a_scheduled_verification_is_made_once_whatever_else_is_in_the_way(
+    lab: Lab, trouble: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.clock = Hand(NOW)  # type: ignore[assignment]  # it tells the time, too
+    shop = lab.shop(verify_schedule=NIGHT, tick_s=60.0)
+    tick(shop)
+
+    def broken(*_: object) -> None:
+        raise PolicyError("one policy has no index")
+
+    if trouble == "all is stopped":
+        stop(lab.installation.retention, actor="ann", reason="restoring")
+    else:
+        monkeypatch.setattr(Workshop, "check", broken)
+    before = verifications(lab)
+    for minute in range(4):
+        at(lab, TWO + timedelta(minutes=minute))
+        with nullcontext() if trouble == "all is stopped" else pytest.raises(PolicyError):
+            tick(shop)
+    assert verifications(lab) == before + 1
+
+
+def test_a_verification_from_when_the_clock_was_wrong_stands_for_none(
+    lab: Lab, acme: TenantId
+) -> None:
+    shop = lab.shop()
+    tick(shop)
+    lab.sql(
+        "INSERT INTO tenure.verifications (id, trace_id, as_of, started_by, started_at,"
+        " finished_at, findings, account) SELECT gen_random_uuid(), trace_id, as_of, started_by,"
+        " started_at + interval '10 years', finished_at + interval '10 years', findings,"
+        " account + 1 FROM tenure.verifications ORDER BY account DESC LIMIT 1"
+    )
+    lab.sql("UPDATE tenure.runs SET finished_at = finished_at + interval '10 years'")
+    assert tick(lab.shop()).verification is None, "the one before it was made a moment ago"
+    lab.case(acme)
+    assert tick(lab.shop()).verification is not None, "a run has ended since"
+    lab.clock = Hand(datetime.now(UTC) + timedelta(hours=2))  # type: ignore[assignment]  # the same
+    assert tick(lab.shop()).verification is not None
+
+
+def test_who_works_long_is_there_all_the_while(
+    lab: Lab, acme: TenantId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last sign of life is of its end, and not of its beginning."""
+    lab.node(acme)
+    seen: list[int] = []
+
+    def slow(_progress: object) -> None:
+        for _ in range(200):
+            ((ticks,),) = lab.sql("SELECT ticks FROM tenure.watches")
+            seen.append(ticks)
+            if ticks > 2:
+                return
+            time.sleep(0.05)
+
+    shop = lab.shop(tick_s=0.2, options=Options(batch_size=3, on_progress=slow))
+    tick(shop)
+    assert seen[-1] > 2
+    assert lab.sql("SELECT count(*) FROM tenure.watches") == [(1,)]
+    before = seen[-1]
+    time.sleep(0.5)
+    ((after,),) = lab.sql("SELECT ticks FROM tenure.watches")
+    assert after - before <= 3, "nobody is there any more"
+
+
+def test_of_a_gap_within_a_tick_somebody_hears(lab: Lab, acme: TenantId) -> None:
+    """The machine slept in the middle of it."""
+    lab.node(acme)
+
+    def asleep(_progress: object) -> None:
+        lab.sleep(DAY)
+        for _ in range(200):
+            if lab.sql("SELECT count(*) FROM tenure.watches") == [(2,)]:
+                return
+            time.sleep(0.05)
+
+    tick(lab.shop(tick_s=0.2, options=Options(batch_size=3, on_progress=asleep)))
+    assert ("missed", "scheduler") in open_alerts(lab)
