@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from retention.alerts import MISSED, RUN, Alert, Looked, of_gap, of_missed
 from retention.errors import ScheduleError
 from retention.heartbeat import beating
+from retention.outcomes import Trouble, last_troubles
 from retention.policies import Policy
 from retention.runs import latest
 from retention.schedule import (
@@ -18,12 +19,14 @@ from retention.schedule import (
     Taken,
     checked_schedule,
     keep_watch,
+    last_taken,
     mark,
     peek,
     policy_schedule,
 )
 from retention.verification import last_finished
 from retention.workshop import Workshop
+from tenants.context import TenantId
 
 
 @dataclass(frozen=True)
@@ -38,17 +41,17 @@ class Agenda:
         """True where the verification's schedule says so."""
         return any(one.name == VERIFICATION for one in self.taken)
 
-    def done(
-        self, shop: Workshop, as_of: datetime, *, verified: bool = False, but: Collection[str] = ()
-    ) -> None:
-        """Mark what was done, by work as of that instant: the policies' times `but` those of some
-        names, or that of the verification."""
-        skipped = {policy_schedule(name) for name in but}
-        chosen = [
-            one
-            for one in self.taken
-            if (one.name == VERIFICATION) is verified and one.name not in skipped
-        ]
+    def without(self, policies: Collection[str]) -> Agenda:
+        """Return the agenda without these policies, whose turn it is still."""
+        names = {policy_schedule(policy) for policy in policies}
+        return Agenda(
+            tuple(policy for policy in self.policies if policy.name not in policies),
+            tuple(one for one in self.taken if one.name not in names),
+        )
+
+    def done(self, shop: Workshop, as_of: datetime, *, verified: bool = False) -> None:
+        """Mark what was done, by work as of that instant: the policies, or the verification."""
+        chosen = [one for one in self.taken if (one.name == VERIFICATION) is verified]
         if chosen:
             with shop.retention.transaction(None) as cursor:
                 for one in chosen:
@@ -108,6 +111,31 @@ def watched(shop: Workshop) -> Iterator[None]:
     # Three times in what a watch outlasts, so that a long tick is none without anybody.
     with beating("watch", 3 * shop.tick_s, watch):
         yield
+
+
+def troubles_left(
+    shop: Workshop, agenda: Agenda, planned: Collection[tuple[str, TenantId]] | None
+) -> tuple[list[Trouble], Looked]:
+    """Return which policies' last units stalled or failed and are not done with, and what was
+    looked at for that. `planned` are the policies and tenants of which this tick's plan has rows
+    that may go; None where nothing was planned.
+
+    It is done with where a unit since has ended well, or a plan since found nothing that may go: of
+    a policy that was planned now, this plan, of another, that of its last turn.
+    """
+    with shop.verifier.transaction(None, read_only=True) as cursor:
+        found = last_troubles(cursor)
+        turns = last_taken(cursor, shop.clock.now())
+    now = set() if planned is None else {policy.name for policy in agenda.policies}
+    names = {policy.name for policy in shop.policies}
+
+    def lasts(one: Trouble) -> bool:
+        if planned is not None and one.policy in now:
+            return (one.policy, one.tenant_id) in planned
+        turn = turns.get(policy_schedule(one.policy))
+        return one.policy in names and (turn is None or one.ended_at > turn)
+
+    return list(filter(lasts, found)), Looked(RUN, names | {one.policy for one in found})
 
 
 def verification_is_due(shop: Workshop, agenda: Agenda, verify_every: timedelta) -> bool:

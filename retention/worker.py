@@ -56,7 +56,7 @@ class Worker:
     catalog: Catalog
     options: Options
     ttl_s: float
-    on_run_ended: Callable[[UUID, RunState], None] = lambda _run, _state: None
+    on_run_ended: Callable[[RunState], None] = lambda _state: None
     holder: str = field(default_factory=units.new_holder)
     deleted: int = 0
     round_trips: int = 0
@@ -133,8 +133,8 @@ class Worker:
         return True
 
     def _close_done(self) -> None:
-        for run_id, state in self._persist(runs.close_done, self.retention).items():
-            self.on_run_ended(run_id, state)
+        for state in self._persist(runs.close_done, self.retention).values():
+            self.on_run_ended(state)
 
     def _persist(self, function: Callable[..., T], *arguments: object) -> T:
         """Call it again where the database was away, or somebody in the way, for a while."""

@@ -16,7 +16,7 @@ import psycopg2
 import pytest
 
 from retention import schedule
-from retention.alerts import Alert, Looked, deliver, open_alerts, raise_alerts
+from retention.alerts import ERASURES, Alert, Looked, deliver, open_alerts, raise_alerts
 from retention.errors import DeliveryError
 from retention.leftovers import delete_leftovers
 from retention.webhook import Webhook
@@ -144,6 +144,14 @@ def take(lab: Lab, now: Any) -> schedule.Taken | None:
     with lab.installation.retention.transaction(None) as cursor:
         taken = schedule.peek(cursor, "nodes", NIGHT, now)
         return taken if taken is not None and schedule.mark(cursor, taken, now) else None
+
+
+def test_what_had_no_turn_keeps_its_alert(lab: Lab) -> None:
+    one, other = Alert("erasure", "one", "is overdue"), Alert("erasure", "other", "is overdue")
+    retention = lab.installation.retention
+    raise_alerts(retention, [one, other], Looked(ERASURES))
+    raise_alerts(retention, [], Looked(ERASURES, but=("one",)))
+    assert lab.sql("SELECT subject FROM tenure.alerts WHERE resolved_at IS NULL") == [("one",)]
 
 
 def test_a_time_is_taken_up_once_and_what_was_missed_is_counted(lab: Lab) -> None:

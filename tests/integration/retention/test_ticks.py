@@ -17,9 +17,11 @@ from api.workshop import workshop_of
 from config import clock as clocks
 from config.trace import new_trace_id
 from retention.alerts import Alert
+from retention.database_clock import DatabaseClock
 from retention.errors import DeliveryError, PolicyError
 from retention.executor import Options
 from retention.interventions import intervene, start, stop
+from retention.jobs import run_once
 from retention.schedule import Taken, mark
 from retention.status import read_status
 from retention.tick import tick
@@ -483,3 +485,144 @@ def test_of_a_gap_within_a_tick_somebody_hears(lab: Lab, acme: TenantId) -> None
 
     tick(lab.shop(tick_s=0.2, options=Options(batch_size=3, on_progress=asleep)))
     assert ("missed", "scheduler") in open_alerts(lab)
+
+
+# -- runs that failed or stalled are told of, whoever ended them --------------------------------
+
+
+def held_up(lab: Lab, table: str, row: str) -> Any:
+    """Return a connection that has the row until it is closed."""
+    other = psycopg2.connect(lab.installation.settings.role_url("tenure_owner"))
+    with other.cursor() as cursor:
+        cursor.execute(f"SELECT 1 FROM lab.{table} WHERE id = %s FOR UPDATE", (row,))
+    return other
+
+
+def stalled(lab: Lab, row: str, *tenants: TenantId) -> None:
+    """Have a run of the cases stall that nobody hears of: its worker is killed as it ends."""
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    shop = lab.shop(on_run_ended=die)
+    shop.record()
+    run_id = shop.open(shop.plan(tenants=tenants or None), trace_id=new_trace_id())
+    other = held_up(lab, "cases", row)
+    with pytest.raises(Killed):
+        shop.worker().work(run_id)
+    other.close()
+    assert lab.sql("SELECT state FROM tenure.runs WHERE id = %s", (str(run_id),)) == [("stalled",)]
+
+
+def told(lab: Lab) -> dict[str, str]:
+    return dict(
+        lab.sql(
+            "SELECT subject, detail FROM tenure.alerts WHERE kind = 'run' AND resolved_at IS NULL"
+        )
+    )
+
+
+def test_of_a_run_whose_worker_was_killed_as_it_ended_somebody_hears(
+    lab: Lab, acme: TenantId
+) -> None:
+    case = lab.case(acme)
+    stalled(lab, case)
+    assert told(lab) == {}
+    other = held_up(lab, "cases", case)
+    stop(lab.installation.retention, actor="ann", reason="a look")
+    sent: list[bytes] = []
+    tick(lab.shop(send=sent.append))
+    other.close()
+    said = told(lab)
+    assert set(said) == {"cases"}
+    assert said["cases"].startswith("acme: ")
+    assert ("run", "cases") in {(s["kind"], s["subject"]) for s in map(json.loads, sent)}
+    start(lab.installation.retention, actor="ann", reason="looked")
+    tick(lab.shop())
+    assert lab.ids("cases") == set()
+    assert told(lab) == {}
+
+
+def test_a_run_of_one_tenant_says_nothing_of_what_stalled_in_another(
+    lab: Lab, acme: TenantId, globex: TenantId
+) -> None:
+    case, other_case = lab.case(acme), lab.case(globex)
+    other = held_up(lab, "cases", case)
+    tick(lab.shop())
+    assert set(told(lab)) == {"cases"}
+    assert lab.ids("cases") == {case}
+    lab.case(globex)
+    shop = lab.shop()
+    report = run_once(shop, lambda: shop.plan(tenants=[globex]))
+    assert (report.state, report.rows) == ("succeeded", 1)
+    assert set(told(lab)) == {"cases"}, "acme's did not go"
+    stop(lab.installation.retention, actor="ann", reason="a look")
+    tick(lab.shop())
+    assert set(told(lab)) == {"cases"}
+    start(lab.installation.retention, actor="ann", reason="looked")
+    other.close()
+    tick(lab.shop())
+    assert told(lab) == {}
+    assert other_case not in lab.ids("cases")
+
+
+@pytest.mark.parametrize("schedule", [None, "0 0 1 1 *"])
+def test_what_is_not_due_any_more_is_in_nobodys_way(
+    lab: Lab, acme: TenantId, schedule: str | None
+) -> None:
+    lab.clock = DatabaseClock(lab.installation.verifier)  # type: ignore[assignment]  # the same
+    policies = tuple(
+        replace(p, schedule=schedule) if p.name == "cases" else p for p in lab.policies
+    )
+
+    def turn(ago: str) -> None:
+        lab.sql(
+            "INSERT INTO tenure.scheduled (name, due_at, taken_at, missed)"
+            " SELECT 'policy cases', at, at, 0 FROM (SELECT now() - %s::interval AS at) t",
+            (ago,),
+        )
+
+    turn("1 hour")
+    stalled(lab, lab.case(acme))
+    stop(lab.installation.retention, actor="ann", reason="a look")
+    shop = lab.shop(policies=policies, tick_s=60.0)
+    for _ in range(2):
+        tick(shop)
+        assert set(told(lab)) == {"cases"}
+    start(lab.installation.retention, actor="ann", reason="looked")
+    lab.sql("UPDATE lab.cases SET opened = now()")
+    if schedule is not None:
+        turn("0 s")
+    for _ in range(2):
+        tick(shop)
+        assert told(lab) == {}
+
+
+def test_of_a_run_that_the_catalog_overtook_somebody_hears(lab: Lab, acme: TenantId) -> None:
+    lab.case(acme)
+    shop = lab.shop()
+    shop.record()
+    run_id = shop.open(shop.plan(), trace_id=new_trace_id())
+    lab.sql("UPDATE tenure.runs SET catalog_digest = repeat('0', 64)")
+    stop(lab.installation.retention, actor="ann", reason="a look")
+    tick(shop)
+    assert lab.sql("SELECT state FROM tenure.runs WHERE id = %s", (str(run_id),)) == [("failed",)]
+    assert "catalog of tables has changed" in told(lab)["cases"]
+    start(lab.installation.retention, actor="ann", reason="looked")
+    tick(shop)
+    assert lab.ids("cases") == set()
+    assert told(lab) == {}
+
+
+def test_a_run_that_somebody_cancelled_is_no_trouble(lab: Lab, acme: TenantId) -> None:
+    lab.case(acme)
+    shop = lab.shop()
+    shop.record()
+    run_id = shop.open(shop.plan(), trace_id=new_trace_id())
+    intervene(lab.installation.retention, run_id, "cancel", actor="ann", reason="a look")
+    stop(lab.installation.retention, actor="ann", reason="a look")
+    tick(shop)
+    assert told(lab) == {}
