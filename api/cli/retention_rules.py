@@ -138,6 +138,7 @@ def explain_row(
             row,
             [tenant_id_of(installation, slug)] if slug else None,
         )
+        now = shop.clock.now()
         with installation.verifier.transaction(
             None, isolation="REPEATABLE READ", read_only=True
         ) as cursor:
@@ -147,7 +148,7 @@ def explain_row(
                 catalog=installation.catalog,
                 policies=shop.policies,
                 held_by=partial(held_by, cursor, held_edges(installation.catalog)),
-                now=installation.clock.now(),
+                now=now,
             )
     if output_format == "json":
         echo_json({"rows": [one.to_json() for one in found]})
