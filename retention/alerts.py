@@ -85,6 +85,7 @@ VERIFIED: tuple[Kind, ...] = ("overdue", "orphans", "verification")
 def of_verification(report: VerificationReport) -> list[Alert]:
     """Return what is to be said of a verification: what it found, by kind and subject."""
     counts: dict[tuple[Kind, str], int] = {}
+    unknown: dict[tuple[Kind, str], str] = {}
     for result in report.results:
         # Erasures are told of one by one.
         if result.is_finding and result.kind != "erasures":
@@ -93,8 +94,14 @@ def of_verification(report: VerificationReport) -> list[Alert]:
                 result.subject if kind != "verification" else f"{result.kind} {result.subject}"
             )
             counts[kind, subject] = counts.get((kind, subject), 0) + result.found
+            if result.could_not_be_asked:
+                unknown[kind, subject] = result.could_not_be_asked
     return [
-        Alert(kind, subject, f"{rows} rows, as of {report.as_of.isoformat()}")
+        Alert(
+            kind,
+            subject,
+            f"{unknown.get((kind, subject), f'{rows} rows')}, as of {report.as_of.isoformat()}",
+        )
         for (kind, subject), rows in sorted(counts.items())
     ]
 
