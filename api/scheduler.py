@@ -14,7 +14,6 @@ from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Self
 
-import psycopg2
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from api.wiring import Installation
@@ -22,18 +21,15 @@ from api.workshop import adaptive_pacers, workshop_of
 from config.logging import get_logger
 from config.metrics import Metrics
 from retention.alerts import Alert
-from retention.errors import RetentionError
 from retention.executor import Options, Progress
 from retention.jobs import help_out
 from retention.leftovers import Leftovers
 from retention.tick import VERIFY_EVERY, Tick, tick
 from retention.workshop import Workshop
-from tenants.errors import TenantError
 
 _log = get_logger(__name__)
 
 _HELP_EVERY_S = 1.0
-_AWAY = (psycopg2.Error, RetentionError, TenantError)
 
 
 class RetentionScheduler:
@@ -121,7 +117,8 @@ class RetentionScheduler:
             self._due.clear()
             try:
                 done = tick(self._shop, verify_every=self._verify_every, work_s=self._tick_s)
-            except _AWAY:
+            except Exception:  # noqa: BLE001 - see retention.troubles
+                # What is in the way of a step is told of by alerts; here all goes on.
                 _log.exception("tick_failed")
                 return None
         if done.leftovers != Leftovers():
@@ -144,7 +141,8 @@ class RetentionScheduler:
             return 0
         try:
             return help_out(self._helping)
-        except _AWAY:
+        except Exception:  # noqa: BLE001 - see retention.troubles
+            # An error that came through would end the thread that helps, for good.
             _log.exception("help_failed")
             return 0
         finally:

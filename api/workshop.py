@@ -120,7 +120,7 @@ def ticking_of(installation: Installation) -> Ticking:
     """Return how retention is woken here, as of now: for reports."""
     settings = installation.settings
     return Ticking(
-        installation.clock.now(),
+        clock_of(installation, installation.auditor).now(),
         timedelta(seconds=settings.retention_tick_s),
         settings.verify_schedule,
     )

@@ -17,7 +17,6 @@ from uuid import UUID
 from config.logging import get_logger
 from retention.connectors.requests import Request
 from retention.errors import DeliveryError
-from retention.run_report import RunReport
 from retention.schedule import Taken
 from retention.verification import VerificationReport
 from tenants.connections import Cursor, RoleConnections
@@ -54,10 +53,11 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What was looked at: these kinds, of these subjects; None for all."""
+    """What was looked at: these kinds, of these subjects (None for all) `but` some."""
 
     kinds: Collection[Kind]
     subjects: Collection[str] | None = None
+    but: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,22 +82,10 @@ LEDGER: tuple[Kind, ...] = ("ledger",)
 VERIFIED: tuple[Kind, ...] = ("overdue", "orphans", "verification")
 
 
-def of_run(report: RunReport) -> list[Alert]:
-    """Return what is to be said of a run: its policies that stalled or failed."""
-    found: dict[str, list[str]] = {}
-    for unit in report.units:
-        trouble = unit.error or unit.stalled
-        if trouble:
-            found.setdefault(unit.policy, []).append(f"{unit.tenant}: {trouble}")
-    return [
-        Alert("run", policy, f"run {report.trace_id}: " + "; ".join(said[:5]) + _more(said[5:]))
-        for policy, said in sorted(found.items())
-    ]
-
-
 def of_verification(report: VerificationReport) -> list[Alert]:
     """Return what is to be said of a verification: what it found, by kind and subject."""
     counts: dict[tuple[Kind, str], int] = {}
+    unknown: dict[tuple[Kind, str], str] = {}
     for result in report.results:
         # Erasures are told of one by one.
         if result.is_finding and result.kind != "erasures":
@@ -106,8 +94,14 @@ def of_verification(report: VerificationReport) -> list[Alert]:
                 result.subject if kind != "verification" else f"{result.kind} {result.subject}"
             )
             counts[kind, subject] = counts.get((kind, subject), 0) + result.found
+            if result.could_not_be_asked:
+                unknown[kind, subject] = result.could_not_be_asked
     return [
-        Alert(kind, subject, f"{rows} rows, as of {report.as_of.isoformat()}")
+        Alert(
+            kind,
+            subject,
+            f"{unknown.get((kind, subject), f'{rows} rows')}, as of {report.as_of.isoformat()}",
+        )
         for (kind, subject), rows in sorted(counts.items())
     ]
 
@@ -144,10 +138,6 @@ def of_missed(taken: Taken) -> Alert:
     )
 
 
-def _more(rest: Collection[str]) -> str:
-    return f"; and {len(rest)} more" if rest else ""
-
-
 _RAISE = """
 INSERT INTO tenure.alerts AS a (id, kind, subject, detail)
 VALUES (%(id)s, %(kind)s, %(subject)s, %(detail)s)
@@ -162,6 +152,7 @@ WHERE resolved_at IS NULL AND kind = ANY(%(kinds)s)
   AND (kind <> 'missed' OR delivered_at IS NOT NULL
        OR raised_at < clock_timestamp() - %(remind)s)
   AND (%(subjects)s::text[] IS NULL OR subject = ANY(%(subjects)s::text[]))
+  AND subject <> ALL (%(but)s::text[])
   AND NOT EXISTS (SELECT FROM unnest(%(left_kinds)s::text[], %(left)s::text[]) l(kind, subject)
                   WHERE l.kind = alerts.kind AND l.subject = alerts.subject)
 """
@@ -205,6 +196,7 @@ def raise_alerts(
                 "kinds": list(looked.kinds),
                 "remind": REMIND_AFTER,
                 "subjects": None if looked.subjects is None else list(looked.subjects),
+                "but": list(looked.but),
                 "left_kinds": [alert.kind for alert in alerts],
                 "left": [alert.subject for alert in alerts],
             },

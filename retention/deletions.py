@@ -91,13 +91,16 @@ STARTS = """
 when it started, for `Started.read`: (kept, width, along)."""
 OWN_PERIOD = """
     LEFT JOIN LATERAL (
-        SELECT c.after AS period FROM tenure.policy_changes c
+        SELECT m.value AS period FROM tenure.policy_changes c
+        CROSS JOIN LATERAL (VALUES (c.after, 1), (c.before, -1)) m(value, times)
         WHERE c.tenant_id = b.tenant_id AND c.policy = b.policy AND c.what = 'period'
-          AND c.changed_at <= r.started_at
-        ORDER BY c.changed_at DESC, c.id DESC LIMIT 1) own ON true
+          AND c.changed_at <= r.started_at AND m.value IS NOT NULL
+        GROUP BY m.value HAVING sum(m.times) > 0
+        ORDER BY max(c.changed_at) DESC LIMIT 1) own ON true
 """
 """Joins to a batch `b` and its run `r` the tenant's own period when that began, NULL where it had
-none; not as tenure_retention."""
+none: what came into force once more than it ceased to be (`retention.verification_terms`). Not as
+tenure_retention."""
 _FIND = f"""
 SELECT b.recorded_at, b.run_id, b.trace_id, b.id, b.policy, b.policy_version, b.cutoff, b.action,
        k.tenant_id, k.table_name, NULL::uuid, NULL::uuid, NULL, NULL::timestamptz,

@@ -22,6 +22,7 @@ from retention.policies import Period, Policy, instant_of
 from retention.policy_records import effective_state, tenant_periods, tenant_states
 from retention.precedence import Decision, Standing, decide
 from retention.rules import rule_of
+from retention.starting_points import readable
 from retention.statements import kind_of
 from retention.statements import table as table_name
 from tenants.catalog import Catalog, TableName
@@ -228,8 +229,11 @@ class _Reader:
     def _standing(self, policy: Policy, tenant: TenantId) -> Standing:
         rule = rule_of(policy, (), self.catalog, self.now)
         ((matches, started, done),) = self._ask(
-            sql.SQL("SELECT {} FROM {} r WHERE r.tenant_id = %(tenant)s AND r.id = %(id)s").format(
-                rule.facts("r"), table_name(policy.table)
+            sql.SQL(
+                "SELECT f.matches, {}, f.done FROM (SELECT {} FROM {} r"
+                " WHERE r.tenant_id = %(tenant)s AND r.id = %(id)s) f(matches, started, done)"
+            ).format(
+                readable(sql.Identifier("f", "started")), rule.facts("r"), table_name(policy.table)
             ),
             tenant,
         )

@@ -12,6 +12,10 @@ from config.logging import get_logger
 from retention.errors import LeaseLostError
 from tenants.errors import TenantError
 
+#: How long something is held at the most; what says that it is longer is from before the clock
+#: was set back.
+LONGEST_TTL_S = 600.0
+
 _log = get_logger(__name__)
 
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import psycopg2
 
 from config.logging import get_logger
-from retention.errors import LeaseLostError
-from retention.heartbeat import beating
+from retention.errors import LeaseLostError, RunError
+from retention.heartbeat import LONGEST_TTL_S, beating
 from tenants.connections import Cursor, RoleConnections
 from tenants.errors import TenantError
 
@@ -32,6 +32,7 @@ VALUES (%(name)s, %(holder)s, 1, clock_timestamp() + make_interval(secs => %(ttl
 ON CONFLICT (name) DO UPDATE SET
     holder = excluded.holder, fence = l.fence + 1, lease_until = excluded.lease_until
 WHERE l.lease_until <= clock_timestamp()
+   OR l.lease_until > clock_timestamp() + make_interval(secs => %(longest)s)
 RETURNING fence
 """
 _RENEW = """
@@ -61,10 +62,17 @@ class Lease:
 def acquire(
     retention: RoleConnections, name: str = RETENTION_LEASE, *, ttl_s: float = DEFAULT_TTL_S
 ) -> Lease | None:
-    """Take the lease if nobody has it, or its holder let it run out; None otherwise."""
+    """Take the lease if nobody has it, or its holder let it run out; None otherwise.
+
+    One that ends further ahead than any may is from before the clock was set back: it is taken
+    over. Raises RunError for a `ttl_s` longer than LONGEST_TTL_S.
+    """
+    if not 0 < ttl_s <= LONGEST_TTL_S:
+        raise RunError(f"a lease is held for up to {LONGEST_TTL_S:g} s, not {ttl_s:g} s")
     holder = uuid.uuid4().hex
+    known = {"name": name, "holder": holder, "ttl": ttl_s, "longest": LONGEST_TTL_S + 1}
     with retention.transaction(None) as cursor:
-        cursor.execute(_ACQUIRE, {"name": name, "holder": holder, "ttl": ttl_s})
+        cursor.execute(_ACQUIRE, known)
         row = cursor.fetchone()
     return None if row is None else Lease(name, holder, row[0], ttl_s)
 

@@ -116,7 +116,8 @@ def delete_leftovers(
     """Delete at most `at_most` rows of each table whose time is over, as of `now` or of the
     database's floors, whichever is earlier.
 
-    Rows that another transaction uses are left for the next time.
+    Rows that another transaction uses are left for the next time. Nothing goes while all retention
+    is stopped.
     """
     with retention.transaction(None) as cursor:
         # tenure: allow TS005 because the function ends what has expired in every tenant

@@ -90,11 +90,20 @@ def due_at(period: Period, started: datetime) -> datetime:
     return moved + period.rest
 
 
+def due_if_ever(period: Period, started: date) -> datetime | None:
+    """Return as `due_at` after which instant a row that started then, or on that day, is due; None
+    where no calendar reaches. A tenant's row may say anything: this raises for none."""
+    try:
+        return due_at(period, instant_of(started))
+    except (ValueError, OverflowError):
+        return None
+
+
 def instant_of(started: date) -> datetime:
     """Return a starting point as an instant: a day counts from its end, in UTC."""
     if isinstance(started, datetime):
         return started
-    return datetime.combine(started + timedelta(days=1), time(), UTC) - timedelta(microseconds=1)
+    return datetime.combine(started, time.max, UTC)
 
 
 def never_longer(one: Period, other: Period) -> bool:

@@ -17,12 +17,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 
-from retention.policies import Period, cutoff, due_at
+from retention.policies import Period, cutoff, due_if_ever
 
 Outcome = Literal["no rule", "held", "done", "undated", "waiting", "kept", "paused", "due"]
+
+# Later than all that ends: when a period does that no calendar has.
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,9 @@ def decide(
     if not speaking:
         return Decision("no rule")
     dated = [
-        (due_at(s.period, s.started), s.policy, s) for s in speaking if s.started and not s.done
+        (due_if_ever(s.period, s.started) or _NEVER, s.policy, s)
+        for s in speaking
+        if s.started and not s.done
     ]
     if not dated:
         open_ones = [s.policy for s in speaking if not s.done]
@@ -85,9 +90,10 @@ def decide(
         [entry for entry in dated if not entry[2].paused] or dated, key=lambda entry: entry[:2]
     )
     kept, keeper = _kept(matching)
-    at = None if keeper and kept is None else max(first, kept or first)
+    last = max(first, kept)
+    at = None if last == _NEVER else last
     if not standing.is_due(now):
-        return Decision("waiting", policy, at, keeper if at != first else "")
+        return Decision("waiting", policy, at, keeper if kept > first else "")
     if held_by:
         return Decision("held", policy, None, ", ".join(sorted(held_by)))
     back = standing.restored_until
@@ -114,11 +120,12 @@ def _keeps(standing: Standing, now: datetime) -> bool:
     )
 
 
-def _kept(matching: Collection[Standing]) -> tuple[datetime | None, str]:
-    """Return until when the minimums keep the row, and whose is the longest ("": nobody's)."""
-    keepers = [(s.started, s.policy, s.minimum) for s in matching if s.minimum is not None]
-    for started, policy, _ in keepers:
-        if started is None:
-            return None, policy
-    ends = [(due_at(minimum, at), policy) for at, policy, minimum in keepers if at is not None]
-    return max(ends, default=(None, ""))
+def _kept(matching: Collection[Standing]) -> tuple[datetime, str]:
+    """Return until when the minimums keep the row, _NEVER where nobody can say, and whose is the
+    longest (nobody's: "", and the beginning of time)."""
+    ends = [
+        ((s.started and due_if_ever(s.minimum, s.started)) or _NEVER, s.policy)
+        for s in matching
+        if s.minimum is not None
+    ]
+    return max(ends, default=(datetime.min.replace(tzinfo=UTC), ""))

@@ -18,12 +18,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from retention.policy_records import latest_versions
 from retention.reconciliation_queries import BATCHES, CLOSINGS, LAST_ACCOUNT, movements_query
+from retention.troubles import is_away
+from retention.verification_asking import not_asked, savepoint
 from retention.verification_rules import Ground
 from tenants.connections import Cursor
 
@@ -33,6 +35,9 @@ _OPEN_AT_MOST = timedelta(days=1)
 # A verification is as of the plan before it, and so behind by as long as a run takes. Beyond that
 # it looks back, and is no account: a night in which nobody looked is not filled in afterwards.
 _BEHIND_AT_MOST = timedelta(days=1)
+#: An account that is as of later than this from now is from before the clock was put back. What is
+#: ahead by less is waited for.
+AHEAD_AT_MOST = timedelta(hours=1)
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -112,7 +117,9 @@ class CountedBatch:
 class Account:
     """An account: entries of the books that hold or held anything, and what they rest on.
 
-    `queries` has, by policy and table, the query that told what entered and left.
+    `queries` has, by policy and table, the query that told what entered and left. The books of
+    policies of which that could not be asked (`unasked`, why) stand as they stood, and what was
+    deleted under them counts in the next account.
     """
 
     number: int
@@ -120,6 +127,7 @@ class Account:
     movements: tuple[Movement, ...]
     batches: tuple[CountedBatch, ...]
     queries: Mapping[tuple[str, str], str]
+    unasked: Mapping[str, str] = field(default_factory=dict)
 
 
 class Bookkeeper:
@@ -136,31 +144,52 @@ class Bookkeeper:
         cursor.execute(LAST_ACCOUNT)
         last = cursor.fetchone()
         self._last: int = last[0] if last else 0
-        self._since: datetime | None = last[2] - _OPEN_AT_MOST if last else None
+        ahead = last is not None and last[1] > now + AHEAD_AT_MOST
+        self._since: datetime | None = last[2] - _OPEN_AT_MOST if last and not ahead else None
         looks_back = now - ground.as_of > _BEHIND_AT_MOST
-        self.moves_on = not looks_back and (last is None or last[1] <= ground.as_of)
+        self.moves_on = not looks_back and (last is None or ahead or last[1] <= ground.as_of)
 
-    def account(self, due: Mapping[tuple[str, str], Due]) -> Account:
+    def account(
+        self, due: Mapping[tuple[str, str], Due], *, unasked: Mapping[str, str] | None = None
+    ) -> Account:
         """Return the account; requires `moves_on`. `due` is what the verification counted, per
-        policy and tenant (by its id)."""
+        policy and tenant (by its id); `unasked` are policies of which it could not, and why."""
         opening = self._closings()
         deleted, batches = self._deletions()
-        closing = {
-            Book(policy, str(self._policies[policy].table), tenant): rows
-            for (policy, tenant), rows in due.items()
-        }
         current = {(p.name, str(p.table)) for p in self._policies.values()}
         open_books = {(b.policy, b.table) for b, rows in opening.items() if rows.rows}
         wanted = current | open_books | {(b.policy, b.table) for b in deleted}
         changes: dict[Book, Counter[str]] = defaultdict(Counter)
         movements: list[Movement] = []
         queries = {}
+        unknown = dict(unasked or {})
         for policy, table in sorted(wanted):
-            queries[policy, table] = self._ask(policy, table)
-            for movement, rows in self._moved(policy, table):
+            if policy in unknown:
+                continue
+            try:
+                with savepoint(self._cursor):
+                    query = self._ask(policy, table)
+                    moved = list(self._moved(policy, table))
+            except Exception as error:
+                if is_away(error):
+                    raise
+                # One policy's condition that fails is no reason to keep no books at all.
+                unknown[policy] = not_asked(error)
+                continue
+            queries[policy, table] = query
+            for movement, rows in moved:
                 changes[movement.book][movement.movement] += rows
                 if movement.movement != "passed":
                     movements.append(movement)
+        for book in [book for book in changes if book.policy in unknown]:
+            del changes[book]
+        for book in [book for book in deleted if book.policy in unknown]:
+            del deleted[book]
+        closing = {
+            Book(policy, str(self._policies[policy].table), tenant): rows
+            for (policy, tenant), rows in due.items()
+            if policy not in unknown
+        } | {book: rows for book, rows in opening.items() if book.policy in unknown}
         versions = self._versions()
         entries = []
         for book in sorted(opening.keys() | closing.keys() | changes.keys() | deleted.keys()):
@@ -170,7 +199,14 @@ class Bookkeeper:
                 version = versions.get(book.policy)
                 entry = _entry(book, version, (before, after), deleted[book], changes[book])
                 entries.append(replace(entry, changed=changed))
-        return Account(self._last + 1, tuple(entries), tuple(movements), batches, queries)
+        return Account(
+            self._last + 1,
+            tuple(entries),
+            tuple(m for m in movements if m.book.policy not in unknown),
+            tuple(counted for policy, counted in batches if policy not in unknown),
+            {key: query for key, query in queries.items() if key[0] not in unknown},
+            unknown,
+        )
 
     def _closings(self) -> dict[Book, Due]:
         self._cursor.execute(CLOSINGS)
@@ -179,14 +215,15 @@ class Bookkeeper:
             for policy, table, tenant, *figures in self._cursor.fetchall()
         }
 
-    def _deletions(self) -> tuple[Counter[Book], tuple[CountedBatch, ...]]:
+    def _deletions(self) -> tuple[Counter[Book], list[tuple[str, CountedBatch]]]:
+        """Return what was deleted, and the batches with their policies."""
         deleted: Counter[Book] = Counter()
         batches = []
         self._cursor.execute(BATCHES)
         for run, batch, tenant, policy, table, rows in self._cursor.fetchall():
             deleted[Book(policy, table, tenant)] += rows
-            batches.append(CountedBatch(run, batch, tenant))
-        return deleted, tuple(batches)
+            batches.append((policy, CountedBatch(run, batch, tenant)))
+        return deleted, batches
 
     def _ask(self, policy_name: str, table: str) -> str:
         name = next((t.name for t in self._catalog if str(t.name) == table), None)

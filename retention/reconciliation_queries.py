@@ -208,6 +208,12 @@ CLOSINGS = """SELECT DISTINCT ON (policy, table_name, tenant_id)
        policy, table_name, tenant_id::text, held, undeletable, paused, still_due
 FROM tenure.reconciliations ORDER BY policy, table_name, tenant_id, account DESC"""
 
+# An account that is ahead is from before the clock was put back: nobody waits until then.
+AHEAD = sql.SQL("""SELECT NULL AS tenant, count(*) AS found
+FROM (SELECT as_of FROM tenure.verifications
+      WHERE account IS NOT NULL ORDER BY account DESC LIMIT 1) last
+WHERE as_of > %(now)s::timestamptz + %(ahead)s HAVING count(*) > 0""")
+
 LAST_ACCOUNT = """SELECT account, as_of, started_at FROM tenure.verifications
 WHERE account IS NOT NULL ORDER BY account DESC LIMIT 1"""
 

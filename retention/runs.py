@@ -63,7 +63,7 @@ SELECT NOT tenure.is_stopped() AND EXISTS (
            SELECT FROM tenure.units u JOIN tenure.runs r ON r.id = u.run_id
            WHERE u.state = 'open' AND r.state = 'running'
              AND tenure.in_window(u.opens, u.closes)),
-       (SELECT max(finished_at) FROM tenure.runs)
+       (SELECT max(finished_at) FROM tenure.runs WHERE finished_at <= clock_timestamp())
 """
 _UNITS = """
 SELECT policy, tenant_id, batches, left_due, skips, state, detail
@@ -168,7 +168,8 @@ def plan_of(retention: RoleConnections, run_id: UUID) -> Plan:
 
 
 def latest(retention: RoleConnections) -> tuple[bool, datetime | None]:
-    """Tell whether there is work that may go on now, and when the last run ended (None: none)."""
+    """Tell whether there is work that may go on now, and when the last run ended (None: none); one
+    that has not ended yet, by a clock that was wrong, counts for nothing."""
     with retention.transaction(None, read_only=True) as cursor:
         cursor.execute(_LATEST)
         row = cursor.fetchone()

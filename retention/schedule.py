@@ -2,7 +2,7 @@
 
 A schedule is five fields of cron in UTC, where there is no daylight saving; 0 and 7 are Sunday. A
 time that was due is taken up once, whoever ticks: its row has it as its key. It is marked when its
-run has been opened: who dies before leaves it to the next. Times that passed while nobody ticked
+work has been done: who dies before leaves it to the next. Times that passed while nobody ticked
 count as one, and the row says how many there were. What has no schedule is due at every tick.
 
 A watch is a stretch of time in which ticks followed one another. What lies between two
@@ -34,16 +34,23 @@ _WEEKDAYS = re.compile(
 _MICROSECOND = timedelta(microseconds=1)
 # Past this, an outage is counted no further.
 _MOST_MISSED = 1000
+_ANY_DAY = datetime(2000, 1, 1, tzinfo=UTC)
+#: Watches, without those kept while the clock was wrong, far ahead (`tenure.keep_watch` leaves them
+#: out, too): they would hide all gaps until then.
+WATCHES = """SELECT began_at, last_at FROM tenure.watches
+WHERE began_at <= clock_timestamp() + interval '1 day' AND last_at >= %(since)s ORDER BY began_at"""
 
 
 def checked_schedule(text: str) -> str:
-    """Return a schedule; raises ScheduleError where it is none."""
+    """Return a schedule; raises ScheduleError where it is none, or never comes."""
     try:
-        _trigger(text)
+        first = next_time(text, _ANY_DAY)
     except (ValueError, AttributeError) as error:
         raise ScheduleError(
             f"{text!r} is no schedule of five fields (0 2 * * *): {error}"
         ) from error
+    if first is None:
+        raise ScheduleError(f"the schedule {text!r} never comes: no such day is in any year")
     return text
 
 
@@ -83,7 +90,7 @@ def _weekdays(text: str) -> str:
         else:
             low = _weekday(first)
             high = _weekday(last) if last else 6 if match["step"] else low
-            high += 7 if last == "sun" else 0
+            high += 7 if last == "sun" and low > 0 else 0
         if low > high:
             raise ValueError(f"{part!r} ends before it begins")
         found |= {day % 7 for day in range(low, high + 1, step)}
@@ -94,20 +101,19 @@ def _weekday(text: str) -> int:
     return int(text) if text.isdecimal() else _DAYS.index(text)
 
 
-def next_time(schedule: str, after: datetime) -> datetime:
-    """Return the schedule's first time after an instant, in UTC; raises ValueError for none."""
+def next_time(schedule: str, after: datetime) -> datetime | None:
+    """Return the schedule's first time after an instant, in UTC; None where it never comes, as on
+    a 30th of February."""
     trigger = _trigger(schedule)
     found: datetime | None = trigger.get_next_fire_time(None, after.astimezone(UTC) + _MICROSECOND)
-    if found is None:
-        raise ValueError(f"the schedule {schedule!r} never comes again")
-    return found.astimezone(UTC)
+    return None if found is None else found.astimezone(UTC)
 
 
 def times_between(schedule: str, after: datetime, until: datetime) -> list[datetime]:
     """Return the schedule's times in (after, until], at most a thousand and one of the first."""
     found: list[datetime] = []
     moment = next_time(schedule, after)
-    while moment <= until and len(found) <= _MOST_MISSED:
+    while moment is not None and moment <= until and len(found) <= _MOST_MISSED:
         found.append(moment)
         moment = next_time(schedule, moment)
     return found
@@ -140,29 +146,28 @@ def peek(cursor: Cursor, name: str, schedule: str, now: datetime) -> Taken | Non
     """Return what a schedule is due for, as retention; None where that is nothing.
 
     The first time that a schedule is seen it is due at its next time, not at once. A clock
-    that was put back makes nothing due twice; a time that has not come yet, whoever took it up,
-    is in the way of none before it.
+    that was put back makes nothing due twice; a time that has not come yet, whoever took it up
+    (or first saw the schedule, while a clock was wrong), is in the way of none before it.
     """
     cursor.execute(
-        "SELECT max(due_at) FILTER (WHERE due_at <= %s), count(*) FROM tenure.scheduled"
-        " WHERE name = %s",
+        "SELECT max(due_at) FILTER (WHERE due_at <= %s) FROM tenure.scheduled WHERE name = %s",
         (now, name),
     )
-    ((last, known),) = cursor.fetchall()
+    ((last,),) = cursor.fetchall()
     if last is None:
-        if not known:
-            mark(cursor, Taken(name, now, 0), now)
+        mark(cursor, Taken(name, now, 0), now)
         return None
     times = times_between(schedule, last, now)
     return Taken(name, times[-1], len(times) - 1) if times else None
 
 
-def mark(cursor: Cursor, taken: Taken, now: datetime) -> bool:
-    """Record that a scheduled time was taken up; False where somebody else did before."""
+def mark(cursor: Cursor, taken: Taken, as_of: datetime) -> bool:
+    """Record that a scheduled time was taken up, by work as of that instant; False where somebody
+    else did before."""
     cursor.execute(
         "INSERT INTO tenure.scheduled (name, due_at, taken_at, missed) VALUES (%s, %s, %s, %s)"
         " ON CONFLICT (name, due_at) DO NOTHING",
-        (taken.name, taken.due_at, now, taken.missed),
+        (taken.name, taken.due_at, as_of, taken.missed),
     )
     return cursor.rowcount == 1
 
@@ -190,10 +195,7 @@ class Gap:
 
 def gaps(cursor: Cursor, *, now: datetime, interval: timedelta, since: datetime) -> list[Gap]:
     """Return when nobody was there, the latest first, as a role that reads the evidence."""
-    cursor.execute(
-        "SELECT began_at, last_at FROM tenure.watches WHERE last_at >= %s ORDER BY began_at",
-        (since,),
-    )
+    cursor.execute(WATCHES, {"since": since})
     return list(gaps_of(cursor.fetchall(), now, interval))[::-1]
 
 

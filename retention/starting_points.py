@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from psycopg2 import sql
 
-from retention.policies import Period, due_at, instant_of
+from retention.policies import Period, due_if_ever
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _DAY_BYTES, _INSTANT_BYTES = 4, 8
@@ -26,6 +26,17 @@ def sent(column_type: str, value: sql.Composable) -> sql.Composable:
     """Return how a starting point of a type, `value`, is kept, in SQL."""
     function = {"date": "date_send({})", "timestamp with time zone": "timestamptz_send({})"}
     return sql.SQL(function[column_type]).format(value)
+
+
+def readable(value: sql.Composable) -> sql.Composable:
+    """Return a starting point as one that Python has: beyond its calendar, the calendar's end.
+
+    PostgreSQL's reaches from 4713 BC to the year 294276, and a tenant's row may hold any of it.
+    """
+    return sql.SQL(
+        "(CASE WHEN {0} > '9999-12-31' THEN '9999-12-31' WHEN {0} < '0001-01-02' THEN '0001-01-02'"
+        " ELSE {0} END)"
+    ).format(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +65,10 @@ class Started:
         if last is None or period is None:
             return None
         try:
-            return due_at(Period.parse(period), instant_of(last))
-        except (ValueError, OverflowError):
+            lasts = Period.parse(period)
+        except ValueError:
             return None
+        return due_if_ever(lasts, last)
 
     @classmethod
     def read(cls, kept: bytes | None, width: int | None, along: str | None) -> Started:

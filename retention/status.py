@@ -21,7 +21,7 @@ _GAPS_OF = timedelta(days=30)
 @dataclass(frozen=True, slots=True)
 class PolicyStatus:
     """A recorded policy. `overrides` and `periods` map a tenant's slug to its own state and
-    period; `next_run` is by its schedule, None where every tick is."""
+    period; `next_run` is by its schedule, None where every tick is, or where it never comes."""
 
     policy: str
     version: int

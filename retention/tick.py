@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -13,38 +13,40 @@ import psycopg2
 from structlog.contextvars import bound_contextvars
 
 from config.logging import get_logger
-from config.trace import new_trace_id
+from config.trace import TraceId, new_trace_id
 from retention import lease as leases
+from retention.agenda import (
+    Agenda,
+    look_around,
+    troubles_left,
+    unscheduled,
+    verification_is_due,
+    watched,
+)
 from retention.alerts import (
-    ERASURES,
-    MISSED,
-    OFFBOARDINGS,
     RUN,
     VERIFIED,
     Alert,
     Looked,
     deliver,
-    of_gap,
-    of_missed,
     of_verification,
 )
 from retention.erasures import execution
 from retention.erasures.rounds import make_round
-from retention.errors import LeaseLostError, RetentionError
 from retention.interventions import stopped
 from retention.jobs import ask_connectors, help_out, open_and_work
 from retention.leftovers import Leftovers, delete_leftovers
 from retention.offboardings import execution as offboarding
+from retention.outcomes import of_troubles
 from retention.plan import Plan
 from retention.policies import Policy
 from retention.run_report import RunReport
-from retention.runs import fail_outdated, latest
-from retention.schedule import VERIFICATION, Taken, keep_watch, mark, peek, policy_schedule
+from retention.runs import fail_outdated
+from retention.troubles import ends_the_tick, one_line
 from retention.units import open_units
-from retention.verification import VerificationReport, last_finished
-from retention.worker import one_line
+from retention.verification import VerificationReport
 from retention.workshop import Workshop
-from tenants.errors import PoolTimeoutError, TenantError
+from tenants.context import TenantId
 
 VERIFY_EVERY = timedelta(hours=1)
 
@@ -86,61 +88,130 @@ def tick(shop: Workshop, *, verify_every: timedelta = VERIFY_EVERY, work_s: floa
         return Tick(leads=False, slices=helped)
     trace_id = new_trace_id()
     steps = _Steps(shop)
-    with leases.kept(shop.retention, lease), bound_contextvars(trace_id=trace_id):
-        done = Tick(leads=True)
-        agenda = _look_around(shop)
-        with steps.of("plan"):
-            fail_outdated(shop.retention, shop.catalog)
-            shop.record()
-            plan = _planned(shop, agenda)
-            done = replace(done, plan=plan)
-            if not _is_stopped(shop):
-                if any(unit.may_run and unit.rows for unit in plan.units):
-                    for_s = until - time.monotonic()
-                    _, report = open_and_work(shop, plan, trace_id, lease=lease, for_s=for_s)
-                    done = replace(done, run=report)
-                _mark(shop, agenda)
-        with steps.of("leftovers"):
-            done = replace(done, leftovers=delete_leftovers(shop.retention, shop.clock.now()))
-        with steps.of("erasures"):
-            erased = make_round(shop.erasures())
-            shop.warn(erased.alerts(shop.clock.now()), Looked(ERASURES))
-            done = replace(done, erased=erased.done)
-        with steps.of("offboardings"):
-            left = offboarding.make_round(shop.offboardings())
-            shop.warn(left.alerts, Looked(OFFBOARDINGS))
-            done = replace(done, offboarded=left.done)
-        with steps.of("work"):
-            slices = help_out(shop, for_s=until - time.monotonic())
-            done = replace(done, slices=slices)
-        with steps.of("connectors"):
-            ask_connectors(shop)
-        with steps.of("verification"):
-            if not shop.options.stop() and _verification_is_due(shop, agenda, verify_every):
-                # As of the plan: what has come due since then is not overdue, but next.
-                as_of = None if done.plan is None else done.plan.as_of
-                found = shop.verify(as_of=as_of, trace_id=trace_id)
-                done = replace(done, verification=found)
-                shop.warn(of_verification(found), Looked(VERIFIED))
+    leader = _Leader(shop, lease, trace_id, verify_every, work_s, until)
+    with (
+        leases.kept(shop.retention, lease),
+        bound_contextvars(trace_id=trace_id),
+        watched(shop),
+    ):
+        for name, step in leader.steps:
+            with steps.of(name):
+                step()
         shop.publish()
         steps.warn()
         if shop.send is not None:
             deliver(shop.retention, shop.send)
         steps.raise_first()
-        return done
+        return leader.done
 
 
-def _planned(shop: Workshop, agenda: _Agenda) -> Plan:
-    """Plan what is due now. A policy that cannot be planned keeps no other from being; rows without
-    a starting point are for verifications to count."""
-    failed: list[Alert] = []
+@dataclass
+class _Leader:
+    """What the one that has the lease does, step by step, in an order in which each finds what it
+    needs of those before, if that went well: what is `done`, whose turn it is (`agenda`), and of
+    which policies and tenants rows may go (`may_go`, None where nothing was planned)."""
+
+    shop: Workshop
+    lease: leases.Lease
+    trace_id: TraceId
+    verify_every: timedelta
+    work_s: float
+    until: float
+    done: Tick = field(default_factory=lambda: Tick(leads=True))
+    may_go: set[tuple[str, TenantId]] | None = None
+
+    def __post_init__(self) -> None:
+        self.agenda = unscheduled(self.shop)
+
+    @property
+    def steps(self) -> tuple[tuple[str, Callable[[], None]], ...]:
+        """The steps, by name."""
+        return (
+            ("schedules", self._look_around),
+            ("plan", self._plan),
+            ("leftovers", self._delete_leftovers),
+            ("erasures", self._erase),
+            ("offboardings", self._offboard),
+            ("work", self._help_out),
+            ("runs", self._warn_of_runs),
+            ("connectors", self._ask_connectors),
+            ("verification", self._verify),
+        )
+
+    def _look_around(self) -> None:
+        self.agenda = look_around(self.shop)
+
+    def _plan(self) -> None:
+        """Plan, open a run of what may go, and work on it."""
+        shop = self.shop
+        fail_outdated(shop.retention, shop.catalog)
+        shop.record()
+        everything, failed = _planned(shop, self.agenda)
+        self.agenda = self.agenda.without(failed)
+        self.may_go = {(u.policy, u.tenant_id) for u in everything.units if u.may_run and u.rows}
+        plan = everything.without(open_units(shop.retention))
+        self.done = replace(self.done, plan=plan)
+        if _is_stopped(shop):
+            return
+        if any(unit.may_run and unit.rows for unit in plan.units):
+            for_s = self.until - time.monotonic()
+            _, run = open_and_work(shop, plan, self.trace_id, lease=self.lease, for_s=for_s)
+            self.done = replace(self.done, run=run)
+        self.agenda.done(shop, plan.as_of)
+
+    def _delete_leftovers(self) -> None:
+        gone = delete_leftovers(self.shop.retention, self.shop.clock.now())
+        self.done = replace(self.done, leftovers=gone)
+
+    def _at_least(self) -> float:
+        """Until when a round may last: for what runs have left of the time, a quarter at least."""
+        return max(self.until, time.monotonic() + self.work_s / 4)
+
+    def _erase(self) -> None:
+        made = make_round(self.shop.erasures(), until=self._at_least())
+        self.shop.warn(made.alerts(self.shop.clock.now()), made.looked)
+        self.done = replace(self.done, erased=made.done)
+
+    def _offboard(self) -> None:
+        made = offboarding.make_round(self.shop.offboardings(), until=self._at_least())
+        self.shop.warn(made.alerts, made.looked)
+        self.done = replace(self.done, offboarded=made.done)
+
+    def _help_out(self) -> None:
+        slices = help_out(self.shop, for_s=self.until - time.monotonic())
+        self.done = replace(self.done, slices=slices)
+
+    def _warn_of_runs(self) -> None:
+        troubles, looked = troubles_left(self.shop, self.agenda, self.may_go)
+        self.shop.warn(of_troubles(troubles), looked)
+
+    def _ask_connectors(self) -> None:
+        ask_connectors(self.shop)
+
+    def _verify(self) -> None:
+        shop = self.shop
+        if shop.options.stop() or not verification_is_due(shop, self.agenda, self.verify_every):
+            return
+        # As of the plan: what has come due since then is not overdue, but next.
+        as_of = None if self.done.plan is None else self.done.plan.as_of
+        found = shop.verify(as_of=as_of, trace_id=self.trace_id)
+        self.agenda.done(shop, found.as_of, verified=True)
+        self.done = replace(self.done, verification=found)
+        shop.warn(of_verification(found), Looked(VERIFIED))
+
+
+def _planned(shop: Workshop, agenda: Agenda) -> tuple[Plan, Collection[str]]:
+    """Plan what is due now; return the plan, and which policies could not be planned. None of those
+    keeps another from being; rows without a starting point are for verifications to count."""
+    failed: dict[str, Alert] = {}
 
     def tell(policy: Policy, error: psycopg2.Error) -> None:
-        failed.append(Alert("run", _of_plan(policy), f"nothing is planned: {one_line(error)}"))
+        what = f"nothing is planned: {one_line(error)}"
+        failed[policy.name] = Alert("run", _of_plan(policy), what)
 
     plan = shop.plan(only=agenda.policies, undated=False, on_failure=tell)
-    shop.warn(failed, Looked(RUN, {_of_plan(policy) for policy in agenda.policies}))
-    return plan.without(open_units(shop.retention))
+    shop.warn(failed.values(), Looked(RUN, {_of_plan(policy) for policy in agenda.policies}))
+    return plan, failed.keys()
 
 
 def _of_plan(policy: Policy) -> str:
@@ -164,12 +235,9 @@ class _Steps:
         self.taken.append(step)
         try:
             yield
-        except LeaseLostError:
-            raise
-        except (psycopg2.Error, RetentionError, TenantError) as error:
-            if isinstance(error, psycopg2.Error) and error.pgcode is None:
-                raise
-            if isinstance(error, PoolTimeoutError):
+        except Exception as error:
+            # Whatever it is: one tenant's row must not end the retention of all, tick after tick.
+            if ends_the_tick(error):
                 raise
             _log.exception("tick_step_failed", step=step)
             self.failed[step] = error
@@ -186,62 +254,6 @@ class _Steps:
         """Raise the first that went wrong, if anything did."""
         for error in self.failed.values():
             raise error
-
-
-@dataclass(frozen=True)
-class _Agenda:
-    """What a tick has to do: which policies, and which scheduled times it takes up."""
-
-    policies: tuple[Policy, ...]
-    taken: tuple[Taken, ...]
-
-    def has(self, name: str) -> bool:
-        return any(taken.name == name for taken in self.taken)
-
-
-def _look_around(shop: Workshop) -> _Agenda:
-    """Say that somebody is here; return what schedules ask for now, and warn of what was
-    missed."""
-    now, interval = shop.clock.now(), timedelta(seconds=shop.tick_s)
-    wanted = {policy_schedule(p.name): p.schedule for p in shop.policies if p.schedule}
-    if shop.verify_schedule is not None:
-        wanted[VERIFICATION] = shop.verify_schedule
-    with shop.retention.transaction(None) as cursor:
-        gap = keep_watch(cursor, interval)
-        found = [peek(cursor, name, schedule, now) for name, schedule in wanted.items()]
-    taken = tuple(one for one in found if one is not None)
-    missed = [of_missed(one) for one in taken if one.missed]
-    if gap is not None:
-        missed.append(of_gap(gap, now))
-    shop.warn(missed, Looked(MISSED))
-    due = {one.name for one in taken}
-    return _Agenda(
-        tuple(p for p in shop.policies if not p.schedule or policy_schedule(p.name) in due), taken
-    )
-
-
-def _mark(shop: Workshop, agenda: _Agenda) -> None:
-    if not agenda.taken:
-        return
-    now = shop.clock.now()
-    with shop.retention.transaction(None) as cursor:
-        for taken in agenda.taken:
-            mark(cursor, taken, now)
-
-
-def _verification_is_due(shop: Workshop, agenda: _Agenda, verify_every: timedelta) -> bool:
-    """After runs, when none has work left that may go on: what it has not come to is not overdue.
-    And on its schedule, or every so often, whatever goes on."""
-    if agenda.has(VERIFICATION):
-        return True
-    last = last_finished(shop.retention)
-    is_long_ago = last is not None and shop.clock.now() - last >= verify_every
-    if is_long_ago and shop.verify_schedule is None:
-        return True
-    goes_on, ended = latest(shop.retention)
-    if goes_on:
-        return False
-    return last is None or (ended is not None and ended > last)
 
 
 def _is_stopped(shop: Workshop) -> bool:

@@ -24,7 +24,7 @@ from uuid import UUID, uuid4
 
 from config.logging import get_logger
 from retention.errors import LeaseLostError, RunError
-from retention.heartbeat import beating
+from retention.heartbeat import LONGEST_TTL_S, beating
 from retention.plan import Plan, Unit
 from retention.policies import Policy
 from retention.run_report import UnitReport
@@ -149,9 +149,6 @@ WHERE (run_id, number) IN (SELECT run_id, number FROM tenure.units
                            WHERE tenant_id = %(tenant)s::uuid AND state = 'open'
                            FOR UPDATE SKIP LOCKED)
 """
-
-
-LONGEST_TTL_S = 600.0
 
 
 def new_holder() -> str:

@@ -10,11 +10,15 @@ mistake there is found here. What is looked for:
 - held_missing: rows that were under a hold when it was placed, and are gone while it is in force;
 - returned: rows whose deletion is recorded, and which are there;
 - records: batches whose counts and digests are not those of the keys they deleted; tenants' own
-  terms that are not as recorded, or not within their policy's bounds;
+  terms that are not as recorded, or not within their policy's bounds; an account that is as of a
+  time to come, from before the clock was put back;
 - reconciliation: books that do not come out even (`retention.reconciliation`);
 - erasures: people who asked to be erased and had no answer in time;
 - undated: rows without a starting point. They are shown, and are no findings: a row whose
   starting point has not come yet (`deleted_at`) looks the same.
+
+A question that cannot be asked, as where a policy's condition fails on a row, is a finding, and
+ends none of the others.
 
 Every query's text is kept with what it found, nothing found included. It is kept for good, with
 each tenant's results, and so says nothing of any: queries look up whose period is longer and what
@@ -37,8 +41,9 @@ from retention.errors import VerificationError
 from retention.orphan_queries import orphan_queries
 from retention.planner import checked_as_of
 from retention.policies import Policy
-from retention.reconciliation import Account, Bookkeeper
+from retention.reconciliation import AHEAD_AT_MOST, Account, Bookkeeper
 from retention.reconciliation_queries import (
+    AHEAD,
     ERASED_RECORDS,
     HASH_JOINS,
     OVERDUE_ERASURES,
@@ -47,6 +52,8 @@ from retention.reconciliation_queries import (
     returned_query,
 )
 from retention.schedule import last_taken, policy_schedule
+from retention.troubles import is_away
+from retention.verification_asking import not_asked, savepoint
 from retention.verification_holds import HeldCondition, held_conditions, missing_queries
 from retention.verification_queries import overdue_query, undated_query
 from retention.verification_records import store
@@ -123,14 +130,25 @@ def _look(
         found += _answer(cursor, question, slugs)
     found += _own_terms(cursor, policies, slugs)
     cursor.execute(HASH_JOINS)
-    for question in (*_questions_of_keys(catalog), *_questions_of_erasures(as_of)):
+    of_clocks = _Question("records", "accounts", AHEAD, {"now": now, "ahead": AHEAD_AT_MOST})
+    for question in (*_questions_of_keys(catalog), *_questions_of_erasures(as_of), of_clocks):
         found += _answer(cursor, question, slugs)
     books = Bookkeeper(cursor, ground, now)
     account = None
     if books.moves_on:
         past = [r for r in found if r.kind == "overdue" and r.tenant_id]
-        account = books.account({(r.subject, str(r.tenant_id)): r.due for r in past})
+        unasked = {
+            r.subject: r.could_not_be_asked
+            for r in found
+            if r.kind == "overdue" and r.could_not_be_asked
+        }
+        account = books.account(
+            {(r.subject, str(r.tenant_id)): r.due for r in past}, unasked=unasked
+        )
         found += _balances(account, slugs)
+        for policy in account.unasked.keys() - unasked.keys():
+            why = {account.unasked[policy]: 1}
+            found.append(Result("reconciliation", policy, "", found=1, reasons=why))
     return started, VerificationReport(new_id(), trace_id, as_of, tuple(found), account)
 
 
@@ -186,15 +204,29 @@ def _questions_of_erasures(as_of: datetime) -> Iterator[_Question]:
 def _answer(cursor: Cursor, asked: _Question, slugs: Mapping[str, str]) -> Iterator[Result]:
     """Yield what a query found per tenant, with its text, so that an auditor can run it again."""
     text = cursor.mogrify(asked.kept or asked.query, asked.params).decode()
-    cursor.execute(asked.query, asked.params)
-    names = [column.name for column in cursor.description or ()]
-    rows = cursor.fetchall()
+    try:
+        with savepoint(cursor):
+            cursor.execute(asked.query, asked.params)
+            names = [column.name for column in cursor.description or ()]
+            rows = cursor.fetchall()
+    except Exception as error:
+        if is_away(error):
+            raise
+        # Whatever it is, it is of this question (a condition that one row makes fail): it is found.
+        found = int(asked.kind != "undated")
+        yield Result(asked.kind, asked.subject, text, found=found, reasons={not_asked(error): 1})
+        return
     if not rows:
         yield Result(asked.kind, asked.subject, text, watermark=asked.watermark)
     for row in rows:
         tenant, figures = row[0], dict(zip(names[1:], row[1:], strict=True))
         yield Result(
-            asked.kind, asked.subject, text, TenantId(UUID(tenant)), slugs.get(tenant), **figures
+            asked.kind,
+            asked.subject,
+            text,
+            None if tenant is None else TenantId(UUID(tenant)),
+            slugs.get(tenant),
+            **figures,
         )
 
 
@@ -246,10 +278,12 @@ def _balances(account: Account, slugs: Mapping[str, str]) -> Iterator[Result]:
 
 def last_finished(retention: RoleConnections) -> datetime | None:
     """Return when the last verification that moved the books on ended, or None when there was
-    none: one that looked back does not stand for it."""
+    none: one that looked back does not stand for it, nor one that has not ended yet, by a clock
+    that was wrong."""
     with retention.transaction(None, read_only=True) as cursor:
         cursor.execute(
-            "SELECT max(finished_at) FROM tenure.verifications WHERE account IS NOT NULL"
+            "SELECT max(finished_at) FROM tenure.verifications"
+            " WHERE account IS NOT NULL AND finished_at <= clock_timestamp()"
         )
         value: datetime | None = _one(cursor)
     return value

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from config.metrics import PolicyFigures
 from retention.reconciliation import Account, Due, Entry
+from retention.verification_asking import NOT_ASKED
 from tenants.context import TenantId
 
 Kind = Literal[
@@ -26,7 +27,8 @@ Kind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one query found in one tenant; `tenant_id` is None where it found nothing at all.
+    """What one query found in one tenant; `tenant_id` is None where it found nothing at all, could
+    not be asked, or is about none.
 
     Rows past their period that are no findings: `held` by a legal hold, `undeletable` for
     references, `paused` where nothing but their policy's pause keeps them. `reasons` counts by
@@ -48,6 +50,11 @@ class Result:
     age_p99_s: int | None = None
     watermark: datetime | None = None
     reasons: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def could_not_be_asked(self) -> str | None:
+        """Why nobody knows, where the query failed; it counts as found, once."""
+        return next((why for why in self.reasons if why.startswith(NOT_ASKED)), None)
 
     @property
     def is_finding(self) -> bool:
@@ -110,7 +117,7 @@ class VerificationReport:
                     "pause": sum(r.paused for r in found),
                 },
                 age_p99_s=max(r.age_p99_s or 0 for r in found),
-                watermark=min(r.watermark.timestamp() for r in found if r.watermark),
+                watermark=min((r.watermark.timestamp() for r in found if r.watermark), default=0.0),
                 unreconciled=unreconciled.get(policy, 0),
             )
             for policy, found in results.items()

@@ -3,6 +3,10 @@ and a period must lie within its policy's bounds.
 
 Retention goes by `tenure.policy_states` and `tenure.policy_periods`; people read
 `tenure.policy_changes`. Whoever writes the former alone pauses or prolongs what nobody was told of.
+
+Changes follow on one another, each from what was in force before it: what came into force once more
+than it ceased to be is in force now, whatever a clock said of when. (A first change that is not
+from nothing is from before changes were recorded.)
 """
 
 from __future__ import annotations
@@ -19,9 +23,18 @@ OWN_TERMS = """SELECT tenant_id::text AS tenant, policy, what, own.value AS in_f
 FROM (SELECT policy, tenant_id, 'state' AS what, state AS value FROM tenure.policy_states
       UNION ALL
       SELECT policy, tenant_id, 'period', period FROM tenure.policy_periods) AS own
-FULL JOIN (SELECT DISTINCT ON (policy, tenant_id, what) policy, tenant_id, what, after AS value
-           FROM tenure.policy_changes
-           ORDER BY policy, tenant_id, what, changed_at DESC, id DESC) AS said
+FULL JOIN (SELECT policy, tenant_id, what, value
+           FROM (SELECT c.policy, c.tenant_id, c.what, m.value, m.times FROM tenure.policy_changes c
+                 CROSS JOIN LATERAL (VALUES (c.after, 1), (c.before, -1)) AS m(value, times)
+                 UNION ALL
+                 (SELECT DISTINCT ON (policy, tenant_id, what)
+                         policy, tenant_id, what, before, 1 FROM tenure.policy_changes c
+                  WHERE NOT EXISTS (SELECT FROM tenure.policy_changes f
+                                    WHERE f.policy = c.policy AND f.tenant_id = c.tenant_id
+                                      AND f.what = c.what AND f.before IS NULL)
+                  ORDER BY policy, tenant_id, what, changed_at, id)) AS moved
+           WHERE value IS NOT NULL
+           GROUP BY policy, tenant_id, what, value HAVING sum(times) > 0) AS said
     USING (policy, tenant_id, what)
 ORDER BY tenant_id, policy, what"""
 

@@ -23,13 +23,14 @@ from structlog.contextvars import bound_contextvars
 from config.logging import get_logger
 from retention import runs, units
 from retention.batch import Attempt
-from retention.errors import InvariantError, LeaseLostError, PlanError
+from retention.errors import LeaseLostError, PlanError
 from retention.executor import Options, Progress, UnitWork, task_of
 from retention.plan import Plan, Unit, catalog_digest
 from retention.run_report import RunState, UnitReport
+from retention.troubles import is_passing, one_line
 from tenants.catalog import Catalog
 from tenants.connections import Cursor, RoleConnections
-from tenants.errors import PoolTimeoutError, TenantError
+from tenants.errors import PoolTimeoutError
 
 _log = get_logger(__name__)
 
@@ -37,9 +38,6 @@ MAX_ATTEMPTS = 10
 _POLL_S = 0.1
 _LONGEST_PAUSE_S = 5.0
 _KEPT_PLANS = 8
-# Connection, resources, operator, system; and transactions that another one broke off.
-_PASSING_CLASSES = ("08", "40", "53", "57", "58")
-_PASSING = ("25P03", "25P04")
 
 Settle = Callable[[Cursor], None]
 T = TypeVar("T")
@@ -58,7 +56,7 @@ class Worker:
     catalog: Catalog
     options: Options
     ttl_s: float
-    on_run_ended: Callable[[UUID, RunState], None] = lambda _run, _state: None
+    on_run_ended: Callable[[RunState], None] = lambda _state: None
     holder: str = field(default_factory=units.new_holder)
     deleted: int = 0
     round_trips: int = 0
@@ -135,8 +133,8 @@ class Worker:
         return True
 
     def _close_done(self) -> None:
-        for run_id, state in self._persist(runs.close_done, self.retention).items():
-            self.on_run_ended(run_id, state)
+        for state in self._persist(runs.close_done, self.retention).values():
+            self.on_run_ended(state)
 
     def _persist(self, function: Callable[..., T], *arguments: object) -> T:
         """Call it again where the database was away, or somebody in the way, for a while."""
@@ -180,7 +178,8 @@ class Worker:
         except LeaseLostError as error:
             _log.warning("unit_lost", policy=claim.policy, error=str(error))
             return None
-        except (psycopg2.Error, InvariantError, PlanError, TenantError) as error:
+        except Exception as error:  # noqa: BLE001 - see retention.troubles
+            # Whatever it is, it is this unit's: the others have their turn.
             text = f"{type(error).__name__}: {one_line(error)}"
             if is_passing(error):
                 _log.warning("unit_interrupted", policy=claim.policy, error=one_line(error))
@@ -230,21 +229,3 @@ class Worker:
 def _finish(claim: units.Claim, report: UnitReport, error: str) -> Settle:
     failed = replace(report, error=error).judged()
     return lambda cursor: units.finish(cursor, claim, failed)
-
-
-def is_passing(error: Exception) -> bool:
-    """Tell whether it may be over the next time: the connection, resources, a shutdown."""
-    if isinstance(error, PoolTimeoutError):
-        return True
-    if not isinstance(error, psycopg2.Error):
-        return False
-    if error.pgcode is None:
-        # What psycopg2 says of a connection that is gone.
-        return isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
-    return error.pgcode[:2] in _PASSING_CLASSES or error.pgcode in _PASSING
-
-
-def one_line(error: Exception) -> str:
-    """Return what went wrong without PostgreSQL's DETAIL, which may quote a row: it is kept."""
-    primary = error.diag.message_primary if isinstance(error, psycopg2.Error) else None
-    return " ".join((primary or str(error)).split())

@@ -12,7 +12,7 @@ import psycopg2
 from config.clock import Clock
 from config.trace import TraceId
 from retention import lease as leases
-from retention.alerts import LEDGER, RUN, Alert, Looked, Send, of_run, raise_alerts
+from retention.alerts import LEDGER, Alert, Looked, Send, raise_alerts
 from retention.connectors.declarations import Connectors
 from retention.connectors.delivery import Courier
 from retention.erasures import execution
@@ -32,7 +32,7 @@ from retention.policy_records import record_policies
 from retention.replays.execution import Replayer
 from retention.replays.wanted import Sources
 from retention.run_report import RunState
-from retention.runs import Intent, open_run, report_of
+from retention.runs import Intent, open_run
 from retention.subjects import Subject, named
 from retention.verification import VerificationReport, verify
 from retention.worker import Worker
@@ -149,12 +149,6 @@ class Workshop:
         """Publish the ledger, if there is one; see `publish`."""
         return None if self.ledger is None else publish(self.ledger, self.on_alert)
 
-    def run_ended(self, run_id: UUID, state: RunState) -> None:
-        """Tell that a run has ended, and warn of what stalled or failed in it."""
-        report = report_of(self.verifier, run_id)
-        self.warn(of_run(report), Looked(RUN, {unit.policy for unit in report.units}))
-        self.on_run_ended(state)
-
     def plan(
         self,
         *,
@@ -198,7 +192,7 @@ class Workshop:
             self.catalog,
             self.options,
             self.lease_ttl_s,
-            self.run_ended,
+            self.on_run_ended,
         )
 
     def erasures(self) -> execution.Executor:

@@ -110,11 +110,12 @@ def command(
     with _usage():
         sought = _sought(draw, seed, key, key_of)
     installation = installation_of(ctx)
+    with failures():
+        ticking = ticking_of(installation)
     with failures(), snapshot(installation.auditor) as cursor:
         whose = None if tenant is None else find_tenant(cursor, tenant)
         with _usage():
             scope = Scope(since, until, whose)
-            ticking = ticking_of(installation)
             asked = Asked(PageRequest(page, size), ticking, scope, daily, sought)
         report = REPORTS[name].report(cursor, asked)
         of_a_page = ctx.get_parameter_source("page") is not ParameterSource.DEFAULT

@@ -17,7 +17,7 @@ from api.cli.retention_status import echo_status
 from api.cli.retention_support import Instant, read_plan, stop_signals, tenant_id_of
 from api.cli.support import actor, echo_json, echo_rows, failures, format_option, installation_of
 from api.wiring import Installation
-from api.workshop import adaptive_pacers, workshop_of
+from api.workshop import adaptive_pacers, clock_of, workshop_of
 from retention.errors import PolicyError
 from retention.executor import Options, Progress, RunReport
 from retention.jobs import run_once
@@ -159,7 +159,7 @@ def status(ctx: click.Context, *, runs: int, verbose: bool, output_format: str) 
     with failures():
         found = read_status(
             installation.auditor,
-            now=installation.clock.now(),
+            now=clock_of(installation, installation.auditor).now(),
             tick=timedelta(seconds=installation.settings.retention_tick_s),
             runs=runs,
         )

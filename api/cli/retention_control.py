@@ -75,7 +75,8 @@ Example:
 @format_option
 @click.pass_context
 def stop(ctx: click.Context, *, reason: str, wait: float, output_format: str) -> None:
-    """Stop all retention, on every machine. Once this returns, no batch commits.
+    """Stop all retention, on every machine, leftovers of ours included. Once this returns, no
+    batch commits.
 
     Runs stay open and go on after `tenure retention start`. Verification goes on.
     """

@@ -14,6 +14,7 @@ from api.cli.support import (
     format_option,
     installation_of,
 )
+from api.workshop import clock_of
 from retention.errors import RestoreError
 from retention.policies import Period, due_at
 from retention.restoring import Wish, archived_batches, restore
@@ -54,7 +55,8 @@ def command(
     since, of a person who was erased say. Exit code 1 when one did not.
     """
     installation = installation_of(ctx)
-    now = installation.clock.now()
+    with failures():
+        now = clock_of(installation).now()
     try:
         until = due_at(Period.parse(keep), now)
     except (ValueError, OverflowError) as error:

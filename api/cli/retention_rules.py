@@ -138,6 +138,7 @@ def explain_row(
             row,
             [tenant_id_of(installation, slug)] if slug else None,
         )
+        now = shop.clock.now()
         with installation.verifier.transaction(
             None, isolation="REPEATABLE READ", read_only=True
         ) as cursor:
@@ -147,7 +148,7 @@ def explain_row(
                 catalog=installation.catalog,
                 policies=shop.policies,
                 held_by=partial(held_by, cursor, held_edges(installation.catalog)),
-                now=installation.clock.now(),
+                now=now,
             )
     if output_format == "json":
         echo_json({"rows": [one.to_json() for one in found]})
@@ -235,7 +236,8 @@ def _said(decision: Decision) -> str:
     return {
         "no rule": "no policy decides over it",
         "undated": f"{policy} decides, and the row has no starting point",
-        "waiting": f"{policy} decides; due {when}"
+        "waiting": f"{policy} decides; "
+        + (f"due {when}" if when else "nobody can say when it is due")
         + (f", kept until then by the minimum of {decision.because}" if decision.because else ""),
         "due": f"{policy} decides; due since {when}",
         "held": f"{policy} decides; due, and kept by the hold",

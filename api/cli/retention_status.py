@@ -44,7 +44,7 @@ def echo_status(found: Status, *, verbose: bool) -> None:
                 p.table,
                 f"{p.period} after {p.starts}",
                 p.state,
-                _instant(p.next_run) if p.next_run else "every tick",
+                _instant(p.next_run) if p.next_run else "never" if p.schedule else "every tick",
                 _differing(p, verbose=verbose),
             )
             for p in found.policies

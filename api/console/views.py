@@ -108,10 +108,8 @@ def console_blueprint(
 
     def listed(name: str, _suffix: str = "") -> Response:
         audited = current_user.audited
-        query = wanted_query(name, clock.now(), audited)
-        found = read(
-            lambda cursor: REPORTS[name].report(cursor, query.of(cursor, ticking(), audited))
-        )
+        query, woken = wanted_query(name, clock.now(), audited), ticking()
+        found = read(lambda cursor: REPORTS[name].report(cursor, query.of(cursor, woken, audited)))
         template = _TEMPLATES.get(name, PAGES)
         if audited is not None and name != "samples":
             template = PAGES  # the others lead to pages of the installation

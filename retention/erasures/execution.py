@@ -57,6 +57,7 @@ from retention.hold_records import standing_holds
 from retention.policies import Policy
 from retention.subject_rows import identifiers_of
 from retention.subjects import Subject
+from retention.turns import NEXT_TICK
 from tenants.catalog import Catalog
 from tenants.connections import Cursor, RoleConnections
 
@@ -200,7 +201,7 @@ class _Execution:
             if time.monotonic() > until:
                 return "waits for open transactions to end"
             time.sleep(_PAUSE_S)
-        return "told to stop"
+        return NEXT_TICK
 
     def _end(self, judged: Judgement | None) -> str | None:
         """Defer it, or complete it, where nothing goes any more; None to look again."""

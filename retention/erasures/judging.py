@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime
 from uuid import UUID
 
 from psycopg2 import sql
@@ -22,8 +22,9 @@ from psycopg2 import sql
 from retention.graph import Edge, edges_of, held_edges
 from retention.held_rows import HeldRows, Node, spread
 from retention.hold_records import RowHold
-from retention.policies import Period, Policy, due_at
+from retention.policies import Period, Policy, due_if_ever
 from retention.rules import minimum_of
+from retention.starting_points import readable
 from retention.statements import kind_of
 from retention.statements import table as quoted
 from retention.subject_rows import rows_of
@@ -33,8 +34,6 @@ from tenants.connections import Cursor
 from tenants.context import TenantId
 
 Rows = Mapping[TableName, Collection[str]]
-
-_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -219,7 +218,9 @@ class _Judge:
                 "SELECT r.id::text, {started} FROM {table} r WHERE r.tenant_id = %(tenant)s::uuid"
                 " AND r.id = ANY(%(ids)s::uuid[]) AND {keeps}"
             ).format(
-                started=minimum.started("r"), table=quoted(policy.table), keeps=minimum.keeps("r")
+                started=readable(minimum.started("r")),
+                table=quoted(policy.table),
+                keeps=minimum.keeps("r"),
             )
             period = Period.parse(policy.minimum)
             for row, started in self._ask(query, ids):
@@ -273,12 +274,7 @@ class _Judge:
 
 def _until(period: Period, started: object) -> datetime | None:
     """Return when a row that started then is kept no more."""
-    if isinstance(started, datetime):
-        return due_at(period, started)
-    if isinstance(started, date):
-        # A date is over when the whole day is.
-        return due_at(period, datetime.combine(started, time(), UTC)) + _DAY
-    return None
+    return due_if_ever(period, started) if isinstance(started, date) else None
 
 
 def _longer(one: Minimum | None, other: Minimum) -> Minimum:

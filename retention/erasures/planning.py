@@ -21,8 +21,9 @@ from retention.erasures.judging import Case, Judgement, judge
 from retention.erasures.records import Erasure, find_erasure, key_of, remembered
 from retention.errors import ErasureError
 from retention.hold_records import standing_holds
-from retention.policies import Period, Policy, digest_of, due_at
+from retention.policies import Period, Policy, digest_of, due_if_ever
 from retention.rules import beside, rule_of
+from retention.starting_points import readable
 from retention.statements import table as quoted
 from retention.subjects import Action, Subject, reference
 from tenants.catalog import Catalog, TableName
@@ -254,7 +255,7 @@ def _ends(cursor: Cursor, case: Case, name: TableName, rows: set[str]) -> Iterat
             " WHERE s.tenant_id = %(tenant)s::uuid AND s.policy = %(policy)s)"
             " FROM {table} r WHERE r.tenant_id = %(tenant)s::uuid"
             " AND r.id = ANY(%(ids)s::uuid[]) AND {matches}"
-        ).format(started=rule.started("r"), table=quoted(name), matches=rule.matches("r"))
+        ).format(started=readable(rule.started("r")), table=quoted(name), matches=rule.matches("r"))
         cursor.execute(
             query,
             {
@@ -265,4 +266,4 @@ def _ends(cursor: Cursor, case: Case, name: TableName, rows: set[str]) -> Iterat
         )
         row = cursor.fetchone()
         if row is not None and row[0] is not None:
-            yield Ending(policy.name, due_at(Period.parse(row[1] or policy.period), row[0]))
+            yield Ending(policy.name, due_if_ever(Period.parse(row[1] or policy.period), row[0]))

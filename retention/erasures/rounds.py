@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import random
+from dataclasses import dataclass, replace
 from datetime import datetime
+from math import inf
 from uuid import UUID
 
-import psycopg2
-
 from config.logging import get_logger
-from retention.alerts import Alert
+from retention.alerts import ERASURES, Alert, Looked
 from retention.erasures.execution import Executor, Result
 from retention.erasures.planning import make_plan
 from retention.erasures.records import ENDED, STATES, Erasure, erasures
 from retention.erasures.requests import keep_plan
-from retention.errors import RetentionError
+from retention.troubles import is_unforeseen, one_line
+from retention.turns import in_turn
+from tenants.errors import PoolTimeoutError
 
 _log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class Round:
-    """What a round came to: what was `done`; what is `left` open; of what could not go on, why."""
+    """What a round came to: what was `done`; what is `left` open; of what could not go on, why;
+    and which had no turn, for want of time."""
 
     done: tuple[Result, ...]
     left: tuple[Erasure, ...]
     troubles: dict[UUID, str]
+    without_turn: tuple[UUID, ...] = ()
+
+    @property
+    def looked(self) -> Looked:
+        """What was looked at, for its alerts."""
+        return Looked(ERASURES, but=tuple(map(str, self.without_turn)))
 
     def alerts(self, now: datetime) -> list[Alert]:
         """Return what is to be said: whose answer is overdue, what cannot go on and why."""
@@ -41,20 +50,30 @@ class Round:
         return found
 
 
-def make_round(executor: Executor) -> Round:
+def make_round(executor: Executor, *, until: float = inf) -> Round:
     """Make the plans that were asked for, carry out what was approved, and go on with what waited;
-    those due first ahead."""
+    those due first ahead. When the monotonic clock (s) says `until`, the rest has no turn.
+
+    What waits comes last, in any order: of many that wait for years each has its turn, some time.
+    """
     troubles = _make_plans(executor)
     done = []
-    for erasure in executor.at_work():
-        if executor.stop():
-            break
+    cases = executor.at_work()
+    waiting = [erasure for erasure in cases if erasure.state == "deferred"]
+    random.shuffle(waiting)
+    cases = [*(erasure for erasure in cases if erasure.state != "deferred"), *waiting]
+    left = {erasure.id for erasure in cases}
+    for erasure, stop in in_turn(cases, executor.stop, until):
+        left.discard(erasure.id)
         try:
-            done.append(executor.run(erasure.id))
-        except (RetentionError, psycopg2.Error) as error:
-            # One that cannot go on is no reason for the others to wait.
+            done.append(replace(executor, stop=stop).run(erasure.id))
+        except PoolTimeoutError:
+            raise
+        except Exception as error:  # noqa: BLE001 - see retention.troubles
+            # One that cannot go on is no reason for the others to wait, whatever it is: a tenant's
+            # own rows can bring about what nobody thought of.
             troubles[erasure.id] = _failed("erasure_failed", erasure, error)
-    return Round(tuple(done), tuple(_open(executor)), troubles)
+    return Round(tuple(done), tuple(_open(executor)), troubles, tuple(left))
 
 
 def _open(executor: Executor) -> list[Erasure]:
@@ -81,12 +100,14 @@ def _make_plans(executor: Executor) -> dict[UUID, str]:
                 now=executor.clock.now(),
             )
             keep_plan(executor.retention, erasure, plan, actor=asker)
-        except (RetentionError, psycopg2.Error) as error:
+        except PoolTimeoutError:
+            raise
+        except Exception as error:  # noqa: BLE001 - see retention.troubles
             troubles[erasure.id] = _failed("erasure_not_planned", erasure, error)
     return troubles
 
 
 def _failed(event: str, erasure: Erasure, error: Exception) -> str:
-    problem = str(error).strip().splitlines()[0]
-    _log.error(event, erasure_id=str(erasure.id), error=problem)
+    problem = one_line(error)
+    _log.error(event, erasure_id=str(erasure.id), error=problem, exc_info=is_unforeseen(error))
     return problem

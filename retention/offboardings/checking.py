@@ -8,7 +8,9 @@ one that the models do not know is looked into, too. Of what stays, every table 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from psycopg2 import sql
 
@@ -131,6 +133,35 @@ def has_rows(cursor: Cursor, catalog: Catalog, tenant_id: TenantId) -> list[str]
             if there:
                 found.append(str(table.name))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Departed:
+    """A tenant that has left, by its offboarding, and the tables in which it has rows again."""
+
+    id: UUID
+    tenant: str
+    tables: tuple[str, ...]
+
+
+def came_back(cursor: Cursor, catalog: Catalog) -> list[Departed]:
+    """Return all tenants that have left and have rows again in tables of the models, as verifier.
+
+    A question per table, however many have left.
+    """
+    found: dict[tuple[str, str], list[str]] = {}
+    for table in catalog:
+        if table.kind != "tenant":
+            continue
+        query = sql.SQL(
+            "SELECT o.id::text, t.slug FROM tenure.offboardings o"
+            " JOIN tenure.tenants t ON t.id = o.tenant_id WHERE o.state = 'completed'"
+            " AND EXISTS (SELECT FROM {} x WHERE x.tenant_id = o.tenant_id) ORDER BY t.slug"
+        ).format(sql.Identifier(table.name.schema, table.name.name))
+        cursor.execute(query)
+        for offboarding, tenant in cursor.fetchall():
+            found.setdefault((offboarding, tenant), []).append(str(table.name))
+    return [Departed(UUID(one), tenant, tuple(names)) for (one, tenant), names in found.items()]
 
 
 def what_stays(cursor: Cursor, tenant_id: TenantId) -> dict[str, dict[str, Any]]:

@@ -12,9 +12,11 @@ all connectors have answered. A row that comes after that is found, and warned o
 from __future__ import annotations
 
 import json
+import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Any
 from uuid import UUID
 
@@ -24,14 +26,14 @@ from structlog.contextvars import bound_contextvars
 
 from config.logging import get_logger
 from config.trace import TraceId, new_trace_id
-from retention.alerts import Alert
+from retention.alerts import OFFBOARDINGS, Alert, Looked
 from retention.connectors.declarations import Connectors
 from retention.connectors.requests import open_requests, request_offboarding, requests
-from retention.errors import InvariantError, OffboardingError, RetentionError
+from retention.errors import InvariantError, OffboardingError
 from retention.gate import is_stopped, turn_gate
 from retention.graph import held_edges
 from retention.hold_records import standing_holds
-from retention.offboardings.checking import ENDS, has_rows, look, rows_left, what_stays
+from retention.offboardings.checking import ENDS, came_back, has_rows, look, rows_left, what_stays
 from retention.offboardings.finding import Portions, deletes_in_order
 from retention.offboardings.records import (
     AT_WORK,
@@ -42,8 +44,11 @@ from retention.offboardings.records import (
     offboardings,
 )
 from retention.replays.batch import Outcome, Rows, Step, Work, run_batch
+from retention.troubles import is_unforeseen, one_line
+from retention.turns import NEXT_TICK, in_turn
 from tenants.catalog import Catalog
 from tenants.connections import Cursor, RoleConnections
+from tenants.errors import PoolTimeoutError
 from tenants.models import new_id
 
 _RETRIED = (
@@ -243,7 +248,7 @@ class _Execution:
             for rows in portions.all():
                 outcome = self._batch(work, rows)
                 if outcome is None:
-                    return "told to stop"
+                    return NEXT_TICK
                 if outcome.stopped:
                     return "all retention is stopped"
                 for why, of in outcome.kept.items():
@@ -414,39 +419,49 @@ class _Execution:
 
 @dataclass(frozen=True)
 class Round:
-    """What a round over all offboardings came to, and what somebody should look at."""
+    """What a round over all offboardings came to, what somebody should look at, and which had no
+    turn, for want of time."""
 
     done: tuple[Result, ...]
     alerts: tuple[Alert, ...]
+    without_turn: tuple[UUID, ...] = ()
+
+    @property
+    def looked(self) -> Looked:
+        """What was looked at, for its alerts."""
+        return Looked(OFFBOARDINGS, but=tuple(map(str, self.without_turn)))
 
 
-_COMPLETED: tuple[State, ...] = ("completed",)
+def make_round(executor: Executor, *, until: float = inf) -> Round:
+    """Go on with all whose grace is over, until the monotonic clock (s) says `until`; and look
+    whether anything came back of those that left.
 
-
-def make_round(executor: Executor) -> Round:
-    """Go on with all whose grace is over; and look whether anything came back of those that left.
-
-    Somebody should look at one that cannot begin or go on for another reason than a hold, and at a
-    row of a tenant that has left.
+    Somebody should look at one that cannot begin or go on for another reason than a hold or the
+    end of its turn, and at a row of a tenant that has left.
     """
     done: list[Result] = []
     alerts: list[Alert] = []
-    for one in executor.at_work():
-        if executor.stop():
-            break
+    cases = executor.at_work()
+    random.shuffle(cases)  # so that the last ones have a turn, too, where time is short
+    left = {one.id for one in cases}
+    for one, stop in in_turn(cases, executor.stop, until):
+        left.discard(one.id)
         try:
-            done.append(executor.run(one.id))
-            said = done[-1].why if done[-1].offboarding.state in ("requested", "running") else ""
-        except (RetentionError, psycopg2.Error) as error:
-            # One that cannot go on is no reason for the others to wait.
-            said = str(error).strip().splitlines()[0]
-            _log.error("offboarding_failed", offboarding_id=str(one.id), error=said)
+            result = replace(executor, stop=stop).run(one.id)
+            done.append(result)
+            waits = result.offboarding.state not in ("requested", "running")
+            said = "" if waits or result.why == NEXT_TICK else result.why
+        except PoolTimeoutError:
+            raise
+        except Exception as error:  # noqa: BLE001 - see retention.troubles
+            # One that cannot go on is no reason for the others to wait, whatever it is.
+            said, known = one_line(error), str(one.id)
+            traced = is_unforeseen(error)
+            _log.error("offboarding_failed", offboarding_id=known, error=said, exc_info=traced)
         if said:
             alerts.append(Alert("offboarding", str(one.id), f"{one.tenant}: {said}"))
     with executor.verifier.transaction(None, read_only=True) as cursor:
-        for one in offboardings(cursor, states=_COMPLETED):
-            tables = has_rows(cursor, executor.catalog, one.tenant_id)
-            if tables:
-                what = f"{one.tenant} has left, and has rows again in {', '.join(tables)}"
-                alerts.append(Alert("offboarding", str(one.id), what))
-    return Round(tuple(done), tuple(alerts))
+        for departed in came_back(cursor, executor.catalog):
+            what = f"{departed.tenant} has left, and has rows again in {', '.join(departed.tables)}"
+            alerts.append(Alert("offboarding", str(departed.id), what))
+    return Round(tuple(done), tuple(alerts), tuple(left))

@@ -12,7 +12,14 @@ from uuid import UUID
 from retention.reports.paging import MAX_SIZE, Page, PageRequest
 from retention.reports.scope import EVERYTHING, Scope, Ticking
 from retention.reports.words import seconds_between
-from retention.schedule import VERIFICATION, gaps_of, last_taken, next_time, policy_schedule
+from retention.schedule import (
+    VERIFICATION,
+    WATCHES,
+    gaps_of,
+    last_taken,
+    next_time,
+    policy_schedule,
+)
 from tenants.connections import Cursor
 
 
@@ -149,7 +156,6 @@ CROSS JOIN LATERAL (
 ORDER BY p.started_at DESC, p.id DESC
 """
 
-_WATCHES = "SELECT began_at, last_at FROM tenure.watches ORDER BY began_at"
 _MISSED = """
 SELECT name, due_at, taken_at, missed FROM tenure.scheduled
 WHERE missed > 0 AND due_at >= %(since)s::timestamptz AND due_at < %(until)s::timestamptz
@@ -182,7 +188,7 @@ def runs_report(
     cursor.execute(_STOPS.format("NULL, NULL" if scope.confined else "actor, reason"), params)
     stops, of_stops = latest.cut([StopLine(*row) for row in cursor.fetchall()])
     cut = {"missed": of_missed.next is not None, "stops": of_stops.next is not None}
-    cursor.execute(_WATCHES)
+    cursor.execute(WATCHES, {"since": "-infinity"})
     watches = cursor.fetchall()
     since = watches[0][0] if watches else None
     gaps = _gaps(watches, ticking, scope)
@@ -225,16 +231,9 @@ def _next(cursor: Cursor, ticking: Ticking) -> tuple[NextLine, ...]:
     wanted = {policy_schedule(policy): cron for policy, cron in cursor.fetchall()}
     wanted[VERIFICATION] = ticking.verify_schedule
     return tuple(
-        NextLine(what, cron, _time(cron, ticking.now), last.get(what))
+        NextLine(what, cron, next_time(cron, ticking.now) if cron else None, last.get(what))
         for what, cron in wanted.items()
     )
-
-
-def _time(cron: str | None, now: datetime) -> datetime | None:
-    try:
-        return next_time(cron, now) if cron else None
-    except ValueError:
-        return None  # it never comes again, as on a 30th of February
 
 
 def _line(row: tuple[Any, ...]) -> RunLine:

@@ -16,7 +16,7 @@ import psycopg2
 import pytest
 
 from retention import schedule
-from retention.alerts import Alert, Looked, deliver, open_alerts, raise_alerts
+from retention.alerts import ERASURES, Alert, Looked, deliver, open_alerts, raise_alerts
 from retention.errors import DeliveryError
 from retention.leftovers import delete_leftovers
 from retention.webhook import Webhook
@@ -146,6 +146,14 @@ def take(lab: Lab, now: Any) -> schedule.Taken | None:
         return taken if taken is not None and schedule.mark(cursor, taken, now) else None
 
 
+def test_what_had_no_turn_keeps_its_alert(lab: Lab) -> None:
+    one, other = Alert("erasure", "one", "is overdue"), Alert("erasure", "other", "is overdue")
+    retention = lab.installation.retention
+    raise_alerts(retention, [one, other], Looked(ERASURES))
+    raise_alerts(retention, [], Looked(ERASURES, but=("one",)))
+    assert lab.sql("SELECT subject FROM tenure.alerts WHERE resolved_at IS NULL") == [("one",)]
+
+
 def test_a_time_is_taken_up_once_and_what_was_missed_is_counted(lab: Lab) -> None:
     assert take(lab, NOW) is None  # just seen: due the next time
     two = NOW.replace(hour=2) + DAY
@@ -156,6 +164,13 @@ def test_a_time_is_taken_up_once_and_what_was_missed_is_counted(lab: Lab) -> Non
     assert take(lab, later + timedelta(hours=5)) == schedule.Taken("nodes", two + 3 * DAY, 2)
     assert take(lab, two - 9 * DAY) is None  # a clock that was put back
     assert take(lab, later + timedelta(hours=6)) is None
+
+
+def test_a_schedule_first_seen_while_a_clock_was_wrong_is_due_all_the_same(lab: Lab) -> None:
+    assert take(lab, NOW + 3650 * DAY) is None
+    assert take(lab, NOW) is None, "seen again, by a clock that is right"
+    two = NOW.replace(hour=2) + DAY
+    assert take(lab, two) == schedule.Taken("nodes", two, 0)
 
 
 def test_of_many_that_tick_at_once_one_takes_it_up(lab: Lab) -> None:
@@ -209,6 +224,16 @@ def test_a_night_without_ticks_is_a_gap(lab: Lab) -> None:
     assert watch(lab) is None
     assert lab.sql("SELECT max(last_at) FROM tenure.watches") == before
     assert lab.sql("SELECT ticks FROM tenure.watches ORDER BY began_at") == [(5,), (3,)]
+
+
+def test_a_clock_that_was_far_ahead_hides_no_gap_once_it_is_right(lab: Lab) -> None:
+    watch(lab)
+    lab.sleep(-3650 * DAY)  # kept while the clock was ten years ahead
+    assert watch(lab) is None, "somebody is there"
+    lab.sql("UPDATE tenure.watches SET began_at = began_at - %s, last_at = last_at - %s"
+            " WHERE began_at < now() + interval '1 day'", (NIGHT_LONG, NIGHT_LONG))  # fmt: skip
+    assert watch(lab) is not None
+    assert [gap.until is not None for gap in gaps(lab)] == [True]
 
 
 def test_who_says_that_they_tick_once_a_day_bridges_no_night(lab: Lab) -> None:

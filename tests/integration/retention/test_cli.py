@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,7 @@ import pytest
 
 from api.wiring import Installation
 from api.workshop import workshop_of
+from config import clock as clocks
 from config.trace import new_trace_id
 from retention.executor import Options
 from retention.jobs import run_once
@@ -456,6 +458,52 @@ def test_check_says_what_the_database_lacks_with_the_mend(
     refused = tenure("retention", "run")
     assert refused.exit_code == 2
     assert "no valid index" in refused.output
+
+
+@pytest.mark.parametrize("command", ["explain", "status", "restore", "report"])
+def test_commands_go_by_the_databases_clock_and_not_by_the_machines(
+    tenure: Tenure,
+    make_tenant: Callable[..., TenantId],
+    owner_sql: Callable[..., Any],
+    command: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The machine woke up in another decade: nothing is due by that, nor kept until then."""
+    plant_invoices(owner_sql, make_tenant("acme"))
+    owner_sql("UPDATE shop.invoices SET issued_at = now()")
+    ((invoice,),) = owner_sql("SELECT id::text FROM shop.invoices ORDER BY id LIMIT 1")
+    assert tenure("retention", "run").exit_code == 0
+    monkeypatch.setattr(clocks, "utc_now", lambda: datetime(9500, 1, 1, tzinfo=UTC))
+    if command == "explain":
+        assert "decides; due 20" in tenure("retention", "explain", "invoices", invoice).stdout
+    elif command == "status":
+        owner_sql("ALTER TABLE tenure.policy_versions DISABLE TRIGGER USER")
+        owner_sql(
+            "UPDATE tenure.policy_versions SET definition = definition || %s",
+            ('{"schedule": "0 2 * * *"}',),
+        )
+        said = json.loads(tenure("retention", "status", "--format", "json").stdout)
+        assert {p["next_run"][:2] for p in said["policies"]} == {"20"}
+        assert all(p["next_run"] < "3" for p in said["policies"])
+    elif command == "restore":
+        found = tenure("retention", "restore", "0" * 32, "--reason", "r", "--keep", "P1000Y")
+        assert "no batch of run" in found.stderr, "a thousand years from 9500 on are none"
+    else:
+        nightly = {"TENURE_VERIFY_SCHEDULE": "0 2 * * *"}
+        said = json.loads(tenure("report", "runs", "--format", "json", env=nightly).stdout)
+        assert "02:00:00" in json.dumps(said["next"])
+        assert "9500" not in json.dumps(said["next"])
+
+
+def test_a_row_of_which_nobody_can_say_when_it_is_due_is_explained(
+    tenure: Tenure, make_tenant: Callable[..., TenantId], owner_sql: Callable[..., Any]
+) -> None:
+    plant_invoices(owner_sql, make_tenant("acme"))
+    ((invoice,),) = owner_sql("SELECT id::text FROM shop.invoices ORDER BY id LIMIT 1")
+    owner_sql("UPDATE shop.invoices SET issued_at = '9999-12-31' WHERE id = %s", (invoice,))
+    said = tenure("retention", "explain", "shop.invoices", invoice)
+    assert said.exit_code == 0
+    assert "invoices-10-years decides; nobody can say when it is due" in said.stdout
 
 
 def test_a_row_is_explained_before_and_after_it_went(

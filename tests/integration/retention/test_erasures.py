@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -23,9 +24,11 @@ from retention.connectors.delivery import Courier, deliver_due
 from retention.connectors.requests import end
 from retention.deletions import key_hash
 from retention.erasures import requests
+from retention.erasures.execution import Executor
 from retention.erasures.letters import letter_of
 from retention.erasures.planning import make_plan
 from retention.erasures.records import add_event, events_of, person_of
+from retention.erasures.rounds import make_round
 from retention.errors import ErasureError, InvariantError
 from retention.hold_scopes import Scope
 from retention.interventions import stop
@@ -844,3 +847,55 @@ def test_a_key_that_an_erasure_took_is_found_beside_those_that_runs_took(
     assert page.batch_id != first.batch_id
     assert elsewhere == []
     assert by_policy.erasure_id is None
+
+
+def test_an_erasure_that_takes_long_keeps_neither_another_nor_the_tick_from_its_turn(
+    lab: Lab, acme: TenantId, globex: TenantId
+) -> None:
+    """It is due first, and goes on at the next tick; so does who has no turn."""
+    long = approved(lab, acme, lab.case(acme, opened=lab.now, files=20))
+    short = approved(lab, globex, lab.case(globex, opened=lab.now))
+
+    def slow(_step: str) -> None:
+        time.sleep(0.05)
+
+    began = time.monotonic()
+    made = make_round(executor(lab, limit=1, on_step=slow), until=began + 3)
+    assert time.monotonic() - began < 10
+    assert {one.erasure.id: one.erasure.state for one in made.done} == {
+        long: "running", short: "completed",
+    }  # fmt: skip
+    assert made.alerts(lab.now) == [], "it is no trouble that it goes on"
+    assert (made.without_turn, made.looked.but) == ((), ())
+    nobody = make_round(executor(lab), until=time.monotonic())
+    assert (nobody.done, nobody.without_turn) == ((), (long,))
+    assert nobody.looked.but == (str(long),), "what was said of it stands"
+    assert [one.erasure.state for one in make_round(executor(lab)).done] == ["completed"]
+
+
+def test_of_many_that_wait_each_has_its_turn_some_time(
+    lab: Lab, make_tenant: Callable[..., TenantId], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever comes first takes all the time there is."""
+    tenants = [make_tenant(f"shop-{number}") for number in range(3)]
+    waiting = {approved(lab, tenant, lab.case(tenant, opened=lab.now)) for tenant in tenants}
+    for tenant in tenants:
+        lab.hold(tenant)
+    make_round(executor(lab))
+    run, over = Executor.run, list[UUID]()
+
+    def running(self: Executor, erasure_id: UUID) -> Any:
+        try:
+            return run(self, erasure_id)
+        finally:
+            over.append(erasure_id)
+
+    monkeypatch.setattr(Executor, "run", running)
+    seen: set[UUID] = set()
+    for _ in range(60):
+        over.clear()
+        made = make_round(executor(lab, stop=lambda: bool(over)))
+        assert len(over) == len(made.done) == 1
+        assert len(made.without_turn) == 2
+        seen |= set(over)
+    assert seen == waiting

@@ -10,7 +10,8 @@ import pytest
 
 from config.trace import new_trace_id
 from retention import lease as leases
-from retention.errors import LeaseLostError
+from retention.errors import LeaseLostError, RunError
+from retention.heartbeat import LONGEST_TTL_S
 from retention.jobs import run_once
 from retention.tick import tick
 from tenants.context import TenantId
@@ -39,6 +40,21 @@ def test_a_lease_has_one_holder_until_it_is_released_or_runs_out(lab: Any) -> No
     leases.release(retention, second)  # not ours any more: nothing happens
     leases.renew(retention, third)
     assert leases.acquire(retention) is None
+
+
+def test_a_lease_from_before_the_clock_was_set_back_is_taken_over(lab: Any) -> None:
+    retention = lab.installation.retention
+    first = leases.acquire(retention)
+    assert first is not None
+    lab.sql("UPDATE tenure.leases SET lease_until = now() + interval '10 years'")
+    second = leases.acquire(retention, ttl_s=LONGEST_TTL_S)
+    assert second is not None
+    assert second.fence == first.fence + 1
+    with pytest.raises(LeaseLostError):
+        leases.renew(retention, first)
+    assert leases.acquire(retention) is None, "one of the longest is another's all the same"
+    with pytest.raises(RunError, match="600 s"):
+        leases.acquire(retention, "another", ttl_s=LONGEST_TTL_S + 1)
 
 
 def test_a_stale_fence_cannot_open_a_run(lab: Any, acme: TenantId) -> None:

@@ -14,7 +14,8 @@ import pytest
 
 from api.scheduler import RetentionScheduler
 from api.wiring import Installation, owner_of
-from retention.errors import PolicyError
+from retention.errors import PolicyError, RunError
+from retention.interventions import start, stop
 from retention.ledger.audit import audit_ledger
 from retention.leftovers import Leftovers, delete_leftovers, deleted, keepings, parse, problems
 from retention.policies import Period, cutoff
@@ -100,6 +101,39 @@ def test_the_scheduler_deletes_them(
     assert done is not None
     assert done.leftovers == Leftovers(sessions=1)
     assert owner_sql("SELECT count(*) FROM tenure.sessions") == [(1,)]
+
+
+def test_who_stopped_retention_stopped_the_deletion_of_these_too(
+    installation: Installation, plant: Callable[..., None], owner_sql: OwnerSql
+) -> None:
+    plant("session", -1)
+    plant("token", "ended", expired=31)
+    for years in (20, 19):
+        owner_sql(
+            "INSERT INTO tenure.watches (id, began_at, last_at, ticks, every) SELECT"
+            " gen_random_uuid(), at, at, 1, '1 minute' FROM (SELECT now() - %s AS at) t",
+            (timedelta(days=365 * years),),
+        )
+    stop(installation.retention, actor="ann", reason="a backup is restored")
+    assert delete_leftovers(installation.retention, NOW) == Leftovers()
+    start(installation.retention, actor="ann", reason="it is")
+    assert delete_leftovers(installation.retention, NOW) == Leftovers(1, 1, {"watches": 1})
+
+
+def test_a_stop_waits_for_the_deletion_that_is_open(
+    installation: Installation, plant: Callable[..., None], owner_sql: OwnerSql
+) -> None:
+    plant("session", -1)
+    retention = installation.retention
+    for statement in (
+        "SELECT * FROM tenure.delete_expired(10)",
+        "SELECT tenure.delete_leftovers('watches', now(), 10)",
+    ):
+        with retention.transaction(None) as cursor:
+            cursor.execute(statement)
+            with pytest.raises(RunError, match="in force, but a batch"):
+                stop(retention, actor="ann", reason="a backup is restored", patience_s=0.1)
+        start(retention, actor="ann", reason="it is")
 
 
 def test_nobody_else_may_and_nothing_else_is_reached(

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import psycopg2
 import pytest
 
+from retention.explain import Question, explain
+from retention.jobs import run_once
 from retention.ledger.audit import audit_ledger
 from retention.policy_records import (
     pause_where_unsaid,
@@ -20,6 +23,7 @@ from retention.reports.changes import changes_report
 from retention.reports.paging import PageRequest
 from retention.reports.scope import EVERYTHING
 from retention.verification_terms import OUTSIDE, UNRECORDED
+from tenants.catalog import TableName
 from tenants.context import TenantId
 
 from .conftest import NOW
@@ -208,3 +212,85 @@ def test_a_policy_is_not_withdrawn_by_a_row_that_says_nothing(lab: Any, acme: Te
             "INSERT INTO tenure.policy_withdrawals (policy, number, event, version, recorded_by)"
             " VALUES ('nodes', 2, 'withdrawn', 1, 'x')",
         )  # fmt: skip
+
+
+# -- whatever the clock said when they were set ------------------------------------------------
+
+
+def set_back(lab: Any) -> None:
+    """Let it be that the clock was set back after the first change, by some minutes."""
+    lab.sql("ALTER TABLE tenure.policy_changes DISABLE TRIGGER USER")
+    lab.sql(
+        "UPDATE tenure.policy_changes c SET changed_at = now() - n.minutes * interval '1 minute'"
+        " FROM (SELECT id, row_number() OVER (ORDER BY changed_at) AS minutes"
+        " FROM tenure.policy_changes) n WHERE n.id = c.id"
+    )
+
+
+def test_a_clock_that_was_set_back_accuses_nobody(bounded: Any, acme: TenantId) -> None:
+    retention = bounded.installation.retention
+    for period in ("P2Y", "P3Y", "P2Y", None, "P4Y"):
+        set_period(retention, acme, cases(bounded), period, actor="ann")
+    for state in ("paused", "active", "paused"):
+        set_state(retention, acme, "cases", state, actor="ann")
+    assert found(bounded) == {}
+    set_back(bounded)
+    assert found(bounded) == {}
+    set_period(retention, acme, cases(bounded), None, actor="ann")
+    assert found(bounded) == {}
+    as_retention(bounded, acme, "UPDATE tenure.policy_states SET state = 'active'")
+    assert found(bounded) == {UNRECORDED: 1}
+
+
+def test_a_change_that_was_slipped_in_beside_those_recorded_is_found(
+    bounded: Any, acme: TenantId
+) -> None:
+    """It was not what was in force before, whatever it says of when it was."""
+    set_period(bounded.installation.retention, acme, cases(bounded), "P2Y", actor="ann")
+    as_retention(bounded, acme, "DELETE FROM tenure.policy_periods")
+    as_retention(
+        bounded, acme,
+        "INSERT INTO tenure.policy_periods (policy, tenant_id, period, changed_by)"
+        " VALUES ('cases', %s, 'P5Y', 'x')", str(acme),
+    )  # fmt: skip
+    as_retention(
+        bounded, acme,
+        "INSERT INTO tenure.policy_changes (tenant_id, id, policy, what, after, changed_by)"
+        " VALUES (%s, gen_random_uuid(), 'cases', 'period', 'P5Y', 'x')", str(acme),
+    )  # fmt: skip
+    assert found(bounded) == {UNRECORDED: 1}
+
+
+def test_a_state_from_before_changes_were_recorded_is_no_finding(
+    bounded: Any, acme: TenantId
+) -> None:
+    as_retention(
+        bounded, acme,
+        "INSERT INTO tenure.policy_states (policy, tenant_id, state, changed_by)"
+        " VALUES ('cases', %s, 'paused', 'ann')", str(acme),
+    )  # fmt: skip
+    for state in ("active", "paused"):
+        set_state(bounded.installation.retention, acme, "cases", state, actor="ann")
+    assert found(bounded) == {}
+
+
+def test_the_period_that_a_run_went_by_is_the_one_that_was_set_last(
+    bounded: Any, acme: TenantId
+) -> None:
+    retention = bounded.installation.retention
+    case = bounded.case(acme)
+    for period in ("P2Y", "P3Y"):
+        set_period(retention, acme, cases(bounded), period, actor="ann")
+    set_back(bounded)
+    report = run_once(bounded.shop(), bounded.shop().plan)
+    assert report.rows == 1
+    with bounded.installation.verifier.transaction(None, read_only=True) as cursor:
+        (one,) = explain(
+            cursor,
+            Question(TableName("lab", "cases"), UUID(case)),
+            catalog=bounded.catalog,
+            policies=bounded.policies,
+            held_by=lambda *_: (),
+            now=bounded.now,
+        )
+    assert [deletion.period for deletion in one.deletions] == ["P3Y"]

@@ -253,6 +253,28 @@ def test_a_look_back_moves_no_book_and_the_next_account_misses_nothing(
     )
 
 
+def test_an_account_from_before_the_clock_was_put_back_ends_no_book(
+    lab: Any, acme: TenantId
+) -> None:
+    lab.case(acme)
+    right = lab.clock
+    lab.clock = FixedClock(lab.now + timedelta(days=3650))
+    first = lab.verify()
+    lab.clock = right
+    removed = lab.case(acme, opened=lab.now - timedelta(days=370))
+    report = lab.verify()
+    assert report.account is not None
+    assert report.account.number == first.account.number + 1
+    assert findings(report)["records", "accounts"] == 1, "somebody is to hear of the clock"
+    lab.sql("UPDATE lab.cases SET opened = opened")
+    assert remove_by_user(lab, acme, "cases", removed)
+    last = lab.verify()
+    assert ("records", "accounts") not in findings(last), "it was told"
+    assert entry(last, "cases", acme)["removed"] == 1
+    lab.clock = FixedClock(lab.now - timedelta(minutes=30))
+    assert lab.verify().account is None, "a little is waited for"
+
+
 def test_nights_in_which_nobody_looked_are_not_filled_in_afterwards(
     lab: Any, acme: TenantId
 ) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,8 +17,12 @@ from api.workshop import workshop_of
 from config import clock as clocks
 from config.trace import new_trace_id
 from retention.alerts import Alert
+from retention.database_clock import DatabaseClock
 from retention.errors import DeliveryError, PolicyError
+from retention.executor import Options
 from retention.interventions import intervene, start, stop
+from retention.jobs import run_once
+from retention.schedule import Taken, mark
 from retention.status import read_status
 from retention.tick import tick
 from retention.workshop import Workshop
@@ -156,13 +162,17 @@ def test_a_policy_that_cannot_be_planned_keeps_no_other_from_being(
     )
     sent: list[bytes] = []
     shop = lab.shop(policies=policies, send=sent.append)
-    with pytest.raises(psycopg2.errors.InvalidTextRepresentation):
-        tick(shop)  # nor can it be verified
+    done = tick(shop)
+    assert done.verification is not None
+    assert [(r.kind, r.subject) for r in done.verification.results if r.is_finding] == [
+        ("overdue", "cases")
+    ], "nor can it be verified"
     assert lab.recorded() == {"lab.nodes": 1}
     assert lab.ids("cases") == {case}
-    said = {s["subject"]: s["detail"] for s in map(json.loads, sent) if s["kind"] == "run"}
-    assert set(said) == {"plan of cases", "step verification of the tick"}
+    said = {s["subject"]: s["detail"] for s in map(json.loads, sent)}
+    assert set(said) == {"plan of cases", "cases"}
     assert "invalid input syntax" in said["plan of cases"]
+    assert said["cases"].startswith("could not be asked (22P02), as of")
     tick(lab.shop(send=sent.append))
     assert ("run", "plan of cases") not in open_alerts(lab)
 
@@ -293,3 +303,329 @@ def test_a_clock_that_was_put_back_opens_no_gap(lab: Lab, acme: TenantId) -> Non
     tick(shop)
     assert lab.sql("SELECT ticks FROM tenure.watches") == [(3,)]
     assert open_alerts(lab) == set()
+
+
+# -- what of a tick must not be at the cost of the rest ----------------------------------------
+
+
+def verifications(lab: Lab) -> int:
+    ((count,),) = lab.sql("SELECT count(*) FROM tenure.verifications")
+    found: int = count
+    return found
+
+
+def test_a_schedule_that_never_comes_is_told_of_and_keeps_no_other_from_its_turn(
+    lab: Lab, acme: TenantId
+) -> None:
+    """None is accepted any more; these were recorded before."""
+    clock: Any = Hand(NOW)
+    lab.clock = clock
+    never = {"nodes": "0 3 30 2 *", "citations": "0 0 31 6 *"}
+    policies = tuple(replace(p, schedule=never.get(p.name)) for p in lab.policies)
+    shop = lab.shop(policies=policies, tick_s=60.0, verify_schedule="0 0 31 4 *")
+    with lab.installation.retention.transaction(None) as cursor:
+        for policy in ("nodes", "citations"):
+            mark(cursor, Taken(f"policy {policy}", NOW - DAY, 0), NOW - DAY)
+    lab.case(acme)
+    lab.node(acme)
+    tick(shop)
+    assert lab.ids("cases") == set()
+    assert len(lab.ids("nodes")) == 1
+    assert {subject for kind, subject in open_alerts(lab) if kind == "run"} == {
+        "schedule of policy nodes", "schedule of policy citations", "schedule of verification",
+    }  # fmt: skip
+    status = read_status(lab.installation.auditor, now=NOW, tick=timedelta(minutes=1))
+    assert {p.policy: p.next_run for p in status.policies} == {
+        "nodes": None, "cases": None, "citations": None,
+    }  # fmt: skip
+    tick(lab.shop(tick_s=60.0))
+    assert open_alerts(lab) == set()
+    assert lab.ids("nodes") == set()
+
+
+def test_a_policy_had_its_turn_as_of_its_plan_however_long_the_work_takes(
+    lab: Lab, acme: TenantId
+) -> None:
+    year = timedelta(days=365)
+    shop = nightly(lab)
+    tick(shop)
+    lab.node(acme)
+    lab.node(acme, made_at=TWO + timedelta(seconds=30) - year)
+    at(lab, TWO)
+
+    def slow(_progress: object) -> None:
+        at(lab, TWO + timedelta(seconds=60))
+
+    tick(replace(shop, options=replace(shop.options, on_progress=slow)))
+    assert len(lab.ids("nodes")) == 1
+    at(lab, TWO + timedelta(hours=1))
+    assert lab.verify(shop).findings == 0, "it came due after the plan: it is not overdue, but next"
+
+
+def test_a_policy_that_could_not_be_planned_has_not_had_its_turn(lab: Lab, acme: TenantId) -> None:
+    shop = nightly(lab)
+    tick(shop)
+    lab.sql("ALTER TABLE lab.nodes ADD COLUMN doubt text")
+    node = lab.node(acme, doubt="none")
+    at(lab, TWO)
+    policies = tuple(
+        replace(p, condition="r.doubt::integer > 0") if p.name == "nodes" else p
+        for p in shop.policies
+    )
+    tick(replace(shop, policies=policies))
+    assert lab.ids("nodes") == {node}
+    at(lab, TWO + timedelta(minutes=1))
+    found = tick(shop).run
+    assert found is not None
+    assert found.deleted() == {"lab.nodes": 1}
+
+
+def test_a_verification_is_taken_up_once_it_was_made(
+    lab: Lab, acme: TenantId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.clock = Hand(NOW)  # type: ignore[assignment]  # it tells the time, too
+    shop = lab.shop(verify_schedule=NIGHT, tick_s=60.0)
+    tick(shop)
+    tick(shop)
+    before = verifications(lab)
+    at(lab, TWO)
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object, **_more: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Workshop, "verify", die)
+        with pytest.raises(Killed):
+            tick(shop)
+    for minute in range(1, 4):
+        at(lab, TWO + timedelta(minutes=minute))
+        tick(shop)
+    assert verifications(lab) == before + 1
+    assert lab.sql(
+        "SELECT missed FROM tenure.scheduled WHERE name = 'verification' ORDER BY due_at"
+    ) == [(0,), (0,)]
+
+
+@pytest.mark.parametrize("trouble", ["all is stopped", "the policies are wrong"])
+def test_a_scheduled_verification_is_made_once_whatever_else_is_in_the_way(
+    lab: Lab, trouble: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.clock = Hand(NOW)  # type: ignore[assignment]  # it tells the time, too
+    shop = lab.shop(verify_schedule=NIGHT, tick_s=60.0)
+    tick(shop)
+
+    def broken(*_: object) -> None:
+        raise PolicyError("one policy has no index")
+
+    if trouble == "all is stopped":
+        stop(lab.installation.retention, actor="ann", reason="restoring")
+    else:
+        monkeypatch.setattr(Workshop, "check", broken)
+    before = verifications(lab)
+    for minute in range(4):
+        at(lab, TWO + timedelta(minutes=minute))
+        with nullcontext() if trouble == "all is stopped" else pytest.raises(PolicyError):
+            tick(shop)
+    assert verifications(lab) == before + 1
+
+
+def test_a_verification_from_when_the_clock_was_wrong_stands_for_none(
+    lab: Lab, acme: TenantId
+) -> None:
+    shop = lab.shop()
+    tick(shop)
+    lab.sql(
+        "INSERT INTO tenure.verifications (id, trace_id, as_of, started_by, started_at,"
+        " finished_at, findings, account) SELECT gen_random_uuid(), trace_id, as_of, started_by,"
+        " started_at + interval '10 years', finished_at + interval '10 years', findings,"
+        " account + 1 FROM tenure.verifications ORDER BY account DESC LIMIT 1"
+    )
+    lab.sql("UPDATE tenure.runs SET finished_at = finished_at + interval '10 years'")
+    assert tick(lab.shop()).verification is None, "the one before it was made a moment ago"
+    lab.case(acme)
+    assert tick(lab.shop()).verification is not None, "a run has ended since"
+    lab.clock = Hand(datetime.now(UTC) + timedelta(hours=2))  # type: ignore[assignment]  # the same
+    assert tick(lab.shop()).verification is not None
+
+
+def test_who_works_long_is_there_all_the_while(
+    lab: Lab, acme: TenantId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last sign of life is of its end, and not of its beginning."""
+    lab.node(acme)
+    seen: list[int] = []
+
+    def slow(_progress: object) -> None:
+        for _ in range(200):
+            ((ticks,),) = lab.sql("SELECT ticks FROM tenure.watches")
+            seen.append(ticks)
+            if ticks > 2:
+                return
+            time.sleep(0.05)
+
+    shop = lab.shop(tick_s=0.2, options=Options(batch_size=3, on_progress=slow))
+    tick(shop)
+    assert seen[-1] > 2
+    assert lab.sql("SELECT count(*) FROM tenure.watches") == [(1,)]
+    at_its_end = lab.sql("SELECT ticks FROM tenure.watches")
+    time.sleep(0.5)
+    assert lab.sql("SELECT ticks FROM tenure.watches") == at_its_end, "nobody is there any more"
+
+
+def test_of_a_gap_within_a_tick_somebody_hears(lab: Lab, acme: TenantId) -> None:
+    """The machine slept in the middle of it."""
+    lab.node(acme)
+
+    def asleep(_progress: object) -> None:
+        lab.sleep(DAY)
+        for _ in range(200):
+            if lab.sql("SELECT count(*) FROM tenure.watches") == [(2,)]:
+                return
+            time.sleep(0.05)
+
+    tick(lab.shop(tick_s=0.2, options=Options(batch_size=3, on_progress=asleep)))
+    assert ("missed", "scheduler") in open_alerts(lab)
+
+
+# -- runs that failed or stalled are told of, whoever ended them --------------------------------
+
+
+def held_up(lab: Lab, table: str, row: str) -> Any:
+    """Return a connection that has the row until it is closed."""
+    other = psycopg2.connect(lab.installation.settings.role_url("tenure_owner"))
+    with other.cursor() as cursor:
+        cursor.execute(f"SELECT 1 FROM lab.{table} WHERE id = %s FOR UPDATE", (row,))
+    return other
+
+
+def stalled(lab: Lab, row: str, *tenants: TenantId) -> None:
+    """Have a run of the cases stall that nobody hears of: its worker is killed as it ends."""
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    shop = lab.shop(on_run_ended=die)
+    shop.record()
+    run_id = shop.open(shop.plan(tenants=tenants or None), trace_id=new_trace_id())
+    other = held_up(lab, "cases", row)
+    with pytest.raises(Killed):
+        shop.worker().work(run_id)
+    other.close()
+    assert lab.sql("SELECT state FROM tenure.runs WHERE id = %s", (str(run_id),)) == [("stalled",)]
+
+
+def told(lab: Lab) -> dict[str, str]:
+    return dict(
+        lab.sql(
+            "SELECT subject, detail FROM tenure.alerts WHERE kind = 'run' AND resolved_at IS NULL"
+        )
+    )
+
+
+def test_of_a_run_whose_worker_was_killed_as_it_ended_somebody_hears(
+    lab: Lab, acme: TenantId
+) -> None:
+    case = lab.case(acme)
+    stalled(lab, case)
+    assert told(lab) == {}
+    other = held_up(lab, "cases", case)
+    stop(lab.installation.retention, actor="ann", reason="a look")
+    sent: list[bytes] = []
+    tick(lab.shop(send=sent.append))
+    other.close()
+    said = told(lab)
+    assert set(said) == {"cases"}
+    assert said["cases"].startswith("acme: ")
+    assert ("run", "cases") in {(s["kind"], s["subject"]) for s in map(json.loads, sent)}
+    start(lab.installation.retention, actor="ann", reason="looked")
+    tick(lab.shop())
+    assert lab.ids("cases") == set()
+    assert told(lab) == {}
+
+
+def test_a_run_of_one_tenant_says_nothing_of_what_stalled_in_another(
+    lab: Lab, acme: TenantId, globex: TenantId
+) -> None:
+    case, other_case = lab.case(acme), lab.case(globex)
+    other = held_up(lab, "cases", case)
+    tick(lab.shop())
+    assert set(told(lab)) == {"cases"}
+    assert lab.ids("cases") == {case}
+    lab.case(globex)
+    shop = lab.shop()
+    report = run_once(shop, lambda: shop.plan(tenants=[globex]))
+    assert (report.state, report.rows) == ("succeeded", 1)
+    assert set(told(lab)) == {"cases"}, "acme's did not go"
+    stop(lab.installation.retention, actor="ann", reason="a look")
+    tick(lab.shop())
+    assert set(told(lab)) == {"cases"}
+    start(lab.installation.retention, actor="ann", reason="looked")
+    other.close()
+    tick(lab.shop())
+    assert told(lab) == {}
+    assert other_case not in lab.ids("cases")
+
+
+@pytest.mark.parametrize("schedule", [None, "0 0 1 1 *"])
+def test_what_is_not_due_any_more_is_in_nobodys_way(
+    lab: Lab, acme: TenantId, schedule: str | None
+) -> None:
+    lab.clock = DatabaseClock(lab.installation.verifier)  # type: ignore[assignment]  # the same
+    policies = tuple(
+        replace(p, schedule=schedule) if p.name == "cases" else p for p in lab.policies
+    )
+
+    def turn(ago: str) -> None:
+        lab.sql(
+            "INSERT INTO tenure.scheduled (name, due_at, taken_at, missed)"
+            " SELECT 'policy cases', at, at, 0 FROM (SELECT now() - %s::interval AS at) t",
+            (ago,),
+        )
+
+    turn("1 hour")
+    stalled(lab, lab.case(acme))
+    stop(lab.installation.retention, actor="ann", reason="a look")
+    shop = lab.shop(policies=policies, tick_s=60.0)
+    for _ in range(2):
+        tick(shop)
+        assert set(told(lab)) == {"cases"}
+    start(lab.installation.retention, actor="ann", reason="looked")
+    lab.sql("UPDATE lab.cases SET opened = now()")
+    if schedule is not None:
+        turn("0 s")
+    for _ in range(2):
+        tick(shop)
+        assert told(lab) == {}
+
+
+def test_of_a_run_that_the_catalog_overtook_somebody_hears(lab: Lab, acme: TenantId) -> None:
+    lab.case(acme)
+    shop = lab.shop()
+    shop.record()
+    run_id = shop.open(shop.plan(), trace_id=new_trace_id())
+    lab.sql("UPDATE tenure.runs SET catalog_digest = repeat('0', 64)")
+    stop(lab.installation.retention, actor="ann", reason="a look")
+    tick(shop)
+    assert lab.sql("SELECT state FROM tenure.runs WHERE id = %s", (str(run_id),)) == [("failed",)]
+    assert "catalog of tables has changed" in told(lab)["cases"]
+    start(lab.installation.retention, actor="ann", reason="looked")
+    tick(shop)
+    assert lab.ids("cases") == set()
+    assert told(lab) == {}
+
+
+def test_a_run_that_somebody_cancelled_is_no_trouble(lab: Lab, acme: TenantId) -> None:
+    lab.case(acme)
+    shop = lab.shop()
+    shop.record()
+    run_id = shop.open(shop.plan(), trace_id=new_trace_id())
+    intervene(lab.installation.retention, run_id, "cancel", actor="ann", reason="a look")
+    stop(lab.installation.retention, actor="ann", reason="a look")
+    tick(shop)
+    assert told(lab) == {}

@@ -15,7 +15,7 @@ import psycopg2
 import pytest
 
 from config.trace import new_trace_id
-from retention import units
+from retention import heartbeat, units
 from retention.batch import Attempt, run_batch
 from retention.errors import LeaseLostError
 from retention.executor import Options, task_of
@@ -182,7 +182,7 @@ def test_a_lease_from_before_the_clock_was_set_back_is_taken(lab: Any, acme: Ten
     lab.node(acme)
     shop = lab.shop()
     opened(shop)
-    claim(shop, ttl_s=units.LONGEST_TTL_S)
+    claim(shop, ttl_s=heartbeat.LONGEST_TTL_S)
     assert units.reap(shop.retention) == 0
     lab.sql("UPDATE tenure.units SET lease_until = now() + interval '1 day'")
     assert units.reap(shop.retention) == 1

@@ -12,6 +12,7 @@ import pytest
 
 from retention import holds
 from retention.policy_records import record_policies, set_state
+from retention.reconciliation import Bookkeeper
 from tenants.context import TenantId
 
 
@@ -228,3 +229,66 @@ def test_a_policy_paused_by_its_definition_counts_and_a_tenant_may_differ(
     }
     assert figures == {"acme": (0, 1), "globex": (1, 0)}
     assert report.findings == 1
+
+
+def test_a_condition_that_fails_on_a_row_is_a_finding_and_ends_no_other_question(
+    lab: Any, acme: TenantId
+) -> None:
+    lab.node(acme)
+    lab.sql("ALTER TABLE lab.cases ADD COLUMN doubt text")
+    sound = lab.policies
+    lab.case(acme)
+    before = lab.verify()
+    assert before.overdue() == {"nodes": 1, "cases": 1, "citations": 0}
+    lab.run()
+    lab.node(acme)
+    lab.sql("UPDATE lab.cases SET doubt = 'Jo Sentinel'")
+    lab.case(acme)
+    lab.sql("UPDATE lab.cases SET doubt = 'Jo Sentinel'")
+    lab.policies = tuple(
+        replace(p, condition="r.doubt::integer > 0") if p.name == "cases" else p for p in sound
+    )
+    report = lab.verify()
+    assert findings(report) == [("overdue", "cases", None, 1), ("overdue", "nodes", "acme", 1)]
+    (failed,) = [r for r in report.results if r.subject == "cases" and r.is_finding]
+    assert failed.reasons == {"could not be asked (22P02)": 1}
+    assert report.by_policy()["cases"].watermark == 0
+    kept = lab.sql("SELECT to_jsonb(r)::text FROM tenure.verification_results r")
+    assert not [row for (row,) in kept if "Sentinel" in row], "no word of the error is kept"
+    # Its books stand as they stood; what was deleted meanwhile counts once it can be asked again.
+    assert report.account is not None
+    assert report.account.number == before.account.number + 1
+    books = {e.book.policy: (e.opening, e.deleted, e.difference) for e in report.account.entries}
+    assert books == {"cases": (1, 0, 0), "nodes": (1, 1, 0)}
+    lab.policies = sound
+    after = lab.verify()
+    books = {e.book.policy: (e.opening, e.deleted, e.difference) for e in after.account.entries}
+    assert books == {"cases": (1, 1, 0), "nodes": (1, 0, 0)}
+    assert findings(after) == [("overdue", "cases", "acme", 1), ("overdue", "nodes", "acme", 1)]
+
+
+def test_books_that_cannot_be_asked_are_a_finding_and_end_no_other(
+    lab: Any, acme: TenantId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The condition fails only there, for the rows are read in another order."""
+    lab.node(acme)
+    lab.case(acme)
+    asked = Bookkeeper._ask
+
+    def failing(self: Bookkeeper, policy: str, table: str) -> str:
+        if policy == "cases":
+            self._cursor.execute("SELECT 1 / 0")
+        return asked(self, policy, table)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Bookkeeper, "_ask", failing)
+        report = lab.verify()
+    assert findings(report) == [
+        ("overdue", "cases", "acme", 1),
+        ("overdue", "nodes", "acme", 1),
+        ("reconciliation", "cases", None, 1),
+    ]
+    assert [e.book.policy for e in report.account.entries] == ["nodes"]
+    after = lab.verify()
+    books = {e.book.policy: (e.opening, e.newly_due, e.difference) for e in after.account.entries}
+    assert books == {"cases": (0, 1, 0), "nodes": (1, 0, 0)}

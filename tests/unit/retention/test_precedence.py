@@ -15,6 +15,10 @@ OLD = datetime(2010, 1, 1, tzinfo=UTC)
 NEW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
+LAST = datetime.max.replace(tzinfo=UTC)
+FIRST = datetime.min.replace(tzinfo=UTC)
+
+
 def year(number: int) -> datetime:
     return datetime(number, 1, 1, tzinfo=UTC)
 
@@ -47,6 +51,13 @@ KEEPS_20 = {"minimum": Period(20 * 12)}
         ([replace(A, started=None)], [], Decision("undated", "a")),
         ([replace(A, paused=True)], [], Decision("paused", "a", year(2015))),
         ([replace(A, done=True)], [], Decision("done", "a")),
+        # nobody can say when a period ends that no calendar has; one that has an end comes first
+        ([replace(A, started=LAST)], [], Decision("waiting", "a")),
+        ([replace(A, started=LAST, **KEEPS_8)], [], Decision("waiting", "a")),
+        ([replace(A, started=NEW), replace(B, started=LAST)], [],
+         Decision("waiting", "a", year(2031))),
+        ([A, replace(B, started=LAST, **KEEPS_8)], [], Decision("kept", "a", None, BY_B)),
+        ([replace(A, started=FIRST)], [], Decision("due", "a", year(6))),
         # a hold beats all, but a row that is not due is not deferred by it
         ([A], ["m2", "m1"], Decision("held", "a", None, "m1, m2")),
         ([replace(A, paused=True)], ["m"], Decision("held", "a", None, "m")),

@@ -34,6 +34,9 @@ def at(text: str) -> datetime:
         ("0 2 * * fri-sun", "2026-12-05T03:00", "2026-12-06T02:00"),
         ("0 2 * * 1-5/2", "2026-11-30T03:00", "2026-12-02T02:00"),
         ("0 2 * * */2", "2026-11-30T00:00", "2026-12-01T02:00"),
+        ("0 2 * * sun-sun", "2026-11-30T00:00", "2026-12-06T02:00"),
+        ("0 2 * * 0-sun", "2026-11-30T00:00", "2026-12-06T02:00"),
+        ("0 2 * * mon-sun", "2026-11-30T03:00", "2026-12-01T02:00"),
         ("0 2 * * 6,0", "2026-11-30T00:00", "2026-12-05T02:00"),
     ],
 )
@@ -53,11 +56,20 @@ def test_the_next_time_is_in_utc(schedule: str, after: str, expected: str) -> No
         ("0 2 * * 1/0", "goes on by nothing"),
         ("0 2 * *", "there are 4 fields"),
         ("0 25 * * *", "no schedule of five fields"),
+        ("0 3 30 2 *", "never comes"),
+        ("0 0 31 4 *", "never comes"),
+        ("0 0 31 2,4,6,9,11 *", "never comes"),
     ],
 )
 def test_what_would_mean_something_else_is_refused(schedule: str, said: str) -> None:
     with pytest.raises(ScheduleError, match=re.escape(said)):
         checked_schedule(schedule)
+
+
+def test_what_never_comes_has_no_next_time() -> None:
+    assert next_time("0 3 30 2 *", at("2026-01-01")) is None
+    assert times_between("0 3 30 2 *", at("2026-01-01"), at("2036-01-01")) == []
+    assert checked_schedule("0 3 29 2 *") == "0 3 29 2 *"
 
 
 def test_no_day_of_the_year_has_a_time_twice_or_not_at_all() -> None:
