@@ -184,7 +184,8 @@ def rotate(ctx: click.Context, step: str | None, output_format: str) -> None:
     them one by one: both keys are good meanwhile. Then, with the next key set here as well,
     finish. Without an option, lists the steps taken so far.
     """
-    key = sealer_of(settings_of(ctx)).key
+    with failures():
+        key = sealer_of(settings_of(ctx)).key
     with owner_cursor(ctx) as cursor:
         if step == "begin":
             following = secrets.token_bytes(32)

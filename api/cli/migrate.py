@@ -15,6 +15,7 @@ from api.cli.support import (
     format_option,
     owner_cursor,
     settings_of,
+    write_file,
 )
 from api.lint_catalog import database_catalog
 from api.wiring import domain_of, migrator_of, prepare, sessions_of
@@ -190,7 +191,7 @@ def catalog(ctx: click.Context, output: Path | None, output_format: str) -> None
         found = database_catalog(cursor, ("tenure", domain.schema, *domain.archives))
     text = found.to_json() + "\n"
     if output is not None:
-        output.write_text(text, encoding="utf-8")
+        write_file(output, text.encode())
         click.echo(f"wrote {len(found.tables)} tables to {output}", err=True)
     elif output_format == "json":
         click.echo(text, nl=False)
@@ -230,7 +231,7 @@ def manifest(ctx: click.Context, output: Path | None, output_format: str) -> Non
     with owner_cursor(ctx) as cursor:
         found = Manifest.of(cursor)
     if output is not None:
-        output.write_text(found.to_json(), encoding="utf-8")
+        write_file(output, found.to_json().encode())
         click.echo(f"wrote {len(found.triggers)} triggers to {output}", err=True)
     elif output_format == "json":
         click.echo(found.to_json(), nl=False)

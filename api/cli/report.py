@@ -14,7 +14,7 @@ import click
 from click.core import ParameterSource
 
 from api.cli.retention_support import Instant
-from api.cli.support import Failure, failures, installation_of
+from api.cli.support import failures, installation_of, write_file
 from api.workshop import ticking_of
 from retention.reports.asking import Asked
 from retention.reports.drawing import MAX_DRAWN, Draw, Presented, new_seed
@@ -247,8 +247,6 @@ def _write(output: Path | None, content: bytes) -> None:
     if output is None:
         sys.stdout.buffer.write(content)
         return
-    try:
+    with failures():
         output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_bytes(content)
-    except OSError as error:
-        raise Failure(f"{output}: {error.strerror or error}") from error
+    write_file(output, content)

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import click
 
-from api.cli.support import actor
+from api.cli.support import actor, name_of, text_of
 from api.wiring import Installation
 from config.clock import parse_instant
 from config.errors import InstantError
@@ -44,12 +44,12 @@ class Instant(click.ParamType[datetime]):
 def read_plan(file: IO[bytes]) -> Plan:
     """Read a plan that `tenure retention plan --format json` wrote.
 
-    Raises PlanError naming the file and what is wrong with it.
+    Raises PlanError, or Failure, naming the file and what is wrong with it.
     """
     try:
-        return plan_from_json(file.read().decode())
-    except (PlanError, UnicodeDecodeError, OSError) as error:
-        raise PlanError(f"{file.name}: {error}") from error
+        return plan_from_json(text_of(file))
+    except PlanError as error:
+        raise PlanError(f"{name_of(file)}: {error}") from error
 
 
 @contextmanager
