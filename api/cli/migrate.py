@@ -18,7 +18,7 @@ from api.cli.support import (
     write_file,
 )
 from api.lint_catalog import database_catalog
-from api.wiring import domain_of, migrator_of, prepare, sessions_of
+from api.wiring import domain_of, migrator_of, prepare, refuse_unset, sessions_of
 from config.errors import ConfigError
 from config.settings import Settings, variable
 from retention.ledger.manifest import Manifest
@@ -63,9 +63,11 @@ def up(ctx: click.Context, roles: bool | None, output_format: str) -> None:
     with failures():
         if roles is None:
             roles = urlsplit(settings.database_url or "").username != "tenure_owner"
+        refuse_unset(settings, ROLES if roles else ("tenure_owner",))
+        migrator = migrator_of(settings)  # a domain that is wrong is said before roles are made
         if roles:
             prepare(settings)
-        applied = migrator_of(settings).up()
+        applied = migrator.up()
     if output_format == "json":
         echo_json({"applied": applied})
         return

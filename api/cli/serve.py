@@ -20,7 +20,12 @@ from gunicorn.glogging import Logger
 from api.app import create_app
 from api.cli.support import Failure, failures, settings_of
 from api.errors import ApiError
-from api.wiring import Installation, open_installation, refuse_too_many_connections
+from api.wiring import (
+    Installation,
+    open_installation,
+    refuse_too_many_connections,
+    refuse_unset,
+)
 from config.settings import Role, Settings
 from retention.holds import pass_gate
 from tenants.connections import refuse_unsafe_role
@@ -90,6 +95,7 @@ def refuse_to_serve(settings: Settings) -> None:
     reached, or a role that serves could pass by row-level security.
     """
     with failures():
+        refuse_unset(settings, SERVING, "secret_key")
         installation = open_installation(settings)
         try:
             serving = (installation.app_connections, installation.auditor)
