@@ -7,6 +7,7 @@ several `tenure serve` behind a balancer.
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -111,6 +112,15 @@ def refuse_to_serve(settings: Settings) -> None:
             installation.close()
 
 
+def refuse_address(host: str, port: int) -> None:
+    """Raise Failure where nobody can listen: gunicorn tries for long, and says so in its logs."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise Failure(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+
+
 def application(installation: Installation) -> Flask:
     """Return the application with the gate of legal holds before its writes."""
     return create_app(installation, write_guard=partial(pass_gate, installation.app))
@@ -139,7 +149,7 @@ def command(ctx: click.Context, host: str | None, port: int | None, threads: int
     """
     # Whoever gets into the process finds nothing in it to log in with as another.
     settings = settings_of(ctx).for_roles(*SERVING)
+    host, port = host or settings.host, port or settings.port
     refuse_to_serve(settings)
-    server_of(
-        settings, host=host or settings.host, port=port or settings.port, threads=threads
-    ).run()
+    refuse_address(host, port)
+    server_of(settings, host=host, port=port, threads=threads).run()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from pathlib import Path
 from uuid import uuid4
 
@@ -37,3 +39,17 @@ def test_an_orphan_that_a_worker_found_is_seen_on_the_page_that_alarms_read(
         shown = httpx.get(f"{base_url}/metrics").text.splitlines()
     assert "tenure_orphan_rows 1.0" in shown
     assert 'tenure_retention_rows_deleted_total{policy="invoices-10-years"} 18.0' in shown
+
+
+def test_a_port_in_use_is_said_at_once(installation: Installation, tmp_path: Path) -> None:
+    environment = environment_of(installation) | {"TENURE_SECRET_KEY": "s" * 32}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        began = time.monotonic()
+        done = tenure("serve", "--port", str(port), environment=environment, cwd=tmp_path, expect=2)
+        assert time.monotonic() - began < 15
+    assert f"Error: cannot listen on 127.0.0.1:{port}: Address already in use" in done.stderr
+    done = tenure(
+        *("serve", "--host", "nowhere.invalid"), environment=environment, cwd=tmp_path, expect=2
+    )
+    assert "Error: cannot listen on nowhere.invalid:8000: " in done.stderr
