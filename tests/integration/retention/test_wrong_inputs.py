@@ -156,3 +156,44 @@ def test_a_result_that_is_kept_is_read_from_standard_input_too(tenure: Tenure) -
     done = tenure("record", "-", "--of", "x", input=json.dumps({"findings": 1}))
     assert done.exit_code == 2
     assert "<stdin>: this is no result" in done.stderr
+
+
+def test_down_names_what_it_takes_away_and_takes_nothing_unasked(
+    tenure: Tenure, owner_sql: Callable[..., Any]
+) -> None:
+    down = ("migrate", "down", "--package", "tenure")
+    ((last,),) = owner_sql("SELECT name FROM tenure.migration_tenure ORDER BY id DESC LIMIT 1")
+    said = tenure(*down, "--dry-run")
+    assert said.exit_code == 0
+    assert said.stdout.startswith(f"would take down tenure/{last}: ")
+    assert len(said.stdout) > len(f"would take down tenure/{last}: \n")
+    as_json = tenure(*down, "--dry-run", "--format", "json").stdout
+    assert json.loads(as_json) == {"would_revert": [f"tenure/{last}"]}
+    refused = tenure(*down, input="n\n")
+    assert refused.exit_code == 1
+    assert f"Take tenure/{last} down?" in refused.stderr
+    ((still,),) = owner_sql("SELECT name FROM tenure.migration_tenure ORDER BY id DESC LIMIT 1")
+    assert still == last
+    unknown = tenure("migrate", "down", "--package", "nope", "--yes")
+    assert (unknown.exit_code, "known are: tenure, shop" in unknown.stderr) == (2, True)
+    taken = tenure("migrate", "down", "--yes")
+    assert taken.stdout.startswith("took down shop/")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("x" * 201, "--slug", "x"), "from 1 to 200 characters"),
+        ((" ", "--slug", "x"), "from 1 to 200 characters"),
+        (("Acme", "--slug", "a" * 64), "63 characters at most"),
+        (("a" * 64,), "63 characters at most"),
+    ],
+)
+def test_names_of_tenants_have_an_end(
+    tenure: Tenure, arguments: tuple[str, ...], said: str
+) -> None:
+    done = tenure("tenants", "create", *arguments)
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert len(done.stderr) < 300
+    assert tenure("tenants", "create", "x" * 200, "--slug", "a" * 63).exit_code == 0
