@@ -71,7 +71,9 @@ def command() -> None:
 )
 @click.argument("tenant", metavar="TENANT")
 @click.argument("psql_args", nargs=-1, type=click.UNPROCESSED)
-@click.option("--pid", type=click.IntRange(1), help="The session's SELECT pg_backend_pid().")
+@click.option(
+    "--pid", type=click.IntRange(1, 2**31 - 1), help="The session's SELECT pg_backend_pid()."
+)
 @click.option("--psql", is_flag=True, help="Start psql in the context; arguments after -- are its.")
 @click.option(
     "--role",

@@ -24,6 +24,9 @@ from tenants.registry import find_tenant
 __all__ = ["Instant", "actor", "read_plan", "stop_signals", "tenant_id_of"]
 
 
+_FIRST_YEAR = 1900
+
+
 class Instant(click.ParamType[datetime]):
     """An instant as RFC 3339 has it, or a date, which means its midnight in UTC."""
 
@@ -36,9 +39,13 @@ class Instant(click.ParamType[datetime]):
         if isinstance(value, datetime):
             return value
         try:
-            return parse_instant(value)
+            instant = parse_instant(value)
         except InstantError as error:
             self.fail(str(error), param, ctx)
+        if instant.year < _FIRST_YEAR:
+            # Periods are counted back from it, and calendars end.
+            self.fail(f"{value!r} is before the year {_FIRST_YEAR}", param, ctx)
+        return instant
 
 
 def read_plan(file: IO[bytes]) -> Plan:

@@ -64,6 +64,14 @@ def text_of(file: IO[bytes]) -> str:
         raise Failure(f"{name_of(file)}: {error.strerror or error}") from error
 
 
+def first_line_of_input() -> str:
+    """Return the first line of standard input, without its end; raises Failure for no text."""
+    try:
+        return sys.stdin.readline().rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise Failure(f"<stdin>: not a text in UTF-8: {error.reason}") from error
+
+
 def write_file(path: Path, content: bytes) -> None:
     """Write a file; raises Failure that names it, where the system names none (a full disk)."""
     try:

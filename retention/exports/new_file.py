@@ -18,6 +18,8 @@ def new_file(path: Path) -> Iterator[IO[bytes]]:
     Beside it stands PATH.part meanwhile, which a process that is killed leaves behind. Raises
     ExportError where either is there already, or cannot be made.
     """
+    if not path.name:
+        raise ExportError(f"{path} is no name of a file")
     part = path.with_name(f"{path.name}.part")
     if path.exists():
         raise ExportError(f"{path} is there already")

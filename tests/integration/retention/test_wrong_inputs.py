@@ -197,3 +197,44 @@ def test_names_of_tenants_have_an_end(
     assert said in done.stderr
     assert len(done.stderr) < 300
     assert tenure("tenants", "create", "x" * 200, "--slug", "a" * 63).exit_code == 0
+
+
+PERSON = ("--tenant", "acme", "--subject", "customer", "--by", "number", "--value", "-")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given", "said"),
+    [
+        (("erasure", "request", *PERSON, "--requester", "x"), b"\xff\n", "<stdin>: not a text"),
+        (
+            ("subject", "export", *PERSON, "--reason", "r", "--output", "p.zip"),
+            b"\xff\n",
+            "<stdin>: not a text",
+        ),
+        (("users", "create", "a@x.example", "--auditor", "--password-stdin"), b"\xff\n", "<stdin>"),
+        (("users", "create", "a@x.example", "--auditor", "--password-stdin"), b"", "is empty"),
+        (("users", "create", "a@x.example", "--auditor", "--password-stdin"), b"\n", "is empty"),
+        (("verify", "--as-of", "0001-01-01"), b"", "is before the year 1900"),
+        (("context", "acme", "--pid", "9" * 40), b"", "not in the range"),
+        (("subject", "export", *PERSON, "--reason", "r", "--output", "/"), b"C1\n", "/ is "),
+    ],
+)
+def test_wrong_words_are_told_of_and_nothing_is_done(
+    tenure: Tenure,
+    make_tenant: Callable[..., TenantId],
+    owner_sql: Callable[..., Any],
+    arguments: tuple[str, ...],
+    given: bytes,
+    said: str,
+) -> None:
+    acme = make_tenant("acme")
+    owner_sql(
+        "INSERT INTO shop.customers (tenant_id, id, number, name, country, created_at)"
+        " VALUES (%s, gen_random_uuid(), 'C1', 'Ada', 'France', now())",
+        (str(acme),),
+    )
+    done = tenure(*arguments, input=given)
+    assert done.exit_code == 2, done.output
+    assert said in done.stderr
+    for table in ("erasures", "exports", "logins", "verifications"):
+        assert owner_sql(f"SELECT count(*) FROM tenure.{table}") == [(0,)]
