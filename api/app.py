@@ -19,6 +19,7 @@ from api.edge import install_edge
 from api.erasures import erasures_blueprint
 from api.health import health_blueprint
 from api.hooks import hooks_blueprint
+from api.metrics import EvidenceFigures
 from api.offboardings import offboardings_blueprint
 from api.problems import install_problems
 from api.resources import views_of
@@ -28,6 +29,7 @@ from api.wiring import Installation
 from api.workshop import connectors_of, desks_of, seats_of, ticking_of, workshops_of
 from config.metrics import Metrics, PoolState
 from retention.removals import record_removals
+from tenants.pool import Pool
 from tenants.repository import Repository
 from tenants.writes import Guard
 
@@ -44,7 +46,7 @@ def create_app(
     resource of the domain cannot be shown, SettingsError without a key for sessions.
     """
     settings = installation.settings
-    metrics = metrics or Metrics()
+    metrics = metrics or Metrics(EvidenceFigures(installation.auditor))
     app = Flask("api")
     app.config.update(
         SECRET_KEY=settings.session_key(),
@@ -62,9 +64,9 @@ def create_app(
     views = views_of(resources)
     install_edge(app, metrics)
     install_problems(app, Constraints(views).errors)
-    pool = installation.app_connections.pool
-    installation.app_connections.on_retry = metrics.retry
-    metrics.watch_pool(lambda: PoolState(pool.in_use, pool.idle, pool.waiting))
+    for connections in (installation.app_connections, installation.auditor):
+        connections.on_retry = partial(metrics.retry, connections.role)
+        metrics.watch_pool(connections.role, partial(_state_of, connections.pool))
     identity = Identity(app, installation.app_connections)
     limiter = Limiter(network_of_caller, app=app, storage_uri="memory://")
     repositories = {
@@ -114,3 +116,7 @@ def create_app(
         )
     )
     return app
+
+
+def _state_of(pool: Pool) -> PoolState:
+    return PoolState(pool.in_use, pool.idle, pool.waiting)

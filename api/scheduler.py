@@ -19,9 +19,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from api.wiring import Installation
 from api.workshop import adaptive_pacers, workshop_of
 from config.logging import get_logger
-from config.metrics import Metrics
-from retention.alerts import Alert
-from retention.executor import Options, Progress
+from retention.executor import Options
 from retention.jobs import help_out
 from retention.leftovers import Leftovers
 from retention.tick import VERIFY_EVERY, Tick, tick
@@ -45,26 +43,16 @@ class RetentionScheduler:
         installation: Installation,
         *,
         actor: str = "scheduler",
-        metrics: Metrics | None = None,
         verify_every: timedelta = VERIFY_EVERY,
         stopping: threading.Event | None = None,
     ) -> None:
         self._stopping = stopping or threading.Event()
-        self._metrics = metrics
         self._verify_every = verify_every
         self._tick_s = installation.settings.retention_tick_s
         self._working = threading.Lock()
         self._due = threading.Event()
-        options = Options(
-            pacer=adaptive_pacers(installation),
-            stop=self._stopping.is_set,
-            on_progress=self._count,
-        )
-        self._shop: Workshop = replace(
-            workshop_of(installation, actor=actor, options=options),
-            on_run_ended=self._run_ended,
-            on_alert=self._alerted,
-        )
+        options = Options(pacer=adaptive_pacers(installation), stop=self._stopping.is_set)
+        self._shop: Workshop = workshop_of(installation, actor=actor, options=options)
         self._helping = replace(self._shop, options=replace(options, stop=self._gives_way))
         self._helper = threading.Thread(target=self._keep_helping, name="retention-helper")
         self._scheduler = BackgroundScheduler(
@@ -123,13 +111,6 @@ class RetentionScheduler:
                 return None
         if done.leftovers != Leftovers():
             _log.info("leftovers_deleted", **asdict(done.leftovers))
-        if self._metrics is not None and done.verification is not None:
-            found = done.verification
-            self._metrics.verified(
-                found.by_policy(),
-                orphans=sum(found.orphans().values()),
-                returned=sum(found.found("returned").values()),
-            )
         return done
 
     def help_out(self) -> int:
@@ -154,15 +135,3 @@ class RetentionScheduler:
     def _keep_helping(self) -> None:
         while not self._stopping.wait(_HELP_EVERY_S):
             self.help_out()
-
-    def _count(self, progress: Progress) -> None:
-        if self._metrics is not None:
-            self._metrics.rows_deleted(progress.policy, progress.batch_rows)
-
-    def _alerted(self, alert: Alert) -> None:
-        if self._metrics is not None:
-            self._metrics.alerted(alert.kind)
-
-    def _run_ended(self, state: str) -> None:
-        if self._metrics is not None:
-            self._metrics.run_ended(state)

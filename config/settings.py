@@ -1,8 +1,9 @@
 """Settings: read once from the environment and `tenure.toml`, then passed around as a value.
 
 This is the only reader of the environment. A variable wins over the file; an
-empty variable counts as unset. A key `pool_size` of the file is the variable
-`TENURE_POOL_SIZE`; only `database_url` goes by the name everybody knows,
+empty variable counts as unset, and so does what Kubernetes makes up for a Service that is
+called `tenure` (`TENURE_SERVICE_HOST`, `TENURE_PORT=tcp://..`). A key `pool_size` of the file is
+the variable `TENURE_POOL_SIZE`; only `database_url` goes by the name everybody knows,
 `DATABASE_URL`. The table `[lint]` of the file is the linter's and ignored here.
 """
 
@@ -52,6 +53,11 @@ _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s\[\]:/@]*)(:\d{1,5})?")
 _GRACE = re.compile(r"P(?:\d{1,5}D|T\d{1,5}H)")
 _ORIGIN = re.compile(r"[!-*,-~]{1,200}")
 _VKEY = re.compile(r"[!-*,-~]{1,200}\+[0-9a-f]{8}\+[A-Za-z0-9+/]{43,60}={0,2}")
+# What Kubernetes tells a pod of each Service, by its name in capitals.
+_SERVICE = re.compile(
+    r"TENURE_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+)
+_SERVICE_PORT = re.compile(r"TENURE_(\w+_)?PORT=(tcp|udp|sctp)://.*")
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
@@ -515,6 +521,8 @@ def _from_environment(env: Mapping[str, str], problems: list[str]) -> dict[str, 
     keys = {variable(key): key for key in Settings.model_fields}
     given = {}
     for name, value in env.items():
+        if _SERVICE.fullmatch(name) or _SERVICE_PORT.fullmatch(f"{name}={value}"):
+            continue
         if name in keys:
             if value:
                 given[keys[name]] = _Given(name, value)

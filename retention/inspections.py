@@ -54,7 +54,7 @@ def read_inspection(text: str) -> Inspection:
         raise InspectionError(f"a result has at most {MAX_BYTES} bytes")
     try:
         said = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InspectionError(f"this is no JSON: {error}") from error
     findings = said.get("findings") if isinstance(said, dict) else None
     if not isinstance(findings, list) or "\\u0000" in text:

@@ -179,7 +179,7 @@ def plan_from_json(text: str) -> Plan:
         raise PlanError(f"this is no plan: it is not JSON: {error}") from error
     except KeyError as error:
         raise PlanError(f"this is no plan: {error} is missing") from error
-    except (ValueError, TypeError, AttributeError, CatalogError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError, CatalogError) as error:
         raise PlanError(f"this is no plan: {error}") from error
     if plan.digest != digest:
         raise PlanError("the plan was changed after it was made: its digest does not match")

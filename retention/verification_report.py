@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from config.metrics import PolicyFigures
 from retention.reconciliation import Account, Due, Entry
 from retention.verification_asking import NOT_ASKED
 from tenants.context import TenantId
@@ -100,28 +99,6 @@ class VerificationReport:
             if result.kind == kind:
                 found[result.subject] = found.get(result.subject, 0) + result.found
         return found
-
-    def by_policy(self) -> dict[str, PolicyFigures]:
-        """Return every policy's figures over all tenants, for metrics."""
-        unreconciled = self.found("reconciliation")
-        results: dict[str, list[Result]] = {}
-        for result in self.results:
-            if result.kind == "overdue":
-                results.setdefault(result.subject, []).append(result)
-        return {
-            policy: PolicyFigures(
-                overdue=sum(r.found for r in found),
-                kept={
-                    "hold": sum(r.held for r in found),
-                    "reference": sum(r.undeletable for r in found),
-                    "pause": sum(r.paused for r in found),
-                },
-                age_p99_s=max(r.age_p99_s or 0 for r in found),
-                watermark=min((r.watermark.timestamp() for r in found if r.watermark), default=0.0),
-                unreconciled=unreconciled.get(policy, 0),
-            )
-            for policy, found in results.items()
-        }
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON's values."""

@@ -87,7 +87,7 @@ class Workshop:
         further: Iterable[GoneFolder] = (),
         *,
         keys: Iterable[VerifierKey] = (),
-        given_out: Iterable[bytes] = (),
+        given_out: Mapping[str, bytes] | None = None,
         accept_unsigned: bool = False,
         stop: Callable[[], bool] | None = None,
     ) -> Replayer:
@@ -107,7 +107,9 @@ class Workshop:
                 believed = tuple(step.key for step in key_steps(cursor))
             # What a copy of the database does not know yet.
             believed += tuple(s.verifier_key for s in (writer.signers if writer else ()))
-        notes = (*([] if note is None else [note]), *given_out)
+        notes = dict(given_out or {})
+        if note is not None:
+            notes["the last checkpoint in the folder"] = note
         return Replayer(
             retention=self.retention,
             verifier=self.verifier,
@@ -116,7 +118,7 @@ class Workshop:
             sources=Sources(
                 (*own, *further),
                 believed,
-                tuple(verified(each, believed, "a checkpoint given out") for each in notes),
+                tuple(verified(each, believed, name) for name, each in notes.items()),
                 accept_unsigned,
             ),
             goes_on=writer,

@@ -24,6 +24,9 @@ MemberRole = Literal["owner", "member", "viewer", "auditor"]
 MEMBER_ROLES: tuple[MemberRole, ...] = get_args(MemberRole)
 
 TOKEN_PREFIX = "tnr_"  # noqa: S105 - what a token begins with, for secret scanners
+#: In commands, addresses and reports a longer one is in the way (as a label of DNS has it).
+MAX_SLUG = 63
+MAX_NAME = 200
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -54,8 +57,13 @@ def create_tenant(cursor: Cursor, *, slug: str, name: str) -> TenantId:
 
 
 def _insert_tenant(cursor: Cursor, slug: str, name: str) -> TenantId | None:
-    if not _SLUG.fullmatch(slug):
-        raise RegistryError(f"{slug!r} is no slug: lower-case letters, digits, single hyphens")
+    if not _SLUG.fullmatch(slug) or len(slug) > MAX_SLUG:
+        raise RegistryError(
+            f"{slug[:MAX_SLUG]!r} is no slug: lower-case letters, digits, single hyphens, "
+            f"{MAX_SLUG} characters at most"
+        )
+    if not name.strip() or len(name) > MAX_NAME or "\0" in name:
+        raise RegistryError(f"a tenant's name has from 1 to {MAX_NAME} characters")
     tenant_id = TenantId(new_id())
     cursor.execute(
         "INSERT INTO tenure.tenants (id, slug, name) VALUES (%s, %s, %s)"

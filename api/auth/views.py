@@ -140,7 +140,9 @@ def _counted(limiter: Limiter, email: str) -> Iterator[None]:
     whose = hashlib.sha256(email.strip().lower().encode()).hexdigest()
     if not limiter.limiter.hit(_OF_ONE_LOGIN, "login", whose):
         raise _Refused(
-            HTTPStatus.TOO_MANY_REQUESTS, "too_many", "Too many attempts. Please try again later."
+            HTTPStatus.TOO_MANY_REQUESTS,
+            "rate_limited",
+            "Too many attempts. Please try again later.",
         )
     yield
     limiter.limiter.clear(_OF_ONE_LOGIN, "login", whose)

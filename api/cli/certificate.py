@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from api.cli.retention_support import tenant_id_of
-from api.cli.support import Failure, actor, failures, installation_of
+from api.cli.support import actor, failures, installation_of, write_file
 from api.workshop import ledger_of
 from retention.ledger.certificate import Issuer
 from retention.ledger.certificate_evidence import find_subject
@@ -87,7 +87,4 @@ def command(
     if output is None:
         sys.stdout.buffer.write(content)
         return
-    try:
-        output.write_bytes(content)
-    except OSError as error:
-        raise Failure(f"{output}: {error.strerror or error}") from error
+    write_file(output, content)

@@ -71,7 +71,9 @@ def command() -> None:
 )
 @click.argument("tenant", metavar="TENANT")
 @click.argument("psql_args", nargs=-1, type=click.UNPROCESSED)
-@click.option("--pid", type=click.IntRange(1), help="The session's SELECT pg_backend_pid().")
+@click.option(
+    "--pid", type=click.IntRange(1, 2**31 - 1), help="The session's SELECT pg_backend_pid()."
+)
 @click.option("--psql", is_flag=True, help="Start psql in the context; arguments after -- are its.")
 @click.option(
     "--role",
@@ -184,7 +186,8 @@ def rotate(ctx: click.Context, step: str | None, output_format: str) -> None:
     them one by one: both keys are good meanwhile. Then, with the next key set here as well,
     finish. Without an option, lists the steps taken so far.
     """
-    key = sealer_of(settings_of(ctx)).key
+    with failures():
+        key = sealer_of(settings_of(ctx)).key
     with owner_cursor(ctx) as cursor:
         if step == "begin":
             following = secrets.token_bytes(32)

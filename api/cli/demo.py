@@ -93,7 +93,7 @@ def command(
                     }
                     if text:
                         _print_run(report)
-                    elif exit_after:
+                    else:
                         echo_json(summary)
                     if not exit_after:
                         if text:
@@ -158,7 +158,7 @@ def _serve(children: Mapping[str, subprocess.Popen[bytes]], text: bool) -> None:
 
 
 def _say_nothing(_step: Step) -> None:
-    """JSON is printed at the end, and nothing before it."""
+    """JSON is printed once, when all of it is ready, and nothing before it."""
 
 
 def _tell(step: Step) -> None:

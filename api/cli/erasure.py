@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -20,7 +19,7 @@ from api.cli.erasure_output import (
     echo_result,
 )
 from api.cli.retention_support import Instant, actor, stop_signals, tenant_id_of
-from api.cli.support import echo_json, failures, format_option, installation_of
+from api.cli.support import echo_json, failures, first_line_of_input, format_option, installation_of
 from api.workshop import desk_of, workshop_of
 from retention.erasures.desk import Desk
 from retention.erasures.requests import GROUNDS, REASONS
@@ -89,7 +88,7 @@ def request(
     if (key is None) == (column is None) or (column is None) != (value is None):
         raise click.UsageError("give the person's --key, or --by with --value")
     if value == "-":
-        value = sys.stdin.readline().rstrip("\r\n")
+        value = first_line_of_input()
     with failures():
         desk = _desk(ctx)
         erasure = desk.request(

@@ -9,7 +9,16 @@ from uuid import UUID
 import click
 
 from api.cli.retention_support import tenant_id_of
-from api.cli.support import actor, echo_json, echo_rows, failures, format_option, installation_of
+from api.cli.support import (
+    actor,
+    echo_json,
+    echo_rows,
+    failures,
+    format_option,
+    installation_of,
+    name_of,
+    text_of,
+)
 from api.workshop import ground_of, ledger_of, workshop_of
 from retention import holds
 from retention.errors import HoldError
@@ -68,7 +77,9 @@ Example:
 )
 @click.option("--where", "condition", metavar="SQL", help="Rows r that meet the condition.")
 @click.option("--row", "rows", type=click.UUID, multiple=True, metavar="ID", help="This row.")
-@click.option("--rows", "rows_file", type=click.File(), metavar="FILE", help="Ids, a line each.")
+@click.option(
+    "--rows", "rows_file", type=click.File("rb"), metavar="FILE", help="Ids, a line each."
+)
 @click.option("--matter", required=True, help="The case it is for.")
 @click.option("--reason", required=True, help="Why these rows must be kept.")
 @click.option("--dry-run", is_flag=True, help="Count the rows it would be on; hold nothing.")
@@ -82,7 +93,7 @@ def place(
     subject: UUID | None,
     condition: str | None,
     rows: tuple[UUID, ...],
-    rows_file: IO[str] | None,
+    rows_file: IO[bytes] | None,
     matter: str,
     reason: str,
     dry_run: bool,
@@ -141,14 +152,19 @@ def _scope(
     return Scope("rows", name, rows=tuple(dict.fromkeys(rows)))
 
 
-def _ids_in(file: IO[str] | None) -> list[UUID]:
-    ids = []
-    for number, line in enumerate(file or (), 1):
+def _ids_in(file: IO[bytes] | None) -> list[UUID]:
+    ids: list[UUID] = []
+    if file is None:
+        return ids
+    for number, line in enumerate(text_of(file).splitlines(), 1):
         if line.strip():
             try:
                 ids.append(UUID(line.strip()))
             except ValueError as error:
-                raise HoldError(f"line {number} of the ids: {line.strip()!r} is none") from error
+                said = f"{name_of(file)}: line {number}: {line.strip()!r} is no id"
+                raise HoldError(said) from error
+    if not ids:
+        raise HoldError(f"{name_of(file)}: no ids in it")
     return ids
 
 

@@ -7,17 +7,24 @@ from uuid import UUID
 
 import click
 
-from api.cli.support import actor, failures, installation_of
+from api.cli.support import Failure, actor, failures, installation_of
+from retention.errors import InspectionError
 from retention.inspections import Inspection, keep_inspection, read_inspection
 
 
-def keep(ctx: click.Context, text: str, subject: str) -> tuple[UUID, Inspection]:
+def keep(
+    ctx: click.Context, text: str, subject: str, *, name: str = "the result"
+) -> tuple[UUID, Inspection]:
     """Keep a result, as looked at by this release, in the configured installation; return its id.
 
-    Raises what `failures` makes of a text that is no result, or of a missing subject.
+    Raises what `failures` makes of a text that is no result, which `name` tells of, or of a
+    missing subject.
     """
-    with failures():
+    try:
         inspection = read_inspection(text)
+    except InspectionError as error:
+        raise Failure(f"{name}: {error}") from error
+    with failures():
         kept = keep_inspection(
             installation_of(ctx).retention,
             inspection,

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import click
+from cryptography import x509
 
 from api.cli.support import (
     Failure,
@@ -20,7 +21,7 @@ from api.workshop import attesters_of, outside_of
 from retention.ledger import verifier
 from retention.ledger.audit import LedgerAudit, audit_ledger
 from retention.ledger.keys import key_steps
-from retention.ledger.verifier import Trust, VerifierError, VerifierKey
+from retention.ledger.verifier import NoteError, Trust, VerifierError, VerifierKey
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -31,6 +32,7 @@ Example:
   tenure ledger verify
   tenure ledger verify --since checkpoint-of-january --format json
   tenure ledger verify --export ledger.jsonl --key VKEY
+  tenure ledger verify --export ledger.jsonl --require-witness VKEY --require-timestamp tsa.pem
 
 Exit codes: 0 it verifies, 1 findings, 2 wrong usage or failure."""
 )
@@ -39,6 +41,21 @@ Exit codes: 0 it verifies, 1 findings, 2 wrong usage or failure."""
     "--since", type=_FILE, help="A checkpoint that was given out: nothing before it may differ."
 )
 @keys_option
+@click.option(
+    "--require-timestamp",
+    "authorities",
+    multiple=True,
+    type=_FILE,
+    metavar="CERTIFICATE",
+    help="Refuse an export whose checkpoint has no timestamp under it (PEM); again for each.",
+)
+@click.option(
+    "--require-witness",
+    "witnesses",
+    multiple=True,
+    metavar="VKEY",
+    help="Refuse an export whose checkpoint this witness did not cosign; again for each.",
+)
 @click.option("--whole", is_flag=True, help="Refuse an export that does not show every entry.")
 @format_option
 @click.pass_context
@@ -48,6 +65,8 @@ def verify(
     export_file: Path | None,
     since: Path | None,
     keys: tuple[VerifierKey, ...],
+    authorities: tuple[Path, ...],
+    witnesses: tuple[str, ...],
     whole: bool,
     output_format: str,
 ) -> None:
@@ -62,10 +81,17 @@ def verify(
     that was given out before (--since), and by the timestamps and cosignatures that the old
     checkpoints had, as long as they are kept.
     """
+    if (authorities or witnesses) and not export_file:
+        raise click.UsageError(
+            "--require-timestamp and --require-witness are for --export; of the database, what the "
+            "settings name is looked at"
+        )
     with failures():
         note = since.read_bytes() if since else None
         if export_file:
-            _verify_export(ctx, export_file, keys, note, output_format, whole=whole)
+            keys = keys or _keys_of_the_database(ctx)
+            trust = _trust(keys, witnesses, authorities)
+            _verify_export(ctx, export_file, trust, note, output_format, whole=whole)
             return
         installation = installation_of(ctx)
         found = audit_ledger(
@@ -83,23 +109,42 @@ def verify(
     ctx.exit(1 if found.found else 0)
 
 
+def _keys_of_the_database(ctx: click.Context) -> tuple[VerifierKey, ...]:
+    with installation_of(ctx).auditor.transaction(None, read_only=True) as cursor:
+        keys = tuple(dict.fromkeys(step.key for step in key_steps(cursor)))
+    if not keys:
+        raise Failure("no key has signed yet; give one with --key")
+    return keys
+
+
+def _trust(
+    keys: tuple[VerifierKey, ...], witnesses: tuple[str, ...], authorities: tuple[Path, ...]
+) -> Trust:
+    """Return who is believed; raises Failure naming what is no key or no certificate."""
+    certificates = []
+    for path in authorities:
+        try:
+            certificates.append(x509.load_pem_x509_certificate(path.read_bytes()))
+        except ValueError as error:
+            raise Failure(f"{path}: no certificate in PEM: {error}") from error
+    try:
+        return Trust(keys, tuple(map(VerifierKey.parse, witnesses)), tuple(certificates))
+    except NoteError as error:
+        raise Failure(str(error)) from error
+
+
 def _verify_export(
     ctx: click.Context,
     path: Path,
-    keys: tuple[VerifierKey, ...],
+    trust: Trust,
     since: bytes | None,
     output_format: str,
     *,
     whole: bool,
 ) -> None:
-    if not keys:
-        with installation_of(ctx).auditor.transaction(None, read_only=True) as cursor:
-            keys = tuple(dict.fromkeys(step.key for step in key_steps(cursor)))
-        if not keys:
-            raise Failure("no key has signed yet; give one with --key")
     problem, known = None, None
     try:
-        known = verifier.check(path, Trust(keys), since, whole=whole)
+        known = verifier.check(path, trust, since, whole=whole)
     except VerifierError as error:
         problem = str(error)
     if output_format == "json":

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from api.cli import HOW_TO_INSTALL
 from api.lint_database import is_url, schema_of, shown, statements_of
 from config.places import cache_folder
 from config.terminal import colours
@@ -217,7 +218,7 @@ def _keep(text: str, subject: str) -> None:
     try:
         from api.cli.inspecting import keep  # the server's libraries, which need not be there
     except ModuleNotFoundError as error:
-        raise _Failure(f"--record needs {error.name}: install tenure[server]") from error
+        raise _Failure(f"--record needs {error.name}: {HOW_TO_INSTALL.format('server')}") from error
     keep(click.get_current_context(), text, subject)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -9,15 +10,17 @@ from urllib.parse import urlsplit
 import click
 
 from api.cli.support import (
+    Failure,
     echo_json,
     echo_rows,
     failures,
     format_option,
     owner_cursor,
     settings_of,
+    write_file,
 )
 from api.lint_catalog import database_catalog
-from api.wiring import domain_of, migrator_of, prepare, sessions_of
+from api.wiring import domain_of, migrator_of, packages_of, prepare, refuse_unset, sessions_of
 from config.errors import ConfigError
 from config.settings import Settings, variable
 from retention.ledger.manifest import Manifest
@@ -67,9 +70,11 @@ def up(ctx: click.Context, *, roles: bool | None, put_key_back: bool, output_for
     with failures():
         if roles is None:
             roles = urlsplit(settings.database_url or "").username != "tenure_owner"
+        refuse_unset(settings, ROLES if roles else ("tenure_owner",))
+        migrator = migrator_of(settings)  # a domain that is wrong is said before roles are made
         if roles:
             prepare(settings)
-        applied = migrator_of(settings).up(put_key_back=put_key_back)
+        applied = migrator.up(put_key_back=put_key_back)
     if output_format == "json":
         echo_json({"applied": applied})
         return
@@ -125,16 +130,47 @@ def _roles_sql(settings: Settings) -> str:
     )
 
 
-@command.command(epilog="\b\nExample:\n  tenure migrate down --package shop --yes")
+@command.command(
+    epilog="\b\nExample:\n  tenure migrate down --dry-run\n"
+    "  tenure migrate down --package shop --yes"
+)
 @click.option("--package", help="Whose last migration to take down. Default: the domain's.")
-@click.confirmation_option(prompt="Take the last migration down? Its tables go with their rows.")
+@click.option("--dry-run", is_flag=True, help="Say which migration that is; change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask first.")
 @format_option
 @click.pass_context
-def down(ctx: click.Context, package: str | None, output_format: str) -> None:
-    """Take the last applied migration of a package down."""
+def down(
+    ctx: click.Context, *, package: str | None, dry_run: bool, yes: bool, output_format: str
+) -> None:
+    """Take the last applied migration of a package down: what it made goes, tables with their
+    rows; of the product's own, evidence and what guards it."""
     settings = settings_of(ctx)
     with failures():
-        reverted = migrator_of(settings).down(package or domain_of(settings).name)
+        packages = {each.name: each for each in packages_of(domain_of(settings))}
+        name = package or next(reversed(packages))
+        if name not in packages:
+            raise Failure(f"there is no package {name!r}; known are: {', '.join(packages)}")
+        applied = [r for r in migrator_of(settings).status() if r.package == name and r.applied_at]
+        if applied:
+            last = f"{name}/{applied[-1].name}"
+            about = _about(packages[name].directory / f"{applied[-1].name}.py")
+            if not (dry_run or yes):
+                click.echo(f"{last}: {about}", err=True)
+                click.confirm(
+                    f"Take {last} down? What it made goes, tables with their rows.",
+                    abort=True,
+                    err=True,
+                )
+        if dry_run:
+            would = [last] if applied else []
+            if output_format == "json":
+                echo_json({"would_revert": would})
+            else:
+                click.echo(
+                    f"would take down {last}: {about}" if applied else "nothing to take down"
+                )
+            return
+        reverted = migrator_of(settings).down(name)
     if output_format == "json":
         echo_json({"reverted": reverted})
         return
@@ -142,6 +178,12 @@ def down(ctx: click.Context, package: str | None, output_format: str) -> None:
         click.echo(f"took down {name}")
     if not reverted:
         click.echo("nothing to take down")
+
+
+def _about(migration: Path) -> str:
+    """Return the first line that a migration says of itself."""
+    said = ast.get_docstring(ast.parse(migration.read_text(encoding="utf-8"))) or ""
+    return said.partition("\n")[0]
 
 
 @command.command(epilog="\b\nExample:\n  tenure migrate status --format json")
@@ -195,7 +237,7 @@ def catalog(ctx: click.Context, output: Path | None, output_format: str) -> None
         found = database_catalog(cursor, ("tenure", domain.schema, *domain.archives))
     text = found.to_json() + "\n"
     if output is not None:
-        output.write_text(text, encoding="utf-8")
+        write_file(output, text.encode())
         click.echo(f"wrote {len(found.tables)} tables to {output}", err=True)
     elif output_format == "json":
         click.echo(text, nl=False)
@@ -235,7 +277,7 @@ def manifest(ctx: click.Context, output: Path | None, output_format: str) -> Non
     with owner_cursor(ctx) as cursor:
         found = Manifest.of(cursor)
     if output is not None:
-        output.write_text(found.to_json(), encoding="utf-8")
+        write_file(output, found.to_json().encode())
         click.echo(f"wrote {len(found.triggers)} triggers to {output}", err=True)
     elif output_format == "json":
         click.echo(found.to_json(), nl=False)

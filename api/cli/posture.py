@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from api.cli import HOW_TO_INSTALL
 from tenants.posture.audit import run
 from tenants.posture.discovery import discover
 from tenants.posture.errors import PostureError, UnknownRuleError
@@ -137,7 +138,7 @@ def _keep(text: str, subject: str) -> None:
     try:
         from api.cli.inspecting import keep  # the server's libraries, which need not be there
     except ModuleNotFoundError as error:
-        raise _Failure(f"--record needs {error.name}: install tenure[server]") from error
+        raise _Failure(f"--record needs {error.name}: {HOW_TO_INSTALL.format('server')}") from error
     keep(click.get_current_context(), text, subject)
 
 

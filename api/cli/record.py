@@ -7,7 +7,7 @@ from typing import IO
 import click
 
 from api.cli.inspecting import keep
-from api.cli.support import Failure, echo_json, format_option
+from api.cli.support import echo_json, format_option, name_of, text_of
 
 
 @click.command(
@@ -27,11 +27,7 @@ def command(ctx: click.Context, file: IO[bytes], subject: str, output_format: st
     For a gate that ran elsewhere, as in CI, which needs no way into the database. The text is
     kept as it is, with its SHA-256, and when and by whom it was handed in.
     """
-    try:
-        text = file.read().decode()
-    except (UnicodeDecodeError, OSError) as error:
-        raise Failure(f"{file.name}: {error}") from error
-    kept, inspection = keep(ctx, text, subject)
+    kept, inspection = keep(ctx, text_of(file), subject, name=name_of(file))
     if output_format == "json":
         echo_json({"id": kept, "kind": inspection.kind, "passed": inspection.passed,
                    "findings": inspection.findings, "digest": inspection.digest})  # fmt: skip

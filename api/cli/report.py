@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -14,7 +14,7 @@ import click
 from click.core import ParameterSource
 
 from api.cli.retention_support import Instant
-from api.cli.support import Failure, failures, installation_of
+from api.cli.support import failures, installation_of, write_file
 from api.workshop import ticking_of
 from retention.reports.asking import Asked
 from retention.reports.drawing import MAX_DRAWN, Draw, Presented, new_seed
@@ -101,22 +101,33 @@ def command(
     CSV has all there is; of other forms, which say so themselves, exit code 1 when there is more
     and no --page was asked for.
     """
-    if tenant is not None and not REPORTS[name].of_tenant:
-        raise click.UsageError(f"{name} are the whole installation's, not a tenant's")
+    _refuse_ignored(
+        name,
+        {
+            "tenant": tenant is not None and not REPORTS[name].of_tenant,
+            "samples": any(x is not None for x in (draw, seed, key, key_of, proofs)),
+            "table": table is not None and output_format != "csv",
+            "daily": daily,
+        },
+    )
     if output_format == "pdf" and output is None and sys.stdout.isatty():
         raise click.UsageError("a PDF is not for a screen: say --output FILE")
-    if name != "samples" and any(x is not None for x in (draw, seed, key, key_of, proofs)):
-        raise click.UsageError("--draw, --seed, --key, --of and --proofs are for samples")
     with _usage():
         sought = _sought(draw, seed, key, key_of)
+    if proofs is not None and sought is None:
+        raise click.UsageError("--proofs are of samples: --draw N, or --key ID")
     installation = installation_of(ctx)
     with failures():
         ticking = ticking_of(installation)
+    if since is not None and until is None and since >= ticking.now:
+        raise click.UsageError("the period begins in the future")
     with failures(), snapshot(installation.auditor) as cursor:
         whose = None if tenant is None else find_tenant(cursor, tenant)
         with _usage():
             scope = Scope(since, until, whose)
             asked = Asked(PageRequest(page, size), ticking, scope, daily, sought)
+        if page > 1:
+            _refuse_no_page(cursor, name, asked)
         report = REPORTS[name].report(cursor, asked)
         of_a_page = ctx.get_parameter_source("page") is not ParameterSource.DEFAULT
         chosen = None
@@ -140,6 +151,19 @@ def command(
         click.echo(line, err=True)
     if left_out and not of_a_page:
         ctx.exit(1)
+
+
+def _refuse_ignored(name: str, given: Mapping[str, bool]) -> None:
+    """Raise UsageError for what was given, and says nothing of this report: it would be one of
+    something else than was asked for."""
+    if given["tenant"]:
+        raise click.UsageError(f"{name} are the whole installation's, not a tenant's")
+    if given["samples"] and name != "samples":
+        raise click.UsageError("--draw, --seed, --key, --of and --proofs are for samples")
+    if given["table"]:
+        raise click.UsageError("--table says of what a CSV is; other forms have all tables")
+    if given["daily"] and name != "verifications":
+        raise click.UsageError("--daily is for verifications")
 
 
 def _sought(
@@ -177,6 +201,15 @@ def _usage() -> Iterator[None]:
         yield
     except ValueError as error:
         raise click.UsageError(str(error)) from None
+
+
+def _refuse_no_page(cursor: Cursor, name: str, asked: Asked) -> None:
+    """Raise UsageError where the page before the wanted one is the last, or all there is."""
+    number = asked.page.number
+    before = replace(asked, page=replace(asked.page, number=number - 1))
+    there = REPORTS[name].report(cursor, before).page
+    if there is None or there.next is None:
+        raise click.UsageError(f"there is no page {number} of {asked.page.size} lines")
 
 
 def _following(cursor: Cursor, name: str, asked: Asked, report: Report) -> Iterator[Report]:
@@ -248,8 +281,6 @@ def _write(output: Path | None, content: bytes) -> None:
     if output is None:
         sys.stdout.buffer.write(content)
         return
-    try:
+    with failures():
         output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_bytes(content)
-    except OSError as error:
-        raise Failure(f"{output}: {error.strerror or error}") from error
+    write_file(output, content)

@@ -88,7 +88,7 @@ def command(
         replayer = shop.replayer(
             map(GoneFolder, folders),
             keys=keys,
-            given_out=[path.read_bytes() for path in notes],
+            given_out={str(path): path.read_bytes() for path in notes},
             accept_unsigned=accept_unsigned,
             stop=stopping.is_set,
         )

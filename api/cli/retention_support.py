@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import click
 
-from api.cli.support import actor
+from api.cli.support import actor, name_of, text_of
 from api.wiring import Installation
 from config.clock import parse_instant
 from config.errors import InstantError
@@ -22,6 +22,9 @@ from tenants.context import TenantId
 from tenants.registry import find_tenant
 
 __all__ = ["Instant", "actor", "read_plan", "stop_signals", "tenant_id_of"]
+
+
+_FIRST_YEAR = 1900
 
 
 class Instant(click.ParamType[datetime]):
@@ -36,20 +39,24 @@ class Instant(click.ParamType[datetime]):
         if isinstance(value, datetime):
             return value
         try:
-            return parse_instant(value)
+            instant = parse_instant(value)
         except InstantError as error:
             self.fail(str(error), param, ctx)
+        if instant.year < _FIRST_YEAR:
+            # Periods are counted back from it, and calendars end.
+            self.fail(f"{value!r} is before the year {_FIRST_YEAR}", param, ctx)
+        return instant
 
 
 def read_plan(file: IO[bytes]) -> Plan:
     """Read a plan that `tenure retention plan --format json` wrote.
 
-    Raises PlanError naming the file and what is wrong with it.
+    Raises PlanError, or Failure, naming the file and what is wrong with it.
     """
     try:
-        return plan_from_json(file.read().decode())
-    except (PlanError, UnicodeDecodeError, OSError) as error:
-        raise PlanError(f"{file.name}: {error}") from error
+        return plan_from_json(text_of(file))
+    except PlanError as error:
+        raise PlanError(f"{name_of(file)}: {error}") from error
 
 
 @contextmanager

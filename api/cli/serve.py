@@ -7,6 +7,7 @@ several `tenure serve` behind a balancer.
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -20,7 +21,12 @@ from gunicorn.glogging import Logger
 from api.app import create_app
 from api.cli.support import Failure, failures, settings_of
 from api.errors import ApiError
-from api.wiring import Installation, open_installation, refuse_too_many_connections
+from api.wiring import (
+    Installation,
+    open_installation,
+    refuse_too_many_connections,
+    refuse_unset,
+)
 from config.settings import Role, Settings
 from retention.holds import pass_gate
 from tenants.connections import refuse_unsafe_role
@@ -90,6 +96,7 @@ def refuse_to_serve(settings: Settings) -> None:
     reached, or a role that serves could pass by row-level security.
     """
     with failures():
+        refuse_unset(settings, SERVING, "secret_key")
         installation = open_installation(settings)
         try:
             serving = (installation.app_connections, installation.auditor)
@@ -103,6 +110,15 @@ def refuse_to_serve(settings: Settings) -> None:
             raise Failure(f"the database cannot be reached: {error}".strip()) from error
         finally:
             installation.close()
+
+
+def refuse_address(host: str, port: int) -> None:
+    """Raise Failure where nobody can listen: gunicorn tries for long, and says so in its logs."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise Failure(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
 
 
 def application(installation: Installation) -> Flask:
@@ -133,7 +149,7 @@ def command(ctx: click.Context, host: str | None, port: int | None, threads: int
     """
     # Whoever gets into the process finds nothing in it to log in with as another.
     settings = settings_of(ctx).for_roles(*SERVING)
+    host, port = host or settings.host, port or settings.port
     refuse_to_serve(settings)
-    server_of(
-        settings, host=host or settings.host, port=port or settings.port, threads=threads
-    ).run()
+    refuse_address(host, port)
+    server_of(settings, host=host, port=port, threads=threads).run()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -10,7 +9,14 @@ from uuid import UUID
 import click
 
 from api.cli.retention_support import actor, stop_signals, tenant_id_of
-from api.cli.support import echo_json, echo_rows, failures, format_option, installation_of
+from api.cli.support import (
+    echo_json,
+    echo_rows,
+    failures,
+    first_line_of_input,
+    format_option,
+    installation_of,
+)
 from api.workshop import workshop_of
 from retention.executor import Options
 from retention.exports.new_file import new_file
@@ -80,7 +86,7 @@ def export(
     if (key is None) == (column is None) or (column is None) != (value is None):
         raise click.UsageError("give the person's --key, or --by with --value")
     if value == "-":
-        value = sys.stdin.readline().rstrip("\r\n")
+        value = first_line_of_input()
     installation = installation_of(ctx)
     with failures(), stop_signals() as stopping:
         tenant_id = tenant_id_of(installation, tenant)

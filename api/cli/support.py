@@ -8,7 +8,8 @@ import pwd
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import IO, Any, TypeVar
 
 import click
 import peewee
@@ -33,7 +34,7 @@ class Failure(click.ClickException):
 
 @contextmanager
 def failures() -> Iterator[None]:
-    """Turn our own errors and the database's into one line and exit code 2.
+    """Turn our own errors, the database's and the file system's into one line and exit code 2.
 
     Anything else is a bug, and shows.
     """
@@ -43,6 +44,40 @@ def failures() -> Iterator[None]:
         raise Failure(str(error)) from error
     except (psycopg2.Error, peewee.DatabaseError) as error:
         raise Failure(f"the database says: {str(error).strip()}") from error
+    except OSError as error:
+        said = error.strerror or str(error)
+        raise Failure(f"{error.filename}: {said}" if error.filename else said) from error
+
+
+def name_of(file: IO[bytes]) -> str:
+    """Return what to call a file that click opened, standard input included."""
+    return str(getattr(file, "name", "<stdin>"))
+
+
+def text_of(file: IO[bytes]) -> str:
+    """Return a file's text; raises Failure that names it where it is none."""
+    try:
+        return file.read().decode()
+    except UnicodeDecodeError as error:
+        raise Failure(f"{name_of(file)}: not a text in UTF-8: {error.reason}") from error
+    except OSError as error:
+        raise Failure(f"{name_of(file)}: {error.strerror or error}") from error
+
+
+def first_line_of_input() -> str:
+    """Return the first line of standard input, without its end; raises Failure for no text."""
+    try:
+        return sys.stdin.readline().rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise Failure(f"<stdin>: not a text in UTF-8: {error.reason}") from error
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file; raises Failure that names it, where the system names none (a full disk)."""
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise Failure(f"{path}: {error.strerror or error}") from error
 
 
 def settings_of(ctx: click.Context) -> Settings:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
+from uuid import UUID
 
 import click
 
 from api.cli.retention_support import actor, stop_signals, tenant_id_of
-from api.cli.support import echo_json, echo_rows, failures, format_option, installation_of
+from api.cli.support import (
+    Failure,
+    echo_json,
+    echo_rows,
+    failures,
+    format_option,
+    installation_of,
+)
 from api.wiring import Installation
 from api.workshop import workshop_of
 from retention.errors import OffboardingError
@@ -84,12 +95,16 @@ def request(
     with failures(), stop_signals() as stopping:
         tenant_id = tenant_id_of(installation, tenant)
         shop = workshop_of(installation, actor=actor(), options=Options(stop=stopping.is_set))
-        offboarding_id = records.request(
-            shop.retention, tenant_id, actor=shop.actor, reason=reason, grace=grace
-        )
-        one = shop.offboardings().find(offboarding_id)
-        made = _export(shop, one, output)
-        shop.publish()
+        with _requested(shop, tenant) as note:
+            # The file first: a request is not recorded for a name that nothing can be written to.
+            with new_file(output) as out:
+                offboarding_id = records.request(
+                    shop.retention, tenant_id, actor=shop.actor, reason=reason, grace=grace
+                )
+                note(offboarding_id)
+                one = shop.offboardings().find(offboarding_id)
+                made = _copy(shop, one, out)
+            records.note_export(shop.retention, one, made.id)
         one = shop.offboardings().find(offboarding_id)
     _echo_exported(one, made, output, output_format)
 
@@ -118,17 +133,41 @@ def export(ctx: click.Context, *, tenant: str, output: Path, output_format: str)
     _echo_exported(one, made, output, output_format)
 
 
+@contextmanager
+def _requested(shop: Workshop, tenant: str) -> Iterator[Callable[[UUID], None]]:
+    """Yield what is told of the id once it is recorded. From then on the ledger is published, and
+    a failure says what there is by now, and what to do."""
+    recorded: list[UUID] = []
+    try:
+        with failures():
+            yield recorded.append
+    except Failure as failure:
+        if not recorded:
+            raise
+        raise Failure(
+            f"{failure.message}\noffboarding {recorded[0]} is requested, and has no copy yet: "
+            f"make it with `tenure tenants offboard export {tenant} --output FILE`, or take it "
+            f"back with `tenure tenants offboard take-back {tenant} --reason TEXT`"
+        ) from failure
+    finally:
+        if recorded:
+            shop.publish()
+
+
 def _export(shop: Workshop, one: Offboarding, output: Path) -> Export:
-    said = f"offboarding {one.id}: {one.reason}"
     if one.started_at is not None or one.ended_at is not None:
         raise OffboardingError(f"offboarding {one.id} is {one.state}: nothing is exported any more")
     with new_file(output) as out:
-        made = replace(shop.exporter, on_rows=_progress).of_tenant(
-            out, one.tenant_id, actor=shop.actor, reason=said
-        )
+        made = _copy(shop, one, out)
     # Once the file has its name.
     records.note_export(shop.retention, one, made.id)
     return made
+
+
+def _copy(shop: Workshop, one: Offboarding, out: IO[bytes]) -> Export:
+    return replace(shop.exporter, on_rows=_progress).of_tenant(
+        out, one.tenant_id, actor=shop.actor, reason=f"offboarding {one.id}: {one.reason}"
+    )
 
 
 def _progress(table: object, rows: int) -> None:

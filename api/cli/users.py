@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 
 import click
 
 from api.auth.passwords import hash_password
-from api.cli.support import Failure, echo_json, format_option, owner_cursor
+from api.cli.support import Failure, echo_json, first_line_of_input, format_option, owner_cursor
 from tenants.membership import (
     Ended,
     change_password,
@@ -38,9 +37,11 @@ def command() -> None:
 def _ask(password_stdin: bool) -> str:
     """Return a hash of the password; it is never an argument, which other users could see."""
     if password_stdin:
-        password = sys.stdin.readline().rstrip("\n")
+        password = first_line_of_input()
     else:
         password = str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
+    if not password:
+        raise Failure("the password is empty, and nobody could log in with it")
     try:
         return hash_password(password)
     except ValueError as error:

@@ -8,10 +8,14 @@ from collections.abc import Callable
 import click
 
 from api.cli.retention_support import stop_signals
-from api.cli.support import failures, installation_of
+from api.cli.support import failures, installation_of, settings_of
 from api.scheduler import RetentionScheduler
-from api.wiring import refuse_too_many_connections
+from api.wiring import refuse_too_many_connections, refuse_unset
+from config.settings import Role
 from tenants.connections import refuse_unsafe_role
+
+#: What a process that works on retention connects as.
+WORKING: tuple[Role, ...] = ("tenure_retention", "tenure_verifier")
 
 _IDLE_POLL_S = 0.5
 
@@ -36,6 +40,7 @@ def command(ctx: click.Context, *, once: bool, idle_exit: bool) -> None:
     if once and idle_exit:
         raise click.UsageError("--once plans and --idle-exit does not; choose one")
     with failures(), stop_signals() as ended:
+        refuse_unset(settings_of(ctx), WORKING)
         installation = installation_of(ctx)
         working = (installation.retention, installation.verifier)
         for connections in working:

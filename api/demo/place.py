@@ -46,8 +46,14 @@ class Place:
     def opened(self, *, port: int) -> Iterator[Settings]:
         """Own the folder and run its database for the block; yield the settings.
 
-        Raises AlreadyRunningError while another demo owns the folder.
+        Raises AlreadyRunningError while another demo owns the folder, ConfigError where the shop
+        is not there.
         """
+        if self._base.domain is None and not _EXAMPLES.is_dir():
+            raise ConfigError(
+                "the demo runs from a checkout of Tenure (`make demo`): its shop, examples/, is no "
+                "part of an installation. For a domain of your own set TENURE_DOMAIN"
+            )
         self.folder.mkdir(parents=True, exist_ok=True)
         locked = lock(self.folder)
         try:

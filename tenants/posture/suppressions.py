@@ -54,6 +54,8 @@ def load_suppressions(file: Path, rules: Sequence[str]) -> tuple[Suppression, ..
         raise SuppressionError(f"{file}: not TOML: {error}") from error
     for key in ("tool", "tenure") if file.name == "pyproject.toml" else ():
         document = document.get(key, {})
+        if not isinstance(document, dict):
+            raise SuppressionError(f"{file}: {key} is no table")
     table = document.get("posture", {})
     if not isinstance(table, dict) or set(table) - {"suppress"}:
         raise SuppressionError(f"{file}: [posture] holds [[posture.suppress]] and nothing else")

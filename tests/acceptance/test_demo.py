@@ -130,12 +130,18 @@ def test_a_demo_that_is_killed_leaves_nobody_serving(folder: Path, first: dict[s
     log = folder / "killed.out"
     with log.open("wb") as out:
         demo = subprocess.Popen(
-            [TENURE, "demo", "--data-dir", str(folder), "--port", str(port)],
+            [TENURE, "demo", "--data-dir", str(folder), "--port", str(port), "--format", "json"],
             env=clean_environment(),
             stdout=out,
-            stderr=out,
         )
     wait_until_ready(f"http://127.0.0.1:{port}", demo, log)
+    # Said while it serves: a script that started it waits for nothing else.
+    until = time.monotonic() + 30
+    while not log.read_text().endswith("}\n"):
+        assert demo.poll() is None
+        assert time.monotonic() < until, log.read_text()
+        time.sleep(0.1)
+    assert json.loads(log.read_text())["base_url"] == f"http://127.0.0.1:{port}"
     demo.kill()
     demo.wait()
     give_up = time.monotonic() + 30

@@ -126,7 +126,7 @@ def test_neither_is_there_to_be_imported(installed: Path, tmp_path: Path) -> Non
         done = python(installed, f"import {name}", cwd=tmp_path)
         assert "ModuleNotFoundError" in done.stderr, name
     done = python(installed, MAIN, "serve", cwd=tmp_path)
-    assert "install tenure[server" in done.stderr
+    assert 'pip install "CHECKOUT[server]"' in done.stderr
 
 
 def test_it_stays_small(installed: Path) -> None:

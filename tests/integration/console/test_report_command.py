@@ -89,6 +89,25 @@ def test_what_cannot_be_asked_is_refused(tenure):
     assert "has runs, gaps" in tenure("report", "runs", *wrong, code=2).output
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("holds --table events", "--table says of what a CSV is"),
+        ("runs --daily", "--daily is for verifications"),
+        ("samples --proofs folder", "--proofs are of samples"),
+        ("runs --from 2099-01-01", "the period begins in the future"),
+        ("reads --page 999", "there is no page 999 of 1000 lines"),
+        ("reads --page 3 --size 2", "there is no page 3 of 2 lines"),
+        ("schedule --page 2", "there is no page 2 of 1000 lines"),
+    ],
+)
+def test_what_would_be_ignored_is_refused(console: Console, tenure, asked: str, said: str):
+    for _ in range(4):
+        console.evidence.read()
+    assert said in tenure("report", *asked.split(), code=2).output
+    tenure("report", "reads", "--page", "2", "--size", "2")
+
+
 def test_what_is_not_shown_is_said(console: Console, tenure):
     for _ in range(3):
         console.evidence.read()

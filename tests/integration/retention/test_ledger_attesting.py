@@ -216,7 +216,10 @@ def test_settings_that_are_half_of_something_are_refused(
 
 
 def test_a_witness_is_run_by_command_and_the_ledger_cosigned_by_it(
-    tenure: Tenure, make_tenant: Callable[..., TenantId], tmp_path: Path
+    tenure: Tenure,
+    make_tenant: Callable[..., TenantId],
+    authority: LocalAuthority,
+    tmp_path: Path,
 ) -> None:
     make_tenant("acme")
     for folder in ("checkpoints", "seen"):
@@ -255,6 +258,19 @@ def test_a_witness_is_run_by_command_and_the_ledger_cosigned_by_it(
         assert json.loads(published.stdout)["not_attested"] == []
         status = json.loads(tenure("ledger", "status", "--format", "json", env=env).stdout)
         assert status["checkpoint"]["attestations"] == 1
+        verified = ("ledger", "verify", "--export", "given.jsonl", "--require-witness")
+        assert tenure("ledger", "export", "--output", "given.jsonl", env=env).exit_code == 0
+        assert tenure(*verified, str(key), env=env).exit_code == 0
+        another = create_key(tmp_path / "other.key", "other.example", COSIGNATURE).verifier_key
+        unseen = tenure(*verified, str(another), env=env)
+        assert unseen.exit_code == 1
+        assert "NOT VERIFIED" in unseen.stdout
+        (tmp_path / "tsa.pem").write_bytes(authority.root.public_bytes(Encoding.PEM))
+        stamped = (*verified[:-1], "--require-timestamp")
+        assert tenure(*stamped, "tsa.pem", env=env).exit_code == 1
+        for wrong in ((*stamped, "given.jsonl"), (*verified, "no key"), (*verified, log)):
+            assert tenure(*wrong, env=env).exit_code == 2
+        assert tenure("ledger", "verify", verified[-1], str(key), env=env).exit_code == 2
     finally:
         child.send_signal(signal.SIGTERM)
         child.communicate(timeout=10)

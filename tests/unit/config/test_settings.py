@@ -230,3 +230,26 @@ def test_sealing_key_is_bytes_and_a_plain_context_needs_it_too() -> None:
     assert load(TENURE_CONTEXT_KEY="0a" * 32).sealing_key() == b"\x0a" * 32
     with pytest.raises(SettingsError, match="TENURE_CONTEXT_KEY is unset"):
         load(TENURE_CONTEXT="PLAIN").sealing_key()
+
+
+def test_what_kubernetes_says_of_a_service_is_no_setting() -> None:
+    links = {
+        "TENURE_SERVICE_HOST": "10.3.240.1",
+        "TENURE_SERVICE_PORT": "8000",
+        "TENURE_SERVICE_PORT_HTTP": "8000",
+        "TENURE_PORT": "tcp://10.3.240.1:8000",
+        "TENURE_PORT_8000_TCP": "tcp://10.3.240.1:8000",
+        "TENURE_PORT_8000_TCP_PROTO": "tcp",
+        "TENURE_PORT_8000_TCP_PORT": "8000",
+        "TENURE_PORT_8000_TCP_ADDR": "10.3.240.1",
+        "TENURE_WEB_SERVICE_HOST": "10.3.240.1",
+        "TENURE_WEB_PORT": "tcp://10.3.240.1:80",
+    }
+    assert load_settings(links, None).port == 8000
+    for name, value in (
+        ("TENURE_PORT", "8000/tcp"),
+        ("TENURE_SERVICE", "x"),
+        ("TENURE_WEB_PORT", "80"),
+    ):
+        with pytest.raises(SettingsError, match=name):
+            load_settings({**links, name: value}, None)
