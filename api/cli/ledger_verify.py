@@ -133,7 +133,9 @@ def _echo(found: LedgerAudit) -> None:
             f"             {each.count} not looked at: {each.kind}s of {each.name}, whom the "
             "settings do not name"
         )
-    click.echo(f"texts        {found.texts.kept} as entered, {found.texts.erased} erased")
+    click.echo(
+        f"texts        {found.texts.kept} as entered, {found.texts.erased} gone with their rows"
+    )
     click.echo(
         f"hashes       {found.hashes.keys} of keys that went, as their batches' records have them"
     )
@@ -143,12 +145,12 @@ def _echo(found: LedgerAudit) -> None:
         click.echo(f"key          {key}")
     click.echo()
     echo_rows(
-        ("table", "as entered", "not comparable", "columns not compared"),
+        ("table", "as entered", "not entered yet", "columns not compared"),
         [
             (
                 f"tenure.{each.table}",
                 each.same,
-                each.erased + each.gone + each.apart or "",
+                each.apart or "",
                 ", ".join((*each.without, *each.beside)),
             )
             for each in found.tables

@@ -24,6 +24,7 @@ from retention.ledger.audited_entries import audit_entries
 from retention.ledger.audited_guards import audit_guards
 from retention.ledger.audited_instants import audit_instants
 from retention.ledger.audited_keys import Hashes, audit_keys
+from retention.ledger.audited_leftovers import audit_leftovers
 from retention.ledger.audited_record import audit_record
 from retention.ledger.audited_rows import Compared, Texts, audit_rows, audit_texts
 from retention.ledger.audited_tree import audit_tree
@@ -126,6 +127,7 @@ def audit_ledger(
         ours = shipped()
         audit_guards(cursor, ours, findings)
         audit_entries(cursor, ours.feeds, findings)
+        audit_leftovers(cursor, ours, findings)
         audit_instants(cursor, ours.tables, findings)
         compared = [
             audit_rows(cursor, table, findings, redefined=table.name in ours.redefined)
