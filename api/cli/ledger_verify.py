@@ -60,7 +60,8 @@ def verify(
 
     Whoever also has the signing key could write everything anew: that is found by a checkpoint
     that was given out before (--since), and by the timestamps and cosignatures that the old
-    checkpoints had, as long as they are kept.
+    checkpoints had, as long as they are kept. Whose signatures are believed, the database says,
+    unless you do: give each key that you were given otherwise with --key.
     """
     with failures():
         note = since.read_bytes() if since else None
@@ -97,6 +98,10 @@ def _verify_export(
             keys = tuple(dict.fromkeys(step.key for step in key_steps(cursor)))
         if not keys:
             raise Failure("no key has signed yet; give one with --key")
+        if output_format == "text":
+            click.echo("Keys as the database names them, and not as you were given them (--key):")
+            for key in keys:
+                click.echo(f"  {key}")
     problem, known = None, None
     try:
         known = verifier.check(path, Trust(keys), since, whole=whole)
@@ -143,6 +148,10 @@ def _echo(found: LedgerAudit) -> None:
         click.echo(f"record       {found.record} batches of what went, outside of the database")
     for key in found.keys:
         click.echo(f"key          {key}")
+    if found.named:
+        click.echo(
+            "             believed because the database names them; to say which yourself: --key"
+        )
     click.echo()
     echo_rows(
         ("table", "as entered", "not entered yet", "columns not compared"),

@@ -7,6 +7,7 @@ their leaves are for `audited_tree` to compare.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from psycopg2 import sql
@@ -248,13 +249,19 @@ def _digest(text: sql.Composable) -> sql.Composable:
 
 def _lines(child: dict[str, object]) -> sql.Composed:
     """The rows of a child table that belong to the row, each as a line."""
-    of, columns = child["by"], child["columns"]
+    of, columns, digested = child["by"], child["columns"], child.get("digested", ())
     assert isinstance(of, dict)  # noqa: S101 - as `ledger_statement` wrote it
     assert isinstance(columns, list)  # noqa: S101
+    assert isinstance(digested, Sequence)  # noqa: S101
     return sql.SQL(
         "(SELECT jsonb_build_array({columns})::text AS line FROM tenure.{table} c WHERE {of}) r"
     ).format(
-        columns=sql.SQL(", ").join(sql.Identifier("c", column) for column in columns),
+        columns=sql.SQL(", ").join(
+            sql.SQL("encode(sha256({}), 'hex')" if column in digested else "{}").format(
+                sql.Identifier("c", column)
+            )
+            for column in columns
+        ),
         table=sql.Identifier(str(child["table"])),
         of=sql.SQL(" AND ").join(
             sql.SQL("{} = {}").format(sql.Identifier("c", own), sql.Identifier("t", theirs))
