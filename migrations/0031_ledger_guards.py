@@ -17,7 +17,7 @@ from typing import Any
 
 from tenants.schema import execute
 
-# Each sees what its statement did, and reads some nodes by their keys.
+# Each sees what its statement did, and reads some nodes by their keys, as who gave the statement.
 TREE = r"""
 CREATE FUNCTION tenure.ledger_root(entries bigint) RETURNS bytea
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -48,7 +48,7 @@ COMMENT ON FUNCTION tenure.ledger_root(bigint) IS
     'The root of the first so many entries (RFC 6962), from the nodes; NULL where one is missing.';
 
 CREATE FUNCTION tenure.placed_in_order() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     first bigint; last bigint; many bigint; size bigint;
 BEGIN
@@ -63,7 +63,7 @@ BEGIN
 END $$;
 
 CREATE FUNCTION tenure.nodes_of_tree() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     wrong record;
 BEGIN
@@ -92,7 +92,7 @@ END $$;
 
 -- What a checkpoint says of a ledger that has a key; that it is signed is not to be told here.
 CREATE FUNCTION tenure.checkpoint_of_tree() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     origin CONSTANT text := split_part(NEW.note, E'\n', 1);
 BEGIN
@@ -111,6 +111,7 @@ BEGIN
 END $$;
 
 REVOKE ALL ON FUNCTION tenure.ledger_root(bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION tenure.ledger_root(bigint) TO tenure_retention;
 REVOKE ALL ON FUNCTION tenure.placed_in_order() FROM PUBLIC;
 REVOKE ALL ON FUNCTION tenure.nodes_of_tree() FROM PUBLIC;
 REVOKE ALL ON FUNCTION tenure.checkpoint_of_tree() FROM PUBLIC;
