@@ -22,6 +22,7 @@ from retention.ledger.audit import LedgerAudit, audit_ledger
 from retention.ledger.keys import key_steps
 from retention.ledger.verifier import Trust, VerifierError, VerifierKey
 
+_NAMED = "believed because the database names it (--key: that which you were given otherwise)"
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -93,15 +94,12 @@ def _verify_export(
     *,
     whole: bool,
 ) -> None:
-    if not keys:
+    named = not keys
+    if named:
         with installation_of(ctx).auditor.transaction(None, read_only=True) as cursor:
             keys = tuple(dict.fromkeys(step.key for step in key_steps(cursor)))
         if not keys:
             raise Failure("no key has signed yet; give one with --key")
-        if output_format == "text":
-            click.echo("Keys as the database names them, and not as you were given them (--key):")
-            for key in keys:
-                click.echo(f"  {key}")
     problem, known = None, None
     try:
         known = verifier.check(path, Trust(keys), since, whole=whole)
@@ -113,6 +111,8 @@ def _verify_export(
                 "file": path,
                 "verifies": problem is None,
                 "problem": problem,
+                "keys": [str(key) for key in keys],
+                "keys_from": "the database" if named else "--key",
                 "what": known and known.what,
                 "known": known and known.known,
                 "not_known": known and known.unknown,
@@ -120,6 +120,8 @@ def _verify_export(
         )
     else:
         click.echo(f"VERIFIED. {known}" if known else f"NOT VERIFIED: {problem}")
+        if named:
+            click.echo(f"{_NAMED}: {', '.join(map(str, keys))}", err=True)
     ctx.exit(0 if known else 1)
 
 
@@ -149,9 +151,7 @@ def _echo(found: LedgerAudit) -> None:
     for key in found.keys:
         click.echo(f"key          {key}")
     if found.named:
-        click.echo(
-            "             believed because the database names them; to say which yourself: --key"
-        )
+        click.echo(f"             {_NAMED}")
     click.echo()
     echo_rows(
         ("table", "as entered", "not entered yet", "columns not compared"),
