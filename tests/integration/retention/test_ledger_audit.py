@@ -427,7 +427,7 @@ def guards_off(intruder: Intruder) -> None:
         (add_to_the_population, {"keys"}),
         (put_back_state, {"row"}),
         (hide_last_state, {"entry"}),
-        (hide_row, {"entry"}),
+        (hide_row, {"entry", "row"}),
         (swap_keys, {"entry", "row"}),
         (hide_erased_text, {"entry", "text", "row"}),
         (change_text, {"text"}),
@@ -486,8 +486,9 @@ def reorder_entries(intruder: Intruder) -> None:
 
 
 def back_date_entry(intruder: Intruder) -> None:
+    """By no more than a transaction can take: further, and those ahead of it tell."""
     intruder.sql(
-        "UPDATE tenure.ledger_entries SET recorded_at = recorded_at - interval '1 year'"
+        "UPDATE tenure.ledger_entries SET recorded_at = recorded_at - interval '50 minutes'"
         " WHERE id = %s",
         (some_entry(intruder),),
     )
