@@ -88,8 +88,12 @@ def append_only_statement(table: str) -> str:
     )
 
 
-#: Of a child table: its name, its columns by the parent's that they equal, what is digested.
-Children = tuple[str, Mapping[str, str], tuple[str, ...]]
+#: Of a child table: its name, its columns by the parent's that they equal, the columns of a line,
+#: and which of these, of bytes, a line has the SHA-256 of.
+Children = (
+    tuple[str, Mapping[str, str], tuple[str, ...]]
+    | tuple[str, Mapping[str, str], tuple[str, ...], tuple[str, ...]]
+)
 _LEDGER_EVENTS = ("INSERT", "UPDATE", "DELETE")
 _LEDGER_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 _LEDGER_KIND = re.compile(r"[a-z]+(-[a-z]+)*")
@@ -117,7 +121,8 @@ def ledger_statement(
 
     `children={"rows": ("hold_rows", {"tenant_id": "tenant_id", "hold_id": "id"}, ("row_id",))}`
     adds `rows_count` and `rows_sha256` over rows of another table that come in the same
-    transaction: sha256 of their columns as a JSON array each, sorted, with line feeds between.
+    transaction: sha256 of their columns as a JSON array each, sorted, with line feeds between. A
+    fourth part names those of the columns, of bytes, that stand there as their SHA-256.
 
     `on`: "INSERT", "INSERT OR UPDATE", "INSERT OR UPDATE OR DELETE", "DELETE". An UPDATE enters
     `<kind>-changed` when a column named here changes, a DELETE `<kind>-deleted`. `when` is a
@@ -129,8 +134,8 @@ def ledger_statement(
     columns = [*plain, *committed, *digested]
     below = children or {}
     names = [table, *columns, *below]
-    for child, by, of_child in below.values():
-        names += [child, *by, *by.values(), *of_child]
+    for child, by, of_child, *digests in below.values():
+        names += [child, *by, *by.values(), *of_child, *(name for each in digests for name in each)]
     strange = [name for name in names if not _LEDGER_NAME.fullmatch(name)]
     if strange or not _LEDGER_KIND.fullmatch(kind):
         raise CatalogError(
@@ -142,7 +147,8 @@ def ledger_statement(
         raise CatalogError(f"a column of tenure.{table} enters the ledger twice")
     spec = {
         label: {"table": child, "by": dict(by), "columns": list(of_child)}
-        for label, (child, by, of_child) in below.items()
+        | ({"digested": list(digests[0])} if digests else {})
+        for label, (child, by, of_child, *digests) in below.items()
     }
     arrays = ", ".join(
         "ARRAY[" + ", ".join(f"'{name}'" for name in part) + "]::text[]"

@@ -23,6 +23,7 @@ from retention.ledger.audit import LedgerAudit, audit_ledger
 from retention.ledger.keys import key_steps
 from retention.ledger.verifier import NoteError, Trust, VerifierError, VerifierKey
 
+_NAMED = "believed because the database names it (--key: that which you were given otherwise)"
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -79,7 +80,8 @@ def verify(
 
     Whoever also has the signing key could write everything anew: that is found by a checkpoint
     that was given out before (--since), and by the timestamps and cosignatures that the old
-    checkpoints had, as long as they are kept.
+    checkpoints had, as long as they are kept. Whose signatures are believed, the database says,
+    unless you do: give each key that you were given otherwise with --key.
     """
     if (authorities or witnesses) and not export_file:
         raise click.UsageError(
@@ -89,9 +91,9 @@ def verify(
     with failures():
         note = since.read_bytes() if since else None
         if export_file:
-            keys = keys or _keys_of_the_database(ctx)
-            trust = _trust(keys, witnesses, authorities)
-            _verify_export(ctx, export_file, trust, note, output_format, whole=whole)
+            trust = _trust(keys or _keys_of_the_database(ctx), witnesses, authorities)
+            named = not keys
+            _verify_export(ctx, export_file, trust, note, output_format, whole=whole, named=named)
             return
         installation = installation_of(ctx)
         found = audit_ledger(
@@ -141,6 +143,7 @@ def _verify_export(
     output_format: str,
     *,
     whole: bool,
+    named: bool,
 ) -> None:
     problem, known = None, None
     try:
@@ -153,6 +156,8 @@ def _verify_export(
                 "file": path,
                 "verifies": problem is None,
                 "problem": problem,
+                "keys": [str(key) for key in trust.keys],
+                "keys_from": "the database" if named else "--key",
                 "what": known and known.what,
                 "known": known and known.known,
                 "not_known": known and known.unknown,
@@ -160,6 +165,8 @@ def _verify_export(
         )
     else:
         click.echo(f"VERIFIED. {known}" if known else f"NOT VERIFIED: {problem}")
+        if named:
+            click.echo(f"{_NAMED}: {', '.join(map(str, trust.keys))}", err=True)
     ctx.exit(0 if known else 1)
 
 
@@ -178,7 +185,9 @@ def _echo(found: LedgerAudit) -> None:
             f"             {each.count} not looked at: {each.kind}s of {each.name}, whom the "
             "settings do not name"
         )
-    click.echo(f"texts        {found.texts.kept} as entered, {found.texts.erased} erased")
+    click.echo(
+        f"texts        {found.texts.kept} as entered, {found.texts.erased} gone with their rows"
+    )
     click.echo(
         f"hashes       {found.hashes.keys} of keys that went, as their batches' records have them"
     )
@@ -186,14 +195,16 @@ def _echo(found: LedgerAudit) -> None:
         click.echo(f"record       {found.record} batches of what went, outside of the database")
     for key in found.keys:
         click.echo(f"key          {key}")
+    if found.named:
+        click.echo(f"             {_NAMED}")
     click.echo()
     echo_rows(
-        ("table", "as entered", "not comparable", "columns not compared"),
+        ("table", "as entered", "not entered yet", "columns not compared"),
         [
             (
                 f"tenure.{each.table}",
                 each.same,
-                each.erased + each.gone + each.apart or "",
+                each.apart or "",
                 ", ".join((*each.without, *each.beside)),
             )
             for each in found.tables

@@ -224,21 +224,17 @@ class Desk:
     def refuse(self, erasure_id: UUID, *, ground: str) -> Erasure:
         """See `requests.refuse`."""
         erasure, executor = self.find(erasure_id), self.executor
-        now = executor.clock.now()
         return self._named(
             erasure,
-            requests.refuse(
-                executor.retention, erasure, ground=ground, actor=executor.actor, now=now
-            ),
+            requests.refuse(executor.retention, erasure, ground=ground, actor=executor.actor),
         )
 
     def withdraw(self, erasure_id: UUID) -> Erasure:
         """See `requests.withdraw`."""
         erasure, executor = self.find(erasure_id), self.executor
-        now = executor.clock.now()
         return self._named(
             erasure,
-            requests.withdraw(executor.retention, erasure, actor=executor.actor, now=now),
+            requests.withdraw(executor.retention, erasure, actor=executor.actor),
         )
 
     def run(self, erasure_id: UUID) -> Result:

@@ -345,7 +345,7 @@ class _Execution:
             forget(cursor, erasure)
             add_event(cursor, erasure, "verified", "tenure_verifier", {"findings": 0})
             add_event(cursor, erasure, "completed", self.executor.actor, counts)
-            self._set(cursor, "completed", ended_at=self.executor.clock.now())
+            self._set(cursor, "completed", ended=True)
             self.executor.on_step("completing")
         self.executor.on_step("completed")
         return True
@@ -374,16 +374,17 @@ class _Execution:
         state: State,
         *,
         waits_until: datetime | None = None,
-        ended_at: datetime | None = None,
+        ended: bool = False,
     ) -> None:
         cursor.execute(
             "UPDATE tenure.erasures SET state = %(state)s, waits_until = %(waits)s,"
-            " ended_at = %(ended)s WHERE tenant_id = %(tenant)s::uuid AND id = %(id)s::uuid",
+            " ended_at = CASE WHEN %(ended)s THEN clock_timestamp() END"
+            " WHERE tenant_id = %(tenant)s::uuid AND id = %(id)s::uuid",
             {
                 "tenant": str(self.work.tenant_id),
                 "id": str(self.work.erasure_id),
                 "state": state,
                 "waits": waits_until,
-                "ended": ended_at,
+                "ended": ended,
             },
         )

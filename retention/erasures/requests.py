@@ -276,24 +276,22 @@ def extend(
     )
 
 
-def refuse(
-    retention: RoleConnections, erasure: Erasure, *, ground: str, actor: str, now: datetime
-) -> Erasure:
+def refuse(retention: RoleConnections, erasure: Erasure, *, ground: str, actor: str) -> Erasure:
     """Refuse a request, on one of the `GROUNDS`; who it was about is forgotten here.
 
     Raises ErasureError for another ground, and once something may have been erased.
     """
     if ground not in GROUNDS:
         raise ErasureError(f"{ground!r} is no ground; there are {', '.join(GROUNDS)}")
-    return _end(retention, erasure, "refused", {"ground": ground}, actor=actor, now=now)
+    return _end(retention, erasure, "refused", {"ground": ground}, actor=actor)
 
 
-def withdraw(retention: RoleConnections, erasure: Erasure, *, actor: str, now: datetime) -> Erasure:
+def withdraw(retention: RoleConnections, erasure: Erasure, *, actor: str) -> Erasure:
     """Record that the person took the request back; who it was about is forgotten here.
 
     Raises ErasureError once something may have been erased.
     """
-    return _end(retention, erasure, "withdrawn", {}, actor=actor, now=now)
+    return _end(retention, erasure, "withdrawn", {}, actor=actor)
 
 
 def forget(cursor: Cursor, erasure: Erasure) -> None:
@@ -318,7 +316,6 @@ def _end(
     facts: Mapping[str, Any],
     *,
     actor: str,
-    now: datetime,
 ) -> Erasure:
     def step(cursor: Cursor, locked: Erasure, known: Mapping[str, Any]) -> None:
         if erased_counts(cursor, locked):
@@ -330,10 +327,10 @@ def _end(
             )
         forget(cursor, locked)
         cursor.execute(
-            "UPDATE tenure.erasures SET state = %(state)s, ended_at = %(now)s,"
+            "UPDATE tenure.erasures SET state = %(state)s, ended_at = clock_timestamp(),"
             " plan_wanted_by = NULL"
             " WHERE tenant_id = %(tenant)s::uuid AND id = %(id)s::uuid",
-            {**known, "state": state, "now": now},
+            {**known, "state": state},
         )
 
     return _take(retention, erasure, step, allowed=_BEFORE, event=state, actor=actor, facts=facts)

@@ -19,11 +19,13 @@ from typing import Any
 from retention.errors import LedgerError
 from retention.ledger.attesting import Attesters
 from retention.ledger.audited_attestations import Attestations, audit_attestations
+from retention.ledger.audited_books import audit_books
 from retention.ledger.audited_checkpoints import Checkpoints
 from retention.ledger.audited_entries import audit_entries
 from retention.ledger.audited_guards import audit_guards
 from retention.ledger.audited_instants import audit_instants
 from retention.ledger.audited_keys import Hashes, audit_keys
+from retention.ledger.audited_leftovers import audit_leftovers
 from retention.ledger.audited_record import audit_record
 from retention.ledger.audited_rows import Compared, Texts, audit_rows, audit_texts
 from retention.ledger.audited_tree import audit_tree
@@ -47,7 +49,8 @@ class LedgerAudit:
     `size` entries are in order, `waiting` not yet; the last `uncovered` of those in order are under
     no checkpoint. Checkpoints were compared inside and outside of the database, and with them
     `since` (its size), if one was given. `record`: batches in the record of what went outside of
-    the database; None where there is no outside.
+    the database; None where there is no outside. `named`: the keys were not given, and are
+    believed because the database names them.
     """
 
     size: int
@@ -59,6 +62,7 @@ class LedgerAudit:
     record: int | None
     attestations: Attestations
     keys: tuple[VerifierKey, ...]
+    named: bool
     texts: Texts
     tables: tuple[Compared, ...]
     hashes: Hashes
@@ -81,6 +85,7 @@ class LedgerAudit:
             "record": self.record,
             "attestations": asdict(self.attestations),
             "keys": [str(key) for key in self.keys],
+            "keys_from": "the database" if self.named else "--key",
             "texts": asdict(self.texts),
             "tables": [asdict(each) for each in self.tables],
             "hashes": asdict(self.hashes),
@@ -126,12 +131,14 @@ def audit_ledger(
         ours = shipped()
         audit_guards(cursor, ours, findings)
         audit_entries(cursor, ours.feeds, findings)
+        audit_leftovers(cursor, ours, findings)
         audit_instants(cursor, ours.tables, findings)
         compared = [
             audit_rows(cursor, table, findings, redefined=table.name in ours.redefined)
             for table in ours.tables
         ]
         hashes = audit_keys(cursor, findings)
+        audit_books(cursor, findings)
         cursor.execute(_WAITING)
         ((waiting,),) = cursor.fetchall()
     covered = max((each for each in checkpoints.claims if each <= size), default=0)
@@ -146,6 +153,7 @@ def audit_ledger(
         attestations=attestations,
         record=record,
         keys=believed,
+        named=not keys,
         texts=texts,
         tables=tuple(each for each in compared if each),
         hashes=hashes,

@@ -1,7 +1,10 @@
-"""Audits what of an entry is in no leaf: `source` and `row_key`, by which entries are looked for.
+"""Audits of which kinds entries are, and what is in no leaf: `source` and `row_key`, by which
+entries are looked for.
 
-Both follow from kind and record, which are in the leaf. Where they say otherwise, an entry stands
-where nobody looks, or for another row; where they do not, whatever goes by them goes by the leaf.
+An entry of a kind that no trigger of the release makes was made by hand: that a row changed of a
+table of which none changes, for one. Source and key follow from kind and record, which are in the
+leaf. Where they say otherwise, an entry stands where nobody looks, or for another row; where they
+do not, whatever goes by them goes by the leaf.
 """
 
 from __future__ import annotations
@@ -52,7 +55,7 @@ def audit_entries(cursor: Cursor, feeds: Sequence[FedTable], findings: Findings)
     cursor.execute(query + sql.SQL(_FIRST), params)
     rows = cursor.fetchall()
     for entry, position, kind, source, of_kind in rows:
-        said = f"is of a kind that this release has not, {kind}"
+        said = f"is of a kind that nothing of this release enters, {kind}"
         if of_kind is not None:
             said = f"is of kind {kind}, and is kept as of tenure.{source}"
             if source == of_kind:

@@ -1,5 +1,6 @@
-"""Audits what feeds and guards the ledger, against the release's manifest: feeds, triggers and
-functions of the schema tenure; and whether anything keeps rows from being seen.
+"""Audits what feeds and guards the ledger, against the release's manifest: feeds, triggers,
+functions and columns' defaults of the schema tenure; and whether anything keeps rows from being
+seen.
 
 What the database says of itself is compared, and never believed. Who can replace the server's own
 functions, or the server, is beyond this.
@@ -49,6 +50,7 @@ def audit_guards(cursor: Cursor, ours: Manifest, findings: Findings) -> None:
     for table, detail in (
         *_feeds(ours, found),
         *_triggers(ours, found),
+        *_defaults(ours, found),
         *_off(cursor),
         *_hidden(cursor),
     ):
@@ -76,6 +78,14 @@ def _triggers(ours: Manifest, found: Manifest) -> Iterator[tuple[str, str]]:
     for table, name in found.triggers:
         if (table, name) not in ours.triggers:
             yield table, f"it has a trigger {name}, which this release has not"
+
+
+def _defaults(ours: Manifest, found: Manifest) -> Iterator[tuple[str, str]]:
+    for table, column in sorted({*ours.defaults, *found.defaults}):
+        there = found.defaults.get((table, column))
+        if there != ours.defaults.get((table, column)):
+            said = "none" if there is None else there
+            yield table, f"the default of its column {column} is not the release's, but {said}"
 
 
 def _functions(ours: Manifest, found: Manifest) -> Iterator[tuple[str, str]]:

@@ -21,6 +21,7 @@ DONE = {
     "batches": ("started_at", "recorded_at"),
     "certificates": ("issued_at",),
     "connector_events": ("happened_at",),
+    "connector_requests": ("requested_at", "told_at", "delivered_at", "ended_at"),
     "context_key_steps": ("taken_at",),
     "cross_tenant_reads": ("read_at",),
     "erasure_batches": ("started_at", "recorded_at"),
@@ -56,6 +57,7 @@ DONE = {
 #: And those of something else: what is to come, what was asked for, how far a look reached.
 OTHER = {
     "batches": ("cutoff",),
+    "connector_requests": ("due_at",),
     "erasures": ("received_at", "due_at", "waits_until"),
     "exports": ("as_of",),
     "hold_events": ("effective_at",),

@@ -7,19 +7,22 @@ their leaves are for `audited_tree` to compare.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from psycopg2 import sql
 
 from retention.ledger.fed_tables import FedTable, columns_beside, unreadable
 from retention.ledger.findings import SHOWN, Findings, entry_number
+from retention.ledger.verifier import MAX_SIZE
 from tenants.connections import Cursor
 
 _CHUNK = 40  # columns a call: a function takes 100 arguments
 
+# A text goes with its row, and no row is left that says what its entry is committed to no more.
 _TEXTS = """
 WITH committed AS (
-    SELECT e.id, e.position, c.field, c.digest
+    SELECT e.id, e.position, e.recorded_at, e.source, e.row_key, c.field, c.digest
     FROM tenure.ledger_entries e CROSS JOIN LATERAL jsonb_each_text(
         CASE jsonb_typeof(e.body -> 'commitments') WHEN 'object' THEN e.body -> 'commitments'
              ELSE '{}' END) AS c(field, digest)
@@ -28,17 +31,27 @@ WITH committed AS (
         WHEN t.entry_id IS NOT NULL THEN
             CASE WHEN encode(sha256(t.salt || convert_to(t.content, 'UTF8')), 'hex') = c.digest
                  THEN 'kept' ELSE 'changed' END
-        WHEN EXISTS (SELECT FROM tenure.ledger_entries d WHERE d.source = 'ledger_texts'
-                     AND d.kind = 'text-deleted' AND d.row_key = c.id || '/' || c.field)
-        THEN 'erased' ELSE 'gone' END AS state
+        WHEN NOT EXISTS (SELECT FROM tenure.ledger_entries d WHERE d.source = 'ledger_texts'
+                         AND d.kind = 'text-deleted' AND d.row_key = c.id || '/' || c.field)
+        THEN 'gone'
+        WHEN EXISTS (SELECT FROM tenure.ledger_entries d
+                     WHERE d.source = c.source AND d.row_key = c.row_key AND d.kind ~ '-deleted$'
+                       AND (coalesce(d.position, %(last)s), d.recorded_at)
+                           >= (coalesce(c.position, %(last)s), c.recorded_at))
+        THEN 'erased' ELSE 'alone' END AS state
     FROM committed c LEFT JOIN tenure.ledger_texts t ON t.entry_id = c.id AND t.field = c.field
 )
 """
 _COUNTS = "SELECT state, count(*) FROM judged GROUP BY state"
 _TEXT_FINDINGS = """
-SELECT id, position, field, state FROM judged WHERE state IN ('changed', 'gone')
-ORDER BY position, field LIMIT %s
+SELECT id, position, field, state FROM judged WHERE state IN ('changed', 'gone', 'alone')
+ORDER BY position, field LIMIT %(shown)s
 """
+_TEXT_SAID = {
+    "changed": "is not what its entry is committed to",
+    "gone": "is gone, and that it was erased was never entered",
+    "alone": "was erased, and that its row went was never entered",
+}
 _TEXT_TOTAL = "SELECT count(*) FROM tenure.ledger_texts"
 
 # `entered`: all entries of the table; k says which row, where that can be told. `last`: of each
@@ -60,14 +73,10 @@ WITH entered AS (
     SELECT j.*, CASE
         WHEN j.id IS NULL THEN CASE
             WHEN EXISTS (SELECT FROM entered o WHERE o.k IS NULL AND o.kind !~ '-deleted$'
-                         AND o.body -> 'record' = j.record) THEN 'erased'
+                         AND o.body -> 'record' = j.record) THEN 'bare'
             WHEN j.must THEN 'new' ELSE 'apart' END
         WHEN j.kind ~ '-deleted$' THEN CASE WHEN j.record IS NULL THEN 'same' ELSE 'back' END
-        WHEN j.record IS NULL THEN CASE
-            WHEN EXISTS (SELECT FROM tenure.ledger_entries d
-                         WHERE d.kind = 'tenant-deleted' AND d.tenant_id = j.tenant_id)
-                 AND NOT EXISTS (SELECT FROM tenure.tenants n WHERE n.id = j.tenant_id)
-            THEN 'with tenant' ELSE 'gone' END
+        WHEN j.record IS NULL THEN 'gone'
         WHEN {differs} THEN 'changed'
         ELSE 'same' END AS state
     FROM joined j
@@ -87,14 +96,14 @@ _COMMON_DIFFERS = """
  AND EXISTS (SELECT FROM jsonb_each(j.body -> 'record') a JOIN jsonb_each(j.record) b USING (key)
              WHERE a.value IS DISTINCT FROM b.value))
 """
-# A text that was erased can be compared with nothing.
+# A text of which the row has what its entry lost was not erased, but can say anything by now.
 _TEXT_DIFFERS = """
 EXISTS (SELECT FROM jsonb_each_text(j.texts) AS x(field, content)
         LEFT JOIN tenure.ledger_texts kept ON kept.entry_id = j.id AND kept.field = x.field
         WHERE CASE
             WHEN x.content IS NULL THEN kept.entry_id IS NOT NULL
             WHEN (j.body -> 'commitments' ->> x.field) IS NULL THEN {complete}
-            WHEN kept.entry_id IS NULL THEN false
+            WHEN kept.entry_id IS NULL THEN true
             ELSE encode(sha256(kept.salt || convert_to(x.content, 'UTF8')), 'hex')
                  <> (j.body -> 'commitments' ->> x.field) END)
 """
@@ -102,19 +111,18 @@ _SAID = {
     "gone": "was entered, and is gone",
     "new": "was never entered",
     "back": "was deleted, and is there",
+    "bare": "is there, and texts by which its entry is found were erased",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """How many rows of a table stand as entered; `erased` cannot be compared any more, `gone` went
-    with their tenant, `apart` need not be entered. `without`: columns that enter, and are not for
-    this role; `beside`: those that do not enter, and may change unseen."""
+    """How many rows of a table stand as entered; `apart` need not be entered. `without`: columns
+    that enter, and are not for this role; `beside`: those that do not enter, and may change
+    unseen."""
 
     table: str
     same: int
-    erased: int
-    gone: int
     apart: int
     without: tuple[str, ...]
     beside: tuple[str, ...]
@@ -122,7 +130,7 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """How many texts are what entries are committed to, and how many were erased."""
+    """How many texts are what entries are committed to, and how many went with their rows."""
 
     kept: int
     erased: int
@@ -130,17 +138,17 @@ class Texts:
 
 def audit_texts(cursor: Cursor, findings: Findings) -> Texts:
     """Compare texts with the commitments to them."""
-    cursor.execute(_TEXTS + _COUNTS)
+    params = {"last": MAX_SIZE, "shown": SHOWN}
+    cursor.execute(_TEXTS + _COUNTS, params)
     counts: dict[str, int] = dict(cursor.fetchall())
-    if counts.get("changed") or counts.get("gone"):
-        cursor.execute(_TEXTS + _TEXT_FINDINGS, (SHOWN,))
+    wrong = sum(counts.get(state, 0) for state in _TEXT_SAID)
+    if wrong:
+        cursor.execute(_TEXTS + _TEXT_FINDINGS, params)
         rows = cursor.fetchall()
         for entry, position, field, state in rows:
-            said = "is not what its entry is committed to"
-            if state == "gone":
-                said = "is gone, and that it was erased was never entered"
-            findings.add("text", f"{field} of entry {entry_number(position)} ({entry})", said)
-        findings.counts["text"] += counts.get("changed", 0) + counts.get("gone", 0) - len(rows)
+            subject = f"{field} of entry {entry_number(position)} ({entry})"
+            findings.add("text", subject, _TEXT_SAID[state])
+        findings.counts["text"] += wrong - len(rows)
     cursor.execute(_TEXT_TOTAL)
     ((total,),) = cursor.fetchall()
     stray = total - counts.get("kept", 0) - counts.get("changed", 0)
@@ -168,21 +176,19 @@ def audit_rows(
     judged = _judged(table, [c for c in table.committed if c not in without], redefined)
     cursor.execute(judged + sql.SQL(_COUNTS))
     counts: dict[str, int] = dict(cursor.fetchall())
-    states = [state for state in ("gone", "new", "back", "changed") if counts.get(state)]
+    states = [state for state in (*_SAID, "changed") if counts.get(state)]
     if states:
         key = sql.SQL("j.k" if table.named else "NULL")
         cursor.execute(judged + sql.SQL(_ROW_FINDINGS).format(shown_key=key), (states, SHOWN))
         rows = cursor.fetchall()
         for position, state, row, differing in rows:
             said = _SAID.get(state, f"differs from what was entered last, in {differing}")
-            last = f" (entry {entry_number(position)})" if state != "new" else ""
+            last = f" (entry {entry_number(position)})" if state not in ("new", "bare") else ""
             findings.add("row", f"tenure.{table.name} {row or 'a row'}{last}", said)
         findings.counts["row"] += sum(counts[state] for state in states) - len(rows)
     return Compared(
         table.name,
         counts.get("same", 0),
-        counts.get("erased", 0),
-        counts.get("with tenant", 0),
         counts.get("apart", 0),
         tuple(without),
         columns_beside(cursor, table),
@@ -243,13 +249,19 @@ def _digest(text: sql.Composable) -> sql.Composable:
 
 def _lines(child: dict[str, object]) -> sql.Composed:
     """The rows of a child table that belong to the row, each as a line."""
-    of, columns = child["by"], child["columns"]
+    of, columns, digested = child["by"], child["columns"], child.get("digested", ())
     assert isinstance(of, dict)  # noqa: S101 - as `ledger_statement` wrote it
     assert isinstance(columns, list)  # noqa: S101
+    assert isinstance(digested, Sequence)  # noqa: S101
     return sql.SQL(
         "(SELECT jsonb_build_array({columns})::text AS line FROM tenure.{table} c WHERE {of}) r"
     ).format(
-        columns=sql.SQL(", ").join(sql.Identifier("c", column) for column in columns),
+        columns=sql.SQL(", ").join(
+            sql.SQL("encode(sha256({}), 'hex')" if column in digested else "{}").format(
+                sql.Identifier("c", column)
+            )
+            for column in columns
+        ),
         table=sql.Identifier(str(child["table"])),
         of=sql.SQL(" AND ").join(
             sql.SQL("{} = {}").format(sql.Identifier("c", own), sql.Identifier("t", theirs))

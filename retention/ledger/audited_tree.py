@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from retention.ledger import tree
 from retention.ledger.entries import COLUMNS, FROM, MAX_BODY, Entry
 from retention.ledger.findings import Findings
 from retention.ledger.tree import Node
-from retention.ledger.verifier import RootBuilder, Times
+from retention.ledger.verifier import LATENESS, RootBuilder, Times, VerifierError, instant_of
 from tenants.connections import Cursor
 
 BLOCK = 1000  # entries
@@ -67,6 +68,7 @@ class _Walk:
         self.size = 0
         self._times, self._bounds = times, times.bounds(0)
         self._cursor, self._claims, self._findings = cursor, claims, findings
+        self._latest: datetime | None = None
         self._builder = RootBuilder()
         self._peaks: dict[Node, bytes] = {}
         self._whole = True
@@ -119,6 +121,7 @@ class _Walk:
             )
         if self.size in self._claims:
             self._bounds = self._times.bounds(self.size)
+        self._compare_order(position, made)
         earliest, latest = self._bounds
         if not earliest <= made.at[:19].encode() <= latest:
             self._findings.add(
@@ -137,6 +140,24 @@ class _Walk:
             self._builder.add(own)
             self._compare_root()
         return own
+
+    def _compare_order(self, position: int, made: Entry) -> None:
+        """An entry has its place after its transaction, and stands behind none that is much
+        younger."""
+        subject = f"entry {position} ({made.id})"
+        try:
+            said = instant_of(made.at[:19].encode())
+        except VerifierError:
+            self._findings.add("entry", subject, f"is of no time: {made.at[:40]}")
+            return
+        if self._latest and said < self._latest - LATENESS:
+            self._findings.add(
+                "order",
+                subject,
+                f"says that it is of {made.at}, and stands behind one of {self._latest}: it was "
+                "back-dated",
+            )
+        self._latest = max(self._latest or said, said)
 
     def _compare_root(self) -> None:
         if self.size not in self._claims:

@@ -8,6 +8,7 @@ from typing import Any
 
 from tenants.connections import Cursor
 
+_SUFFIXES = {"INSERT": "", "UPDATE": "-changed", "DELETE": "-deleted"}
 _DEFINITIONS = """
 SELECT table_name, kind, events, key_columns, plain, committed, digested, children, condition
 FROM tenure.ledger_sources ORDER BY number
@@ -47,9 +48,9 @@ class FedTable:
         return set(self.keys) <= set(self.plain)
 
     @property
-    def kinds(self) -> tuple[str, str, str]:
-        """The kinds of its entries: of rows that came, changed and went."""
-        return self.kind, f"{self.kind}-changed", f"{self.kind}-deleted"
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of its entries: one of each event that enters, and no other is ever made."""
+        return tuple(self.kind + _SUFFIXES[event] for event in self.events)
 
     @property
     def compared(self) -> list[tuple[str, str]]:

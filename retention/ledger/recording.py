@@ -104,7 +104,9 @@ def sign_record(pen: Pen, head: Head | None, size: int, signers: Sequence[Signer
             f"{pen.folder.path} has {lines} lines, and {head.lines} were signed. The last are "
             "missing, and the database does not know them: put the files back as they were"
         )
-    following = Head(signers[0].name, lines, last, max(size, head.covers if head else 0))
+    # What another ledger's head says is of the entries of that one, before a restore.
+    before = head.covers if head and head.origin == signers[0].name else 0
+    following = Head(signers[0].name, lines, last, max(size, before))
     if following != head:
         write_head(pen.folder, following, signers)
 

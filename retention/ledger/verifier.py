@@ -25,10 +25,11 @@ import itertools
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, Final
 
 from cryptography import x509
@@ -942,8 +943,22 @@ def _expect(found: object, expected: object) -> None:
 
 
 def canonical(value: object) -> bytes:
-    """Return the canonical JSON of a value without fractions whose keys are ASCII."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    """Return the canonical JSON of a value without fractions."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    if not text.isascii():
+        # Names are sorted by UTF-16's units, which is another order beyond the first plane.
+        text = json.dumps(_in_order(value), separators=(",", ":"), ensure_ascii=False)
+    return text.encode()
+
+
+def _in_order(value: object) -> object:
+    match value:
+        case dict():
+            names = sorted(value, key=lambda name: name.encode("utf-16-be"))
+            return {name: _in_order(value[name]) for name in names}
+        case list():
+            return [_in_order(each) for each in value]
+    return value
 
 
 def parse_canonical(data: bytes) -> dict[str, object]:
@@ -1062,15 +1077,64 @@ def _instant(seconds: int) -> datetime:
 # --- Exports
 
 EXPORT_FORMAT: Final = "tenure-ledger-export/v1"
-_BEGINS: Final = re.compile(rb'\{"at":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z",')
+_BEGINS: Final = re.compile(
+    rb'\{"at":"([0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])'
+    rb'T(?:[01][0-9]|2[0-3])):[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?Z",'
+)
+_HIDDEN: Final = b'{"hash":'  # no entry begins so
 _HASHED: Final = re.compile(rb'\{"hash":"([0-9a-f]{64})"\}')
-# Between what an entry says of its time and what others say of a checkpoint. An entry is
-# written before its transaction commits, and clocks differ.
+# Between what an entry says of its time and what others say of a checkpoint, or the entries ahead
+# of it. An entry is written before its transaction commits, and has its place after that, by its
+# time among those that wait: so one stands behind a younger one only where that one's transaction
+# was over, and had its place, before its own ended. An hour is twice the longest statement that the
+# product has by its settings, and it writes evidence at the end of its transactions. Clocks differ.
 LATENESS: Final = timedelta(hours=1)
 CLOCKS: Final = timedelta(minutes=5)
 _UNBOUNDED: Final = (b"", b"~")  # seconds as text: before all, and after
 _MOST_RUNS: Final = 20  # of entries that are not shown, that are named
-_EXCHANGE: Final = b'"kind":"ledger-key"'
+_MOST_SHAPES: Final = 1000
+_PLAIN: Final = bytes({*range(0x20, 0x7F)} - {ord("\\")})  # what stands for itself in JSON's texts
+
+#: Of entries of rows that came, by kind, the fields that say when what they are of was done.
+INSTANTS: Final = {
+    "access-change": ("changed_at",),
+    "alert": ("raised_at", "resolved_at"),
+    "batch": ("started_at", "recorded_at"),
+    "certificate": ("issued_at",),
+    "connector-event": ("happened_at",),
+    "connector-request": ("requested_at", "told_at", "delivered_at", "ended_at"),
+    "context-key": ("taken_at",),
+    "cross-tenant-read": ("read_at",),
+    "erasure": ("ended_at",),
+    "erasure-batch": ("started_at", "recorded_at"),
+    "erasure-event": ("happened_at",),
+    "erasure-plan": ("made_at",),
+    "export": ("began_at", "ended_at"),
+    "hold": ("placed_at", "released_at"),
+    "hold-event": ("happened_at",),
+    "inspection": ("recorded_at",),
+    "intervention": ("taken_at",),
+    "leftovers": ("deleted_at",),
+    "ledger-key": ("taken_at",),
+    "ledger-source": ("fed_at",),
+    "login": ("created_at",),
+    "membership": ("created_at",),
+    "offboarding": ("requested_at", "started_at", "ended_at"),
+    "policy-change": ("changed_at",),
+    "policy-period": ("changed_at",),
+    "policy-state": ("changed_at",),
+    "policy-version": ("recorded_at",),
+    "policy-withdrawal": ("recorded_at",),
+    "purge": ("began_at", "ended_at"),
+    "purge-batch": ("started_at", "recorded_at"),
+    "restoration": ("restored_at",),
+    "run": ("started_at", "finished_at"),
+    "scheduled-time": ("taken_at",),
+    "tenant": ("created_at",),
+    "unit": ("finished_at",),
+    "verification": ("finished_at",),
+    "watch": ("began_at",),
+}
 
 
 @dataclass
@@ -1104,6 +1168,24 @@ class Exchange:
     previous: str | None
 
 
+@dataclass
+class Astray:
+    """Instants that are not close to when the entries that say them were entered: how many, and
+    what the first of them are."""
+
+    count: int = 0
+    first: list[str] = field(default_factory=list)
+
+    def add(self, said: str) -> None:
+        """Take one."""
+        self.count += 1
+        if self.count <= _MOST_RUNS:
+            self.first.append(said)
+
+    def __str__(self) -> str:
+        return "; ".join(self.first) + ("; and more" if self.count > _MOST_RUNS else "")
+
+
 @dataclass(frozen=True)
 class Export:
     """What a verified export holds. The last checkpoint is that of all its entries."""
@@ -1112,6 +1194,7 @@ class Export:
     unread: Unread
     since: Checkpoint | None
     exchanges: tuple[Exchange, ...]
+    astray: Astray
 
     @property
     def last(self) -> Attested:
@@ -1165,11 +1248,11 @@ def verify_export(
             )
         known.append(held)
     checkpoints[-1].require(trust)
-    unread, exchanges = _check_lines(stream, known, Times(checkpoints))
+    unread, reading = _check_lines(stream, known, Times(checkpoints))
     if whole and unread.hashed:
         raise ExportError(f"it shows nothing but the hash of entries {unread}")
-    _check_keys(checkpoints, exchanges)
-    return Export(checkpoints, unread, held, tuple(exchanges))
+    _check_keys(checkpoints, reading.exchanges)
+    return Export(checkpoints, unread, held, tuple(reading.exchanges), reading.astray)
 
 
 def _checkpoints(header: dict[str, object], trust: Trust) -> tuple[Attested, ...]:
@@ -1243,23 +1326,23 @@ class Times:
 
 
 def _second(time: datetime, by: timedelta) -> bytes:
-    within = min(time, datetime(9000, 1, 1, tzinfo=UTC))  # what a time and a span come to
+    # What a time and a span come to.
+    within = max(datetime(1000, 1, 1, tzinfo=UTC), min(time, datetime(9000, 1, 1, tzinfo=UTC)))
     return (within + by).strftime("%Y-%m-%dT%H:%M:%S").encode()
 
 
 def _check_lines(
     stream: BinaryIO, known: list[Checkpoint], times: Times
-) -> tuple[Unread, list[Exchange]]:
-    """Check the entries against the checkpoints; return what they do not show, and the exchanges
-    of keys among them."""
+) -> tuple[Unread, _Reading]:
+    """Check the entries against the checkpoints; return what they do not show, and what was read
+    of those that they do."""
     builder, blocks, lines, at = RootBuilder(), _blocks(stream), list[bytes](), 0
-    unread, exchanges = Unread(), list[Exchange]()
+    unread, reading = Unread(), _Reading()
     for checkpoint in sorted(known, key=lambda each: each.size):
-        bounds = times.bounds(builder.size)
+        reading.bounds = times.bounds(builder.size)
         while builder.size < checkpoint.size:
             part = lines[at : at + checkpoint.size - builder.size]
-            exchanges += _exchanges_in(part, builder.size)
-            _add_lines(builder, part, bounds, unread)
+            _add_lines(builder, part, reading, unread)
             at += len(part)
             if at == len(lines) and builder.size < checkpoint.size:
                 lines, at = next(blocks, []), 0
@@ -1273,17 +1356,8 @@ def _check_lines(
             )
     if at < len(lines) or next(blocks, []):
         raise ExportError(f"there is more after the {builder.size} entries of the last checkpoint")
-    return unread, exchanges
-
-
-def _exchanges_in(lines: Sequence[bytes], first: int) -> Iterator[Exchange]:
-    for index, line in enumerate(lines, first):
-        if _EXCHANGE not in line:
-            continue
-        match parse_canonical(line):
-            case {"kind": "ledger-key", "record": {"vkey": str(key), **record}}:
-                previous = record.get("previous_vkey")
-                yield Exchange(index, key, previous if isinstance(previous, str) else None)
+    reading.end()
+    return unread, reading
 
 
 def _blocks(stream: BinaryIO) -> Iterator[list[bytes]]:
@@ -1300,49 +1374,238 @@ def _blocks(stream: BinaryIO) -> Iterator[list[bytes]]:
 
 
 def _add_lines(
-    builder: RootBuilder, lines: Sequence[bytes], bounds: tuple[bytes, bytes], unread: Unread
+    builder: RootBuilder, lines: Sequence[bytes], reading: _Reading, unread: Unread
 ) -> None:
     """Add entries to the tree, and to `unread` those that show nothing of what they say."""
-    sha256 = hashlib.sha256
+    sha256, first = hashlib.sha256, builder.size
     hashes = [sha256(b"\x00" + line).digest() for line in lines]
-    # An entry begins with its time: the keys are sorted.
-    others = [n for n, line in enumerate(lines) if line[:7] != b'{"at":"' or line[-1:] != b"}"]
-    for n in others:
-        if lines[n][:8] == b'{"hash":':  # no entry begins so
-            hashes[n] = _hash_in(lines[n])
-            unread.add(builder.size + n)
-        elif lines[n][:1] != b"{" or lines[n][-1:] != b"}":
-            raise ExportError(f"line {builder.size + n} of the entries is none")
-    earliest, latest = bounds
-    for n, line in enumerate(lines) if bounds != _UNBOUNDED else ():
-        if line[:8] == b'{"hash":':
-            continue
-        said = line[7:26]
-        if not _says_once(line):
-            raise ExportError(f"entry {builder.size + n} does not say when it was entered")
-        if not earliest <= said <= latest:
-            raise ExportError(
-                f"entry {builder.size + n} says that it is of {said.decode(errors='replace')}, but "
-                f"others saw the ledger {'without' if said < earliest else 'with'} it at a time "
-                "that contradicts this"
-            )
+    for n in [n for n, line in enumerate(lines) if line[:8] == _HIDDEN]:
+        hashes[n] = _hash_in(lines[n])
+        unread.add(first + n)
+    reading.read(first, lines)
     # A quotation mark within a text has a backslash before it.
     unread.digests += sum(b'"body_sha256":"' in line for line in lines)
     builder.extend(hashes)
 
 
-def _says_once(line: bytes) -> bool:
-    """Tell whether an entry says its time as the first thing, in UTC, and no second time, which
-    another reader could take for it."""
-    if not _BEGINS.match(line):
-        return False
-    if line.count(b'"at"') == 1 and b"\\u00" not in line:
-        return True
+_Match = Callable[[bytes], re.Match[bytes] | None]
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """Entries of a kind that differ in nothing but what texts and numbers they have, all of plain
+    characters. `match` takes one, and its groups are the instants of `fields`; `close` takes it
+    where these are of the same hour in which it was entered."""
+
+    match: _Match
+    close: _Match
+    fields: tuple[str, ...]
+
+    @classmethod
+    def of(cls, content: dict[str, Any]) -> _Shape:
+        """Return that of an entry which was parsed, and is in canonical form."""
+        named = INSTANTS.get(content["kind"], ())
+        record = content.get("record")
+        said = record if isinstance(record, dict) else {}
+        fields = tuple(each for each in sorted(said) if each in named and said[each] is not None)
+
+        def pattern(instant: bytes) -> _Match:
+            parts = [
+                re.escape(canonical(name)) + b":" + (
+                    re.escape(canonical(value)) if name == "kind"
+                    else _pattern(value, dict.fromkeys(fields, instant)) if name == "record"
+                    else _pattern(value)
+                )
+                for name, value in sorted(content.items()) if name != "at"
+            ]  # fmt: skip
+            return re.compile(_BEGINS.pattern + b",".join(parts) + rb"\}").fullmatch
+
+        return cls(pattern(rb'"([^"]*)"'), pattern(rb'"\1[^"]*\+00:00"'), fields)
+
+
+def _pattern(value: object, instead: Mapping[str, bytes] = MappingProxyType({})) -> bytes:
+    """Return what matches canonical JSON of the same shape, if its characters are plain; of an
+    object's keys, some can be matched by what is given `instead`."""
+    match value:
+        case dict():
+            parts = [
+                re.escape(canonical(name)) + b":" + (instead.get(name) or _pattern(each))
+                for name, each in sorted(value.items())
+            ]
+            return rb"\{" + b",".join(parts) + rb"\}"
+        case list():
+            return rb"\[" + b",".join(map(_pattern, value)) + rb"\]"
+        case str():
+            return b'"[^"]*"'
+        case bool() | None:
+            return rb"(?:true|false|null)"
+    return rb"(?:0|-?[1-9][0-9]*)"
+
+
+class _Reading:
+    """Reads entries, in order: each is in the one form that it has, says when it was entered, and
+    not another time than those ahead of it, and others, allow for.
+
+    Where one is written in another form, two readers can understand it differently. To parse each
+    would take several times what hashing takes: so those of a shape that was parsed are matched.
+    """
+
+    def __init__(self) -> None:
+        self.bounds = _UNBOUNDED
+        self.exchanges: list[Exchange] = []
+        self.astray = Astray()
+        self._latest = b""
+        self._close: _Match = _no_match
+        self._shapes: dict[bytes, list[_Shape]] = {}
+        self._count = 0
+        self._fed: dict[str, str] = {}  # by kind, since when its rows enter
+        self._before: dict[str, list[tuple[str, str]]] = {}  # what may be of rows from before
+
+    def read(self, first: int, lines: Sequence[bytes]) -> None:
+        """Take the next entries, the first of which has the index `first`. Those of which there is
+        the hash alone say nothing.
+
+        Raises:
+            ExportError: one is none, not in its form, or contradicts others in its time.
+        """
+        plain = not b"".join(lines).translate(None, _PLAIN)
+        latest, bounds, close = self._latest, self.bounds, self._close
+        for index, line in enumerate(lines, first):
+            if not (plain and close(line)):
+                if line[:8] == _HIDDEN:
+                    continue
+                self._judge(index, line)
+                close = self._close
+            said = line[7:26]
+            if said >= latest:
+                latest = said
+            else:
+                _require_order(index, said, latest)
+            if bounds is not _UNBOUNDED:
+                _require_seen(index, said, bounds)
+        self._latest = latest
+
+    def end(self) -> None:
+        """Judge what the last entry leaves over."""
+        if self._latest:
+            instant_of(self._latest)
+        for kind in self._before:
+            self._settle(kind, "")
+
+    def _judge(self, index: int, line: bytes) -> None:
+        """Take an entry that is not like the one before."""
+        values = self._matched(line) if not line.translate(None, _PLAIN) else None
+        for name, value in self._parsed(index, line) if values is None else values:
+            if not _is_close(value, line[7:26]):
+                self._go_astray(index, line, f"{name} {value[:40]}")
+
+    def _matched(self, line: bytes) -> Sequence[tuple[str, str]] | None:
+        at = line.find(b'"kind":"') + 8
+        for shape in self._shapes.get(line[at : line.find(b'"', at)], ()):
+            found = shape.match(line)
+            if found is not None:
+                self._close = shape.close
+                said = [each.decode() for each in found.groups()[1:]]
+                return list(zip(shape.fields, said, strict=True))
+        return None
+
+    def _parsed(self, index: int, line: bytes) -> Sequence[tuple[str, str]]:
+        if line[:1] != b"{" or line[-1:] != b"}":
+            raise ExportError(f"line {index} of the entries is none")
+        try:
+            content = parse_canonical(line)
+        except ExportError as error:
+            raise ExportError(f"entry {index}: {error}") from error
+        if not _BEGINS.match(line):
+            raise ExportError(f"entry {index} does not say when it was entered")
+        kind, record = content.get("kind"), content.get("record")
+        if kind == "ledger-key":
+            self.exchanges.append(_exchange(index, record))
+        elif kind == "ledger-source":
+            self._feed(record)
+        elif isinstance(kind, str) and not line.translate(None, _PLAIN):
+            self._learn(kind, content)
+        if not isinstance(record, dict):
+            return ()
+        fields = INSTANTS.get(str(kind), ())
+        return [(f, str(record[f])) for f in fields if record.get(f) is not None]
+
+    def _learn(self, kind: str, content: dict[str, object]) -> None:
+        if self._count < _MOST_SHAPES:
+            self._count += 1
+            shape = _Shape.of(content)
+            self._close = shape.close
+            self._shapes.setdefault(kind.encode(), []).insert(0, shape)
+
+    def _feed(self, record: object) -> None:
+        match record:
+            case {"kind": str(kind), "fed_at": str(since)} if kind not in self._fed:
+                self._fed[kind] = since[:19]
+                self._settle(kind, since[:19])
+
+    def _go_astray(self, index: int, line: bytes, said: str) -> None:
+        """Rows that were there before their table fed the ledger were entered when it began."""
+        kind, at = str(parse_canonical(line)["kind"]), line[7:26].decode()
+        told = f"entry {index}, {kind}, says {said}, and is of {at}"
+        if kind in self._fed:
+            if at > self._fed[kind]:
+                self.astray.add(told)
+            return
+        self._before.setdefault(kind, []).append((at, told))
+        # Those of the youngest are enough to tell whether all were there before.
+        if len(self._before[kind]) > 2 * _MOST_RUNS:
+            self._before[kind] = sorted(self._before[kind])[-_MOST_RUNS:]
+
+    def _settle(self, kind: str, since: str) -> None:
+        for at, told in self._before.pop(kind, ()) if since else self._before[kind]:
+            if at > since:
+                self.astray.add(told)
+
+
+def _no_match(_line: bytes) -> None:
+    """Of no shape as yet."""
+
+
+def _require_order(index: int, said: bytes, latest: bytes) -> None:
+    if said < _second(instant_of(latest), -LATENESS):
+        raise ExportError(
+            f"entry {index} says that it is of {said.decode()}, and stands behind one of "
+            f"{latest.decode()}: it was back-dated"
+        )
+
+
+def _require_seen(index: int, said: bytes, bounds: tuple[bytes, bytes]) -> None:
+    earliest, latest = bounds
+    if not earliest <= said <= latest:
+        raise ExportError(
+            f"entry {index} says that it is of {said.decode()}, but others saw the ledger "
+            f"{'without' if said < earliest else 'with'} it at a time that contradicts this"
+        )
+
+
+def _exchange(index: int, record: object) -> Exchange:
+    match record:
+        case {"vkey": str(key), **rest}:
+            previous = rest.get("previous_vkey")
+            return Exchange(index, key, previous if isinstance(previous, str) else None)
+    raise ExportError(f"entry {index} is of a key that signs, and does not show which")
+
+
+def instant_of(said: bytes) -> datetime:
+    """Return the instant that a second of an entry's time stands for, such as
+    `2026-01-31T12:00:00`. Raises ExportError where that is none."""
     try:
-        parse_canonical(line)
-    except ExportError:
-        return False
-    return True
+        return datetime.fromisoformat(said.decode()).replace(tzinfo=UTC)
+    except ValueError as error:
+        raise ExportError(f"an entry says that it is of {said!r}, which is no time") from error
+
+
+def _is_close(value: str, said: bytes) -> bool:
+    """Tell whether an instant, in UTC, is no more than LATENESS from what an entry says of its
+    own time."""
+    at = instant_of(said)
+    close = _second(at, -LATENESS) <= value[:19].encode() <= _second(at, LATENESS)
+    return close and value.endswith("+00:00")
 
 
 def _hash_in(line: bytes) -> bytes:
@@ -2393,6 +2656,11 @@ def _of_export(export: Export, trust: Trust) -> Findings:
             "this file: not one was changed, dropped, added or moved since it was given out."
         )
     unknown = list(_unread_of(unread))
+    if export.astray.count:
+        unknown.append(
+            f"Whether what {export.astray.count} entries are of was done when they say, more than "
+            f"an hour from when they were entered: {export.astray}."
+        )
     signers = {key for each in export.checkpoints for key in each.signed.signed_by}
     for key in trust.keys:
         if key not in signers:
@@ -2420,6 +2688,11 @@ def _unread_of(unread: Unread) -> Iterator[str]:
             "What entries say that are shown by their hashes alone, and whose they are: other "
             "tenants', in a tenant's file, or whatever the operator would not show. (--whole "
             "refuses such a file.)"
+        )
+        yield (
+            "Whether a key was exchanged among them. Who has a key that was exchanged can go on "
+            "with it, and hide the exchange so. The operator hides none, for such entries name "
+            "nobody: ask for the newest key by another way than the file."
         )
     if unread.digests:
         yield "What entries say of which there is a digest alone: they were too long."

@@ -54,7 +54,7 @@ STAYS: Mapping[str, str] = {
     "hold_rows": "shows what was held for whom",
     "holds": "shows what was held for whom",
     "ledger_entries": "the ledger is append-only; it has no personal data",
-    "ledger_texts": "who acted and why, by what the ledger commits to; may be erased",
+    "ledger_texts": "who acted and why, by what the ledger commits to; each goes with its row",
     "movements": _PROOF,
     "offboardings": _PROOF,
     "policy_changes": _SETTINGS,

@@ -202,9 +202,7 @@ def test_there_is_none_of_another_tenants_or_of_what_is_not_completed(
         erasure(issuer, began)
     with pytest.raises(LedgerError, match="is planned; a certificate"):
         erasure(issuer, planned(lab, acme, lab.case(acme)))
-    requests.refuse(
-        retention, erasure_of(lab, began), ground="identity", actor=ENTERED, now=lab.now
-    )
+    requests.refuse(retention, erasure_of(lab, began), ground="identity", actor=ENTERED)
     with pytest.raises(LedgerError, match="is refused; a certificate"):
         erasure(issuer, began)
 

@@ -314,16 +314,12 @@ def test_what_is_taken_back_after_others_were_asked_goes_nowhere_else(
         assert deliver_due(courier, everything=True) == {"acknowledged": 1}
         requests.keep_plan(installation.retention, erasure_of(lab, erasure_id), plan, actor="x")
         with pytest.raises(ErasureError, match="others were told"):
-            requests.withdraw(
-                installation.retention, erasure_of(lab, erasure_id), actor="x", now=lab.now
-            )
+            requests.withdraw(installation.retention, erasure_of(lab, erasure_id), actor="x")
         return
     requests.keep_plan(installation.retention, erasure_of(lab, erasure_id), plan, actor="x")
     expected = {"deferred": 1}
     if then == "withdrawn":
-        requests.withdraw(
-            installation.retention, erasure_of(lab, erasure_id), actor="x", now=lab.now
-        )
+        requests.withdraw(installation.retention, erasure_of(lab, erasure_id), actor="x")
         expected = {"withdrawn": 1}
     lab.release(hold)
     assert deliver_due(courier, everything=True) == expected
@@ -371,9 +367,9 @@ def test_who_was_told_and_never_answered_may_have_erased(
     def not_taken_back() -> None:
         now = erasure_of(lab, erasure_id)
         with pytest.raises(ErasureError, match="has begun"):
-            requests.withdraw(retention, now, actor="x", now=lab.now)
+            requests.withdraw(retention, now, actor="x")
         with pytest.raises(ErasureError, match="has begun"):
-            requests.refuse(retention, now, ground="identity", actor="x", now=lab.now)
+            requests.refuse(retention, now, ground="identity", actor="x")
         change = "UPDATE tenure.erasures SET state = 'withdrawn', ended_at = now()"
         seat = Seat(installation.app_connections, acme, "login:x")
         for connections in (retention, seat):
@@ -415,7 +411,7 @@ def test_whom_nobody_told_is_not_asked_when_the_erasure_is_taken_back(
         catalog=CATALOG, policies=lab.policies, now=lab.now,
     )  # fmt: skip
     requests.keep_plan(retention, erasure_of(lab, erasure_id), plan, actor="x")
-    requests.withdraw(retention, erasure_of(lab, erasure_id), actor="command:ann", now=lab.now)
+    requests.withdraw(retention, erasure_of(lab, erasure_id), actor="command:ann")
     courier = Courier(retention, lab.installation.verifier, silent, lab.catalog)
     assert deliver_due(courier, everything=True) == {"withdrawn": 1}
     assert lab.sql("SELECT event, actor FROM tenure.connector_events ORDER BY happened_at") == [
@@ -628,13 +624,13 @@ def test_steps_come_in_their_order_and_ends_are_ends(lab: Lab, acme: TenantId) -
     with pytest.raises(ErasureError, match="say how the requester's identity was confirmed"):
         requests.confirm(retention, at(), how=" ", actor="x")
     with pytest.raises(ErasureError, match="is no ground; there are identity, unfounded"):
-        requests.refuse(retention, at(), ground="because", actor="x", now=lab.now)
-    refused = requests.refuse(retention, at(), ground="identity", actor="x", now=lab.now)
+        requests.refuse(retention, at(), ground="because", actor="x")
+    refused = requests.refuse(retention, at(), ground="identity", actor="x")
     assert refused.state == "refused"
     with lab.installation.verifier.transaction(None, read_only=True) as cursor:
         assert person_of(cursor, refused) is None
     with pytest.raises(ErasureError, match="is refused for good"):
-        requests.withdraw(retention, at(), actor="x", now=lab.now)
+        requests.withdraw(retention, at(), actor="x")
     with pytest.raises(psycopg2.errors.InsufficientPrivilege, match="has ended"):
         lab.sql("UPDATE tenure.erasures SET state = 'approved', ended_at = NULL")
 
@@ -646,16 +642,14 @@ def test_what_has_begun_is_not_refused_or_withdrawn(lab: Lab, acme: TenantId) ->
     executor(lab).run(erasure_id)
     retention = lab.installation.retention
     with pytest.raises(ErasureError, match="is deferred; it can be withdrawn while it is"):
-        requests.withdraw(retention, erasure_of(lab, erasure_id), actor="x", now=lab.now)
+        requests.withdraw(retention, erasure_of(lab, erasure_id), actor="x")
     plan = make_plan(
         lab.installation.verifier, erasure_id, subjects(),
         catalog=CATALOG, policies=lab.policies, now=lab.now,
     )  # fmt: skip
     requests.keep_plan(retention, erasure_of(lab, erasure_id), plan, actor="x")
     with pytest.raises(ErasureError, match="has begun: what went does not come back"):
-        requests.refuse(
-            retention, erasure_of(lab, erasure_id), ground="identity", actor="x", now=lab.now
-        )
+        requests.refuse(retention, erasure_of(lab, erasure_id), ground="identity", actor="x")
 
 
 def test_a_person_is_asked_about_once_at_a_time(lab: Lab, acme: TenantId, globex: TenantId) -> None:
@@ -747,9 +741,7 @@ def test_the_tick_goes_on_with_what_is_approved_and_warns_of_what_is_overdue(
     report = lab.verify(shop)
     assert report.found("erasures") == {"overdue": 1}
     assert report.findings == 1
-    requests.withdraw(
-        lab.installation.retention, erasure_of(lab, late), actor="x", now=lab.clock.now()
-    )
+    requests.withdraw(lab.installation.retention, erasure_of(lab, late), actor="x"())
     tick(shop)
     assert not lab.sql("SELECT 1 FROM tenure.alerts WHERE kind = 'erasure' AND resolved_at IS NULL")
 

@@ -162,6 +162,9 @@ def test_an_export_is_made_and_checked_by_command(
             check=True,
         )
         assert alone.stdout == checked.stdout
+        assert f"the database names it (--key: that which you were given otherwise): {key}" in (
+            checked.stderr
+        )
     changed = (tmp_path / "all.jsonl").read_bytes().replace(b'"hold"', b'"HOLD"')
     (tmp_path / "changed.jsonl").write_bytes(changed)
     refused = tenure(
@@ -169,6 +172,11 @@ def test_an_export_is_made_and_checked_by_command(
     )
     assert refused.exit_code == 1
     assert "root" in json.loads(refused.stdout)["problem"]
+    assert json.loads(refused.stdout)["keys_from"] == "--key"
+    audited = json.loads(tenure("ledger", "verify", "--format", "json", env=env).stdout)
+    assert (audited["keys"], audited["keys_from"]) == ([key], "the database")
+    assert "believed because the database names it" in tenure("ledger", "verify", env=env).stdout
+    assert "names it" not in tenure("ledger", "verify", "--key", key, env=env).stdout
     assert unsealed(changed.splitlines()[0])
 
 

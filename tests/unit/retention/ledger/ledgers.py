@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 
 import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -35,6 +36,9 @@ WITNESS = signer(3, "witness.example", COSIGNATURE)
 TRUST = Trust((LOG.verifier_key,))
 
 
+_FIRST = datetime(2024, 3, 1, tzinfo=UTC)
+
+
 def entry(number: int, at: str | None = None, **record: object) -> bytes:
     """Bytes of an entry as the sequencer writes them, a minute after the one before."""
     return rfc8785.dumps(
@@ -43,7 +47,7 @@ def entry(number: int, at: str | None = None, **record: object) -> bytes:
             "id": f"00000000-0000-4000-8000-{number:012x}",
             "kind": "batch",
             "tenant": f"{number % 2:08x}-0000-4000-8000-000000000000",
-            "at": at or f"2024-03-01T{number // 60:02}:{number % 60:02}:00.000000Z",
+            "at": at or f"{_FIRST + timedelta(minutes=number):%Y-%m-%dT%H:%M:%S}.000000Z",
             "record": {"rows": number, **record},
             "commitments": {},
         }
@@ -91,6 +95,10 @@ class Ledger:
             hashed_line(leaf_hash(leaf)) if i in self.hidden else leaf + b"\n"
             for i, leaf in enumerate(self.leaves)
         )
+
+    def signed(self, *sizes: int) -> bytes:
+        """Its export, signed at other sizes."""
+        return replace(self, sizes=sizes).export()
 
     def proof(self, index: int) -> Proof:
         size = self.sizes[-1]

@@ -97,6 +97,9 @@ AT = "2024-03-01T00:20:00"
 EARLIER = BASE.note(8)
 
 
+STRANGER = entry(77, at="2024-03-01T00:03:30Z")
+
+
 def moved(leaves: list[bytes]) -> list[bytes]:
     return [*leaves[:2], leaves[3], leaves[2], *leaves[4:]]
 
@@ -104,8 +107,8 @@ def moved(leaves: list[bytes]) -> list[bytes]:
 TAMPERED = {
     "an entry changed": lambda e: [*e[:3], entry(3, rows=99), *e[4:]],
     "an entry dropped": lambda e: [*e[:3], *e[4:]],
-    "an entry dropped and another put in its place": lambda e: [*e[:3], entry(77), *e[4:]],
-    "an entry put in": lambda e: [*e[:3], entry(77), *e[3:]],
+    "an entry dropped and another put in its place": lambda e: [*e[:3], STRANGER, *e[4:]],
+    "an entry put in": lambda e: [*e[:3], STRANGER, *e[3:]],
     "entries exchanged": moved,
     "an entry twice": lambda e: [*e[:3], e[3], *e[3:]],
     "an entry back-dated": lambda e: [*e[:7], entry(7, at="2020-01-01T00:00:00Z"), *e[8:]],
@@ -123,6 +126,10 @@ def test_tampering_with_the_entries_is_found_with_the_key_alone(what: str) -> No
     assert refusal(header + b"".join(each + b"\n" for each in leaves))
 
 
+#: What entries say of themselves shows these, whoever signed them.
+SHOWN = {"an entry back-dated", "a space put into an entry"}
+
+
 @pytest.mark.parametrize("what", TAMPERED)
 def test_tampering_signed_again_by_the_operator_is_found_by_who_holds_a_checkpoint(
     what: str,
@@ -130,6 +137,9 @@ def test_tampering_signed_again_by_the_operator_is_found_by_who_holds_a_checkpoi
     leaves = TAMPERED[what](list(BASE.leaves))
     sizes = tuple(n for n in (5, 8) if n < len(leaves))
     rebuilt = Ledger(tuple(leaves), (*sizes, len(leaves)))
+    if what in SHOWN:
+        assert refusal(rebuilt.export())
+        return
     assert refusal(rebuilt.export()) is None  # the key alone does not show it
     found = refusal(rebuilt.export(), since=EARLIER)
     assert found
@@ -163,12 +173,107 @@ def test_an_entry_slipped_in_later_under_an_old_date_is_found_by_an_attested_tim
     )
     leaves = [*honest.leaves[:3], entry(3, at="2024-03-06T10:00:00Z")]
     assert refusal(honest.with_leaves(leaves).export(), trust) is None
-    leaves[3] = entry(3, at="2024-02-29T10:00:00Z")
+    leaves[3] = entry(3, at="2024-02-29T23:19:00Z")
     dated = honest.with_leaves(leaves)
     assert refusal(dated.export(), Trust(keys(LOG))) is None
     assert "contradicts" in str(refusal(dated.export(), trust))
     late = entry(3, at="2024-02-29T23:21:00Z")  # within an hour: its transaction took long
     assert refusal(honest.with_leaves([*leaves[:3], late]).export(), trust) is None
+
+
+def test_an_entry_of_long_before_those_ahead_of_it_is_found_without_anybodys_word() -> None:
+    """An hour is what a transaction can take; and what is not shown says nothing."""
+    leaves = list(ledger(120).leaves)
+    for at, found in (("2024-03-01T00:18:59Z", True), ("2024-03-01T00:19:00Z", False)):
+        leaves[80] = entry(80, at=at)
+        assert ("back-dated" in str(refusal(BASE.with_leaves(leaves[:100]).signed(100)))) is found
+    leaves[80] = entry(80, at="2024-03-01T00:18:59Z")
+    hidden = replace(BASE.with_leaves(leaves[:100]), sizes=(100,), hidden=frozenset({80}))
+    assert refusal(hidden.export()) is None
+    leaves[99] = entry(99, at="2024-02-31T00:00:00Z")
+    assert "no time" in str(
+        refusal(BASE.with_leaves([entry(0, at="2024-02-31T00:00:00Z")]).signed(1))
+    )
+
+
+OTHERWISE = {
+    "a key twice": lambda line: line.replace(b'"rows":', b'"rows":3,"rows":'),
+    "a key twice, above": lambda line: line.replace(b'"id":', b'"id":"","id":', 1),
+    "keys in another order": lambda line: line.replace(b'"rows":', b'"z":1,"rows":'),
+    "a key in disguise": lambda line: line.replace(b'"rows":', b'"row\\u0073":'),
+    "a space": lambda line: line.replace(b'"rows":', b'"rows": '),
+    "a number otherwise": lambda line: line.replace(b'"rows":', b'"rows":0'),
+    "a fraction": lambda line: line.replace(b'"rows":', b'"rows":0.'),
+    "minus nothing": lambda line: line.replace(b'"rows":', b'"a":-0,"rows":'),
+    "a control character": lambda line: line.replace(b'"batch"', b'"ba\tch"'),
+    "half a character": lambda line: line.replace(b'"batch"', b'"ba\xc3ch"'),
+    "an escape that is not needed": lambda line: line.replace(b'"batch"', b'"b\\u0061tch"'),
+    "no object": lambda line: line.replace(b'"rows":', b'"rows"'),
+    "something behind it": lambda line: line + b" {}",
+}
+
+
+@pytest.mark.parametrize("what", OTHERWISE)
+def test_an_entry_that_is_shown_is_in_its_one_form(what: str) -> None:
+    """Whether it is the first of its shape, which is parsed, or one like those before it."""
+    for at in (0, 3):
+        leaves = list(BASE.leaves)
+        leaves[at] = OTHERWISE[what](leaves[at])
+        assert leaves[at] != BASE.leaves[at]
+        assert f"entry {at}" in str(refusal(BASE.with_leaves(leaves).export()))
+
+
+_TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | _TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXTS, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.lists(st.dictionaries(_TEXTS, _VALUES, max_size=4), min_size=1, max_size=6))
+def test_whatever_can_be_entered_is_read(records: list[dict[str, object]]) -> None:
+    """Twice each, so that the second is taken by the shape of the first."""
+    leaves = [entry(n, **{"": record}) for n, record in enumerate([*records, *records])]
+    assert refusal(Ledger(tuple(leaves), (len(leaves),)).export()) is None
+
+
+def said(kind: str, at: str, /, **record: object) -> bytes:
+    return rfc8785.dumps({**json.loads(entry(0, at=at)), "kind": kind, "record": record})
+
+
+def test_when_something_was_done_is_compared_with_when_it_was_entered(tmp_path: Path) -> None:
+    at = "2024-03-01T00:30:00.000000Z"
+    right = [
+        said("batch", at, recorded_at="2024-02-29T23:30:01+00:00", started_at=None),
+        said("batch", at, recorded_at="2024-03-01T01:29:59+00:00", started_at=None),
+        said("hold-changed", at, placed_at="2020-01-01T00:00:00+00:00"),
+    ]
+    wrong = [
+        said("batch", at, recorded_at="2024-02-29T23:29:59+00:00", started_at=None),
+        said("batch", at, recorded_at="2020-01-01T00:30:00+00:00", started_at=None),
+        said("intervention", at, taken_at="2020-01-01T00:00:00+00:00"),
+        said("intervention", at, taken_at="in spring"),
+    ]
+    whole = BASE.with_leaves([*right, *wrong])
+    told_of = told(replace(whole, sizes=(len(whole.leaves),)), tmp_path)
+    assert "Whether what 4 entries are of was done when they say" in told_of
+    assert "entry 4, batch, says recorded_at 2020-01-01T00:30:00" in told_of
+    assert "was done when they say" not in told(
+        replace(whole.with_leaves(right), sizes=(3,)), tmp_path
+    )
+
+
+def test_what_was_there_before_its_table_entered_is_older_than_its_entry(tmp_path: Path) -> None:
+    old = {"taken_at": "2020-01-01T00:00:00+00:00"}
+    fed = said("ledger-source", "2024-03-01T00:31:00Z", kind="intervention",
+               fed_at="2024-03-01T00:31:00.5+00:00")  # fmt: skip
+    leaves = [said("intervention", "2024-03-01T00:30:00Z", **old), fed]
+    whole = replace(BASE.with_leaves(leaves), sizes=(2,))
+    assert "was done when they say" not in told(whole, tmp_path)
+    later = [*leaves, said("intervention", "2024-03-01T00:32:00Z", **old)]
+    whole = replace(BASE.with_leaves(later), sizes=(3,))
+    assert "Whether what 1 entries are of was done when they say" in told(whole, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +302,7 @@ def test_an_entry_that_two_readers_could_date_differently_is_refused(
     first = b'{"at":"2024-03-01T00:03:00.000000Z"'
     assert honest.leaves[3].startswith(first)
     dated = honest.with_leaves([*honest.leaves[:3], written + honest.leaves[3][len(first) :]])
-    assert "does not say when" in str(refusal(dated.export(), trust)), what
+    assert "entry 3" in str(refusal(dated.export(), trust)), what
 
 
 def test_an_entry_that_says_it_is_younger_than_the_checkpoint_with_it_is_found() -> None:
@@ -464,6 +569,7 @@ def test_entries_that_are_not_shown_are_named_and_nobody_says_whose_they_are(
     assert "14 of them are shown by their hashes alone: 0, 3 to 4, 20 to 30." in said
     assert "26 of them can be read." in said
     assert "or whatever the operator would not show" in said
+    assert "Whether a key was exchanged among them." in said
     with pytest.raises(VerifierError, match="nothing but the hash of entries 0, 3 to 4, 20 to 30"):
         told(hidden, tmp_path, whole=True)
     assert "40 of them can be read" in told(ledger(40, 5), tmp_path, whole=True)
@@ -507,6 +613,14 @@ def test_each_checkpoint_bears_the_signature_of_the_key_of_its_time() -> None:
     # Who has the former key alone can follow up to the exchange.
     upto = exchanged((5, (LOG,)), (12, (NEW, LOG)))
     assert refusal(upto, TRUST) is None
+
+
+def test_an_exchange_that_shows_no_key_is_refused() -> None:
+    leaf = json.loads(exchange(1, NEW, LOG))
+    digest = {**{k: v for k, v in leaf.items() if k not in {"record", "commitments"}}}
+    long = rfc8785.dumps({**digest, "body_sha256": "0" * 64})
+    leaves = [entry(0), long, *BASE.leaves[2:]]
+    assert "does not show which" in str(refusal(BASE.with_leaves(leaves).export()))
 
 
 def test_a_key_that_was_exchanged_signs_no_more() -> None:
