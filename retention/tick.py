@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -19,6 +19,7 @@ from retention.alerts import (
     ERASURES,
     MISSED,
     OFFBOARDINGS,
+    REPLAYS,
     RUN,
     VERIFIED,
     Alert,
@@ -37,6 +38,8 @@ from retention.leftovers import Leftovers, delete_leftovers
 from retention.offboardings import execution as offboarding
 from retention.plan import Plan
 from retention.policies import Policy
+from retention.replays import rounds as replays
+from retention.replays.execution import Replayer
 from retention.run_report import RunReport
 from retention.runs import fail_outdated, latest
 from retention.schedule import VERIFICATION, Taken, keep_watch, mark, peek, policy_schedule
@@ -44,6 +47,7 @@ from retention.units import open_units
 from retention.verification import VerificationReport, last_finished
 from retention.worker import one_line
 from retention.workshop import Workshop
+from tenants.context import TenantId
 from tenants.errors import PoolTimeoutError, TenantError
 
 VERIFY_EVERY = timedelta(hours=1)
@@ -110,6 +114,10 @@ def tick(shop: Workshop, *, verify_every: timedelta = VERIFY_EVERY, work_s: floa
             left = offboarding.make_round(shop.offboardings())
             shop.warn(left.alerts, Looked(OFFBOARDINGS))
             done = replace(done, offboarded=left.done)
+        with steps.of("replays"):
+            shop.warn(
+                replays.make_round(shop.verifier, lambda only: _again(shop, only)), Looked(REPLAYS)
+            )
         with steps.of("work"):
             slices = help_out(shop, for_s=until - time.monotonic())
             done = replace(done, slices=slices)
@@ -128,6 +136,12 @@ def tick(shop: Workshop, *, verify_every: timedelta = VERIFY_EVERY, work_s: floa
             deliver(shop.retention, shop.send)
         steps.raise_first()
         return done
+
+
+def _again(shop: Workshop, only: Collection[TenantId]) -> Replayer | None:
+    if shop.ledger is None or shop.ledger.outside is None:
+        return None
+    return shop.replayer(only=only)
 
 
 def _planned(shop: Workshop, agenda: _Agenda) -> Plan:
@@ -201,7 +215,8 @@ class _Agenda:
 
 def _look_around(shop: Workshop) -> _Agenda:
     """Say that somebody is here; return what schedules ask for now, and warn of what was
-    missed."""
+    missed. What is said first is that the database was restored, if it was."""
+    shop.look_for_restore()
     now, interval = shop.clock.now(), timedelta(seconds=shop.tick_s)
     wanted = {policy_schedule(p.name): p.schedule for p in shop.policies if p.schedule}
     if shop.verify_schedule is not None:

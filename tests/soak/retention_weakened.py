@@ -173,7 +173,7 @@ WEAKENED = {
     "no file goes and nobody is told while all is stopped": Weakening(
         f"{R}/test_connectors.py",
         "retention.connectors.delivery",
-        "if is_stopped(cursor):",
+        "if is_stopped(cursor) and not (again and is_restored(cursor)):",
         "if False:",
     ),
     "who stops all waits for a portion of files": Weakening(
