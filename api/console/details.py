@@ -179,8 +179,12 @@ def _run(found: run.RunReport) -> Report:
                 run.BatchLine,
                 found.batches,
                 title="Batches, as recorded",
-                show="recorded_at seconds tenant policy/action version cutoff rows counts",
-                labels={"counts": "Per table, with SHA-256 over the keys"},
+                show="recorded_at/restored_at seconds tenant policy/action version cutoff rows "
+                "counts",
+                labels={
+                    "counts": "Per table, with SHA-256 over the keys",
+                    "restored_at": "Came back",
+                },
             ),
             Table("batch_tables", run.BatchTableLine, found.batch_tables),
             Table(

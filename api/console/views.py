@@ -29,6 +29,7 @@ from retention.reports.report import Report, Table
 from retention.reports.scope import Ticking
 from retention.reports.snapshot import snapshot
 from retention.reports.words import action_in_words, actions_in_words, text_of
+from retention.seat import Seat
 from tenants.connections import Cursor, RoleConnections
 
 # Stricter than other pages: nothing here is a script.
@@ -93,7 +94,12 @@ def console_blueprint(
 
     def read(question: Callable[[Cursor], T]) -> T:
         audited = current_user.audited
-        with snapshot(auditor if audited is None else app, audited) as cursor:
+        if audited is None:
+            with snapshot(auditor) as cursor:
+                return question(cursor)
+        # At the desk: who was handed a copy of whose data is read nowhere else.
+        seat = Seat(app, audited, current_user.principal.actor)
+        with snapshot(seat, audited) as cursor:
             return question(cursor)
 
     def shown(report: Report, template: str) -> Response:

@@ -49,7 +49,7 @@ class TableCount:
 @dataclass(frozen=True, slots=True)
 class BatchLine:
     """A batch as recorded in the transaction that did it; `action`: delete, archive, anonymise or
-    pseudonymise."""
+    pseudonymise. `restored_at` is when what was archived came back, all of it."""
 
     id: UUID
     tenant: str
@@ -62,6 +62,7 @@ class BatchLine:
     counts: tuple[TableCount, ...]
     started_at: datetime
     recorded_at: datetime
+    restored_at: datetime | None
     seconds: float | None
 
 
@@ -151,8 +152,10 @@ _TENANTS = "SELECT id::text, slug, name FROM tenure.tenants WHERE id = ANY(%s::u
 
 _BATCHES = """
 SELECT b.id::text, t.slug, t.name, b.policy, b.policy_version, b.action, b.cutoff, b.rows_deleted,
-       b.counts, b.started_at, b.recorded_at
+       b.counts, b.started_at, b.recorded_at, r.restored_at
 FROM tenure.batches b JOIN tenure.tenants t ON t.id = b.tenant_id
+LEFT JOIN tenure.restorations r
+    ON r.tenant_id = b.tenant_id AND r.run_id = b.run_id AND r.batch_id = b.id
 WHERE b.run_id = %(run)s::uuid
 ORDER BY b.id LIMIT %(limit)s OFFSET %(offset)s
 """
@@ -229,7 +232,8 @@ def _plan_line(plan: Plan) -> PlanLine:
 
 
 def _batch(row: tuple[Any, ...]) -> BatchLine:
-    batch_id, slug, name, policy, version, action, cutoff, rows, counts, started, recorded = row
+    batch_id, slug, name, policy, version, action, cutoff, rows, counts, *times = row
+    started, recorded, restored = times
     return BatchLine(
         id=UUID(batch_id),
         tenant=slug,
@@ -242,6 +246,7 @@ def _batch(row: tuple[Any, ...]) -> BatchLine:
         counts=_counts(counts),
         started_at=started,
         recorded_at=recorded,
+        restored_at=restored,
         seconds=seconds_between(started, recorded),
     )
 

@@ -242,12 +242,17 @@ def reads(cursor: Cursor, asked: Asked) -> Report:
                 registers.ReadLine,
                 found.reads,
                 title="Reads across tenants",
+                show="read_at place" if asked.scope.confined else "",
                 labels={"place": "Where in the program", "read_at": "When"},
                 empty="No read across tenants of the period is on this page.",
             ),
         ),
         page=found.page,
-        lead="Work that looked across tenants, and the reason it gave. Newest first.",
+        lead="Work that looked across tenants, this one perhaps among them. Newest first. Who did, "
+        "why, and by which statement may name others: the installation's auditors see it."
+        if asked.scope.confined
+        else "Work that looked across tenants, and the reason it gave. Newest first. They are "
+        "nobody's alone: a tenant that is asked about changes nothing.",
     )
 
 

@@ -29,9 +29,9 @@ class UnitLine:
     """One policy in one tenant: planned, and done.
 
     `action` is what is done: delete, archive, anonymise or pseudonymise; of a unit that is not
-    planned, all that was. `due` rows of the policy's own table are `due_done` or `due_left`; `kept` says why rows
-    were to stay, and `unexplained` is how many more are left. `planned` and `done` are of
-    all its tables together; `undated` rows have no starting point.
+    planned, all that was. `due` rows of the policy's own table are `due_done` or `due_left`;
+    `kept` says why rows were to stay, and `unexplained` is how many more are left. `planned` and
+    `done` are of all its tables together; `undated` rows have no starting point.
 
     Outcomes: `as planned`; `kept`: nothing was to go and nothing went; `fewer` or `more` than
     planned went, and of the policy's table not more than was due; `beyond due`: more than was

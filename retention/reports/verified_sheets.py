@@ -118,9 +118,9 @@ def reconciliation(cursor: Cursor, asked: Asked) -> Report:
         ),
         page=found.page,
         facts=tuple(facts),
-        lead="Opening due + newly due = done by batches (deleted, archived or changed, as "
-        "the policy says) + done along + removed by users + no longer due + held + undeletable + paused + "
-        "still due. What is left over is the difference.",
+        lead="Opening due + newly due = done by batches (deleted, archived or changed, as the "
+        "policy says) + done along + removed by users + no longer due + held + undeletable + "
+        "paused + still due. What is left over is the difference.",
         texts=(
             ("The figures, as they were asked for", found.query),
             *((f"The population of {p.policy}", p.query) for p in found.populations),

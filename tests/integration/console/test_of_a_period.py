@@ -419,4 +419,13 @@ def fill(console: Console) -> None:
         " deletes_at) VALUES (%s, %s, 'ann', 'contract ended', %s, 'P30D', %s)",
         (str(tenant), str(new_id()), NOW, NOW + 30 * DAY),
     )
+    evidence.sql(
+        "INSERT INTO tenure.exports (tenant_id, id, kind, requested_by, reason, state, as_of,"
+        " counts, bytes, manifest_sha256, ended_at) VALUES (%s, %s, 'tenant', 'ann', 'it asked',"
+        " 'finished', now(), %s, 8765, repeat('ab', 32), now())",
+        (str(tenant), str(new_id()), json.dumps({"shop.notes": 7654})),
+    )
+    archived = evidence.run()
+    evidence.batch(archived, tenant, "p", 7531, action="archive")
+    evidence.restored(archived)
     replayed(evidence, tenant, keys=tuple(new_id() for _ in range(1234)))
