@@ -50,6 +50,9 @@ ACCESS: tuple[Access, ...] = (
 )
 
 
+_ASKED = "SELECT EXISTS (SELECT FROM tenure.exports WHERE received_at IS NOT NULL)"
+
+
 def _feed(*more: str) -> str:
     return ledger_statement(
         "exports",
@@ -77,8 +80,7 @@ def up(migrator: Any, db: Any) -> None:
 def down(migrator: Any, db: Any) -> None:
     """Refuse where it says when somebody asked; else take it all away."""
     # tenure: allow TS001 because the owner asks whether any tenant has such exports
-    asked = "SELECT EXISTS (SELECT FROM tenure.exports WHERE received_at IS NOT NULL)"
-    if db.execute_sql(asked).fetchone()[0]:
+    if db.execute_sql(_ASKED).fetchone()[0]:
         raise RuntimeError("tenure.exports says when people asked for their data")
     execute(
         db,

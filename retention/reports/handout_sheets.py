@@ -25,11 +25,11 @@ def exports(cursor: Cursor, asked: Asked) -> Report:
                 title="Copies of data",
                 show="id/tenant/kind/subject outcome/left_s/made_good_at/problem "
                 "requested_by/reason received_at/due_at began_at/took_s/as_of "
-                "rows/tables/bytes manifest_sha256",
+                "rows/tables/bytes/manifest_sha256",
                 labels={
                     "id": "Copy",
                     "tenant": "Of",
-                    "kind": "Of all of a",
+                    "kind": "All of a",
                     "subject": "Namely a",
                     "outcome": "State",
                     "left_s": "Left",
@@ -43,7 +43,7 @@ def exports(cursor: Cursor, asked: Asked) -> Report:
                     "as_of": "As of",
                     "tables": "Of tables:",
                     "bytes": "Bytes:",
-                    "manifest_sha256": "SHA-256 of the manifest",
+                    "manifest_sha256": "With the manifest",
                 },
                 empty="No copy was made, or asked for, in the period.",
             ),
@@ -114,6 +114,6 @@ def restorations(cursor: Cursor, asked: Asked) -> Report:
         ),
         page=found.page,
         facts=(("Batches that stay by it now", str(found.staying)),),
-        lead="What a policy archived and somebody brought back, a batch at a time, whole. No "
+        lead="What a policy archived and somebody brought back, a batch at a time. No "
         "policy takes it again before its time.",
     )

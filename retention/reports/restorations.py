@@ -15,8 +15,9 @@ from tenants.connections import Cursor
 
 @dataclass(frozen=True, slots=True)
 class RestorationLine:
-    """A batch that came back from the archive, all of it. `trace_id` is the run's that archived
-    it, at `archived_at`; `counts` are rows per table. No policy takes them before `kept_until`."""
+    """A batch that came back from the archive, as far as it was there. `trace_id` is the run's that
+    archived it, at `archived_at`; `counts` are rows per table. No policy takes them before
+    `kept_until`."""
 
     id: UUID
     tenant: str

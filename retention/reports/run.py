@@ -49,7 +49,7 @@ class TableCount:
 @dataclass(frozen=True, slots=True)
 class BatchLine:
     """A batch as recorded in the transaction that did it; `action`: delete, archive, anonymise or
-    pseudonymise. `restored_at` is when what was archived came back, all of it."""
+    pseudonymise. `restored_at` is when what was archived came back."""
 
     id: UUID
     tenant: str
