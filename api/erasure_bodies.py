@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Literal, get_args
 
 from pydantic import AwareDatetime, Field
 
-from api.bodies import About, Body, Name, Text
+from api.bodies import EARLIEST, About, Body, Name, Text
 from retention.erasures.records import MORE_MONTHS
 from retention.erasures.requests import GROUNDS, REASONS
 
@@ -21,16 +20,12 @@ if set(get_args(Reason)) != set(REASONS) or set(get_args(Ground)) != set(GROUNDS
     raise RuntimeError("the API's reasons and grounds are not those of the law that we know")
 
 
-# Before there was such a right; and so that a month can be added to and taken from it.
-_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-
-
 class Request(About):
     """A request: about whom, by whom, and when it was received, if not now."""
 
     subject: Name
     requester: Text
-    received_at: Annotated[AwareDatetime, Field(ge=_EARLIEST)] | None = None
+    received_at: Annotated[AwareDatetime, Field(ge=EARLIEST)] | None = None
 
 
 class Confirmation(Body):

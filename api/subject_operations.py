@@ -31,6 +31,7 @@ _EXPORT: Json = {
     "subject": _MAYBE_TEXT,
     "requested_by": _TEXT,
     "reason": _MAYBE_TEXT,
+    "received_at": {**MAYBE_INSTANT, "description": "When the person asked, if it was said"},
     "state": {"type": "string", "enum": ["begun", "finished", "failed"]},
     "began_at": INSTANT,
     "as_of": MAYBE_INSTANT,

@@ -10,14 +10,15 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
 import flask
 from flask import Blueprint, request
+from pydantic import AwareDatetime, Field
 from werkzeug import Response
 
 from api.auth.identity import Identity, require_owner
-from api.bodies import About, Text, read
+from api.bodies import EARLIEST, About, Text, read
 from api.errors import Problem, shorten
 from api.query.plan import plan_list
 from api.requests import api_request, json_body
@@ -37,9 +38,10 @@ Workshops = Callable[[TenantId, str], Workshop]
 
 
 class Asked(About):
-    """Of whom a copy is wanted, and why, for the record."""
+    """Of whom a copy is wanted, why, for the record, and since when, if not now."""
 
     reason: Text | None = None
+    received_at: Annotated[AwareDatetime, Field(ge=EARLIEST)] | None = None
 
 
 def subjects_blueprint(identity: Identity, workshops: Workshops) -> Blueprint:
@@ -74,8 +76,9 @@ def subjects_blueprint(identity: Identity, workshops: Workshops) -> Blueprint:
                         column=asked.by,
                     )  # fmt: skip
             made = shop.exporter.of_subject(
-                out, tenant_id, subject, key, actor=shop.actor, reason=asked.reason
-            )
+                out, tenant_id, subject, key, actor=shop.actor, reason=asked.reason,
+                received_at=asked.received_at,
+            )  # fmt: skip
         except SubjectError as error:
             out.close()
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "no_person", str(error)) from None

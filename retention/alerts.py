@@ -32,6 +32,7 @@ Kind = Literal[
     "erasure",
     "connector",
     "offboarding",
+    "replay",
 ]
 
 REMIND_AFTER = timedelta(days=1)
@@ -78,6 +79,7 @@ MISSED: tuple[Kind, ...] = ("missed",)
 ERASURES: tuple[Kind, ...] = ("erasure",)
 CONNECTORS: tuple[Kind, ...] = ("connector",)
 OFFBOARDINGS: tuple[Kind, ...] = ("offboarding",)
+REPLAYS: tuple[Kind, ...] = ("replay",)
 LEDGER: tuple[Kind, ...] = ("ledger",)
 VERIFIED: tuple[Kind, ...] = ("overdue", "orphans", "verification")
 

@@ -56,3 +56,10 @@ def is_stopped(cursor: Cursor) -> bool:
     # tenure: allow TS005 because it says one thing of the installation, and reads no tenant's rows
     cursor.execute("SELECT tenure.is_stopped()")
     return cursor.fetchone() != (False,)
+
+
+def is_restored(cursor: Cursor) -> bool:
+    """Tell whether it is stopped because the database was restored: what had gone goes again."""
+    # tenure: allow TS005 because it says one thing of the installation, and reads no tenant's rows
+    cursor.execute("SELECT tenure.is_restored()")
+    return cursor.fetchone() == (True,)

@@ -7,6 +7,9 @@ here, and those that look later see it. (A lock that batches share would not do:
 it can be passed by again and again.) Batches of erasures, offboardings and replays, and portions of
 files that go elsewhere, take turns, one at a time, before they look (`retention.gate`); so they are
 waited for by taking a turn. A message to somebody outside that is under way is not waited for.
+
+A restored database lacks the holds that were placed since its backup. That it is one (`restored`)
+stops all but what had gone before, which goes again, until somebody says that they are in.
 """
 
 from __future__ import annotations
@@ -25,8 +28,12 @@ from retention.errors import RunError
 from retention.gate import take_turn
 from tenants.connections import Cursor, RoleConnections
 
-Action = Literal["stop", "start", "pause", "resume", "cancel"]
+Action = Literal["stop", "start", "pause", "resume", "cancel", "restored"]
 PATIENCE_S = 60.0
+RESTORED = (
+    "the database was restored: enter the holds again that were placed since its backup, replay, "
+    "then `tenure retention start`"
+)
 
 _log = get_logger(__name__)
 
@@ -123,6 +130,19 @@ def stop(
     _wait_for_open_batches(retention, None, patience_s)
 
 
+def restored(retention: RoleConnections, *, actor: str) -> bool:
+    """Stop all retention because the database was restored; False where it is stopped already.
+
+    What goes on is what had gone since the backup (`retention.replays`). Waits for nobody: who is
+    in a batch knows no more holds than whoever has just restored.
+    """
+    with retention.transaction(None) as cursor:
+        if stopped(cursor) is not None:
+            return False
+        _record(cursor, None, "restored", actor, RESTORED)
+    return True
+
+
 def start(retention: RoleConnections, *, actor: str, reason: str) -> None:
     """Let retention go on after a stop; raises RunError when it is not stopped."""
     with retention.transaction(None) as cursor:
@@ -135,7 +155,7 @@ def stopped(cursor: Cursor) -> Stop | None:
     """Return who stopped retention, None where nobody did; as retention or auditor."""
     cursor.execute(_LATEST)
     row = cursor.fetchone()
-    return Stop(*row[1:]) if row and row[0] == "stop" else None
+    return Stop(*row[1:]) if row and row[0] in ("stop", "restored") else None
 
 
 def _record(cursor: Cursor, run_id: UUID | None, action: Action, actor: str, reason: str) -> None:

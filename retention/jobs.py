@@ -32,6 +32,7 @@ def run_once(
     """
     trace_id = trace_id or new_trace_id()
     with bound_contextvars(trace_id=trace_id):
+        shop.look_for_restore()
         shop.record()
         run_id, report = open_and_work(shop, planned(), trace_id)
         if shop.options.stop() and report.state in OPEN_STATES:
@@ -62,6 +63,7 @@ def open_and_work(
 def help_out(shop: Workshop, *, for_s: float = inf) -> int:
     """Work on whatever runs are open, as long as there is something to be had, for about so
     many seconds; return how many slices that were."""
+    shop.look_for_restore()
     return shop.worker().work(for_s=for_s)
 
 

@@ -14,6 +14,7 @@ Every problem is one line of one error, with what would mend it. The format:
     action = "anonymise"               # "delete", "anonymise", "pseudonymise", "keep"
     columns = { email = "null", number = "random" }    # as in policies
     basis = "..."                      # on what legal basis rows are kept; mandatory with "keep"
+                                       # and with "pseudonymise", which keeps whose they are
 
 A table is reached when its rows refer to the subject's row, or to another that is reached, by
 a foreign key or a declared soft reference; the archives of such tables are reached, too.
@@ -227,11 +228,12 @@ class _Reader:
         basis = entry.get("basis")
         if basis is not None and (not isinstance(basis, str) or not basis.strip()):
             problem("basis", f"{basis!r} must be a text that is not empty")
-        if action == "keep" and not basis:
+        if action in ("keep", "pseudonymise") and not basis:
+            how = " in pseudonymised form" if action == "pseudonymise" else ""
             problem(
                 "basis",
-                "missing: what is kept of a person who asks to be erased is kept on a legal basis "
-                '(GDPR 17(3)); write basis = "§ 147 AO", or another action',
+                f"missing: what is kept{how} of a person who asks to be erased is kept on a legal "
+                'basis (GDPR 17(3)); write basis = "§ 147 AO", or another action',
             )
         return SubjectTable(table.name, action, treatments, basis)
 

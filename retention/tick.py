@@ -24,6 +24,7 @@ from retention.agenda import (
     watched,
 )
 from retention.alerts import (
+    REPLAYS,
     RUN,
     VERIFIED,
     Alert,
@@ -40,6 +41,8 @@ from retention.offboardings import execution as offboarding
 from retention.outcomes import of_troubles
 from retention.plan import Plan
 from retention.policies import Policy
+from retention.replays import rounds as replays
+from retention.replays.execution import Replayer
 from retention.run_report import RunReport
 from retention.runs import fail_outdated
 from retention.troubles import ends_the_tick, one_line
@@ -94,6 +97,7 @@ def tick(shop: Workshop, *, verify_every: timedelta = VERIFY_EVERY, work_s: floa
         bound_contextvars(trace_id=trace_id),
         watched(shop),
     ):
+        shop.look_for_restore()  # no step is for a database that lacks holds
         for name, step in leader.steps:
             with steps.of(name):
                 step()
@@ -132,6 +136,7 @@ class _Leader:
             ("leftovers", self._delete_leftovers),
             ("erasures", self._erase),
             ("offboardings", self._offboard),
+            ("replays", self._replay),
             ("work", self._help_out),
             ("runs", self._warn_of_runs),
             ("connectors", self._ask_connectors),
@@ -177,6 +182,10 @@ class _Leader:
         self.shop.warn(made.alerts, made.looked)
         self.done = replace(self.done, offboarded=made.done)
 
+    def _replay(self) -> None:
+        alerts = replays.make_round(self.shop.verifier, lambda only: _again(self.shop, only))
+        self.shop.warn(alerts, Looked(REPLAYS))
+
     def _help_out(self) -> None:
         slices = help_out(self.shop, for_s=self.until - time.monotonic())
         self.done = replace(self.done, slices=slices)
@@ -198,6 +207,12 @@ class _Leader:
         self.agenda.done(shop, found.as_of, verified=True)
         self.done = replace(self.done, verification=found)
         shop.warn(of_verification(found), Looked(VERIFIED))
+
+
+def _again(shop: Workshop, only: Collection[TenantId]) -> Replayer | None:
+    if shop.ledger is None or shop.ledger.outside is None:
+        return None
+    return shop.replayer(only=only)
 
 
 def _planned(shop: Workshop, agenda: Agenda) -> tuple[Plan, Collection[str]]:

@@ -10,6 +10,7 @@ from uuid import UUID
 import psycopg2
 
 from config.clock import Clock
+from config.logging import get_logger
 from config.trace import TraceId
 from retention import lease as leases
 from retention.alerts import LEDGER, Alert, Looked, Send, raise_alerts
@@ -29,7 +30,9 @@ from retention.plan import Plan
 from retention.planner import plan as make_plan
 from retention.policies import Policy
 from retention.policy_records import record_policies
+from retention.replays.elsewhere import Outside
 from retention.replays.execution import Replayer
+from retention.replays.restores import former_records, stop_if_restored
 from retention.replays.wanted import Sources
 from retention.run_report import RunState
 from retention.runs import Intent, open_run
@@ -39,6 +42,8 @@ from retention.worker import Worker
 from tenants.catalog import Catalog
 from tenants.connections import RoleConnections
 from tenants.context import TenantId
+
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -90,15 +95,17 @@ class Workshop:
         given_out: Mapping[str, bytes] | None = None,
         accept_unsigned: bool = False,
         stop: Callable[[], bool] | None = None,
+        only: Collection[TenantId] | None = None,
     ) -> Replayer:
-        """Return what erases again after a restore: by the ledger's own records, and others.
+        """Return what erases again after a restore: by the ledger's own records, those of former
+        ledgers that lie in its folder, and others; `only` these tenants.
 
         `keys` are those that are believed, if not the ones that the database names; `given_out`
         notes of checkpoints that the records must reach. Raises LedgerError for such a note that
         nobody has signed.
         """
         outside = None if self.ledger is None else self.ledger.outside
-        own = () if outside is None else (outside.gone,)
+        own = () if outside is None else (outside.gone, *former_records(outside.folder.path))
         note = None if outside is None else outside.folder.last()
         writer = None if outside is None else writer_of(outside)
         believed = tuple(keys)
@@ -122,11 +129,25 @@ class Workshop:
                 accept_unsigned,
             ),
             goes_on=writer,
+            outside=Outside(self.connectors, self.subjects),
             before=None if note is None else note.decode(),
             limit=self.options.batch_size,
             lock_timeout_ms=self.options.lock_timeout_ms,
+            only=only,
             stop=stop or self.options.stop,
         )
+
+    def look_for_restore(self) -> None:
+        """Stop all retention, but for replays, where this database was restored: it lacks the holds
+        that were placed since its backup."""
+        outside = None if self.ledger is None else self.ledger.outside
+        if outside is None:
+            return
+        try:
+            stop_if_restored(self.retention, outside.gone, actor=self.actor)
+        except LedgerError as error:
+            # Whoever publishes next meets the same, and warns of it.
+            _log.warning("record_not_read", error=str(error))
 
     def subject(self, name: str) -> Subject:
         """Return the subject declared under this name; raises SubjectError listing those."""

@@ -20,6 +20,7 @@ from api.cli.support import (
 from api.cli.verifier_keys import keys_option
 from api.workshop import workshop_of
 from retention.errors import LedgerError
+from retention.interventions import RESTORED
 from retention.ledger.gone import GoneFolder
 from retention.ledger.verifier import VerifierKey
 from retention.replays.execution import Planned, Replayed
@@ -33,8 +34,8 @@ Example, once the backup is restored and before anybody is let in:
   tenure retention replay
   tenure retention replay --records /var/lib/tenure/ledger-2025/deletions
 
-Exit codes: 0 all of it went, 1 something is kept (a hold, a reference) or it was told to stop,
-2 wrong usage or failure.""",
+Exit codes: 0 all of it went, 1 something is kept (a hold, a reference), connectors have not
+answered or could not be asked again, or it was told to stop, 2 wrong usage or failure.""",
 )
 @click.option(
     "--records",
@@ -73,7 +74,11 @@ def command(
 
     What retention and erasures did is on record beside the ledger's checkpoints (ledger_dir), with
     hashes of the keys. What this database knows nothing of goes again, through holds, in batches,
-    on record as a replay. It can be broken off at any moment and run again.
+    on record as a replay: rows, and files and what else connectors were asked for; the access of
+    tenants that left ends again. It can be broken off at any moment and run again.
+
+    All other retention is stopped by it: this database lacks the holds that were placed since its
+    backup. Enter them again, and then let it start (tenure retention start --reason ..).
 
     The record is signed with the ledger's key. What was changed, cut off or added is refused, and
     nothing goes; so is a record that does not reach the last checkpoint in the folder. Whoever may
@@ -121,6 +126,13 @@ def _echo_plan(planned: Planned, output_format: str) -> None:
     ]
     if rows:
         echo_rows(("tenant", "table", "would be done again", "rows"), rows)
+    for tenant, elsewhere in sorted(planned.elsewhere.items()):
+        for connector, count in sorted(elsewhere.counts().items()):
+            click.echo(f"{connector} would be asked again: {count} requests of {tenant}")
+        _echo_elsewhere(elsewhere.waits | elsewhere.lost, tenant)
+    for wanted in planned.records.wanted:
+        if wanted.offboarding is not None:
+            click.echo(f"{wanted.tenant} had left: its members, tokens and sessions would end")
     batches = sum(wanted.batches for wanted in planned.records.wanted)
     total = sum(found.rows for found in planned.found.values())
     click.echo(f"{batches} batches are not known here; {total} of their rows are there")
@@ -146,9 +158,18 @@ def _echo_done(done: Replayed, refused: str, output_format: str) -> None:
         for why, of in sorted(tenant.kept.items()):
             for table, count in sorted(of.items()):
                 click.echo(f"kept ({why}): {count} rows of {table} of {tenant.tenant}")
+        _echo_elsewhere(tenant.elsewhere, tenant.tenant)
     _echo_left(done.left)
+    if done.restored:
+        click.echo(f"retention is stopped: {RESTORED}")
     if refused:
         click.echo(f"the ledger: {refused}", err=True)
+
+
+def _echo_elsewhere(why: Mapping[str, Mapping[str, int]], tenant: str) -> None:
+    for reason, of in sorted(why.items()):
+        for connector, count in sorted(of.items()):
+            click.echo(f"left ({reason}): {count} requests to {connector} of {tenant}")
 
 
 def _echo_left(left: Mapping[str, int]) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
 import click
 
-from api.cli.retention_support import actor, stop_signals, tenant_id_of
+from api.cli.retention_support import Instant, actor, stop_signals, tenant_id_of
 from api.cli.support import (
     echo_json,
     echo_rows,
@@ -64,6 +65,7 @@ Example:
     help="The zip to write; it must not be there yet.",
 )
 @click.option("--reason", metavar="TEXT", help="What for: a letter, a ticket.")
+@click.option("--received-at", type=Instant(), help="When the person asked.  [default: now]")
 @format_option
 @click.pass_context
 def export(
@@ -76,6 +78,7 @@ def export(
     value: str | None,
     output: Path,
     reason: str | None,
+    received_at: datetime | None,
     output_format: str,
 ) -> None:
     """Write all that there is of one person: JSON and CSV per table, with a manifest.
@@ -100,8 +103,9 @@ def export(
         assert key is not None  # noqa: S101 - given, or found
         with new_file(output) as out:
             made = replace(shop.exporter, on_rows=_progress).of_subject(
-                out, tenant_id, declared, key, actor=shop.actor, reason=reason
-            )
+                out, tenant_id, declared, key, actor=shop.actor, reason=reason,
+                received_at=received_at,
+            )  # fmt: skip
         shop.publish()
     if output_format == "json":
         echo_json({**made.to_json(), "file": str(output)})

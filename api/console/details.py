@@ -25,6 +25,7 @@ from retention.reports import (
 )
 from retention.reports import runs as run_list
 from retention.reports.report import Report, Table
+from retention.reports.words import actions_in_words
 from tenants.connections import Cursor
 
 T = TypeVar("T")
@@ -178,8 +179,12 @@ def _run(found: run.RunReport) -> Report:
                 run.BatchLine,
                 found.batches,
                 title="Batches, as recorded",
-                show="recorded_at seconds tenant policy version cutoff rows counts",
-                labels={"counts": "Per table, with SHA-256 over the keys"},
+                show="recorded_at/restored_at seconds tenant policy/action version cutoff rows "
+                "counts",
+                labels={
+                    "counts": "Per table, with SHA-256 over the keys",
+                    "restored_at": "Came back",
+                },
             ),
             Table("batch_tables", run.BatchTableLine, found.batch_tables),
             Table(
@@ -187,7 +192,7 @@ def _run(found: run.RunReport) -> Report:
                 units.UnitLine,
                 found.units,
                 title="Per policy and tenant",
-                show="policy version tenant cutoff due due_deleted due_left kept planned deleted "
+                show="policy/action version tenant cutoff due due_done due_left kept planned done "
                 "outcome reasons",
             ),
             Table("tables", units.TableLine, found.tables, title="Per table"),
@@ -203,7 +208,8 @@ def _run(found: run.RunReport) -> Report:
             ("State", line.state),
             ("As of", f"{line.as_of:%Y-%m-%d %H:%M:%S} UTC"),
             ("Started by", line.started_by),
-            ("Rows", f"{line.deleted} deleted of {line.planned}, in {line.batches} batches"),
+            ("Rows", f"{line.done} of {line.planned} planned, in {line.batches} batches"),
+            ("Of these", actions_in_words(line.actions) or "nothing was done"),
             ("Plan", "SHA-256 " + found.plan.digest if found.plan else str(found.plan_problem)),
         ),
     )

@@ -28,7 +28,8 @@ from retention.reports.index import REPORTS
 from retention.reports.report import Report, Table
 from retention.reports.scope import Ticking
 from retention.reports.snapshot import snapshot
-from retention.reports.words import text_of
+from retention.reports.words import action_in_words, actions_in_words, text_of
+from retention.seat import Seat
 from tenants.connections import Cursor, RoleConnections
 
 # Stricter than other pages: nothing here is a script.
@@ -93,7 +94,12 @@ def console_blueprint(
 
     def read(question: Callable[[Cursor], T]) -> T:
         audited = current_user.audited
-        with snapshot(auditor if audited is None else app, audited) as cursor:
+        if audited is None:
+            with snapshot(auditor) as cursor:
+                return question(cursor)
+        # At the desk: who was handed a copy of whose data is read nowhere else.
+        seat = Seat(app, audited, current_user.principal.actor)
+        with snapshot(seat, audited) as cursor:
             return question(cursor)
 
     def shown(report: Report, template: str) -> Response:
@@ -139,15 +145,15 @@ def _overview(found: overviews.Overview) -> Report:
                 policies.PolicyLine,
                 found.policies,
                 title="What is kept how long",
-                show="policy version table along starts period_words legal_basis state exceptions "
-                "in_last_run",
+                show="policy version table along starts period_words legal_basis "
+                "state/withdrawn_at exceptions in_last_run",
             ),
             Table(
                 "runs",
                 runs.RunLine,
                 found.runs,
                 title="Latest runs",
-                show="trace_id state as_of started_at seconds planned deleted batches",
+                show="trace_id state as_of started_at seconds planned done/actions batches",
             ),
             Table(
                 "checks",
@@ -183,6 +189,8 @@ def _install_words(views: Blueprint) -> None:
     views.app_template_filter("console_tone")(words.tone_of)
     views.app_template_filter("console_words")(words.words_of)
     views.app_template_filter("console_text")(text_of)
+    views.app_template_filter("console_action")(action_in_words)
+    views.app_template_filter("console_actions")(actions_in_words)
     views.app_template_global("console_link")(link_of)
     views.app_template_global("console_confined")(confined)
     views.app_template_global("console_in_menu")(_is_in_menu)

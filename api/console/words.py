@@ -22,6 +22,7 @@ _STATES: dict[str, tuple[Tone, str]] = {
     "cancelled": ("warn", "cancelled"),
     "active": ("good", "active"),
     "paused": ("warn", "paused"),
+    "withdrawn": ("warn", "withdrawn"),
     "as planned": ("good", "as planned"),
     "kept": ("quiet", "nothing to go"),
     "fewer": ("warn", "fewer than planned"),

@@ -1,13 +1,13 @@
 """Work on requests to connectors: files are deleted, webhooks are told, until it is acknowledged.
 
 Invariant: no file goes that is under hold, or by an erasure that was taken back or waits for an
-approval, or while all retention is stopped, and what went is on record. Files are deleted in the
-transaction that passed the tenant's gate, took its turn, and looked for holds behind it
-(`retention.holds`), a portion at a time: so many, and for so long. Before each file goes the
-session is asked whether it is still there; with it, the gate would be lost. What was there is
-counted, and committed, before the first of them goes; and the request ends only when a second
-count, by another way, finds nothing. Who is killed in between leaves the request open, and the
-next attempt goes on.
+approval, or while all retention is stopped (after a restore: but for what is asked again), and
+what went is on record. Files are deleted in the transaction that passed the tenant's gate, took
+its turn, and looked for holds behind it (`retention.holds`), a portion at a time: so many, and for
+so long. Before each file goes the session is asked whether it is still there; with it, the gate
+would be lost. What was there is counted, and committed, before the first of them goes; and the
+request ends only when a second count, by another way, finds nothing. Who is killed in between
+leaves the request open, and the next attempt goes on.
 
 What may take long and deletes nothing is done outside of any transaction, so that nobody waits for
 it: files are counted, a webhook is told. The request is claimed for a minute first, behind the
@@ -37,7 +37,7 @@ from retention.connectors.declarations import Connector, Connectors, FileStore, 
 from retention.connectors.protocol import Acknowledgement, read_acknowledgement, request_body
 from retention.connectors.requests import Event, add_event, end
 from retention.errors import ConnectorError, DeliveryError, InvariantError, SignatureError
-from retention.gate import is_stopped, pass_gate, take_turn
+from retention.gate import is_restored, is_stopped, pass_gate, take_turn
 from retention.graph import held_edges
 from retention.held_rows import HeldRows
 from retention.hold_records import standing_holds
@@ -60,7 +60,8 @@ ORDER BY r.next_attempt_at LIMIT %(most)s
 """
 _STILL_THERE = "SELECT 1"
 _TAKE = """
-SELECT r.connector, r.subject, r.told, r.requested_at, r.due_at, r.counted, r.told_at, r.problem
+SELECT r.connector, r.cause, r.subject, r.told, r.requested_at, r.due_at, r.counted, r.told_at,
+       r.problem
 FROM tenure.connector_requests r
 WHERE r.tenant_id = %(tenant)s::uuid AND r.id = %(request)s::uuid AND r.ended_at IS NULL
 FOR UPDATE SKIP LOCKED
@@ -185,6 +186,7 @@ def attempt(courier: Courier, tenant_id: TenantId, request_id: UUID) -> Result:
 @dataclass(frozen=True)
 class _Taken:
     connector: str
+    cause: str
     subject: str | None
     told: dict[str, Any]
     requested_at: datetime
@@ -241,11 +243,12 @@ class _Attempt:
     def _take(self, cursor: Cursor) -> _Taken | None:
         cursor.execute(_TAKE, self.values)
         row = cursor.fetchone()
-        return None if row is None else _Taken(row[0], row[1], row[2] or {}, *row[3:])
+        return None if row is None else _Taken(row[0], row[1], row[2], row[3] or {}, *row[4:])
 
     def _not_now(self, cursor: Cursor, taken: _Taken) -> Result | None:
         """End the request if it was taken back, put it off if it has to wait; None to go on."""
-        if is_stopped(cursor):
+        again = taken.cause == "replay"
+        if is_stopped(cursor) and not (again and is_restored(cursor)):
             # It goes on as soon as retention does, and not after so many failures' time.
             return "deferred"
         cursor.execute(_ERASURE, self.values)

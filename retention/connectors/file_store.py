@@ -14,6 +14,7 @@ links), before and after; who deletes is not asked.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from retention.errors import ConnectorError
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DEEPEST = 64
+_KEY = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,26 @@ def count(store: FileStore, parts: tuple[str, ...]) -> Found:
             size += known.st_size
             linked += stat.S_ISREG(known.st_mode) and known.st_nlink > 1
     return Found(files, size, linked)
+
+
+def keys_in(store: FileStore, tenant: UUID) -> list[UUID]:
+    """Return whose folders are there of a tenant's: the keys that they are named by.
+
+    Raises ConnectorError and OSError where one cannot know.
+    """
+    at = next(i for i, part in enumerate(store.prefix) if "{key}" in part)
+    before, _, after = store.prefix[at].partition("{key}")
+    above = tuple(part.replace("{tenant}", str(UUID(str(tenant)))) for part in store.prefix[:at])
+    with _way(store.root, above) as folder:
+        names = [] if folder is None else os.listdir(folder)
+    found = []
+    for name in names:
+        if name.startswith(before) and name.endswith(after):
+            named = name[len(before) : len(name) - len(after)]
+            # As `parts_of` writes it, and no other way.
+            if _KEY.fullmatch(named):
+                found.append(UUID(named))
+    return found
 
 
 def delete(

@@ -110,6 +110,13 @@ FROM tenure.connector_events e
 WHERE e.tenant_id = %(tenant)s::uuid AND e.request_id = %(request)s::uuid
 ORDER BY e.happened_at, e.id
 """
+_BY_HAND = """
+SELECT DISTINCT r.connector FROM tenure.connector_events e
+JOIN tenure.connector_requests r ON r.tenant_id = e.tenant_id AND r.id = e.request_id
+WHERE e.tenant_id = %(tenant)s::uuid AND r.cause_id = %(cause)s::uuid
+  AND e.event IN ('acknowledged', 'refused') AND e.actor <> 'connector:' || r.connector
+ORDER BY r.connector
+"""
 _END = """
 UPDATE tenure.connector_requests
 SET state = %(state)s, ended_at = clock_timestamp(), told = NULL, problem = NULL
@@ -137,8 +144,7 @@ def request_erasure(
     """
     if not isinstance(person.key, UUID):
         raise ConnectorError("a person is asked about by a key, and this one has none")
-    told = {"key": str(person.key), "identifiers": dict(person.identifiers)}
-    values = {"subject": person.subject, "hash": key_hash(person.key), "told": json.dumps(told)}
+    values = _of_person(person)
     asked = [c for c in connectors.values() if c.serves(person.subject)]
     return _request(
         cursor,
@@ -154,15 +160,42 @@ def request_offboarding(
     cursor: Cursor, offboarding_id: UUID, *, tenant_id: TenantId, connectors: Connectors, actor: str
 ) -> list[UUID]:
     """Ask every connector to erase all that it has of a tenant; as `request_erasure`."""
-    values = {"subject": None, "hash": None, "told": None}
     return _request(
         cursor,
         connectors.values(),
         tenant_id=tenant_id,
         cause=("offboarding", offboarding_id),
         actor=actor,
-        values=values,
+        values=_of_person(None),
     )
+
+
+def request_again(
+    cursor: Cursor,
+    request_id: UUID,
+    *,
+    tenant_id: TenantId,
+    person: Person | None,
+    connector: Connector,
+    actor: str,
+) -> list[UUID]:
+    """Ask a connector again what it was asked before a restore, by the request of this id; without
+    `person` about all of the tenant. Each once; as `request_erasure`."""
+    return _request(
+        cursor,
+        [connector],
+        tenant_id=tenant_id,
+        cause=("replay", request_id),
+        actor=actor,
+        values=_of_person(person),
+    )
+
+
+def _of_person(person: Person | None) -> dict[str, Any]:
+    if person is None:
+        return {"subject": None, "hash": None, "told": None}
+    told = {"key": str(person.key), "identifiers": dict(person.identifiers)}
+    return {"subject": person.subject, "hash": key_hash(person.key), "told": json.dumps(told)}
 
 
 def _request(
@@ -245,6 +278,13 @@ def _select(
         Request(UUID(row[0]), TenantId(UUID(row[1])), row[2], row[3], UUID(row[4]), *row[5:])
         for row in cursor.fetchall()
     ]
+
+
+def entered_by_hand(cursor: Cursor, cause_id: UUID, *, tenant_id: TenantId) -> list[str]:
+    """Return which connectors' answers one of us entered; as retention in the context."""
+    known = {"tenant": str(tenant_id), "cause": str(cause_id)}
+    cursor.execute(_BY_HAND, known)
+    return [row[0] for row in cursor.fetchall()]
 
 
 def events_of(cursor: Cursor, request: Request) -> list[RequestEvent]:

@@ -256,6 +256,7 @@ class Desk:
             found.erased,
             sender=sender,
             now=self.executor.clock.now(),
+            bases={policy.name: policy.legal_basis for policy in self.executor.policies},
         )
 
     def _named(self, found: Erasure, taken: Erasure) -> Erasure:

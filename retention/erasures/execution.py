@@ -25,7 +25,12 @@ from structlog.contextvars import bound_contextvars
 from config.clock import Clock
 from config.trace import TraceId, new_trace_id
 from retention.connectors.declarations import Connectors
-from retention.connectors.requests import Person, open_requests, request_erasure
+from retention.connectors.requests import (
+    Person,
+    entered_by_hand,
+    open_requests,
+    request_erasure,
+)
 from retention.connectors.requests import requests as connector_requests
 from retention.erasures.batch import (
     Outcome,
@@ -341,6 +346,7 @@ class _Execution:
                 "kept": kept,
                 "elsewhere": {request.connector: request.state for request in asked},
                 "requests": {request.connector: str(request.id) for request in asked},
+                "by_hand": entered_by_hand(cursor, erasure.id, tenant_id=erasure.tenant_id),
             }
             forget(cursor, erasure)
             add_event(cursor, erasure, "verified", "tenure_verifier", {"findings": 0})

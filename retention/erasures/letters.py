@@ -1,7 +1,9 @@
 """What the person is told: received, put off, erased, waiting, or refused and why (GDPR 12, 17).
 
 One place decides what a letter says; it is rendered as text and as a PDF. It is addressed by
-reference alone: who the person is, is not known here any more once the erasure has ended.
+reference alone: who the person is, is not known here any more once the erasure has ended. It says
+what is so, and what nothing here sees to it does not promise: not that data is used for nothing
+else, nor for what a hold is. Only what was deleted or made anonymous is called erased.
 """
 
 from __future__ import annotations
@@ -20,7 +22,6 @@ _WIDTH = 78
 _DONE = {
     "delete": "deleted",
     "anonymise": "made anonymous",
-    "pseudonymise": "made pseudonymous",
     "cut": "reference to you removed",
 }
 _REMEDIES = (
@@ -29,9 +30,11 @@ _REMEDIES = (
 )
 _BEYOND = (
     "This letter speaks of our database, in which the data was deleted or changed (logical "
-    "deletion). Copies that were made for recovery before are not altered; they are kept apart, "
-    "and end in their own time."
+    "deletion). Copies that were made for recovery before are not altered by it."
 )
+_SILENT = "withdrawn"
+#: What is kept so that whose it is can be told, by a key.
+_KEPT_SO = "pseudonymise"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,27 +110,34 @@ def letter_of(
     *,
     sender: str,
     now: datetime,
+    bases: Mapping[str, str] | None = None,
 ) -> Letter:
     """Return the letter that an erasure asks for as it is.
 
-    `events` are all of it, `erased` rows by table and action; `sender` is the tenant's name.
+    `events` are all of it, `erased` rows by table and action; `sender` is the tenant's name,
+    `bases` are the policies' legal bases, by name.
     """
-    title, parts = _content(erasure, events, erased)
+    title, parts = _content(erasure, events, erased, bases or {})
     return Letter(sender, str(erasure.id), title, now, tuple(parts))
 
 
 def _content(
-    erasure: Erasure, events: Sequence[ErasureEvent], erased: Mapping[str, Mapping[str, int]]
+    erasure: Erasure,
+    events: Sequence[ErasureEvent],
+    erased: Mapping[str, Mapping[str, int]],
+    bases: Mapping[str, str],
 ) -> tuple[str, Iterator[str | Table]]:
     match erasure.state:
         case "completed":
-            return "Your data has been erased", _completed(erasure, events, erased)
+            done = _Completed(erasure, events, erased)
+            return done.title, done.parts()
         case "refused":
             return "Your request for erasure is refused", _refused(erasure, events)
         case "withdrawn":
             return "Your request for erasure is withdrawn", _withdrawn(erasure)
         case "deferred":
-            return "Your request for erasure: what has to wait", _deferred(erasure, events, erased)
+            parts = _deferred(erasure, events, erased, bases)
+            return "Your request for erasure: what has to wait", parts
     if erasure.extended_months:
         return "Your request for erasure takes longer", _extended(erasure, events)
     return "We received your request for erasure", _received(erasure)
@@ -157,53 +167,124 @@ def _extended(erasure: Erasure, events: Sequence[ErasureEvent]) -> Iterator[str 
     yield _REMEDIES
 
 
-def _completed(
-    erasure: Erasure, events: Sequence[ErasureEvent], erased: Mapping[str, Mapping[str, int]]
-) -> Iterator[str | Table]:
-    if erased:
-        yield f"{_asked(erasure)}. We have done so, and verified it."
-        yield _erased(erased)
-    else:
-        yield f"{_asked(erasure)}. We found no data of yours that was left to be erased."
-    kept = [table for tables in _facts(events, "completed", "kept") for table in tables]
-    if kept:
-        yield "We keep, because the law says so, and use for nothing else:"
-        yield Table(
-            ("Data", "Records", "On what ground", "Until"),
-            tuple((t["table"], str(t["rows"]), t["basis"], _until(t["ends"])) for t in kept),
+class _Completed:
+    """What became of all of it: erased, kept, and what others answered."""
+
+    def __init__(
+        self,
+        erasure: Erasure,
+        events: Sequence[ErasureEvent],
+        erased: Mapping[str, Mapping[str, int]],
+    ) -> None:
+        self.erasure = erasure
+        went = (
+            (name, {a: n for a, n in of.items() if a != _KEPT_SO}) for name, of in erased.items()
         )
-        yield _REMEDIES
-    others = sorted(of for each in _facts(events, "completed", "elsewhere") for of in each.items())
-    said = ", ".join(f"{name}: {state}" for name, state in others if state != "withdrawn")
-    if said:
-        yield f"Others who hold data for us were asked to erase it, too, and answered: {said}."
-    silent = ", ".join(name for name, state in others if state == "withdrawn")
-    if silent:
-        yield (
-            "From these others, who hold data for us, we had no answer, and have stopped asking; "
-            f"whether they have erased yours we cannot say: {silent}."
-        )
-        if not kept:
+        self.erased = {name: of for name, of in went if of}
+        self.kept = [t for tables in _facts(events, "completed", "kept") for t in tables]
+        self.pseudonymous = {n: of[_KEPT_SO] for n, of in erased.items() if _KEPT_SO in of}
+        said = [of for each in _facts(events, "completed", "elsewhere") for of in each.items()]
+        by_hand = {name for names in _facts(events, "completed", "by_hand") for name in names}
+        self.refused = sorted(name for name, state in said if state == "refused")
+        self.silent = sorted(name for name, state in said if state == _SILENT)
+        done = sorted(name for name, state in said if state not in ("refused", _SILENT))
+        self.done = [name for name in done if name not in by_hand]
+        self.by_hand = [name for name in done if name in by_hand]
+
+    @property
+    def is_whole(self) -> bool:
+        """True where all of it was erased, here and elsewhere, as far as others say."""
+        return not (self.kept or self.pseudonymous or self.refused or self.silent)
+
+    @property
+    def title(self) -> str:
+        if not self.is_whole:
+            return "Your request for erasure: what was erased, and what was not"
+        if self.erased or self.done or self.by_hand:
+            return "Your data has been erased"
+        return "Your request for erasure: we found no data of yours"
+
+    def parts(self) -> Iterator[str | Table]:
+        asked = _asked(self.erasure)
+        if self.erased and self.is_whole:
+            yield f"{asked}. We have done so, and verified it."
+        elif self.erased:
+            yield f"{asked}. We have done so, and verified it, for:"
+        else:
+            yield f"{asked}. We found no data of yours that was left to be erased."
+        if self.erased:
+            yield _erased(self.erased)
+        yield from self._kept()
+        yield from self._elsewhere()
+        if not self.is_whole:
             yield _REMEDIES
-    yield _BEYOND
+        yield _BEYOND
+
+    def _kept(self) -> Iterator[str | Table]:
+        if self.kept:
+            yield "We keep, on the grounds that are named:"
+            yield Table(
+                ("Data", "Records", "On what ground", "Until"),
+                tuple((t["table"], str(t["rows"]), t["basis"], _until(t["ends"]))
+                      for t in self.kept),
+            )  # fmt: skip
+        if self.pseudonymous:
+            subject = self.erasure.planned_subject
+            bases = {str(t.table): t.basis or "not stated" for t in subject.tables}
+            yield (
+                "We keep in pseudonymised form, on the grounds that are named; by a key that we "
+                "have it can still be told whose it is:"
+            )
+            yield Table(
+                ("Data", "Records", "On what ground"),
+                tuple((name, str(rows), bases.get(name, "not stated"))
+                      for name, rows in sorted(self.pseudonymous.items())),
+            )  # fmt: skip
+
+    def _elsewhere(self) -> Iterator[str]:
+        if self.done:
+            yield (
+                "Others who hold data for us were asked to erase it, too, and have answered that "
+                f"they did, or had none: {', '.join(self.done)}."
+            )
+        if self.by_hand:
+            yield (
+                "Of these others, who hold data for us, the answer that they have erased it, or "
+                "had none, came on another way, and one of us entered it: "
+                f"{', '.join(self.by_hand)}."
+            )
+        if self.refused:
+            yield (
+                "These others, who hold data for us, refused to erase it, so that it is still "
+                f"there: {', '.join(self.refused)}."
+            )
+        if self.silent:
+            yield (
+                "From these others, who hold data for us, we had no answer, and have stopped "
+                "asking; whether they have erased yours we cannot say: "
+                f"{', '.join(self.silent)}."
+            )
 
 
 def _deferred(
-    erasure: Erasure, events: Sequence[ErasureEvent], erased: Mapping[str, Mapping[str, int]]
+    erasure: Erasure,
+    events: Sequence[ErasureEvent],
+    erased: Mapping[str, Mapping[str, int]],
+    bases: Mapping[str, str],
 ) -> Iterator[str | Table]:
     yield (
-        f"{_asked(erasure)}. Part of it has to wait; we use it for nothing else, and erase it as "
-        "soon as that can be, without your asking again."
+        f"{_asked(erasure)}. Part of it has to wait; it is dealt with as soon as that can be, "
+        "without your asking again."
     )
     rows = []
     for tables in list(_facts(events, "deferred", "waiting"))[-1:]:
         for table, reasons in tables.items():
             for one in reasons:
-                why = (
-                    "needed for legal claims (Art. 17(3)(e) GDPR)"
-                    if one["hold"]
-                    else "must be kept for a minimum period (Art. 17(3)(b) GDPR)"
-                )
+                why = "is under a legal hold"
+                if not one["hold"]:
+                    basis = bases.get(one["policy"] or "")
+                    on = f": {basis}" if basis else ""
+                    why = f"must be kept for a minimum period{on}"
                 until = _day(datetime.fromisoformat(one["until"])) if one["until"] else ""
                 rows.append((table, str(one["rows"]), why, until or "the ground has ended"))
     if rows:
@@ -213,7 +294,7 @@ def _deferred(
         names = ", ".join(others[0])
         yield f"We have asked others who hold data of yours for us, and wait for them: {names}."
     if erased:
-        yield "Erased so far:"
+        yield "Done so far:"
         yield _erased(erased)
     yield _REMEDIES
 
@@ -235,7 +316,7 @@ def _erased(erased: Mapping[str, Mapping[str, int]]) -> Table:
     return Table(
         ("Data", "Records", "What was done"),
         tuple(
-            (table, str(rows), _DONE[action])
+            (table, str(rows), _DONE.get(action, "kept in pseudonymised form"))
             for table, of in sorted(erased.items())
             for action, rows in sorted(of.items())
         ),

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import IO, Any
 from uuid import UUID
 
+import psycopg2
 from psycopg2 import sql
 
 from config.logging import get_logger
@@ -52,6 +53,7 @@ class _Job:
     reason: str | None
     subject: Subject | None = None
     key: UUID | None = None
+    received_at: datetime | None = None
 
     @property
     def kind(self) -> records.Kind:
@@ -104,8 +106,10 @@ class Exporter:
         *,
         actor: str,
         reason: str | None = None,
+        received_at: datetime | None = None,
     ) -> records.Export:
-        """Write all that there is of a person; return the record.
+        """Write all that there is of a person; return the record. `received_at` is when they asked
+        for it, if it is not now: the month that they wait at most runs from then.
 
         Raises ExportError, and SubjectError where there is not a single row.
         """
@@ -114,7 +118,9 @@ class Exporter:
             of_subject(self.catalog.table(name), reach, str(tenant_id), str(key))
             for name in reversed(reach.tables)
         )
-        return self._make(out, _Job(tenant_id, selections, actor, reason, subject, key))
+        return self._make(
+            out, _Job(tenant_id, selections, actor, reason, subject, key, received_at)
+        )
 
     def of_tenant(
         self, out: IO[bytes], tenant_id: TenantId, *, actor: str, reason: str | None = None
@@ -127,15 +133,21 @@ class Exporter:
 
     def _make(self, out: IO[bytes], job: _Job) -> records.Export:
         subject = None if job.subject is None else job.subject.name
-        with self.retention.transaction(job.tenant_id) as cursor:
-            export_id = records.begin(
-                cursor,
-                job.tenant_id,
-                subject=subject,
-                key=job.key,
-                actor=job.actor,
-                reason=job.reason,
-            )
+        try:
+            with self.retention.transaction(job.tenant_id) as cursor:
+                export_id = records.begin(
+                    cursor,
+                    job.tenant_id,
+                    subject=subject,
+                    key=job.key,
+                    actor=job.actor,
+                    reason=job.reason,
+                    received_at=job.received_at,
+                )
+        except psycopg2.errors.CheckViolation as error:
+            if job.received_at is None:
+                raise
+            raise ExportError("nobody can have asked for it later than now") from error
         try:
             made = self._write(out, job, export_id)
             with self.retention.transaction(job.tenant_id) as cursor:

@@ -24,7 +24,8 @@ Kind = Literal["subject", "tenant"]
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """An export on record. `counts` are rows per table; one that stays begun was broken off."""
+    """An export on record. `received_at` is when the person asked for it, where that was said;
+    `counts` are rows per table; one that stays begun was broken off."""
 
     id: UUID
     tenant_id: TenantId
@@ -32,6 +33,7 @@ class Export:
     subject: str | None
     requested_by: str
     reason: str | None
+    received_at: datetime | None
     state: Literal["begun", "finished", "failed"]
     began_at: datetime
     as_of: datetime | None
@@ -58,8 +60,10 @@ class Made:
 
 
 _BEGIN = """
-INSERT INTO tenure.exports (tenant_id, id, kind, subject, subject_hash, requested_by, reason)
-VALUES (%(tenant)s::uuid, %(id)s::uuid, %(kind)s, %(subject)s, %(hash)s, %(actor)s, %(reason)s)
+INSERT INTO tenure.exports (tenant_id, id, kind, subject, subject_hash, requested_by, reason,
+    received_at)
+VALUES (%(tenant)s::uuid, %(id)s::uuid, %(kind)s, %(subject)s, %(hash)s, %(actor)s, %(reason)s,
+        %(received)s)
 """
 _FINISH = """
 UPDATE tenure.exports
@@ -72,8 +76,8 @@ UPDATE tenure.exports SET state = 'failed', problem = %(problem)s, ended_at = cl
 WHERE tenant_id = %(tenant)s::uuid AND id = %(id)s::uuid AND ended_at IS NULL
 """
 _LIST = """
-SELECT e.id::text, e.tenant_id::text, e.kind, e.subject, e.requested_by, e.reason, e.state,
-       e.began_at, e.as_of, e.counts, e.bytes, e.manifest_sha256, e.ended_at, e.problem
+SELECT e.id::text, e.tenant_id::text, e.kind, e.subject, e.requested_by, e.reason, e.received_at,
+       e.state, e.began_at, e.as_of, e.counts, e.bytes, e.manifest_sha256, e.ended_at, e.problem
 FROM tenure.exports e
 WHERE (%(tenant)s::uuid IS NULL OR e.tenant_id = %(tenant)s::uuid)
   AND (%(id)s::uuid IS NULL OR e.id = %(id)s::uuid)
@@ -90,8 +94,10 @@ def begin(
     key: UUID | None = None,
     actor: str,
     reason: str | None = None,
+    received_at: datetime | None = None,
 ) -> UUID:
-    """Record that an export begins: of the subject whose key this is, or of the whole tenant.
+    """Record that an export begins: of the subject whose key this is, who asked for it at
+    `received_at`, or of the whole tenant.
 
     As retention in the tenant's context, or as the application at its desk. Returns its id.
     """
@@ -106,6 +112,7 @@ def begin(
             "hash": None if key is None else key_hash(key),
             "actor": actor,
             "reason": reason,
+            "received": received_at,
         },
     )
     return export_id

@@ -6,6 +6,9 @@ and the SHA-256 of the line before it. A line is there when it is on the disk, i
 included; one that was cut short was never there, and is written again. Nothing is changed. That
 nobody else changes it is vouched for by a signed head: `retention.ledger.gone_head`.
 
+Lines there are, too, for each request to a connector (who, of what kind, the key's hash; without
+one for all of a tenant) and for the beginning of a tenant's offboarding: what they did has no rows.
+
 A line has tenant, tables, and of each key that went the first 16 bytes of `sha256(uuid_send(id))`
 (`retention.deletions`), in base64, end to end: no identifier. As a hash of a key is still
 somebody's to whom the key is known, the files are for nobody else to read (mode 0600).
@@ -51,9 +54,9 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line. `number` from 0; `kind` is opened, rewound, or the ledger's name for a batch;
-    `position` and `entry` are the batch's in the ledger (-1 and None: before the first), `sha256`
-    is the line's own digest, `content` all of it.
+    """One line. `number` from 0; `kind` is opened, rewound, or the ledger's name for a batch, a
+    request, an offboarding; `position` and `entry` are that one's in the ledger (-1 and None:
+    before the first), `sha256` is the line's own digest, `content` all of it.
     """
 
     number: int
@@ -69,9 +72,10 @@ class Line:
         return self.kind not in ("opened", "rewound")
 
     @property
-    def batch(self) -> UUID:
-        """The batch's id."""
-        return UUID(self.content["batch"])
+    def of(self) -> UUID:
+        """The id of the batch, the request or the offboarding."""
+        named = next(name for name in ("batch", "request", "offboarding") if name in self.content)
+        return UUID(self.content[named])
 
     @property
     def tenant(self) -> UUID:
@@ -115,6 +119,15 @@ class GoneFolder:
                 yield Pen(self, self._last())
             finally:
                 os.close(descriptor)
+
+    def last(self) -> Line | None:
+        """Return the last line that was written to its end; changes nothing. Raises LedgerError."""
+        with said("read", self.path):
+            for path in reversed(self._files()):
+                raw, _ = _last_line(path)
+                if raw:
+                    return _parsed(raw, path)
+        return None
 
     @contextmanager
     def still(self) -> Iterator[None]:

@@ -1,4 +1,5 @@
-"""Writes down outside of the database what committed batches did: `retention.ledger.gone`.
+"""Writes down outside of the database what committed batches did, whom else erasures asked, and
+which tenants left: `retention.ledger.gone`.
 
 Invariant: what is written is committed, in the ledger's order, and nothing is left out: lines go
 on behind the entry that the last one names, which must be in the database under that position.
@@ -27,10 +28,15 @@ from tenants.context import TenantId
 BATCHES = ("batch", "erasure-batch", "purge-batch")
 _PORTION = 200
 
+# Of a person whose rows had all gone before, that a connector was asked is all that is known.
 _NEXT = """
 SELECT e.position, e.id::text, e.kind, e.tenant_id::text, e.recorded_at, e.body -> 'record'
 FROM tenure.ledger_entries e
-WHERE e.position > %s AND e.position < %s AND e.kind = ANY(%s) ORDER BY e.position LIMIT %s
+WHERE e.position > %s AND e.position < %s
+  AND (e.kind = ANY(%s)
+       OR e.kind = 'connector-event' AND e.body -> 'record' ->> 'event' = 'requested'
+       OR e.kind = 'offboarding-changed' AND e.body -> 'record' ->> 'state' = 'running')
+ORDER BY e.position LIMIT %s
 """
 _IS_THERE = "SELECT EXISTS (SELECT FROM tenure.ledger_entries WHERE position = %s AND id = %s)"
 _KEYS = {
@@ -53,6 +59,10 @@ ORDER BY table_name, action
 }
 _CAUSE = {"batch": "run_id", "erasure-batch": "erasure_id", "purge-batch": "purge_id"}
 _POLICY = "SELECT definition FROM tenure.policy_versions WHERE policy = %s AND version = %s"
+_ASKED = """
+SELECT cause, subject, subject_hash FROM tenure.connector_requests
+WHERE tenant_id = %(tenant)s::uuid AND id = %(request)s::uuid
+"""
 _SUBJECT = """
 SELECT definition FROM tenure.erasures WHERE tenant_id = %(tenant)s::uuid AND id = %(cause)s::uuid
 """
@@ -185,7 +195,8 @@ def _batches(retention: RoleConnections, after: int, size: int) -> Iterator[dict
             cursor.execute(_NEXT, (after, size, list(BATCHES), _PORTION))
             portion = cursor.fetchall()
         for position, entry, kind, tenant, at, record in portion:
-            more = _of_batch(retention, kind, TenantId(UUID(tenant)), record)
+            of_kind = _MORE.get(kind, _of_batch)
+            more = of_kind(retention, kind, TenantId(UUID(tenant)), record)
             named = {"kind": kind, "position": position, "entry": UUID(entry), "at": at}
             yield {**named, "more": more}
             after = position
@@ -230,3 +241,29 @@ def _of_batch(
     if not rows:  # from before keys were committed to
         more["rows_unknown"] = record.get("rows_deleted")
     return {**known, **more, "rows": rows}
+
+
+def _of_request(
+    retention: RoleConnections, _kind: str, tenant_id: TenantId, record: Mapping[str, Any]
+) -> dict[str, Any]:
+    known = {"tenant": str(tenant_id), "request": record["request_id"]}
+    with retention.transaction(tenant_id, read_only=True) as cursor:
+        cursor.execute(_ASKED, known)
+        ((cause, subject, key),) = cursor.fetchall()
+    return {
+        **known,
+        "connector": record["connector"],
+        "cause": cause,
+        "subject": subject,
+        "key": None if key is None else packed(bytes(key)),
+        "rows": [],
+    }
+
+
+def _of_leaving(
+    _retention: RoleConnections, _kind: str, tenant_id: TenantId, record: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {"tenant": str(tenant_id), "offboarding": record["id"], "rows": []}
+
+
+_MORE = {"connector-event": _of_request, "offboarding-changed": _of_leaving}

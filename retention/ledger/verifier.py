@@ -2783,7 +2783,7 @@ def _said_of_run(stated: dict[str, Any]) -> Iterator[str]:
 def _said_of_connector(each: dict[str, Any]) -> str:
     name, answer, withdrawn = each["connector"], each["answer"], each["withdrawn"]
     if withdrawn is None:
-        return f"The connector {name} was asked, and has {each['state']}."
+        return f"The connector {name} was asked, and has {each['state']}{_entered(name, answer)}."
     reached = "reached" if each["reached"] else "never reached"
     said = (
         f"The connector {name} was {reached}, and had not acknowledged when the request was "
@@ -2792,7 +2792,18 @@ def _said_of_connector(each: dict[str, Any]) -> str:
     )
     if answer is None:
         return f"{said}: whether it has erased anything is not known."
-    return f"{said}; it has {answer['event']} since, {answer['happened_at']}."
+    return (
+        f"{said}; it has {answer['event']} since, {answer['happened_at']}{_entered(name, answer)}."
+    )
+
+
+def _entered(name: str, answer: dict[str, Any] | None) -> str:
+    """Say whose word it is that a connector has answered, where that is not the connector's own."""
+    if answer is None or answer["by"] == f"connector:{name}":
+        return ""
+    if answer["by"] is None:
+        return ", by whose word is not shown"
+    return f", as {answer['by']} entered"
 
 
 def _said_of_erasure(stated: dict[str, Any]) -> Iterator[str]:

@@ -24,7 +24,7 @@ from retention.deletions import key_hash
 from retention.erasures import statements
 from retention.erasures.batch import count_exactly
 from retention.errors import InvariantError
-from retention.gate import is_stopped, pass_gate, take_turn
+from retention.gate import is_restored, is_stopped, pass_gate, take_turn
 from retention.graph import Edge, edges_of
 from retention.held_rows import HeldRows, Node
 from retention.hold_records import Standing, standing_holds
@@ -51,7 +51,8 @@ VALUES (%(tenant)s::uuid, %(batch)s::uuid, %(purge)s::uuid, %(trace)s, %(rows)s,
 @dataclass(frozen=True)
 class Work:
     """What the batches of one purge have in common. `edges` are all by which a row is held; `cut`
-    has, by references that are emptied where what they refer to goes, the hashes of its keys."""
+    has, by references that are emptied where what they refer to goes, the hashes of its keys.
+    `again`: it had gone before a restore, which stops all else."""
 
     purge_id: UUID
     tenant_id: TenantId
@@ -61,6 +62,7 @@ class Work:
     trace_id: str
     lock_timeout_ms: int = 2000
     on_step: Callable[[Step], None] = lambda _step: None
+    again: bool = False
 
 
 @dataclass
@@ -107,7 +109,7 @@ class _Batch:
         pass_gate(self.cursor, work.tenant_id)
         work.on_step("gate")
         take_turn(self.cursor)
-        if is_stopped(self.cursor):
+        if is_stopped(self.cursor) and not (work.again and is_restored(self.cursor)):
             self.outcome.stopped = True
             return self.outcome
         locked = {name: self._locked(name, ids) for name, ids in self.wanted.items()}

@@ -12,8 +12,8 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -23,14 +23,19 @@ from structlog.contextvars import bound_contextvars
 
 from config.logging import get_logger
 from config.trace import TraceId, new_trace_id
-from retention.errors import InvariantError
+from retention.connectors.delivery import Courier, attempt
+from retention.connectors.requests import Request, requests
+from retention.errors import ConnectorError, InvariantError
+from retention.gate import is_restored, is_stopped
 from retention.graph import deletion_order, edges_of, held_edges
+from retention.interventions import restored
 from retention.ledger.gone_head import Writer, read_head
 from retention.ledger.nodes import size_of_tree
 from retention.ledger.recording import is_in, sign_record
 from retention.ledger.sequencer import sequence
 from retention.replays.batch import Outcome, Rows, Step, Work, run_batch
 from retention.replays.checking import still_there
+from retention.replays.elsewhere import Elsewhere, Outside
 from retention.replays.finding import Found, find
 from retention.replays.wanted import Change, Records, Sources, Wanted, read_records
 from tenants.catalog import Catalog, TableName
@@ -49,7 +54,7 @@ _TRIES = 5
 _PAUSE_S = 0.05
 
 _OPEN = """
-SELECT id::text, trace_id FROM tenure.purges
+SELECT id::text, trace_id, cause ->> 'offboarding' FROM tenure.purges
 WHERE tenant_id = %(tenant)s::uuid AND kind = 'replay' AND state = 'running'
 """
 _BEGIN = """
@@ -82,8 +87,9 @@ def _nothing(_: object) -> None:
 @dataclass(frozen=True)
 class Replayer:
     """What a replay needs. `sources` have the records of what went; `goes_on` writes the one of
-    them, if any, that is to be written on from the restored database. `limit` is how many rows a
-    batch takes, `before` what was last given out of the ledger."""
+    them, if any, that is to be written on from the restored database. `outside` are those who are
+    asked again to erase, `limit` is how many rows a batch takes, `before` what was last given out
+    of the ledger. `only` these tenants, where it is given."""
 
     retention: RoleConnections
     verifier: RoleConnections
@@ -91,9 +97,11 @@ class Replayer:
     actor: str
     sources: Sources
     goes_on: Writer | None = None
+    outside: Outside = field(default_factory=Outside)
     before: str | None = None
     limit: int = 1000
     lock_timeout_ms: int = 2000
+    only: Collection[TenantId] | None = None
     stop: Callable[[], bool] = _never
     on_step: Callable[[str], None] = _nothing
     on_rows: Callable[[int], None] = _nothing
@@ -102,8 +110,17 @@ class Replayer:
         """Return what went and is there again; changes nothing. Raises LedgerError."""
         with self.verifier.transaction(None, isolation="REPEATABLE READ", read_only=True) as cursor:
             records = read_records(cursor, self.sources)
-            found = {w.tenant: find(cursor, self.catalog, w) for w in records.wanted}
-        return Planned(records, found)
+            if self.only is not None:
+                mine = tuple(w for w in records.wanted if w.tenant_id in self.only)
+                records = replace(records, wanted=mine)
+            asked = {w.tenant: self.outside.look(cursor, self.catalog, w) for w in records.wanted}
+            wanted = tuple(
+                w
+                for w in records.wanted
+                if w.deleted or w.changed or w.offboarding or asked[w.tenant]
+            )
+            found = {w.tenant: find(cursor, self.catalog, w) for w in wanted}
+        return Planned(replace(records, wanted=wanted), found, asked)
 
     def run(self) -> Replayed:
         """Have it all go; return what went, what stays and why.
@@ -115,16 +132,34 @@ class Replayer:
         trace_id = new_trace_id()
         with bound_contextvars(trace_id=trace_id):
             planned = self.plan()
+            left = planned.records.left
             done: list[TenantReplayed] = []
+            if self._is_stopped(planned.records):
+                return Replayed(trace_id, (), left, stopped=True)
             for wanted in planned.records.wanted:
-                if self.stop():
-                    return Replayed(trace_id, tuple(done), planned.records.left, stopped=True)
-                replay = _Replay(self, wanted, planned.records, trace_id)
-                done.append(replay.run())
-                if done[-1].stopped:
-                    return Replayed(trace_id, tuple(done), planned.records.left, stopped=True)
+                while True:
+                    if self.stop():
+                        return Replayed(trace_id, tuple(done), left, stopped=True)
+                    elsewhere = planned.elsewhere[wanted.tenant]
+                    replay = _Replay(self, wanted, planned.records, trace_id, elsewhere)
+                    done.append(replay.run())
+                    if done[-1].stopped:
+                        return Replayed(trace_id, tuple(done), left, stopped=True)
+                    if not replay.is_of_before:
+                        break
             self._write_on(trace_id)
-            return Replayed(trace_id, tuple(done), planned.records.left)
+            with self.retention.transaction(None, read_only=True) as cursor:
+                return Replayed(trace_id, tuple(done), left, restored=is_restored(cursor))
+
+    def _is_stopped(self, records: Records) -> bool:
+        """Stop all else where the database was restored; True where people stopped this, too."""
+        with self.retention.transaction(None, read_only=True) as cursor:
+            if is_stopped(cursor):
+                return not is_restored(cursor)
+        if records.restored:
+            restored(self.retention, actor=self.actor)
+            self.on_step("stopped")
+        return False
 
     def _write_on(self, trace_id: TraceId) -> None:
         """Say in the records where the restored database goes on."""
@@ -155,10 +190,12 @@ class Replayer:
 
 @dataclass(frozen=True)
 class Planned:
-    """What the records want to go, and what of it is there, by tenant."""
+    """What the records want to go, what of it is there, and who else is to be asked again, by
+    tenant."""
 
     records: Records
     found: Mapping[str, Found]
+    elsewhere: Mapping[str, Elsewhere] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON's values."""
@@ -168,6 +205,8 @@ class Planned:
                     "tenant": wanted.tenant,
                     "batches": wanted.batches,
                     "rows": self.found[wanted.tenant].counts(),
+                    "asked_again": self.elsewhere[wanted.tenant].counts(),
+                    "access_ends": wanted.offboarding is not None,
                 }
                 for wanted in self.records.wanted
             ],
@@ -179,35 +218,41 @@ class Planned:
 @dataclass(frozen=True)
 class TenantReplayed:
     """What became of a tenant's rows: those that went again by table and action; those that are
-    kept, by reason and table. `stopped`: it was told to, or somebody stopped all retention."""
+    kept, by reason and table. `elsewhere` are requests to connectors that are not answered, or
+    could not be made, by reason and connector. `stopped`: it was told to, or somebody stopped all
+    retention."""
 
     tenant: str
     purge_id: UUID
     batches: int
     rows: Mapping[str, Mapping[str, int]]
     kept: Mapping[str, Mapping[str, int]]
+    elsewhere: Mapping[str, Mapping[str, int]]
     stopped: bool = False
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """What a replay did. `left` counts what it leaves to others."""
+    """What a replay did. `left` counts what it leaves to others. `restored`: all other retention is
+    stopped, until somebody says that the holds are in."""
 
     trace_id: TraceId
     tenants: tuple[TenantReplayed, ...]
     left: Mapping[str, int]
     stopped: bool = False
+    restored: bool = False
 
     @property
     def whole(self) -> bool:
-        """True where nothing that went is there any more."""
-        return not self.stopped and not any(tenant.kept for tenant in self.tenants)
+        """True where nothing that went is there any more, here or elsewhere."""
+        return not self.stopped and not any(t.kept or t.elsewhere for t in self.tenants)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON's values."""
         return {
             "trace_id": self.trace_id,
             "stopped": self.stopped,
+            "restored": self.restored,
             "tenants": [
                 {
                     "tenant": t.tenant,
@@ -215,6 +260,7 @@ class Replayed:
                     "batches": t.batches,
                     "rows": {name: dict(of) for name, of in t.rows.items()},
                     "kept": {why: dict(of) for why, of in t.kept.items()},
+                    "elsewhere": {why: dict(of) for why, of in t.elsewhere.items()},
                 }
                 for t in self.tenants
             ],
@@ -228,15 +274,19 @@ class _Replay:
     wanted: Wanted
     records: Records
     trace_id: TraceId
+    elsewhere: Elsewhere
     kept: dict[str, dict[TableName, set[str]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(set))
     )
     batches: int = 0
+    # Gone on with, and begun before it was known that the tenant had left: it is not all.
+    is_of_before: bool = False
 
     def run(self) -> TenantReplayed:
         replayer, wanted = self.replayer, self.wanted
         purge_id, trace_id = self._begin()
         self.replayer.on_step("begun")
+        self._ask()
         work = Work(
             purge_id,
             wanted.tenant_id,
@@ -246,14 +296,54 @@ class _Replay:
             trace_id,
             replayer.lock_timeout_ms,
             self._stepped,
+            again=True,
         )
         stopped = not all(self._batch(work, rows, how) for rows, how in self._portions())
+        open_requests = [] if stopped else self._delivered()
         if not stopped:
             self._end(purge_id)
+        elsewhere = {why: dict(of) for why, of in
+                     (self.elsewhere.waits | self.elsewhere.lost).items()}  # fmt: skip
+        for request in open_requests:
+            of = elsewhere.setdefault("asked again, and not answered yet", {})
+            of[request.connector] = of.get(request.connector, 0) + 1
         counts = self._counts(purge_id)
         return TenantReplayed(
-            wanted.tenant, purge_id, self.batches, counts, self._kept(), stopped=stopped
+            wanted.tenant, purge_id, self.batches, counts, self._kept(), elsewhere, stopped=stopped
         )
+
+    def _ask(self) -> None:
+        """Write down who is asked again, while it is known how they know the person."""
+        if self.elsewhere.again:
+            with self.replayer.retention.transaction(self.wanted.tenant_id) as cursor:
+                self.replayer.outside.ask(
+                    cursor, self.wanted, self.elsewhere, actor=self.replayer.actor
+                )
+            self.replayer.on_step("asked")
+
+    def _delivered(self) -> list[Request]:
+        """Try each request once; return those that are open then, for ticks to go on with."""
+        replayer, tenant_id = self.replayer, self.wanted.tenant_id
+        courier = Courier(
+            replayer.retention,
+            replayer.verifier,
+            replayer.outside.connectors,
+            replayer.catalog,
+            replayer.stop,
+        )
+        for request in self._open():
+            try:
+                attempt(courier, tenant_id, request.id)
+            except (psycopg2.Error, ConnectorError) as error:
+                _log.warning(
+                    "connector_attempt", request=str(request.id), error=type(error).__name__
+                )
+        return self._open()
+
+    def _open(self) -> list[Request]:
+        tenant_id = self.wanted.tenant_id
+        with self.replayer.retention.transaction(tenant_id, read_only=True) as cursor:
+            return [r for r in requests(cursor, tenant_id=tenant_id) if r.cause == "replay"]
 
     def _stepped(self, step: Step) -> None:
         self.replayer.on_step(step)
@@ -265,9 +355,17 @@ class _Replay:
             cursor.execute(_OPEN, known)
             row = cursor.fetchone()
             if row:
+                left = self.wanted.offboarding
+                self.is_of_before = left is not None and row[2] != str(left)
                 return UUID(row[0]), row[1]
             purge_id = new_id()
-            cause = {"records": self.records.cause, "checkpoint": self.replayer.before}
+            cause: dict[str, Any] = {
+                "records": self.records.cause,
+                "checkpoint": self.replayer.before,
+            }
+            if self.wanted.offboarding is not None:
+                # The database ends the tenant's access with this row.
+                cause["offboarding"] = str(self.wanted.offboarding)
             cursor.execute(
                 _BEGIN,
                 {
@@ -346,9 +444,11 @@ class _Replay:
                 {
                     "tenant": str(self.wanted.tenant_id),
                     "id": str(purge_id),
-                    "state": "incomplete" if kept else "completed",
+                    "state": "incomplete" if kept or self.elsewhere.waits else "completed",
                     "counts": json.dumps(self._counts(purge_id)),
-                    "kept": json.dumps(self._kept()),
+                    "kept": json.dumps(
+                        {**self._kept(), **self.elsewhere.waits, **self.elsewhere.lost}
+                    ),
                 },
             )
             self.replayer.on_step("ending")

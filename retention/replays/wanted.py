@@ -8,6 +8,7 @@ purpose. What was archived is not erased; its policy archives it again when it i
 
 from __future__ import annotations
 
+import base64
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -28,13 +29,20 @@ _KNOWN = """
 SELECT id::text FROM tenure.batches WHERE id = ANY(%(ids)s::uuid[])
 UNION ALL SELECT id::text FROM tenure.erasure_batches WHERE id = ANY(%(ids)s::uuid[])
 UNION ALL SELECT id::text FROM tenure.purge_batches WHERE id = ANY(%(ids)s::uuid[])
+UNION ALL SELECT id::text FROM tenure.connector_requests WHERE id = ANY(%(ids)s::uuid[])
+UNION ALL SELECT id::text FROM tenure.offboardings
+WHERE id = ANY(%(ids)s::uuid[]) AND started_at IS NOT NULL
 """
 _REPLAYED = """
-SELECT p.tenant_id::text, r ->> 'journal', max((r ->> 'through')::bigint)
+SELECT p.tenant_id::text, r ->> 'journal',
+       max((r ->> 'through')::bigint) FILTER (WHERE p.state = 'completed'),
+       max((r ->> 'through')::bigint)
 FROM tenure.purges p CROSS JOIN LATERAL jsonb_array_elements(p.cause -> 'records') r
-WHERE p.kind = 'replay' AND p.state = 'completed' GROUP BY 1, 2
+WHERE p.kind = 'replay' GROUP BY 1, 2
 """
 _PORTION = 10_000
+_REQUEST = "connector-event"
+_LEAVING = "offboarding-changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,27 +54,44 @@ class Change:
     treatments: tuple[Treatment, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """That a connector was asked, last by the `request` of this id, about the person whose key has
+    the hash `key`; or, without one, about all of the tenant."""
+
+    request: UUID
+    connector: str
+    subject: str | None
+    key: bytes | None
+
+
 @dataclass
 class Wanted:
     """What went of a tenant's, by hashes of keys: `deleted` by table, `changed` by how; `cut` is,
-    by reference (`schema.table.column`), what went so that it was emptied."""
+    by reference (`schema.table.column`), what went so that it was emptied. `asked` are requests to
+    connectors, also those that this database has; `offboarding` is the one by which the tenant
+    left."""
 
     tenant_id: TenantId
     tenant: str
     deleted: dict[TableName, set[bytes]] = field(default_factory=lambda: defaultdict(set))
     changed: dict[Change, set[bytes]] = field(default_factory=lambda: defaultdict(set))
     cut: dict[str, set[bytes]] = field(default_factory=lambda: defaultdict(set))
+    asked: dict[tuple[str, str | None, bytes | None], Asked] = field(default_factory=dict)
+    offboarding: UUID | None = None
     batches: int = 0
 
 
 @dataclass(frozen=True)
 class Records:
     """What the records say: of which tenants what is `wanted`; `cause` names the files and how
-    far they were read; `left` counts what is left to others, and why."""
+    far they were read; `left` counts what is left to others, and why. `restored`: they say what
+    neither this database nor a replay that was begun in it knows of."""
 
     wanted: tuple[Wanted, ...]
     cause: tuple[Mapping[str, Any], ...]
     left: Mapping[str, int]
+    restored: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,19 +117,26 @@ def read_records(cursor: Cursor, sources: Sources) -> Records:
     slugs = dict(cursor.fetchall())
     # tenure: allow TS001 because a replay is over all tenants, as tenure_verifier
     cursor.execute(_REPLAYED)
-    replayed = {(tenant, journal): through for tenant, journal, through in cursor.fetchall()}
+    replayed, begun = {}, dict[str, int]()
+    for tenant, journal, through, read in cursor.fetchall():
+        replayed[tenant, journal] = -1 if through is None else through
+        begun[journal] = max(read, begun.get(journal, -1))
     found: dict[str, Wanted] = {}
     left: dict[str, int] = defaultdict(int)
-    cause = []
+    cause, restored = [], False
     for folder in sources.folders:
         journal, last = "", None
         for line in _unknown(cursor, folder, sources):
             last = line
             journal = line.content.get("journal", journal)
-            if not line.is_batch or line.content.get("known"):
+            if not line.is_batch:
                 continue
-            tenant = str(line.tenant)
-            if line.number <= replayed.get((tenant, journal), -1):
+            tenant, known = str(line.tenant), "known" in line.content
+            restored = restored or (not known and line.number > begun.get(journal, -1))
+            # A store may have come back alone: of what was asked everything is looked at.
+            if known and line.kind != _REQUEST:
+                continue
+            if not known and line.number <= replayed.get((tenant, journal), -1):
                 continue
             if tenant not in slugs:
                 left["batches of tenants that are not there"] += 1
@@ -113,8 +145,9 @@ def read_records(cursor: Cursor, sources: Sources) -> Records:
             _add(wanted, line, left)
         if last is not None:
             cause.append({"journal": journal, "through": last.number, "sha256": last.sha256})
-    wanted_now = (w for w in found.values() if w.deleted or w.changed)
-    return Records(tuple(sorted(wanted_now, key=lambda w: w.tenant)), tuple(cause), dict(left))
+    wanted_now = (w for w in found.values() if w.deleted or w.changed or w.asked or w.offboarding)
+    ordered = tuple(sorted(wanted_now, key=lambda w: w.tenant))
+    return Records(ordered, tuple(cause), dict(left), restored)
 
 
 def _require_whole(sources: Sources) -> None:
@@ -133,12 +166,12 @@ def _unknown(cursor: Cursor, folder: GoneFolder, sources: Sources) -> Iterator[L
     portion: list[Line] = []
 
     def looked_up() -> Iterator[Line]:
-        ids = [str(line.batch) for line in portion if line.is_batch]
+        ids = [str(line.of) for line in portion if line.is_batch]
         # tenure: allow TS001 because a replay is over all tenants, as tenure_verifier
         cursor.execute(_KNOWN, {"ids": ids})
         known = {row[0] for row in cursor.fetchall()}
         for line in portion:
-            there = line.is_batch and str(line.batch) in known
+            there = line.is_batch and str(line.of) in known
             yield _marked(line) if there else line
 
     for line in signed_lines(
@@ -152,11 +185,23 @@ def _unknown(cursor: Cursor, folder: GoneFolder, sources: Sources) -> Iterator[L
 
 
 def _marked(line: Line) -> Line:
-    known = {"known": True, "tenant": line.content["tenant"], "batch": line.content["batch"]}
+    of_it = ("tenant", "request", "connector", "subject", "key")
+    known = {"known": True} | {k: line.content[k] for k in of_it if k in line.content}
     return Line(line.number, line.kind, line.position, line.entry, line.sha256, known)
 
 
 def _add(wanted: Wanted, line: Line, left: dict[str, int]) -> None:
+    if line.kind == _REQUEST:
+        said = line.content
+        key = None if said["key"] is None else base64.b64decode(said["key"], validate=True)
+        # The last one: asked again after each restore, each time anew.
+        wanted.asked[said["connector"], said["subject"], key] = Asked(
+            line.of, said["connector"], said["subject"], key
+        )
+        return
+    if line.kind == _LEAVING:
+        wanted.offboarding = line.of
+        return
     wanted.batches += 1
     cut = {*line.content.get("subject", {}).get("cut", ()), *line.content.get("cut", ())}
     if line.content.get("rows_unknown"):

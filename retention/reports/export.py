@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 # Grows when a key goes or changes its meaning; keys may be added.
-FORMAT = 1
+FORMAT = 2
 
 #: A cell that begins so is a formula to spreadsheet programs (the full-width forms, too).
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from retention.reports import (
     erasure_sheets,
+    handout_sheets,
     purge_sheets,
     sampled_sheets,
     sheets,
@@ -48,6 +49,16 @@ REPORTS: Mapping[str, Entry] = {
         "what others were asked to erase, and answered",
         erasure_sheets.connectors,
     ),
+    "exports": Entry(
+        "Copies handed out",
+        "who was handed whose data, people's clocks; certificates",
+        handout_sheets.exports,
+    ),
+    "restorations": Entry(
+        "Restorations",
+        "archived rows that came back, why, until when",
+        handout_sheets.restorations,
+    ),
     "offboardings": Entry(
         "Offboardings",
         "tenants that leave, their clocks, what stays",
@@ -61,9 +72,7 @@ REPORTS: Mapping[str, Entry] = {
     "changes": Entry(
         "Changes", "changes of policies, access and keys; stops and pauses", sheets.changes
     ),
-    "reads": Entry(
-        "Cross-tenant reads", "who read across tenants, and why", sheets.reads, of_tenant=False
-    ),
+    "reads": Entry("Cross-tenant reads", "who read across tenants, and why", sheets.reads),
     "inspections": Entry(
         "Inspections",
         "results of the lint gate and the posture audit",

@@ -24,7 +24,8 @@ class PolicyLine:
 
     `along` are the tables whose rows go along. `exceptions` counts the tenants whose own
     state differs from `state`, `exception_tenants` names the first few. `in_last_run` tells
-    whether the latest run's plan has the policy, None while there was no run.
+    whether the latest run's plan has the policy, None while there was no run. `withdrawn_at` is
+    when it was taken out of the policy file, None while it is in it.
     """
 
     policy: str
@@ -40,6 +41,7 @@ class PolicyLine:
     exceptions: int
     exception_tenants: tuple[str, ...]
     in_last_run: bool | None
+    withdrawn_at: datetime | None
     recorded_at: datetime
     recorded_by: str
 
@@ -115,7 +117,10 @@ SELECT l.policy, l.version, l.definition, l.recorded_at, l.recorded_by,
              ORDER BY t.name LIMIT %(named)s),
        (SELECT r.policies @> jsonb_build_array(
                    jsonb_build_object('definition', jsonb_build_object('name', l.policy)))
-        FROM last_run r)
+        FROM last_run r),
+       (SELECT CASE w.event WHEN 'withdrawn' THEN w.recorded_at END
+        FROM tenure.policy_withdrawals w WHERE w.policy = l.policy
+        ORDER BY w.number DESC LIMIT 1)
 FROM latest l
 ORDER BY l.policy
 """
@@ -140,7 +145,8 @@ def policy_lines(cursor: Cursor, policy: str | None = None) -> tuple[PolicyLine,
 
 
 def _line(row: tuple[Any, ...]) -> PolicyLine:
-    policy, version, definition, recorded_at, recorded_by, exceptions, names, in_last_run = row
+    policy, version, definition, recorded_at, recorded_by, exceptions, names, *rest = row
+    in_last_run, withdrawn_at = rest
     fields = definition if isinstance(definition, dict) else {}
     period = _text(fields, "period")
     along = fields.get("with")
@@ -158,6 +164,7 @@ def _line(row: tuple[Any, ...]) -> PolicyLine:
         exceptions=exceptions,
         exception_tenants=tuple(names),
         in_last_run=in_last_run,
+        withdrawn_at=withdrawn_at,
         recorded_at=recorded_at,
         recorded_by=recorded_by,
     )

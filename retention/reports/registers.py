@@ -68,15 +68,16 @@ class HoldsReport:
 
 @dataclass(frozen=True, slots=True)
 class ReadLine:
-    """A read across tenants: by whom, why, from where in the program, and the statement."""
+    """A read across tenants: by whom, why, from where in the program, and the statement. To a
+    tenant's own auditor, when and from where alone: the rest may name others."""
 
     id: UUID
     read_at: datetime
-    actor: str
-    reason: str
+    actor: str | None
+    reason: str | None
     place: str
-    statement: str
-    trace_id: str
+    statement: str | None
+    trace_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +112,9 @@ FROM tenure.hold_events e WHERE e.hold_id = ANY(%(holds)s::uuid[])
 ORDER BY e.happened_at DESC, e.id DESC
 """
 
+_TOLD = "actor, reason, place, statement, trace_id"
 _READS = """
-SELECT id::text, read_at, actor, reason, place, statement, trace_id
+SELECT id::text, read_at, {}
 FROM tenure.cross_tenant_reads
 WHERE read_at >= %(since)s::timestamptz AND read_at < %(until)s::timestamptz
 ORDER BY read_at DESC, id DESC LIMIT %(limit)s OFFSET %(offset)s
@@ -140,6 +142,7 @@ def holds_report(
 def reads_report(cursor: Cursor, wanted: PageRequest, scope: Scope = EVERYTHING) -> ReadsReport:
     """Return a page of reads across tenants; one query. They are nobody's alone: the scope's
     tenant does not matter."""
-    cursor.execute(_READS, {**scope.params, **wanted.window})
+    told = "NULL, NULL, place, NULL, NULL" if scope.confined else _TOLD
+    cursor.execute(_READS.format(told), {**scope.params, **wanted.window})
     lines, page = wanted.cut([ReadLine(UUID(row[0]), *row[1:]) for row in cursor.fetchall()])
     return ReadsReport(lines, page)

@@ -25,6 +25,8 @@ _CODES = frozenset(
         "digest",
         "sha256",
         "export_sha256",
+        "manifest_sha256",
+        "statement_sha256",
         "statement",
         "query",
         "place",

@@ -39,7 +39,7 @@ class PlanLine:
 
 @dataclass(frozen=True, slots=True)
 class TableCount:
-    """Rows of one table that a batch deleted; `sha256` is over their keys in order."""
+    """Rows of one table to which a batch did something; `sha256` is over their keys in order."""
 
     table: str
     rows: int
@@ -48,18 +48,21 @@ class TableCount:
 
 @dataclass(frozen=True, slots=True)
 class BatchLine:
-    """A batch as recorded in the transaction that deleted its rows."""
+    """A batch as recorded in the transaction that did it; `action`: delete, archive, anonymise or
+    pseudonymise. `restored_at` is when what was archived came back."""
 
     id: UUID
     tenant: str
     tenant_name: str
     policy: str
     version: int
+    action: str
     cutoff: datetime
     rows: int
     counts: tuple[TableCount, ...]
     started_at: datetime
     recorded_at: datetime
+    restored_at: datetime | None
     seconds: float | None
 
 
@@ -71,6 +74,7 @@ class BatchTableLine:
     tenant: str
     policy: str
     version: int
+    action: str
     table: str
     rows: int
     sha256: str
@@ -108,7 +112,7 @@ class RunReport:
     def batch_tables(self) -> tuple[BatchTableLine, ...]:
         """Return the page's batches with a line for each of their tables."""
         return tuple(
-            BatchTableLine(b.id, b.tenant, b.policy, b.version, c.table, c.rows, c.sha256)
+            BatchTableLine(b.id, b.tenant, b.policy, b.version, b.action, c.table, c.rows, c.sha256)
             for b in self.batches
             for c in b.counts
         )
@@ -117,18 +121,24 @@ class RunReport:
 _PLAN = "SELECT plan::text FROM tenure.runs WHERE id = %(run)s::uuid"
 
 _DONE = """
-SELECT policy, tenant_id::text, sum(rows_deleted)::bigint, count(*),
-       array_agg(DISTINCT policy_version), array_agg(DISTINCT cutoff)
-FROM tenure.batches WHERE run_id = %(run)s::uuid GROUP BY policy, tenant_id
+SELECT policy, tenant_id::text, sum(rows)::bigint, sum(batches)::bigint,
+       array_agg(DISTINCT version), array_agg(DISTINCT cutoff), jsonb_object_agg(action, of_action)
+FROM (SELECT policy, tenant_id, action, policy_version AS version, cutoff,
+             sum(rows_deleted) AS rows, count(*) AS batches,
+             sum(sum(rows_deleted)) OVER (PARTITION BY policy, tenant_id, action)::bigint
+                 AS of_action
+      FROM tenure.batches WHERE run_id = %(run)s::uuid
+      GROUP BY policy, tenant_id, action, policy_version, cutoff) b
+GROUP BY policy, tenant_id
 """
 _COUNTED = """
-SELECT b.policy, b.tenant_id::text, c.key,
+SELECT b.policy, b.tenant_id::text, c.key, b.action,
        sum(CASE jsonb_typeof(c.value->'rows') WHEN 'number' THEN (c.value->>'rows')::numeric
            ELSE 0 END)::bigint
 FROM tenure.batches b
 CROSS JOIN LATERAL jsonb_each(
     CASE jsonb_typeof(b.counts) WHEN 'object' THEN b.counts ELSE '{}' END) c
-WHERE b.run_id = %(run)s::uuid GROUP BY b.policy, b.tenant_id, c.key
+WHERE b.run_id = %(run)s::uuid GROUP BY b.policy, b.tenant_id, c.key, b.action
 """
 _WORKED = """
 SELECT policy, tenant_id::text, state, holder, detail, skips FROM tenure.units
@@ -141,9 +151,11 @@ WHERE run_id = %(run)s::uuid ORDER BY number
 _TENANTS = "SELECT id::text, slug, name FROM tenure.tenants WHERE id = ANY(%s::uuid[])"
 
 _BATCHES = """
-SELECT b.id::text, t.slug, t.name, b.policy, b.policy_version, b.cutoff, b.rows_deleted,
-       b.counts, b.started_at, b.recorded_at
+SELECT b.id::text, t.slug, t.name, b.policy, b.policy_version, b.action, b.cutoff, b.rows_deleted,
+       b.counts, b.started_at, b.recorded_at, r.restored_at
 FROM tenure.batches b JOIN tenure.tenants t ON t.id = b.tenant_id
+LEFT JOIN tenure.restorations r
+    ON r.tenant_id = b.tenant_id AND r.run_id = b.run_id AND r.batch_id = b.id
 WHERE b.run_id = %(run)s::uuid
 ORDER BY b.id LIMIT %(limit)s OFFSET %(offset)s
 """
@@ -157,9 +169,13 @@ def run_report(cursor: Cursor, trace_id: str, wanted: PageRequest) -> RunReport 
     params = {"run": str(run.id)}
     plan, plan_problem = _read_plan(cursor, params)
     cursor.execute(_DONE, params)
-    done = {(p, t): Done(n, b, tuple(v), tuple(c)) for p, t, n, b, v, c in cursor.fetchall()}
+    done = {(p, t): Done(n, b, tuple(v), tuple(c), a) for p, t, n, b, v, c, a in cursor.fetchall()}
     cursor.execute(_COUNTED, params)
-    counted = {(p, t, table): rows for p, t, table, rows in cursor.fetchall()}
+    counted: dict[tuple[str, str, str], int] = {}
+    by_table: dict[tuple[str, str], int] = {}
+    for p, t, table, action, rows in cursor.fetchall():
+        counted[p, t, table] = counted.get((p, t, table), 0) + rows
+        by_table[table, action] = by_table.get((table, action), 0) + rows
     planned_units = () if plan is None else plan.units
     keys = {(u.policy, str(u.tenant_id)) for u in planned_units} | done.keys()
     cursor.execute(_TENANTS, (sorted({tenant for _, tenant in keys}),))
@@ -177,9 +193,9 @@ def run_report(cursor: Cursor, trace_id: str, wanted: PageRequest) -> RunReport 
         run=run,
         plan=None if plan is None else _plan_line(plan),
         plan_problem=plan_problem,
-        totals=run_totals(units, counted.values()),
+        totals=run_totals(units, counted.values(), run.actions),
         units=units,
-        tables=table_lines(planned_units, counted),
+        tables=table_lines(planned_units, counted, by_table),
         interventions=interventions,
         batches=batches,
         page=page,
@@ -216,18 +232,21 @@ def _plan_line(plan: Plan) -> PlanLine:
 
 
 def _batch(row: tuple[Any, ...]) -> BatchLine:
-    batch_id, slug, name, policy, version, cutoff, rows, counts, started, recorded = row
+    batch_id, slug, name, policy, version, action, cutoff, rows, counts, *times = row
+    started, recorded, restored = times
     return BatchLine(
         id=UUID(batch_id),
         tenant=slug,
         tenant_name=name,
         policy=policy,
         version=version,
+        action=action,
         cutoff=cutoff,
         rows=rows,
         counts=_counts(counts),
         started_at=started,
         recorded_at=recorded,
+        restored_at=restored,
         seconds=seconds_between(started, recorded),
     )
 

@@ -27,8 +27,9 @@ from tenants.connections import Cursor
 class RunLine:
     """A retention run. `seconds` and `finished_at` are None while it is running or paused.
 
-    `planned` rows were counted when the plan was made, `deleted` rows were recorded by
-    `batches` batches.
+    `planned` rows were counted when the plan was made, `done` rows were recorded by `batches`
+    batches; `actions` says what was done to how many of them: delete, archive, anonymise,
+    pseudonymise.
     """
 
     id: UUID
@@ -41,7 +42,8 @@ class RunLine:
     finished_at: datetime | None
     seconds: float | None
     planned: int
-    deleted: int
+    done: int
+    actions: Mapping[str, int]
     batches: int
 
 
@@ -117,11 +119,13 @@ SELECT p.id::text, p.trace_id, p.state, p.detail, p.as_of, p.started_by, p.start
        p.finished_at,
        (SELECT coalesce(sum(n::text::numeric), 0)::bigint FROM jsonb_path_query(
             p.plan, '$.units[*].goes[*].rows ? (@.type() == "number")') n),
-       b.deleted, b.batches
+       b.done, b.actions, b.batches
 FROM page p
 CROSS JOIN LATERAL (
-    SELECT coalesce(sum(rows_deleted), 0)::bigint AS deleted, count(*) AS batches
-    FROM tenure.batches WHERE run_id = p.id
+    SELECT coalesce(sum(a.rows), 0)::bigint AS done, coalesce(sum(a.batches), 0)::bigint AS batches,
+           coalesce(jsonb_object_agg(a.action, a.rows) FILTER (WHERE a.rows > 0), '{}') AS actions
+    FROM (SELECT action, sum(rows_deleted)::bigint AS rows, count(*) AS batches
+          FROM tenure.batches WHERE run_id = p.id GROUP BY action) a
 ) b
 ORDER BY p.started_at DESC, p.id DESC
 """
@@ -140,7 +144,7 @@ WITH page AS (
     ORDER BY r.started_at DESC, r.id DESC LIMIT %(limit)s OFFSET %(offset)s
 )
 SELECT p.id::text, p.trace_id, coalesce(nullif(u.state, 'open'), p.state), u.detail, p.as_of,
-       p.started_by, p.started_at, p.finished_at, u.planned, b.deleted, b.batches
+       p.started_by, p.started_at, p.finished_at, u.planned, b.done, b.actions, b.batches
 FROM page p
 CROSS JOIN LATERAL (
     SELECT (array_agg(state ORDER BY array_position(ARRAY['failed', 'stalled', 'open', 'cancelled',
@@ -150,8 +154,11 @@ CROSS JOIN LATERAL (
     FROM tenure.units WHERE run_id = p.id AND tenant_id = %(tenant)s::uuid
 ) u
 CROSS JOIN LATERAL (
-    SELECT coalesce(sum(rows_deleted), 0)::bigint AS deleted, count(*) AS batches
-    FROM tenure.batches WHERE run_id = p.id AND tenant_id = %(tenant)s::uuid
+    SELECT coalesce(sum(a.rows), 0)::bigint AS done, coalesce(sum(a.batches), 0)::bigint AS batches,
+           coalesce(jsonb_object_agg(a.action, a.rows) FILTER (WHERE a.rows > 0), '{}') AS actions
+    FROM (SELECT action, sum(rows_deleted)::bigint AS rows, count(*) AS batches
+          FROM tenure.batches WHERE run_id = p.id AND tenant_id = %(tenant)s::uuid
+          GROUP BY action) a
 ) b
 ORDER BY p.started_at DESC, p.id DESC
 """
@@ -168,8 +175,10 @@ WHERE run_id IS NULL
 ORDER BY number DESC LIMIT %(limit)s OFFSET %(offset)s
 """
 _SCHEDULES = """
-SELECT DISTINCT ON (policy) policy, definition->>'schedule' FROM tenure.policy_versions
-ORDER BY policy, version DESC
+SELECT DISTINCT ON (v.policy) v.policy, v.definition->>'schedule' FROM tenure.policy_versions v
+WHERE coalesce((SELECT w.event FROM tenure.policy_withdrawals w WHERE w.policy = v.policy
+                ORDER BY w.number DESC LIMIT 1), 'returned') = 'returned'
+ORDER BY v.policy, v.version DESC
 """
 
 
@@ -237,7 +246,8 @@ def _next(cursor: Cursor, ticking: Ticking) -> tuple[NextLine, ...]:
 
 
 def _line(row: tuple[Any, ...]) -> RunLine:
-    run_id, trace_id, state, detail, as_of, by, started, finished, planned, deleted, batches = row
+    run_id, trace_id, state, detail, as_of, by, started, finished, planned, *rest = row
+    done, actions, batches = rest
     return RunLine(
         id=UUID(run_id),
         trace_id=trace_id,
@@ -249,6 +259,7 @@ def _line(row: tuple[Any, ...]) -> RunLine:
         finished_at=finished,
         seconds=seconds_between(started, finished),
         planned=planned,
-        deleted=deleted,
+        done=done,
+        actions=actions,
         batches=batches,
     )

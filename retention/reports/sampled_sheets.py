@@ -35,7 +35,8 @@ def samples(cursor: Cursor, asked: Asked) -> Report:
                 show="number proof/index/checkpoint/place table/went/action/tenant/key_hash/key "
                 "policy/version/period_words/legal_basis/approved_by/approved_at "
                 "trigger/started_at/along_from/along_until/cutoff "
-                "due_at/was_due/due_by/cutoff_agrees purged_at/trace_id/started_by/batch_id",
+                "due_at/was_due/due_by/cutoff_agrees "
+                "purged_at/restored_at/trace_id/started_by/batch_id",
                 labels={
                     "number": "No.",
                     "place": "In the population no.",
@@ -56,6 +57,7 @@ def samples(cursor: Cursor, asked: Asked) -> Report:
                     "due_by": "As of the run",
                     "cutoff_agrees": "Cutoff and run are the period apart:",
                     "purged_at": "Went on",
+                    "restored_at": "And came back, with its batch,",
                     "trace_id": "Run",
                     "batch_id": "Batch",
                     "started_by": "By",

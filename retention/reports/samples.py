@@ -65,7 +65,8 @@ class Sample:
     when the run was made, in any case. `was_due`: it began before the cutoff. `cutoff_agrees`:
     cutoff and due_by are the period apart, as the period was when the run began. `went` is how: as
     itself, or along with the row it belongs to.
-    `approved_by` recorded the version of the policy, `started_by` the run.
+    `approved_by` recorded the version of the policy, `started_by` the run. `restored_at` is when
+    its batch, which was archived, came back.
     """
 
     number: int
@@ -90,6 +91,7 @@ class Sample:
     due_at: datetime | None
     due_by: datetime
     purged_at: datetime
+    restored_at: datetime | None
     trace_id: str
     run_id: UUID
     batch_id: UUID
@@ -164,7 +166,9 @@ ORDER BY d.nth
 _BATCHES = f"""
 SELECT b.id::text, t.slug, t.name, b.action, b.cutoff, b.recorded_at, r.trace_id, r.as_of,
        r.started_by, b.policy, b.policy_version, v.definition, v.recorded_by, v.recorded_at,
-       own.period
+       own.period,
+       (SELECT r.restored_at FROM tenure.restorations r
+        WHERE r.tenant_id = b.tenant_id AND r.run_id = b.run_id AND r.batch_id = b.id)
 FROM tenure.batches b
 JOIN tenure.tenants t ON t.id = b.tenant_id
 JOIN tenure.runs r ON r.id = b.run_id
@@ -280,7 +284,7 @@ def _sample(
     entered: Entered | None,
 ) -> Sample:
     slug, name, action, before, purged_at, trace_id, as_of, started_by = batch[:8]
-    policy, version, definition, approved_by, approved_at, own = batch[8:]
+    policy, version, definition, approved_by, approved_at, own, restored_at = batch[8:]
     known: dict[str, Any] = definition if isinstance(definition, dict) else {}
     period = own or str(known.get("period", ""))
     table = str(known.get("table", ""))
@@ -307,6 +311,7 @@ def _sample(
         due_at=row.started.due_at(period),
         due_by=as_of,
         purged_at=purged_at,
+        restored_at=restored_at,
         trace_id=trace_id,
         run_id=row.place.cause_id,
         batch_id=row.place.batch_id,

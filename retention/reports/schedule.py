@@ -22,7 +22,8 @@ class ScheduleLine:
     from `starts`; then `action` is done, to `columns` where it changes rows. `minimum` and
     `maximum` bound a tenant's own period. `own` names what is this tenant's own (state, period);
     of all tenants, `own_terms` counts those that have any. `in_last_run`: the last run of the
-    period was opened under it; None where there was none.
+    period was opened under it; None where there was none. `withdrawn_at` is when it was taken out
+    of the policy file: its `state` is withdrawn then, and nothing goes by it.
     """
 
     deletion_class: str
@@ -39,6 +40,7 @@ class ScheduleLine:
     minimum: str | None
     maximum: str | None
     state: str
+    withdrawn_at: datetime | None
     own: tuple[str, ...]
     own_terms: int
     in_last_run: bool | None
@@ -100,8 +102,16 @@ SELECT l.policy, l.version, l.definition, l.digest, l.recorded_at, l.recorded_by
        (SELECT count(DISTINCT t.tenant_id) FROM terms t WHERE t.policy = l.policy),
        (SELECT r.versions ? l.policy FROM tenure.runs r
         WHERE r.started_at < %(until)s::timestamptz AND r.versions IS NOT NULL
-        ORDER BY r.started_at DESC, r.id DESC LIMIT 1)
+        ORDER BY r.started_at DESC, r.id DESC LIMIT 1),
+       (SELECT CASE w.event WHEN 'withdrawn' THEN w.recorded_at END
+        FROM tenure.policy_withdrawals w
+        WHERE w.policy = l.policy AND w.recorded_at < %(until)s::timestamptz
+        ORDER BY w.number DESC LIMIT 1)
 FROM latest l ORDER BY l.definition->>'class', l.policy
+"""  # noqa: S608 - a constant
+# As many as there are policies: of the lines, whatever page of them is shown below.
+_OF_TENANT = f"""{_TERMS}
+SELECT t.policy, t.what, t.value FROM terms t
 """  # noqa: S608 - a constant
 _OWN = f"""{_TERMS}
 SELECT t.policy, n.slug, n.name, t.what, t.value, t.changed_at, t.changed_by
@@ -111,7 +121,7 @@ ORDER BY t.policy, n.slug, t.what LIMIT %(limit)s OFFSET %(offset)s
 
 
 def schedule_report(cursor: Cursor, wanted: PageRequest, scope: Scope) -> ScheduleReport:
-    """Return the schedule as of the scope's `until` (None: now); two queries.
+    """Return the schedule as of the scope's `until` (None: now); two queries, of a tenant three.
 
     Of one tenant, its own terms stand in the lines.
     """
@@ -120,12 +130,17 @@ def schedule_report(cursor: Cursor, wanted: PageRequest, scope: Scope) -> Schedu
     cursor.execute(_OWN, {**scope.params, **wanted.window})
     terms, page = wanted.cut([OwnTerm(*row) for row in cursor.fetchall()])
     if scope.tenant is not None:
-        lines = tuple(_for_tenant(line, terms) for line in lines)
+        cursor.execute(_OF_TENANT, scope.params)
+        own: dict[str, dict[str, str]] = {}
+        for policy, what, value in cursor.fetchall():
+            own.setdefault(policy, {})[what] = value
+        lines = tuple(_for_tenant(line, own.get(line.policy, {})) for line in lines)
     return ScheduleReport(lines, terms, page)
 
 
 def _line(row: tuple[Any, ...]) -> ScheduleLine:
-    policy, version, definition, digest, recorded_at, recorded_by, own_terms, in_last_run = row
+    policy, version, definition, digest, recorded_at, recorded_by, own_terms, *rest = row
+    in_last_run, withdrawn_at = rest
     known: Mapping[str, Any] = definition if isinstance(definition, dict) else {}
     period = str(known.get("period", ""))
     return ScheduleLine(
@@ -142,7 +157,8 @@ def _line(row: tuple[Any, ...]) -> ScheduleLine:
         legal_basis=str(known.get("legal_basis", "")),
         minimum=known.get("minimum"),
         maximum=known.get("maximum"),
-        state=str(known.get("state", "")),
+        state="withdrawn" if withdrawn_at else str(known.get("state", "")),
+        withdrawn_at=withdrawn_at,
         own=(),
         own_terms=own_terms,
         in_last_run=in_last_run,
@@ -153,13 +169,12 @@ def _line(row: tuple[Any, ...]) -> ScheduleLine:
     )
 
 
-def _for_tenant(line: ScheduleLine, terms: tuple[OwnTerm, ...]) -> ScheduleLine:
-    own = {term.what: term.value for term in terms if term.policy == line.policy}
+def _for_tenant(line: ScheduleLine, own: Mapping[str, str]) -> ScheduleLine:
     period = own.get("period", line.period)
     return replace(
         line,
         own=tuple(sorted(own)),
-        state=own.get("state", line.state),
+        state=line.state if line.withdrawn_at else own.get("state", line.state),
         period=period,
         period_words=period_in_words(period),
     )

@@ -39,7 +39,7 @@ def schedule(cursor: Cursor, asked: Asked) -> Report:
                 title="Kept how long, from when, on what basis",
                 show="deletion_class/policy table/along/condition period_words/starts "
                 "action/columns legal_basis "
-                f"state/{'own' if asked.scope.tenant else 'own_terms'}/in_last_run "
+                f"state/withdrawn_at/{'own' if asked.scope.tenant else 'own_terms'}/in_last_run "
                 "version/recorded_at/recorded_by",
                 labels={
                     "deletion_class": "Category",
@@ -50,6 +50,7 @@ def schedule(cursor: Cursor, asked: Asked) -> Report:
                     "action": "Then",
                     "recorded_at": "Since",
                     "recorded_by": "By",
+                    "withdrawn_at": "Since",
                     "own": "Own:",
                     "own_terms": "Tenants that differ:",
                     "in_last_run": "In the last run:",
@@ -85,13 +86,14 @@ def runs(cursor: Cursor, asked: Asked) -> Report:
                 run_list.RunLine,
                 found.runs,
                 title="Runs",
-                show="trace_id state/detail as_of started_at/started_by seconds planned deleted "
-                "batches",
+                show="trace_id state/detail as_of started_at/started_by seconds planned "
+                "done/actions batches",
                 labels={
                     "trace_id": "Run",
                     "seconds": "Took",
                     "planned": "Rows planned",
-                    "deleted": "Rows deleted",
+                    "done": "Rows done",
+                    "actions": "Of these:",
                 },
                 empty="No run of the period is on this page.",
             ),
@@ -240,12 +242,17 @@ def reads(cursor: Cursor, asked: Asked) -> Report:
                 registers.ReadLine,
                 found.reads,
                 title="Reads across tenants",
+                show="read_at place" if asked.scope.confined else "",
                 labels={"place": "Where in the program", "read_at": "When"},
                 empty="No read across tenants of the period is on this page.",
             ),
         ),
         page=found.page,
-        lead="Work that looked across tenants, and the reason it gave. Newest first.",
+        lead="Work that looked across tenants, this one perhaps among them. Newest first. Who did, "
+        "why, and by which statement may name others: the installation's auditors see it."
+        if asked.scope.confined
+        else "Work that looked across tenants, and the reason it gave. Newest first. They are "
+        "nobody's alone: a tenant that is asked about changes nothing.",
     )
 
 

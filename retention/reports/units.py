@@ -6,7 +6,7 @@ Pure: plan and records come in, judgements come out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -28,9 +28,10 @@ class KeptLine:
 class UnitLine:
     """One policy in one tenant: planned, and done.
 
-    `due` rows of the policy's own table are `due_deleted` or `due_left`; `kept` says why rows
-    were to stay, and `unexplained` is how many more are left. `planned` and `deleted` are of
-    all its tables together; `undated` rows have no starting point.
+    `action` is what is done: delete, archive, anonymise or pseudonymise; of a unit that is not
+    planned, all that was. `due` rows of the policy's own table are `due_done` or `due_left`;
+    `kept` says why rows were to stay, and `unexplained` is how many more are left. `planned` and
+    `done` are of all its tables together; `undated` rows have no starting point.
 
     Outcomes: `as planned`; `kept`: nothing was to go and nothing went; `fewer` or `more` than
     planned went, and of the policy's table not more than was due; `beyond due`: more than was
@@ -42,17 +43,18 @@ class UnitLine:
     """
 
     policy: str
+    action: str
     version: int | None
     cutoff: datetime | None
     tenant: str
     tenant_name: str
     due: int
-    due_deleted: int
+    due_done: int
     due_left: int
     kept: tuple[KeptLine, ...]
     unexplained: int
     planned: int
-    deleted: int
+    done: int
     undated: int
     batches: int
     outcome: Outcome
@@ -63,30 +65,34 @@ class UnitLine:
 
 @dataclass(frozen=True, slots=True)
 class TableLine:
-    """Rows of one table, planned and deleted, all units together."""
+    """Rows of one table, planned and done, all units together; `actions` says what was done to how
+    many of them."""
 
     table: str
     planned: int
-    deleted: int
+    done: int
+    actions: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class RunTotals:
-    """Sums over all units; `due` is `due_deleted` and `due_left` together.
+    """Sums over all units; `due` is `due_done` and `due_left` together, `actions` says what was
+    done to how many rows.
 
-    `counted` is `deleted` once more, from the batches' counts per table; `adds_up`: the two
+    `counted` is `done` once more, from the batches' counts per table; `adds_up`: the two
     are the same.
     """
 
     due: int
-    due_deleted: int
+    due_done: int
     due_left: int
     held: int
     paused: int
     referenced: int
     unexplained: int
     planned: int
-    deleted: int
+    done: int
+    actions: Mapping[str, int]
     counted: int
     undated: int
     batches: int
@@ -95,12 +101,13 @@ class RunTotals:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What the batches of one unit recorded."""
+    """What the batches of one unit recorded; `actions` are its rows by what was done to them."""
 
     rows: int
     batches: int
     versions: tuple[int, ...]
     cutoffs: tuple[datetime, ...]
+    actions: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,17 +153,18 @@ def unit_lines(
         lines.append(
             UnitLine(
                 policy=unit.policy,
+                action=pinned.policy.action,
                 version=pinned.version or max(was.versions, default=None),
                 cutoff=pinned.cutoff,
                 tenant=slug,
                 tenant_name=name,
                 due=unit.due,
-                due_deleted=roots,
+                due_done=roots,
                 due_left=max(0, unit.due - roots),
                 kept=tuple(_still_kept(unit, max(0, unit.due - roots))),
                 unexplained=max(0, unit.due - roots - sum(k.rows for k in unit.kept)),
                 planned=unit.rows,
-                deleted=was.rows,
+                done=was.rows,
                 undated=unit.undated,
                 batches=was.batches,
                 outcome=outcome(unit, was.rows, roots, same_terms=same_terms),
@@ -172,17 +180,18 @@ def unit_lines(
         lines.append(
             UnitLine(
                 policy=policy,
+                action=", ".join(sorted(was.actions)),
                 version=max(was.versions),
                 cutoff=max(was.cutoffs),
                 tenant=slug,
                 tenant_name=name,
                 due=0,
-                due_deleted=0,
+                due_done=0,
                 due_left=0,
                 kept=(),
                 unexplained=0,
                 planned=0,
-                deleted=was.rows,
+                done=was.rows,
                 undated=0,
                 batches=was.batches,
                 outcome="not planned",
@@ -207,53 +216,63 @@ def _still_kept(unit: Unit, left: int) -> Iterator[KeptLine]:
             yield KeptLine(kept.reason, rows, kept.detail)
 
 
-def outcome(unit: Unit, deleted: int, roots: int, *, same_terms: bool) -> Outcome:
-    """Judge what was done of a unit: `deleted` rows, `roots` of them of the policy's table."""
+def outcome(unit: Unit, done: int, roots: int, *, same_terms: bool) -> Outcome:
+    """Judge what was done of a unit: `done` rows, `roots` of them of the policy's table."""
     if not same_terms:
         return "other terms"
-    if roots > unit.due or (deleted and not unit.may_run):
+    if roots > unit.due or (done and not unit.may_run):
         return "beyond due"
-    if deleted == unit.rows:
-        return "as planned" if deleted else "kept"
-    return "fewer" if deleted < unit.rows else "more"
+    if done == unit.rows:
+        return "as planned" if done else "kept"
+    return "fewer" if done < unit.rows else "more"
 
 
 def table_lines(
-    units: Sequence[Unit], counted: Mapping[tuple[str, str, str], int]
+    units: Sequence[Unit],
+    counted: Mapping[tuple[str, str, str], int],
+    actions: Mapping[tuple[str, str], int] | None = None,
 ) -> tuple[TableLine, ...]:
-    """Return the rows planned and deleted per table, by its name."""
+    """Return the rows planned and done per table, by its name; `actions` are those by (table,
+    action)."""
+    by_table: dict[str, dict[str, int]] = {}
+    for (table, action), rows in sorted((actions or {}).items()):
+        by_table.setdefault(table, {})[action] = rows
     planned: dict[str, int] = {}
-    deleted: dict[str, int] = {}
+    done: dict[str, int] = {}
     for unit in units:
         for table, rows in unit.goes:
             planned[table] = planned.get(table, 0) + rows
     for (_, _, table), rows in counted.items():
-        deleted[table] = deleted.get(table, 0) + rows
+        done[table] = done.get(table, 0) + rows
     return tuple(
-        TableLine(table, planned.get(table, 0), deleted.get(table, 0))
-        for table in sorted(planned.keys() | deleted.keys())
+        TableLine(table, planned.get(table, 0), done.get(table, 0), by_table.get(table, {}))
+        for table in sorted(planned.keys() | done.keys())
     )
 
 
-def run_totals(units: Sequence[UnitLine], counted: Iterable[int]) -> RunTotals:
-    """Return the sums; `counted` are the rows by the batches' counts per table."""
+def run_totals(
+    units: Sequence[UnitLine], counted: Iterable[int], actions: Mapping[str, int] | None = None
+) -> RunTotals:
+    """Return the sums; `counted` are the rows by the batches' counts per table, `actions` the rows
+    by what was done to them."""
 
     def kept(reason: str) -> int:
         return sum(k.rows for unit in units for k in unit.kept if k.reason == reason)
 
-    deleted, counted_rows = sum(u.deleted for u in units), sum(counted)
+    done, counted_rows = sum(u.done for u in units), sum(counted)
     return RunTotals(
         due=sum(u.due for u in units),
-        due_deleted=sum(u.due_deleted for u in units),
+        due_done=sum(u.due_done for u in units),
         due_left=sum(u.due_left for u in units),
         held=kept("held"),
         paused=kept("paused"),
         referenced=kept("referenced"),
         unexplained=sum(u.unexplained for u in units),
         planned=sum(u.planned for u in units),
-        deleted=deleted,
+        done=done,
+        actions=dict(actions or {}),
         counted=counted_rows,
         undated=sum(u.undated for u in units),
         batches=sum(u.batches for u in units),
-        adds_up=deleted == counted_rows,
+        adds_up=done == counted_rows,
     )

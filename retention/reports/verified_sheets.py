@@ -11,8 +11,8 @@ from retention.reports.words import text_of
 from tenants.connections import Cursor
 
 _FIGURE_LABELS = {
-    "opening": "Opening due", "newly_due": "+ Newly due", "deleted": "= Deleted",
-    "deleted_along": "+ Along", "removed": "+ Removed", "no_longer_due": "+ No longer due",
+    "opening": "Opening due", "newly_due": "+ Newly due", "deleted": "= Done by batches",
+    "deleted_along": "+ Done along", "removed": "+ Removed", "no_longer_due": "+ No longer due",
     "held": "+ Held", "undeletable": "+ Undeletable", "paused": "+ Paused",
     "still_due": "+ Still due", "difference": "+ Difference",
 }  # fmt: skip
@@ -118,8 +118,9 @@ def reconciliation(cursor: Cursor, asked: Asked) -> Report:
         ),
         page=found.page,
         facts=tuple(facts),
-        lead="Opening due + newly due = deleted + deleted along + removed by users + no longer due "
-        "+ held + undeletable + paused + still due. What is left over is the difference.",
+        lead="Opening due + newly due = done by batches (deleted, archived or changed, as the "
+        "policy says) + done along + removed by users + no longer due + held + undeletable + "
+        "paused + still due. What is left over is the difference.",
         texts=(
             ("The figures, as they were asked for", found.query),
             *((f"The population of {p.policy}", p.query) for p in found.populations),

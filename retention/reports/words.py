@@ -59,6 +59,24 @@ def span_in_words(span: timedelta) -> str:
     return f"{minutes} min {left} s" if left else f"{minutes} min"
 
 
+_DONE = {
+    "delete": "deleted",
+    "archive": "archived",
+    "anonymise": "made anonymous",
+    "pseudonymise": "made pseudonymous",
+}
+
+
+def action_in_words(action: str) -> str:
+    """Return what was done to rows ("archived"); what is no action, as it is."""
+    return ", ".join(_DONE.get(each, each) for each in action.split(", "))
+
+
+def actions_in_words(actions: Mapping[str, int]) -> str:
+    """Return what was done to how many rows ("3 deleted, 2 archived"); "" for none."""
+    return ", ".join(f"{rows:,} {_DONE.get(name, name)}" for name, rows in sorted(actions.items()))
+
+
 def seconds_between(start: datetime, end: datetime | None) -> float | None:
     """Return the seconds from start to end, None while there is no end."""
     return None if end is None else round((end - start).total_seconds(), 3)

@@ -111,6 +111,7 @@ def _audit(installed: Installation) -> str:
     changed.record()
     found = changed.verify(trace_id=new_trace_id())
     raise_alerts(installed.retention, of_verification(found), Looked(VERIFIED))
+    _hand_out(installed, ids["Linden Books"])
     _erase(installed, [ids["Alpine Bicycles"], ids["Linden Books"], ids["Linden Books"]])
     _leave(installed, ids["Linden Books"])
     for text in (LINTED, AUDITED):
@@ -157,6 +158,32 @@ def _erase(installed: Installation, tenants: Sequence[TenantId]) -> None:
         ann.plan(erasure)
         bob.approve(erasure)
         desk.run(erasure)
+
+
+def _hand_out(installed: Installation, tenant: TenantId) -> None:
+    """Have a person have a copy, another wait for one for too long, and archived rows come back."""
+    shop = workshop_of(installed, actor="command:ann")
+    with installed.retention.transaction(tenant, read_only=True) as cursor:
+        cursor.execute(
+            "SELECT id FROM shop.customers WHERE tenant_id = %s ORDER BY id LIMIT 1", (str(tenant),)
+        )
+        ((key,),) = cursor.fetchall()
+    shop.exporter.of_subject(
+        io.BytesIO(), tenant, shop.subject("customer"), key, actor=shop.actor,
+        reason="letter of 3 May",
+    )  # fmt: skip
+    with owner_of(installed.settings) as owner:
+        evidence = Evidence(owner)
+        evidence.sql(
+            "INSERT INTO tenure.exports (tenant_id, id, kind, subject, subject_hash, requested_by,"
+            " reason, state, received_at, problem, ended_at) VALUES (%s, %s, 'subject', 'customer',"
+            " decode(repeat('07', 16), 'hex'), 'command:ann', 'ticket 4711', 'failed',"
+            " now() - interval '40 days', 'No space left on device', now())",
+            (str(tenant), str(new_id())),
+        )
+        run = evidence.run()
+        evidence.batch(run, tenant, "old-notes", 12, action="archive")
+        evidence.restored(run)
 
 
 def _leave(installed: Installation, held: TenantId) -> None:
@@ -284,8 +311,8 @@ def test_every_other_page_looks_right(visit: Visit, site: Site):
     visit.log_in()
     for name in (
         "Schedule", "Runs", "Verifications", "Reconciliation", "Samples", "Alerts", "Holds",
-        "Changes", "Cross-tenant reads", "Inspections", "Erasures", "Connectors", "Offboardings",
-        "Replays",
+        "Changes", "Cross-tenant reads", "Inspections", "Erasures", "Connectors", "Copies",
+        "Restorations", "Offboardings", "Replays",
     ):  # fmt: skip
         menu = page.get_by_role("navigation", name="Pages")
         menu.get_by_role("link", name=name, exact=True).click()
@@ -330,6 +357,21 @@ def test_auditor_sees_who_leaves_what_is_overdue_and_what_stays(visit: Visit, si
     assert shown.get_by_text("incomplete", exact=True).count() == 1
     assert shown.get_by_text("made good", exact=True).count() == 1
     assert page.locator("#left").get_by_text("held").first.is_visible()
+    visit.looks_right()
+
+
+def test_auditor_sees_who_was_handed_what_and_what_came_back(visit: Visit, site: Site):
+    page = visit.page
+    visit.log_in()
+    page.get_by_role("link", name="Copies", exact=True).click()
+    page.wait_for_url("**/console/exports")
+    first = page.locator("#exports tbody tr").first
+    assert first.get_by_text("overdue", exact=True).is_visible()
+    assert page.locator("#exports").get_by_text("answered in time").first.is_visible()
+    visit.looks_right()
+    page.get_by_role("link", name="Restorations", exact=True).click()
+    page.wait_for_url("**/console/restorations")
+    assert page.locator("#restorations").get_by_text("archived by mistake").is_visible()
     visit.looks_right()
 
 
@@ -396,7 +438,8 @@ def test_a_tenants_own_auditor_walks_through_their_pages(visit: Visit, site: Sit
     names = menu.get_by_role("link").all_inner_texts()
     assert names == [
         "Schedule", "Runs", "Verifications", "Reconciliation", "Samples", "Holds", "Erasures",
-        "Connectors", "Offboardings", "Replays", "Changes",
+        "Connectors", "Copies", "Restorations", "Offboardings", "Replays", "Changes",
+        "Cross-tenant reads",
     ]  # fmt: skip
     for name in names:
         menu.get_by_role("link", name=name, exact=True).click()

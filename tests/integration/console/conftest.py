@@ -292,6 +292,20 @@ class Evidence:
         }  # fmt: skip
         self._insert("holds", row)
 
+    def restored(self, run: tuple[str, str], **columns: Any) -> None:
+        """Insert that the first batch of a run came back."""
+        [(tenant, batch, rows)] = self.sql(
+            "SELECT tenant_id::text, id::text, rows_deleted FROM tenure.batches WHERE run_id = %s"
+            " ORDER BY id LIMIT 1",
+            (run[0],),
+        )
+        row = {
+            "tenant_id": tenant, "id": str(new_id()), "run_id": run[0], "batch_id": batch,
+            "counts": json.dumps({"shop.invoices": rows}), "reason": "archived by mistake",
+            "restored_by": "command:ops", "kept_until": NOW + timedelta(days=36500), **columns,
+        }  # fmt: skip
+        self._insert("restorations", row)
+
     def _insert(self, table: str, row: dict[str, Any]) -> None:
         columns = ", ".join(row)
         places = ", ".join(["%s"] * len(row))

@@ -41,6 +41,6 @@ def test_lists_say_that_they_are_empty(console, path):
 def test_csv_without_rows_still_has_its_header(console):
     answer = console.pages.client.get("/console/runs.csv")
     assert answer.text.splitlines() == [
-        "id,trace_id,state,detail,as_of,started_by,started_at,finished_at,seconds,planned,deleted,"
-        "batches"
+        "id,trace_id,state,detail,as_of,started_by,started_at,finished_at,seconds,planned,done,"
+        "actions,batches"
     ]

@@ -187,9 +187,9 @@ def test_batch_whose_counts_do_not_add_up_is_an_alarm(console: Console):
     evidence.batch(run, tenant, "p", 9, counts=json.dumps(counts))
     evidence.batch(run, tenant, "p", 0, counts="[]")
     html = console.pages.html(f"/console/runs/{run[1]}")
-    assert "The batches recorded 9 rows deleted, their counts per table come to 4." in html
+    assert "The batches recorded 9 rows, their counts per table come to 4." in html
     totals = console.pages.json(f"/console/runs/{run[1]}")["totals"]
-    assert (totals["deleted"], totals["counted"], totals["adds_up"]) == (9, 4, False)
+    assert (totals["done"], totals["counted"], totals["adds_up"]) == (9, 4, False)
 
 
 def test_running_run_is_shown_so_far(console: Console):
@@ -201,7 +201,7 @@ def test_running_run_is_shown_so_far(console: Console):
     html = console.pages.html(f"/console/runs/{run[1]}")
     assert "it is running" in html
     assert "so far" in html
-    assert "not yet deleted" in html
+    assert "not yet done" in html
     assert console.pages.json(f"/console/runs/{run[1]}")["run"]["seconds"] is None
 
 

@@ -85,15 +85,15 @@ def test_the_data_puts_every_figure_to_work(audited):
 
 
 SUMS = {
-    "Opening due": "opening", "Newly due": "newly_due", "Deleted": "deleted",
-    "Deleted along": "deleted_along", "Removed by users": "removed",
+    "Opening due": "opening", "Newly due": "newly_due", "Done by batches": "deleted",
+    "Done along": "deleted_along", "Removed by users": "removed",
     "No longer due": "no_longer_due", "Held": "held", "Undeletable": "undeletable",
     "Paused": "paused", "Still due": "still_due", "Difference": "difference",
 }  # fmt: skip
 SAME = {
-    "runs": ("/console", "runs", {"Rows planned": "planned", "Rows deleted": "deleted",
+    "runs": ("/console", "runs", {"Rows planned": "planned", "Rows done": "done",
                                   "Batches": "batches", "Took": "seconds"}),
-    "all runs": ("/console/runs", "runs", {"Rows planned": "planned", "Rows deleted": "deleted",
+    "all runs": ("/console/runs", "runs", {"Rows planned": "planned", "Rows done": "done",
                                            "Batches": "batches", "Took": "seconds"}),
     "policies": ("/console", "policies", {"Version": "version"}),
     "checks": ("/console", "checks", {"Rows found": "found", "In tenants": "tenants",
@@ -102,10 +102,10 @@ SAME = {
                                       "Past period, paused": "paused"}),
     "holds": ("/console/holds", "holds", {"Placed": "placed_at"}),
     "events": ("/console/holds", "events", {"When": "happened_at"}),
-    "units": ("RUN", "units", {"Due": "due", "of it deleted": "due_deleted",
+    "units": ("RUN", "units", {"Due": "due", "of it done": "due_done",
                                "of it kept": "due_left", "All rows planned": "planned",
-                               "All rows deleted": "deleted"}),
-    "tables": ("RUN", "tables", {"Planned": "planned", "Deleted": "deleted"}),
+                               "All rows done": "done"}),
+    "tables": ("RUN", "tables", {"Planned": "planned", "Done": "done"}),
     "batches": ("RUN", "batches", {"Rows": "rows", "Took": "seconds", "Recorded": "recorded_at",
                                    "Cutoff": "cutoff"}),
     "versions": ("/console/policies/old-notes", "versions", {"Version": "version",
@@ -143,10 +143,10 @@ def test_page_json_and_csv_say_the_same(audited, case):
 
 def test_run_shows_what_the_engine_reported(audited):
     report = audited.pages.json(audited.run)
-    assert report["run"]["deleted"] == audited.last.rows
+    assert report["run"]["done"] == audited.last.rows
     assert report["run"]["state"] == audited.last.state
     assert report["run"]["detail"] == audited.last.detail
-    deleted = {row["table"]: row["deleted"] for row in report["tables"] if row["deleted"]}
+    deleted = {row["table"]: row["done"] for row in report["tables"] if row["done"]}
     assert deleted == audited.last.deleted()
     assert report["plan"]["digest"]
     assert report["plan_problem"] is None
@@ -156,17 +156,17 @@ def test_statement_of_a_run_comes_out_even(audited):
     report = audited.pages.json(audited.run)
     totals, units = report["totals"], report["units"]
     assert totals["adds_up"] is True
-    assert totals["due"] == totals["due_deleted"] + totals["due_left"]
+    assert totals["due"] == totals["due_done"] + totals["due_left"]
     assert totals["due_left"] == totals["held"] + totals["paused"] + totals["referenced"]
     assert totals["held"] > 0
     assert totals["paused"] > 0
     assert totals["unexplained"] == 0
-    for key in ("due", "due_deleted", "due_left", "planned", "deleted", "undated", "batches"):
+    for key in ("due", "due_done", "due_left", "planned", "done", "undated", "batches"):
         assert totals[key] == sum(unit[key] for unit in units), key
     batches = audited.pages.json(audited.run + "?size=1000")["batches"]
     assert totals["batches"] == len(batches)
-    assert totals["deleted"] == totals["counted"] == sum(b["rows"] for b in batches)
-    assert totals["deleted"] == sum(c["rows"] for b in batches for c in b["counts"])
+    assert totals["done"] == totals["counted"] == sum(b["rows"] for b in batches)
+    assert totals["done"] == sum(c["rows"] for b in batches for c in b["counts"])
     assert {unit["outcome"] for unit in units} == {"as planned", "kept"}
 
 

@@ -17,8 +17,13 @@ from retention.policy_records import set_period, set_state
 from retention.reports.index import REPORTS
 from tenants.models import new_id
 
+from . import test_report_command
 from .conftest import NOW, Console
 from .test_purges import replayed
+
+tenure = test_report_command.tenure
+
+__all__ = ["tenure"]
 
 DAY = timedelta(days=1)
 
@@ -72,6 +77,94 @@ def test_a_tenants_schedule_has_its_own_terms(console: Console):
              if c["kind"] == "own terms"]  # fmt: skip
     assert [(c["before"], c["after"]) for c in terms] == [("P6Y", None), (None, "P6Y")]
     assert initech
+
+
+def test_a_tenants_schedule_is_the_same_on_each_page_and_in_each_form(
+    console: Console, tenure: Any
+) -> None:
+    """More of its own terms than a page has: the lines have them all the same."""
+    from retention.policies import Policy
+
+    evidence = console.evidence
+    umbrella = evidence.tenant("umbrella")
+    names = [f"p{number}" for number in range(3)]
+    for name in names:
+        evidence.policy(name, period="P10Y", minimum="P5Y", maximum="P20Y")
+        [(definition,)] = evidence.sql(
+            "SELECT definition FROM tenure.policy_versions WHERE policy = %s", (name,)
+        )
+        policy = Policy.from_definition(definition)
+        set_period(console.installation.retention, umbrella, policy, "P6Y", actor="counsel")
+    for query in ({}, {"size": 1}, {"size": 1, "page": 2}, {"page": 9}):
+        found = asked(console, "schedule", tenant="umbrella", **query)
+        assert [line["period"] for line in found["schedule"]] == ["P6Y"] * 3, query
+    said = tenure(
+        "report", "schedule", "--tenant", "umbrella", "--format", "csv", "--size", "1"
+    ).stdout.splitlines()
+    assert [line.split(",")[1] for line in said[1:]] == names
+
+
+def test_what_was_archived_or_changed_is_not_called_deleted(console: Console) -> None:
+    evidence = console.evidence
+    acme = evidence.tenant("umbrella")
+    evidence.policy("p")
+    evidence.policy("q", action="archive")
+    run = evidence.run()
+    evidence.batch(run, acme, "p", 3)
+    evidence.batch(run, acme, "q", 5, action="archive")
+    evidence.batch(run, acme, "q", 2, action="anonymise")
+    did = {"anonymise": 2, "archive": 5, "delete": 3}
+    for of in ({}, {"tenant": "umbrella"}):
+        [line] = asked(console, "runs", **of)["runs"]
+        assert (line["done"], line["actions"]) == (10, did), of
+    one = f"/console/runs/{run[1]}"
+    found = console.pages.json(one)
+    assert found["run"]["actions"] == found["totals"]["actions"] == did
+    assert [(u["policy"], u["action"], u["done"]) for u in found["units"]] == [
+        ("p", "delete", 3), ("q", "anonymise, archive", 7),
+    ]  # fmt: skip
+    assert [(t["table"], t["actions"]) for t in found["tables"]] == [("shop.invoices", did)]
+    assert [(b["policy"], b["action"]) for b in found["batches"]] == [
+        ("p", "delete"), ("q", "archive"), ("q", "anonymise"),
+    ]  # fmt: skip
+    assert [row["action"] for row in console.pages.csv(one, "batch_tables")] == [
+        "delete", "archive", "anonymise",
+    ]  # fmt: skip
+    for page in (one, "/console/runs", "/console"):
+        said = console.pages.html(page)
+        assert "2 made anonymous, 5 archived, 3 deleted" in said, page
+        assert "10 rows deleted" not in said, page
+
+
+def test_a_withdrawn_policy_is_said_to_be_in_the_schedule_and_comes_next_no_more(
+    console: Console,
+) -> None:
+    evidence = console.evidence
+    evidence.policy("p", schedule="0 2 * * *", period="P10Y")
+    evidence.policy("q", schedule="0 2 * * *", period="P10Y")
+    evidence.sql(
+        "INSERT INTO tenure.policy_withdrawals (policy, number, event, version, recorded_by)"
+        " VALUES ('p', 1, 'withdrawn', 1, 'command:ann')"
+    )
+    [(at,)] = evidence.sql("SELECT recorded_at FROM tenure.policy_withdrawals")
+    schedule = {line["policy"]: line for line in asked(console, "schedule")["schedule"]}
+    assert schedule["p"]["state"] == "withdrawn"
+    assert datetime.fromisoformat(schedule["p"]["withdrawn_at"]) == at
+    assert (schedule["q"]["state"], schedule["q"]["withdrawn_at"]) == ("active", None)
+    assert [n["what"] for n in asked(console, "runs")["next"]] == ["policy q", "verification"]
+    lines = {line["policy"]: line for line in console.pages.json("/console")["policies"]}
+    assert lines["p"]["withdrawn_at"]
+    assert "withdrawn" in console.pages.html("/console")
+    assert "withdrawn" in console.pages.html("/console/policies/p")
+    # Before, it was in force; put in again, it is.
+    then = asked(console, "schedule", until=at - DAY)
+    assert [line["policy"] for line in then["schedule"]] == []
+    evidence.sql(
+        "INSERT INTO tenure.policy_withdrawals (policy, number, event, version, recorded_by)"
+        " VALUES ('p', 2, 'returned', 1, 'command:ann')"
+    )
+    assert asked(console, "schedule")["schedule"][0]["state"] == "active"
+    assert "policy p" in [n["what"] for n in asked(console, "runs")["next"]]
 
 
 def test_runs_show_the_nights_in_which_nobody_was_there(console: Console):
@@ -146,7 +239,7 @@ def test_a_tenants_runs_are_its_part_of_them(console: Console):
             (run[0], rows, str(tenant), rows + 1, f"of {tenant}"),
         )
     found = asked(console, "runs", tenant="umbrella")["runs"]
-    assert [(r["trace_id"], r["planned"], r["deleted"], r["batches"]) for r in found] == [
+    assert [(r["trace_id"], r["planned"], r["done"], r["batches"]) for r in found] == [
         (both[1], 4, 3, 1)
     ]
     assert found[0]["detail"] == f"of {umbrella}"
@@ -250,7 +343,17 @@ def test_every_report_is_there_in_four_forms_that_agree(console: Console, name: 
     assert said or name in ("schedule", "samples", "alerts", "changes", "reads"), document
 
 
-FIGURES = ("planned", "deleted", "newly_due", "findings", "overdue", "matter", "rows", "connector")
+FIGURES = (
+    "planned",
+    "done",
+    "deleted",
+    "newly_due",
+    "findings",
+    "overdue",
+    "matter",
+    "rows",
+    "connector",
+)
 
 
 def written(figure: Any) -> str:
@@ -316,4 +419,13 @@ def fill(console: Console) -> None:
         " deletes_at) VALUES (%s, %s, 'ann', 'contract ended', %s, 'P30D', %s)",
         (str(tenant), str(new_id()), NOW, NOW + 30 * DAY),
     )
+    evidence.sql(
+        "INSERT INTO tenure.exports (tenant_id, id, kind, requested_by, reason, state, as_of,"
+        " counts, bytes, manifest_sha256, ended_at) VALUES (%s, %s, 'tenant', 'ann', 'it asked',"
+        " 'finished', now(), %s, 8765, repeat('ab', 32), now())",
+        (str(tenant), str(new_id()), json.dumps({"shop.notes": 7654})),
+    )
+    archived = evidence.run()
+    evidence.batch(archived, tenant, "p", 7531, action="archive")
+    evidence.restored(archived)
     replayed(evidence, tenant, keys=tuple(new_id() for _ in range(1234)))

@@ -115,7 +115,7 @@ def test_from_the_request_to_the_answer(
     assert (change["erasure_id"], change["policy"], change["run_id"]) == (erasure, None, None)
 
     letter = ok(tenure("erasure", "letter", erasure))
-    assert "Your data has been erased" in letter
+    assert "Your request for erasure: what was erased, and what was not" in letter
     assert "- shop.notes, 2 records: deleted" in letter
     assert "- shop.customers, 1 record: made anonymous" in letter
     assert "§ 147 AO" in letter
@@ -124,7 +124,7 @@ def test_from_the_request_to_the_answer(
     pdf = tmp_path / "letter.pdf"
     assert f"written to {pdf}" in ok(tenure("erasure", "letter", erasure, "--pdf", str(pdf)))
     text = text_of(pdf.read_bytes())
-    assert "Your data has been erased" in text
+    assert "Your request for erasure: what was erased, and what was not" in text
     assert erasure in text
     for printed in (
         letter, text, ok(tenure("erasure", "show", erasure, "--format", "json")),
@@ -154,7 +154,8 @@ def test_what_is_held_is_told_and_waits(
         tenure("erasure", "run", erasure)
     )
     letter = ok(tenure("erasure", "letter", erasure))
-    assert "needed for legal claims (Art. 17(3)(e) GDPR)" in letter
+    assert "is under a legal hold" in letter
+    assert "legal claims" not in letter
     assert "Secret" not in letter
     assert "erasures: 1 open, 0 overdue, 1 deferred" in ok(tenure("retention", "status"))
     ok(tenure("hold", "release", hold, "--grace", "P0D"))

@@ -166,6 +166,7 @@ def test_a_second_restore_of_the_same_backup_is_replayed_whole(
 ) -> None:
     with restored(cluster, day["dump"], lab) as new:
         replayer(new, writer(ledger)).run()
+        start(new.installation.retention, actor="test", reason="the holds are in")
         new.node(UUID(str(new.sql("SELECT tenant_id FROM lab.nodes LIMIT 1")[0][0])))  # type: ignore[arg-type]
         new.run()
         record(new, writer(ledger))

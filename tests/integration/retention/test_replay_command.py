@@ -92,11 +92,14 @@ def test_a_person_is_nowhere_in_a_restored_database_once_it_was_replayed(
                     "shop.customers": {"anonymise": 1},
                     "shop.notes": {"delete": 2},
                 },
+                "asked_again": {},
+                "access_ends": False,
             }
         ]
         assert "S3ntinel-Name" in dumped(cluster, new, tmp_path / "planned.sql").read_text()
         done = tenure("retention", "replay", env=env)
         assert "done: 4 rows" in ok(done)
+        assert "retention is stopped: the database was restored" in done.stdout
         assert "Nothing is signed" in done.stderr
         after = dumped(cluster, new, tmp_path / "after.sql").read_text()
         assert [s for s in SENTINELS if s in after] == []

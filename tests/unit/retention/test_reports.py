@@ -19,6 +19,7 @@ from retention.reports import (
     commitments,
     connectors,
     erasures,
+    handouts,
     inspections,
     offboardings,
     overview,
@@ -29,6 +30,7 @@ from retention.reports import (
     reconciliation,
     registers,
     replays,
+    restorations,
     run,
     runs,
     samples,
@@ -267,6 +269,11 @@ DOCUMENTED = {
     connectors.ConnectorLine: "connectors",
     connectors.RequestLine: "requests",
     connectors.RequestEventLine: "events of connectors",
+    handouts.ExportsReport: "Copies handed out",
+    handouts.ExportLine: "exports",
+    handouts.CertificateLine: "certificates",
+    restorations.RestorationsReport: "Restorations",
+    restorations.RestorationLine: "restorations",
     offboardings.OffboardingsReport: "Offboardings",
     offboardings.OffboardingLine: "offboardings",
     offboardings.StaysLine: "stays",
@@ -282,7 +289,7 @@ def test_every_report_has_its_place_in_the_document():
     modules = (
         overview, runs, run, units, policies, verification, trend, reconciliation, registers,
         paging, schedule, alerts, change_log, inspections, erasures, connectors, samples,
-        commitments, presented, purged, offboardings, replays,
+        commitments, presented, purged, offboardings, replays, handouts, restorations,
     )  # fmt: skip
     values = {
         value
