@@ -244,8 +244,8 @@ def test_the_same_form_at_two_places_is_two_findings() -> None:
             "SELECT 'a E', x, (SELECT max(x) FROM s) FROM t WHERE org = 1 AND 'b' = ''",
         ),
         (
-            "SELECT * /* a */ FROM t WHERE org = 1 /* /* */ */",
-            "SELECT * /* a /* */ FROM t WHERE org = 1 /* /* */ */ */ FROM t",
+            "SELECT * FROM t /* */ WHERE org = 1 /* /* */ */",
+            "SELECT * FROM t /* /* */ WHERE org = 1 /* */ */",
         ),
         (
             "SELECT set_config('search_path', 'x', false)",
