@@ -741,7 +741,7 @@ def test_the_tick_goes_on_with_what_is_approved_and_warns_of_what_is_overdue(
     report = lab.verify(shop)
     assert report.found("erasures") == {"overdue": 1}
     assert report.findings == 1
-    requests.withdraw(lab.installation.retention, erasure_of(lab, late), actor="x"())
+    requests.withdraw(lab.installation.retention, erasure_of(lab, late), actor="x")
     tick(shop)
     assert not lab.sql("SELECT 1 FROM tenure.alerts WHERE kind = 'erasure' AND resolved_at IS NULL")
 
