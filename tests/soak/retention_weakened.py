@@ -492,7 +492,7 @@ WEAKENED = {
         'state != "refused")',
     ),
     "a connector that refused has not erased": Weakening(
-        "tests/unit/retention/test_letters.py",
+        "unit/retention/test_letters.py",
         "retention.erasures.letters",
         "self.pseudonymous or self.refused or self.silent)",
         "self.pseudonymous or self.silent)",
@@ -502,12 +502,6 @@ WEAKENED = {
         f"{R}/test_replay_elsewhere.py",
         "retention.replays.restores",
         "return restored(retention, actor=actor)",
-        "return False",
-    ),
-    "what people stopped stops a replay": Weakening(
-        f"{R}/test_replay_elsewhere.py",
-        "retention.replays.execution",
-        "return not is_restored(cursor)",
         "return False",
     ),
     "a replay of what left ends its access": Weakening(

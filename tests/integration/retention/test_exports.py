@@ -15,6 +15,7 @@ import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -389,6 +390,29 @@ def test_what_is_left_of_a_person_whose_row_is_gone_is_exported(shop: Shop, acme
     archive = shop.export(acme, gone)
     assert [row["id"] for row in rows_in(archive, "shop.notes")] == [note]
     assert rows_in(archive, "shop.customers") == []
+
+
+def test_when_the_person_asked_is_on_record_and_no_time_to_come(shop: Shop, acme: TenantId) -> None:
+    ada = shop.customer(acme, "1")
+    made = workshop_of(shop.installation, actor="test")
+    ((now,),) = shop.owner_sql("SELECT clock_timestamp()")
+    asked = now - timedelta(days=20)
+
+    def copied(received_at: datetime | None) -> Any:
+        return made.exporter.of_subject(
+            io.BytesIO(), acme, made.subject("customer"), UUID(ada), actor="ann",
+            received_at=received_at,
+        )  # fmt: skip
+
+    assert copied(asked).received_at == asked
+    assert copied(None).received_at is None
+    with pytest.raises(ExportError, match="later than now"):
+        copied(now + timedelta(days=1))
+    entered = shop.owner_sql(
+        "SELECT body -> 'record' ->> 'received_at' FROM tenure.ledger_entries"
+        " WHERE kind = 'export' ORDER BY recorded_at"
+    )
+    assert [value is not None for (value,) in entered] == [True, False]
 
 
 def test_stopped_or_failed_it_is_nothing_and_says_so(
