@@ -161,7 +161,8 @@ WHERE resolved_at IS NULL AND kind = ANY(%(kinds)s)
 _UNDELIVERED = """
 SELECT id::text, kind, subject, detail, raised_at FROM tenure.alerts
 WHERE resolved_at IS NULL
-  AND (delivered_at IS NULL OR delivered_at < clock_timestamp() - %(remind)s)
+  AND (delivered_at IS NULL  -- or delivered by a clock that was ahead
+       OR delivered_at NOT BETWEEN clock_timestamp() - %(remind)s AND clock_timestamp())
 -- One that is not taken must not keep the others from being sent.
 ORDER BY attempts, raised_at LIMIT 20 FOR UPDATE SKIP LOCKED
 """

@@ -98,11 +98,14 @@ def test_who_knows_the_secret_can_tell_that_a_message_is_ours(lab: Lab, receiver
     assert deliver(lab.installation.retention, send) == 0
 
 
-def test_what_lasts_is_said_again_after_a_day(lab: Lab, receiver: Receiver) -> None:
+@pytest.mark.parametrize("ago", ["25 hours", "-10 years"])
+def test_what_lasts_is_said_again_after_a_day(lab: Lab, receiver: Receiver, ago: str) -> None:
+    """Or at once, where it was sent while the clock was far ahead."""
     raised(lab, DUE)
     send = Webhook(receiver.url, SECRET)
     assert deliver(lab.installation.retention, send) == 1
-    lab.sql("UPDATE tenure.alerts SET delivered_at = delivered_at - interval '25 hours'")
+    assert deliver(lab.installation.retention, send) == 0
+    lab.sql("UPDATE tenure.alerts SET delivered_at = delivered_at - %s::interval", (ago,))
     assert deliver(lab.installation.retention, send) == 1
     assert len(receiver.got) == 2
 
