@@ -13,7 +13,6 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from importlib import import_module
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +21,7 @@ import psycopg2
 import pytest
 
 from api.lint_catalog import lint_catalog
-from api.wiring import Installation
+from api.wiring import Installation, migrator_of
 from lint.guard import make_prover
 from retention.errors import PolicyError, RestoreError
 from retention.executor import Options
@@ -625,19 +624,16 @@ def test_a_copy_that_the_application_makes_has_what_was_archived(desk: Lab, acme
 def test_archives_that_are_there_already_are_opened_by_the_migration_and_closed_again(
     desk: Lab,
 ) -> None:
-    powers = import_module("migrations.0024_powers")
     policies = "SELECT tablename FROM pg_policies WHERE schemaname = 'attic' AND policyname = 'app'"
     granted = "SELECT has_table_privilege('tenure_app', 'attic.people', 'SELECT')"
     before = desk.sql(policies)
     assert len(before) == 2
-    db = peewee.PostgresqlDatabase(desk.installation.settings.role_url("tenure_owner"))
-    with db.atomic():
-        powers.down(None, db)
+    migrator = migrator_of(desk.installation.settings)
+    while any(s.applied_at for s in migrator.status() if s.name == "0024_powers"):
+        migrator.down("tenure")
     assert (desk.sql(policies), desk.sql(granted)) == ([], [(False,)])
     assert desk.sql("SELECT count(*) FROM pg_policies WHERE schemaname = 'desk'") != [(0,)]
-    with db.atomic():
-        powers.up(None, db)
-    db.close()
+    migrator.up()
     assert (desk.sql(policies), desk.sql(granted)) == (before, [(True,)])
 
 
