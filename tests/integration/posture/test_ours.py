@@ -30,13 +30,14 @@ def test_our_own_database_has_no_leak_but_those_the_document_accepts(
     assert "shop.customers" in {table.label for table in subject.tenant_tables}
     errors = [finding for finding in report.findings if finding.severity == "error"]
     assert errors == [], as_text(report, colour=False)
-    assert len(suppressions) == 15
+    assert len(suppressions) == 16
     objects = {finding.object for finding, _ in report.suppressed}
     feeding = {name for name in objects if name.startswith("trigger ledger_")}
     assert "trigger ledger_insert on tenure.batches" in feeding
     functions = {name for name in objects if name.endswith(")")}
     assert {name.partition("(")[0] for name in functions} == {
         "tenure.acknowledge_request",
+        "tenure.delete_expired",
         "tenure.delete_leftovers",
         "tenure.leaf_hashes",
         "tenure.copied_later",
