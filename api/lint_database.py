@@ -159,7 +159,8 @@ def _is_ours(text: str) -> bool:
 def _ours() -> tuple[re.Pattern[str], ...]:
     # Whoever begins to count empties the counters.
     found = [re.compile(r'SELECT (?:[\w"]+\.)?pg_stat_statements_reset\([^;]*?\)', re.IGNORECASE)]
-    for query in (_COLUMNS, _KEYS, _FOREIGN_KEYS, _VIEWS, _PATH, _STATEMENTS, _EXTENSION):
+    asked = (_COLUMNS, _KEYS, _FOREIGN_KEYS, _UNCHECKED, _VIEWS, _PATH, _STATEMENTS, _EXTENSION)
+    for query in asked:
         parts = re.split(r"'[^']*'|\b\d+\b|\bfalse\b|\{\w+\}", query.strip())
         found.append(re.compile(r"[^;]*?".join(map(re.escape, parts)), re.DOTALL))
     return tuple(found)

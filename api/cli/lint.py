@@ -284,7 +284,7 @@ def _live_schema(schema: str | None) -> Text | None:
         try:
             from api.cli.models_schema import models_schema  # the server's libraries
         except ModuleNotFoundError as error:
-            message = f"--schema models needs {error.name}: install tenure[server]"
+            message = f"--schema models needs {error.name}: the extra 'server'"
             raise _Failure(f"{message}; a file of that name is ./models") from error
         return Text(*models_schema(click.get_current_context()))
     if schema is None or not is_url(schema):

@@ -59,7 +59,7 @@ OTHER = {
     "batches": ("cutoff",),
     "connector_requests": ("due_at",),
     "erasures": ("received_at", "due_at", "waits_until"),
-    "exports": ("as_of",),
+    "exports": ("as_of", "received_at"),
     "hold_events": ("effective_at",),
     "holds": ("effective_at",),
     "leftover_deletions": ("oldest", "newest"),

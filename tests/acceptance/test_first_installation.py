@@ -77,7 +77,8 @@ def test_as_the_page_says(installed: Path, server: EmbeddedPostgres, tmp_path: P
     settings = settings.replace("/opt/tenure/source", str(ROOT))
     folder = tmp_path / "service"
     folder.mkdir()
-    env = environment(installed, TENURE_PORT=str(free_port()))
+    env = environment(installed, TENURE_PORT=str(free_port()), TENURE_METRICS_TOKEN="t" * 32)
+    scraper = {"Authorization": f"Bearer {'t' * 32}"}
     for script in (settings, PREPARE):
         done = subprocess.run(
             ["sh", "-e", "-c", script],
@@ -99,7 +100,7 @@ def test_as_the_page_says(installed: Path, server: EmbeddedPostgres, tmp_path: P
         wait_until_ready(base_url, processes["serve"], folder / "serve.log")
         until = time.monotonic() + 60
         verified = re.compile(r"tenure_verification_timestamp_seconds (?!0\.0)")
-        while not verified.search(httpx.get(f"{base_url}/metrics").text):
+        while not verified.search(httpx.get(f"{base_url}/metrics", headers=scraper).text):
             assert processes["worker"].poll() is None, (folder / "worker.log").read_text()
             assert time.monotonic() < until, "the worker verified nothing"
             time.sleep(0.5)

@@ -20,7 +20,10 @@ def test_an_orphan_that_a_worker_found_is_seen_on_the_page_that_alarms_read(
     installation: Installation, tmp_path: Path
 ) -> None:
     settings = installation.settings
-    environment = environment_of(installation) | {"TENURE_SECRET_KEY": "s" * 32}
+    environment = environment_of(installation) | {
+        "TENURE_SECRET_KEY": "s" * 32,
+        "TENURE_METRICS_TOKEN": "t" * 32,
+    }
     acme = make_tenant_in(settings, "acme")
     plant_invoices(lambda *asked: run_as_owner(settings, *asked), acme)
     tenure("worker", "--once", environment=environment, cwd=tmp_path)
@@ -35,8 +38,9 @@ def test_an_orphan_that_a_worker_found_is_seen_on_the_page_that_alarms_read(
         (str(uuid4()), str(uuid4())),
     )
     tenure("verify", environment=environment, cwd=tmp_path, expect=1)
+    scraper = {"Authorization": f"Bearer {'t' * 32}"}
     with serving(environment, tmp_path) as base_url:
-        shown = httpx.get(f"{base_url}/metrics").text.splitlines()
+        shown = httpx.get(f"{base_url}/metrics", headers=scraper).text.splitlines()
     assert "tenure_orphan_rows 1.0" in shown
     assert 'tenure_retention_rows_deleted_total{policy="invoices-10-years"} 18.0' in shown
 

@@ -9,6 +9,7 @@ import uuid
 from io import StringIO
 
 import pytest
+import structlog
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from api.app import create_app
@@ -39,6 +40,7 @@ def test_a_callers_trace_is_a_link_in_the_log_and_not_in_evidence(
     root, log = logging.getLogger(), StringIO()
     before = list(root.handlers), root.level
     request.addfinalizer(lambda: (setattr(root, "handlers", before[0]), root.setLevel(before[1])))
+    request.addfinalizer(structlog.reset_defaults)
     configure_logging("json", "info", log)
     note = service.acme.create(
         "notes", subject_type="customer", subject_id=str(uuid.uuid4()), body="x"

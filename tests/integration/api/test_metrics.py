@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
 
+from api.app import create_app
 from api.metrics import EvidenceFigures
 from api.workshop import workshop_of
 from config.trace import new_trace_id
 from retention.alerts import LEDGER, Alert, Looked, raise_alerts
+from retention.holds import pass_gate
 from retention.jobs import run_once
 from retention.tick import tick
 
@@ -23,7 +28,10 @@ Samples = dict[tuple[str, tuple[str, ...]], float]
 
 
 def scraped(service: Any) -> Samples:
-    answer = service.app.test_client().get("/metrics")
+    settings = service.installation.settings.model_copy(update={"metrics_token": SecretStr("t")})
+    opened = replace(service.installation, settings=settings)
+    client = create_app(opened, write_guard=partial(pass_gate, opened.app)).test_client()
+    answer = client.get("/metrics", headers={"Authorization": "Bearer t"})
     assert answer.status_code == 200
     return {
         (sample.name, tuple(sample.labels.values())): sample.value

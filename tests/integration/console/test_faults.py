@@ -392,13 +392,13 @@ def test_a_page_is_cut_in_the_database(console: Console):
         console.evidence.read()
         results = [("overdue", f"policy-{m}", tenant, 0, 1, None) for m in range(12)]
         verification = console.evidence.verification(*results[: 12 if n == 11 else 0])
-    # Beside the page itself: the policy's schedule, sums per unit, per table, per tenant, or per
-    # check.
+    # Beside the page itself: the database's time, the policy's schedule, sums per unit, per table,
+    # per tenant, or per check.
     for path, beside in {
-        "/console/runs": 1,
-        "/console/holds": 0,
-        "/console/reads": 0,
-        "/console/verifications": 0,
+        "/console/runs": 2,
+        "/console/holds": 1,
+        "/console/reads": 1,
+        "/console/verifications": 1,
         f"/console/runs/{run[1]}": 3,
         f"/console/verifications/{verification}": 12,
     }.items():

@@ -409,10 +409,10 @@ def fill(console: Console) -> None:
     )
     evidence.sql(
         "INSERT INTO tenure.connector_requests (tenant_id, id, connector, cause, cause_id,"
-        " subject, subject_hash, requested_by, requested_at, due_at) VALUES (%s, %s,"
-        " 'file-store', 'erasure', %s, 'customer', decode(repeat('00', 16), 'hex'), 'worker',"
-        " %s, %s)",
-        (str(tenant), str(new_id()), erasure, NOW, NOW + 7 * DAY),
+        " subject, subject_hash, told, requested_by, requested_at, due_at) VALUES (%s, %s,"
+        " 'file-store', 'erasure', %s, 'customer', decode(repeat('00', 16), 'hex'),"
+        " jsonb_build_object('key', %s::text), 'worker', %s, %s)",
+        (str(tenant), str(new_id()), erasure, str(new_id()), NOW, NOW + 7 * DAY),
     )
     evidence.sql(
         "INSERT INTO tenure.offboardings (tenant_id, id, requested_by, reason, requested_at, grace,"
