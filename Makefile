@@ -17,7 +17,7 @@ demo: ## Run all of it: database, data, API, pages; Ctrl-C stops it
 
 test: ## Run all tests, against an embedded PostgreSQL of their own
 	@sh scripts/setup.sh -q dev
-	@exec .venv/bin/pytest -n logical --maxprocesses 4 $(ARGS)
+	@exec .venv/bin/pytest -n auto $(ARGS)
 
 check: ## Format, lint, types, import contracts, and the SQL gate over this repository
 	@sh scripts/setup.sh -q dev

@@ -34,6 +34,12 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "examples"))
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """How many `-n auto` are: one more than there are processors, for tests also wait (for
+    processes, locks, clocks); four at most, each with a server of its own."""
+    return min((os.cpu_count() or 1) + 1, 4)
+
+
 @dataclass(frozen=True)
 class Cluster:
     """A server on which databases may be made. `admin_url` may create roles."""

@@ -101,7 +101,7 @@ def test_any_bit_flipped_is_refused() -> None:
 def test_any_bit_flipped_under_a_seal_made_anew_is_refused() -> None:
     """Who changes a certificate can make its own SHA-256 anew."""
     data, flipped = canonical(MADE.content), 0
-    for bit in random.Random(2).sample(range(len(data) * 8), 6000):
+    for bit in random.Random(2).sample(range(len(data) * 8), 1500):
         changed = bytearray(data)
         changed[bit // 8] ^= 1 << bit % 8
         try:
@@ -111,7 +111,7 @@ def test_any_bit_flipped_under_a_seal_made_anew_is_refused() -> None:
             continue
         flipped += 1
         assert refused(forged), f"bit {bit} of {data[bit // 8 - 20 : bit // 8 + 20]!r}"
-    assert flipped > 1000
+    assert flipped > 300
 
 
 @pytest.mark.parametrize("path", list(leaves_of(MADE.content)), ids=lambda p: "/".join(map(str, p)))
