@@ -133,7 +133,10 @@ class EvidenceFigures(Collector):
 
 
 def _add(cursor: Cursor, settled: _Worked, until: datetime | str) -> _Worked:
-    """Return these and what was opened since, before `until`, which is not before theirs."""
+    """Return these and what was opened since, before `until`; these where that is before theirs,
+    by a clock that was set back: nothing is counted twice."""
+    if isinstance(until, datetime) and isinstance(settled.until, datetime):
+        until = max(until, settled.until)
     span = (settled.until, until)
     runs, rows = settled.runs.copy(), settled.rows.copy()
     for state, number in _rows(cursor, _RUNS, span):

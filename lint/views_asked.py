@@ -12,10 +12,10 @@ from lint.prover.prover import Prover
 from lint.schema.catalog import Name, Table
 from lint.text.carriers import payload
 from lint.text.lexer import Token
+from lint.text.words import TRUE
 from lint.verdicts import SCOPED, Verdict
 
 ASKED = Verdict(SCOPED, "none", "a view that reads as who asks it, which is judged where it does")
-_NO = ("false", "off", "no", "0")
 
 
 def is_asked_for_one(tokens: Sequence[Token], verdict: Verdict, prover: Prover) -> bool:
@@ -39,7 +39,7 @@ def _invoker(header: Sequence[Token]) -> bool:
     if at is None:
         return False
     said = header[at + 2].value.lower() if header[at + 1].text == "=" else "true"
-    return said not in _NO
+    return said in TRUE
 
 
 def _tenant_column(table: str, prover: Prover) -> str | None:

@@ -252,7 +252,9 @@ class TenantModel(_Model):
     @classmethod
     def guard_joined(cls, name: str) -> None:
         """Have what a join puts there read under the object's tenant alone (`kept_rows`)."""
-        if not hasattr(cls, name) and name not in vars(cls):
+        if callable(getattr(cls, name, None)):
+            raise UnscopableError(f"{cls.__name__}.{name} is a method: a join needs another name")
+        if not _is_declared(cls, name):
             setattr(cls, name, JoinedAccessor(name))
 
     @classmethod
@@ -312,6 +314,11 @@ class GlobalModel(_Model):
         if tenant is None or name in _STATE or _is_declared(type(self), name):
             super().__setattr__(name, value)
             return
+        if hasattr(type(self), name):
+            raise UnscopableError(
+                f"{type(self).__name__}.{name} is the class's: what comes under a tenant needs a "
+                "name of its own"
+            )
         self.__dict__.pop(name, None)
         self.__dict__.setdefault("_of_tenants", {})[name] = (tenant, value)
 

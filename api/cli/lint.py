@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,7 +33,9 @@ Exit codes: 0 nothing found, 1 findings, 2 wrong usage or failure.
 """
 # What a connection that does nothing sends.
 _SESSION = re.compile(
-    r"\s*(?:BEGIN|START|COMMIT|END|ROLLBACK|SET|RESET|SHOW|DISCARD|DEALLOCATE)\b", re.IGNORECASE
+    r"(?:\s|/\*.*?\*/|--[^\n]*\n)*"
+    r"(?:BEGIN|START|COMMIT|END|ROLLBACK|SET|RESET|SHOW|DISCARD|DEALLOCATE)\b",
+    re.IGNORECASE | re.DOTALL,
 )
 MODELS = "models"
 _FORMATS = ("text", "json", "sarif", "github", "gitlab", "junit")
@@ -295,44 +297,42 @@ def _live_schema(schema: str | None) -> Text | None:
 class _Servers:
     """The statements that servers ran, by logs and by a server's own counting.
 
-    `taken`: there is one among them that reads, writes or defines something.
+    `empty` are those among which none reads, writes or defines something, and why that may be.
     """
 
     def __init__(self, logs: tuple[str, ...], counted: str | None) -> None:
         self._logs = logs
         self._counted = counted
-        self.taken = False
-        self._records = 0
+        self.empty: list[str] = []
 
     def __iter__(self) -> Iterator[Ran]:
-        for ran in self._all():
-            self.taken = self.taken or _SESSION.match(ran.text) is None
-            yield ran
-
-    def _all(self) -> Iterator[Ran]:
         for file in self._logs:
             log = Log(Path(file))
-            yield from log.statements()
-            self._records += log.records
+            if (yield from _idle(log.statements())):
+                self.empty.append(
+                    f"{file}: none of {log.records} records is a statement's; the server logs "
+                    "them with log_statement = all or log_min_duration_statement = 0, and is "
+                    "understood best with lc_messages = C"
+                )
             if log.skipped:
                 click.echo(f"{file}: {log.skipped} lines are no log records", err=True)
-        if self._counted is not None:
-            yield from statements_of(self._counted)
+        if self._counted is not None and (yield from _idle(statements_of(self._counted))):
+            said = "pg_stat_statements has counted no statement"
+            self.empty.append(f"{shown(self._counted)}: {said}")
 
     def refuse_nothing(self) -> None:
-        """Raises for a run in which no statement was found, as for files that are not there."""
-        if self.taken:
-            return
-        said = []
-        if self._logs:
-            said.append(
-                f"{', '.join(self._logs)}: none of {self._records} records is a statement's; the "
-                "server logs them with log_statement = all or log_min_duration_statement = 0, and "
-                "is understood best with lc_messages = C"
-            )
-        if self._counted is not None:
-            said.append(f"{shown(self._counted)}: pg_stat_statements has counted no statement")
-        raise _Failure("; ".join(said))
+        """Raises for a source in which no statement was found, as for a file that is not there."""
+        if self.empty:
+            raise _Failure("; ".join(self.empty))
+
+
+def _idle(statements: Iterable[Ran]) -> Generator[Ran, None, bool]:
+    """Pass statements on; return whether none of them was one that does something."""
+    nothing = True
+    for ran in statements:
+        nothing = nothing and _SESSION.match(ran.text) is not None
+        yield ran
+    return nothing
 
 
 def _tenancy(

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from lint.text.lexer import Token
 from lint.text.setting import settings
-from lint.text.words import words
+from lint.text.words import FALSE, TRUE, words
 
 _LITERAL = (
     r"(?<![\w$\x01])\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|'(?:[^']|'')*'|/\*.*?\*/|--[^\n]*"
@@ -120,6 +120,8 @@ def loosened(
             continue
         number = literals.get(token.text)
         stands = token.value in declared or token.value.lower() in named
+        # Whether it is for the transaction or for the session, a string may say, too.
+        stands |= bool(named) and token.value.lower() in TRUE | FALSE
         stands |= lists.ordinal(token, before) or lists.sized or _belongs(token, before, tokens, at)
         if number is None and token.value not in declared:
             return Loose(tuple(tokens), None)

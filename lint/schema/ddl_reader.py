@@ -37,7 +37,7 @@ from lint.schema.ddl_script import (
 )
 from lint.text.lexer import Token
 from lint.text.prepare import fold
-from lint.text.words import words
+from lint.text.words import TRUE, words
 
 DDL_WORDS = words("CREATE ALTER DROP GRANT REVOKE DO")
 # Dynamic SQL that asks these goes over tables that it does not name.
@@ -191,7 +191,7 @@ class _Reader:
         invoker = False
         while at.peek() is not None and not at.skip("AS"):
             if at.skip("WITH"):
-                invoker |= _invoker(at.group() if at.opens() else ())
+                invoker |= bool(_invoker(at.group() if at.opens() else ()))
             else:
                 at.at += 1
         self.script.views[name] = MadeView(
@@ -225,7 +225,10 @@ class _Reader:
             at.skip("IF", "EXISTS")
             view = self.script.views.get(table_name(at)[0])
             if view is not None and at.skip("SET") and at.opens():
-                view.invoker |= _invoker(at.group())
+                said = _invoker(at.group())
+                view.invoker = view.invoker if said is None else said
+            elif view is not None and at.skip("RESET") and at.opens():
+                view.invoker &= _invoker(at.group()) is None
 
     def _functions(self, name: Name) -> list[MadeFunction]:
         """The functions of a name: which of them is meant, its arguments may say in other words."""
@@ -367,8 +370,9 @@ class _Reader:
                     table.granted.append((roles, self._places(token)))
 
 
-def _invoker(tokens: Sequence[Token]) -> bool:
+def _invoker(tokens: Sequence[Token]) -> bool | None:
+    """What a view's options say of security_invoker; None where they do not name it."""
     for part in split_parts(tokens):
         if part[0].word == "SECURITY_INVOKER":
-            return len(part) == 1 or part[-1].value.lower() in ("true", "on", "1", "yes")
-    return False
+            return len(part) == 1 or part[-1].value.lower() in TRUE
+    return None

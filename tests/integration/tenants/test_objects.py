@@ -175,6 +175,27 @@ def test_a_relation_is_read_under_its_own_tenant_only(how: str) -> None:
         read(instance)
 
 
+@pytest.mark.parametrize("name", ["select", "exemplary"])
+def test_what_came_under_a_tenant_has_a_name_that_the_class_has_not(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the class's would be read in its place, or it in the class's, whoever asks."""
+    for model in (Unit, Person):
+        monkeypatch.setattr(model, "exemplary", None, raising=False)
+    with serving(A):
+        with pytest.raises(UnscopableError, match=rf"Unit\.{name} is the class's"):
+            setattr(Unit.get(), name, 5)
+        joined = Person.select(Person, Membership).join(Membership, attr=name).order_by(Person.id)
+        if name == "select":
+            with pytest.raises(UnscopableError, match=r"Person\.select is a method"):
+                joined.get()
+            return
+        person = joined.get()
+        assert person.exemplary is not None
+    with serving(B), pytest.raises(TenantMismatchError):
+        _ = person.exemplary
+
+
 def test_a_global_serves_everybody_with_what_is_its_own() -> None:
     with serving(A):
         unit = _global_prefetched()

@@ -307,6 +307,14 @@ def test_a_log_without_a_statement_is_a_failure(  # type: ignore[no-untyped-def]
         assert result.exit_code == 2, result.output
         assert "none of 1 records is a statement's" in result.output
     assert not (tmp_path / "tenure-baseline.json").exists()
+    # Nor is it made up for by another that has some; what opens a transaction is none.
+    (tmp_path / "m.json").write_text(json.dumps({"message": "statement: SELECT 1"}))
+    (tmp_path / "n.json").write_text(json.dumps({"message": "statement: /* app */ BEGIN"}))
+    for empty in ("l.json", "n.json"):
+        logs = ("--from-log", "m.json", "--from-log", empty)
+        result = call("--schema", SCHEMA, "--tenant-column", "org", *logs)
+        assert result.exit_code == 2, result.output
+        assert f"{empty}: none of 1 records is a statement's" in result.output
     (tmp_path / "l.json").write_text(json.dumps({"message": "Anweisung: SELECT * FROM t"}))
     result = call("--schema", SCHEMA, "--tenant-column", "org", "--from-log", "l.json")
     assert result.exit_code == 1, result.output

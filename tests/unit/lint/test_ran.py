@@ -321,3 +321,11 @@ def test_what_hangs_on_a_value_is_judged_value_by_value_and_nothing_else_is(
     texts = [f"SELECT 1 FROM t, s WHERE t.org = {n} AND s.org = '{n}'" for n in range(100, 120)]
     assert [r.findings for r in judged(*map(ran, texts), gate=gate)] == [()]
     assert count == 20
+
+
+def test_how_long_a_setting_lasts_may_be_a_literal_and_has_a_say() -> None:
+    texts = [f"SELECT set_config('app.tenant', '{n}', '{lasts}')"
+             for n, lasts in enumerate(("true", "false", "t", "off"))]  # fmt: skip
+    for statements in (texts, texts[::-1]):
+        (report,) = judged(*map(ran, statements))
+        assert [finding.code for finding in report.findings] == ["TS027"]

@@ -277,6 +277,23 @@ OWN = "tenant_id = tenure.current_tenant()"
         # .. what asks them is judged where it does
         ("CREATE VIEW v AS SELECT tenant_id, id FROM invoice", ["TS001", "TS050"]),
         ("CREATE VIEW v WITH (security_invoker) AS SELECT tenant_id, id FROM invoice", []),
+        *(
+            (
+                "CREATE VIEW v WITH (security_invoker) AS SELECT tenant_id, id FROM invoice;"
+                f"ALTER VIEW v {back}",
+                ["TS050"],
+            )
+            for back in ("SET (security_invoker = false)", "RESET (security_invoker)")
+        ),
+        (
+            "CREATE VIEW v WITH (security_invoker) AS SELECT tenant_id, id FROM invoice;"
+            "ALTER VIEW v SET (security_barrier = true)",
+            [],
+        ),
+        (
+            "CREATE VIEW v WITH (security_invoker = f) AS SELECT tenant_id, id FROM invoice",
+            ["TS001", "TS050"],
+        ),
         (
             "CREATE OR REPLACE VIEW v (tenant_id, n) WITH (security_invoker = true) AS "
             "SELECT c.tenant_id, count(*) FROM invoice i JOIN customer c "
