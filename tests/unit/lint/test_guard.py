@@ -37,6 +37,11 @@ def test_proven_by_a_source_passes(text: str) -> None:
         "SELECT * FROM nowhere",
         "DO $$ BEGIN END $$",
         "SELEC",
+        # no tenant's row is read, and other tenants' requests end
+        "SELECT pg_terminate_backend(pid) FROM unnest(ARRAY[1]) pid",
+        'SELECT "pg_cancel_backend"(1)',
+        "SELECT setval('s', 1)",
+        "SELECT pg_sleep_for('1 hour')",
     ],
 )
 def test_anything_else_is_refused_with_a_reason(text: str) -> None:
