@@ -310,8 +310,8 @@ class GlobalModel(_Model):
         tenure_kind = "global"
 
     def __setattr__(self, name: str, value: Any) -> None:
-        tenant = tenant_or_none()
-        if tenant is None or name in _STATE or _is_declared(type(self), name):
+        # In the order of what it costs: this is asked for each column of each row.
+        if name in _STATE or _is_declared(type(self), name) or (tenant := tenant_or_none()) is None:
             super().__setattr__(name, value)
             return
         if hasattr(type(self), name):

@@ -33,9 +33,10 @@ Exit codes: 0 nothing found, 1 findings, 2 wrong usage or failure.
 """
 # What a connection that does nothing sends.
 _SESSION = re.compile(
-    r"(?:\s|/\*.*?\*/|--[^\n]*\n)*"
+    # A comment ends where it ends: no text is tried in two ways.
+    r"(?:\s|/\*(?:[^*]|\*(?!/))*\*/|--[^\n]*\n)*"
     r"(?:BEGIN|START|COMMIT|END|ROLLBACK|SET|RESET|SHOW|DISCARD|DEALLOCATE)\b",
-    re.IGNORECASE | re.DOTALL,
+    re.IGNORECASE,
 )
 MODELS = "models"
 _FORMATS = ("text", "json", "sarif", "github", "gitlab", "junit")

@@ -115,7 +115,8 @@ def _under(folder: Path, excluded: Callable[[Path], bool], skipped: list[Path]) 
 
 def _tracked(folder: Path, skipped: list[Path]) -> list[Path]:
     try:
-        return sorted(tracked(folder))
+        # What was deleted, and is not committed so yet, has nothing to say.
+        return sorted(file for file in tracked(folder) if file.is_file())
     except GitError:
         skipped.append(folder)
         return []
