@@ -1,4 +1,7 @@
-"""`make bench`: run all benchmarks, print and write their figures; a bound passed fails."""
+"""`make bench`: run all benchmarks, print their figures; a bound passed fails.
+
+A whole run writes them down, too: for programs, and as `docs/performance.md`.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.measure import Figure
+from benchmarks.page import PAGE, page
 from benchmarks.world import world
 
 BENCHMARKS = ("scoping", "importing", "retention", "linting", "auditing", "ledger")
@@ -56,22 +60,18 @@ def _show(figure: Figure) -> None:
 
 
 def _write(figures: dict[str, list[Figure]]) -> None:
-    RESULTS.write_text(
-        json.dumps(
-            {
-                "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-                "python": platform.python_version(),
-                "machine": f"{platform.system()} {platform.machine()}",
-                "figures": {
-                    name: [{**asdict(f), "passed": f.passed} for f in some]
-                    for name, some in figures.items()
-                },
-            },
-            indent=2,
-            ensure_ascii=False,
-        )
-        + "\n"
-    )
+    results = {
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "figures": {
+            name: [{**asdict(f), "passed": f.passed} for f in some]
+            for name, some in figures.items()
+        },
+    }
+    text = json.dumps(results, indent=2, ensure_ascii=False)
+    RESULTS.write_text(text + "\n", encoding="utf-8")
+    PAGE.write_text(page(results), encoding="utf-8")
 
 
 if __name__ == "__main__":
