@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from api.cli.ledger_export import export
+from api.cli.ledger_forget import forget
 from api.cli.ledger_keys import keys
 from api.cli.ledger_verify import verify
 from api.cli.ledger_witness import witness
@@ -182,6 +183,7 @@ def _proof_json(found: Membership) -> dict[str, object]:
 
 
 command.add_command(export)
+command.add_command(forget)
 command.add_command(keys)
 command.add_command(verify)
 command.add_command(witness)

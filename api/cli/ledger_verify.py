@@ -186,7 +186,8 @@ def _echo(found: LedgerAudit) -> None:
             "settings do not name"
         )
     click.echo(
-        f"texts        {found.texts.kept} as entered, {found.texts.erased} gone with their rows"
+        f"texts        {found.texts.kept} as entered, {found.texts.erased} gone with their rows, "
+        f"{found.texts.forgotten} forgotten"
     )
     click.echo(
         f"hashes       {found.hashes.keys} of keys that went, as their batches' records have them"

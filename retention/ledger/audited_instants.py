@@ -29,6 +29,7 @@ DONE = {
     "erasure_plans": ("made_at",),
     "erasures": ("ended_at",),
     "exports": ("began_at", "ended_at"),
+    "forgettings": ("requested_at", "done_at"),
     "hold_events": ("happened_at",),
     "holds": ("placed_at", "released_at"),
     "inspections": ("recorded_at",),

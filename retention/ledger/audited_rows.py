@@ -19,7 +19,8 @@ from tenants.connections import Cursor
 
 _CHUNK = 40  # columns a call: a function takes 100 arguments
 
-# A text goes with its row, and no row is left that says what its entry is committed to no more.
+# A text goes with its row, and no row is left that says what its entry is committed to no more; or
+# it was forgotten, and its row has the mark of that.
 _TEXTS = """
 WITH committed AS (
     SELECT e.id, e.position, e.recorded_at, e.source, e.row_key, c.field, c.digest
@@ -38,7 +39,11 @@ WITH committed AS (
                      WHERE d.source = c.source AND d.row_key = c.row_key AND d.kind ~ '-deleted$'
                        AND (coalesce(d.position, %(last)s), d.recorded_at)
                            >= (coalesce(c.position, %(last)s), c.recorded_at))
-        THEN 'erased' ELSE 'alone' END AS state
+        THEN 'erased'
+        WHEN EXISTS (SELECT FROM tenure.forgotten_texts f
+                     JOIN tenure.forgettings g ON g.id = f.forgetting_id
+                     WHERE f.entry_id = c.id AND f.field = c.field AND g.done_at IS NOT NULL)
+        THEN 'forgotten' ELSE 'alone' END AS state
     FROM committed c LEFT JOIN tenure.ledger_texts t ON t.entry_id = c.id AND t.field = c.field
 )
 """
@@ -96,14 +101,19 @@ _COMMON_DIFFERS = """
  AND EXISTS (SELECT FROM jsonb_each(j.body -> 'record') a JOIN jsonb_each(j.record) b USING (key)
              WHERE a.value IS DISTINCT FROM b.value))
 """
-# A text of which the row has what its entry lost was not erased, but can say anything by now.
+# A text of which the row has what its entry lost was not erased, but can say anything by now;
+# unless all that it says is which forgetting it fell to.
 _TEXT_DIFFERS = """
 EXISTS (SELECT FROM jsonb_each_text(j.texts) AS x(field, content)
         LEFT JOIN tenure.ledger_texts kept ON kept.entry_id = j.id AND kept.field = x.field
         WHERE CASE
             WHEN x.content IS NULL THEN kept.entry_id IS NOT NULL
             WHEN (j.body -> 'commitments' ->> x.field) IS NULL THEN {complete}
-            WHEN kept.entry_id IS NULL THEN true
+            WHEN kept.entry_id IS NULL THEN NOT EXISTS (
+                SELECT FROM tenure.forgotten_texts f
+                JOIN tenure.forgettings g ON g.id = f.forgetting_id
+                WHERE f.entry_id = j.id AND f.field = x.field
+                  AND tenure.forgotten_mark(g.id, g.done_at) = x.content)
             ELSE encode(sha256(kept.salt || convert_to(x.content, 'UTF8')), 'hex')
                  <> (j.body -> 'commitments' ->> x.field) END)
 """
@@ -130,10 +140,12 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """How many texts are what entries are committed to, and how many went with their rows."""
+    """How many texts are what entries are committed to, how many went with their rows, and how
+    many were forgotten, on record (`retention.ledger.forgetting`)."""
 
     kept: int
     erased: int
+    forgotten: int = 0
 
 
 def audit_texts(cursor: Cursor, findings: Findings) -> Texts:
@@ -156,7 +168,7 @@ def audit_texts(cursor: Cursor, findings: Findings) -> Texts:
         findings.add(
             "text", "tenure.ledger_texts", f"{stray} texts belong to no entry", count=stray
         )
-    return Texts(counts.get("kept", 0), counts.get("erased", 0))
+    return Texts(counts.get("kept", 0), counts.get("erased", 0), counts.get("forgotten", 0))
 
 
 def audit_rows(

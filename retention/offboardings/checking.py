@@ -33,6 +33,7 @@ ENDS: Mapping[str, str] = {
 #: What stays of a tenant, by table of `tenure`, and why.
 STAYS: Mapping[str, str] = {
     "tenants": "what all that stays refers to: its id, short name and name",
+    "forgettings": "shows that texts were forgotten, and not which",
     "gates": "where holds meet deletes",
     "access_changes": "shows who had access",
     "accounted_batches": _PROOF,

@@ -74,6 +74,8 @@ EXEMPT = {
     "scheduled": "when which schedule was taken up",
     "alerts": "what operators were warned of",
     "leftover_deletions": "what went of our own rows, by table",
+    "forgettings": "who had texts that name a person forgotten, in one tenant or in all",
+    "forgotten_texts": "which texts of the ledger were forgotten",
     "ledger_nodes": "hashes over the entries of all tenants",
     "ledger_checkpoints": "one tree over the entries of all tenants",
     "ledger_attestations": "what others said of checkpoints",
