@@ -45,6 +45,7 @@ from retention.replays import rounds as replays
 from retention.replays.execution import Replayer
 from retention.run_report import RunReport
 from retention.runs import fail_outdated
+from retention.schedule import is_unattended
 from retention.troubles import ends_the_tick, one_line
 from retention.units import open_units
 from retention.verification import VerificationReport
@@ -52,6 +53,7 @@ from retention.workshop import Workshop
 from tenants.context import TenantId
 
 VERIFY_EVERY = timedelta(hours=1)
+_PLANNING = "planning by any process"
 
 _log = get_logger(__name__)
 
@@ -81,9 +83,13 @@ def tick(shop: Workshop, *, verify_every: timedelta = VERIFY_EVERY, work_s: floa
 
     Any number of processes may tick. The one with the lease plans and verifies; all work, for
     about `work_s` seconds, so that what comes due meanwhile is planned beside a long run. What
-    an open run has not done with yet is not planned again.
+    an open run has not done with yet is not planned again. One whose policies others have
+    superseded works alone, and says so where nobody else plans.
     """
     until = time.monotonic() + work_s
+    why = shop.superseded()
+    if why:
+        return _give_way(shop, why, work_s)
     lease = leases.acquire(shop.retention, ttl_s=shop.lease_ttl_s)
     if lease is None:
         helped = help_out(shop, for_s=work_s)
@@ -107,6 +113,20 @@ def tick(shop: Workshop, *, verify_every: timedelta = VERIFY_EVERY, work_s: floa
             deliver(shop.retention, shop.send)
         steps.raise_first()
         return leader.done
+
+
+def _give_way(shop: Workshop, why: str, work_s: float) -> Tick:
+    """Only help: whoever began after others' policies were recorded goes by them, and plans."""
+    _log.warning("superseded", why=why)
+    helped = help_out(shop, for_s=work_s)
+    with shop.verifier.transaction(None, read_only=True) as cursor:
+        unattended = is_unattended(cursor, timedelta(seconds=shop.tick_s))
+    if unattended:
+        shop.warn([Alert("run", _PLANNING, f"nobody plans: {why}")], Looked(RUN, {_PLANNING}))
+        if shop.send is not None:
+            deliver(shop.retention, shop.send)
+    shop.publish()
+    return Tick(leads=False, slices=helped)
 
 
 @dataclass
@@ -151,6 +171,7 @@ class _Leader:
         shop = self.shop
         fail_outdated(shop.retention, shop.catalog)
         shop.record()
+        shop.warn([], Looked(RUN, {_PLANNING}))
         everything, failed = _planned(shop, self.agenda)
         self.agenda = self.agenda.without(failed)
         self.may_go = {(u.policy, u.tenant_id) for u in everything.units if u.may_run and u.rows}

@@ -29,7 +29,7 @@ from retention.offboardings import execution as offboarding
 from retention.plan import Plan
 from retention.planner import plan as make_plan
 from retention.policies import Policy
-from retention.policy_records import record_policies
+from retention.policy_records import Seen, record_policies, superseded
 from retention.replays.elsewhere import Outside
 from retention.replays.execution import Replayer
 from retention.replays.restores import former_records, stop_if_restored
@@ -53,7 +53,7 @@ class Workshop:
     `on_run_ended` hears the state of each run that this process brings to its end, `on_alert`
     of each alert it raises; `send` delivers alerts (see `retention.alerts`). `tick_s` is how
     often (s) somebody ticks, `verify_schedule` when to verify, by cron; `ledger` is where what was
-    done is put in order and signed.
+    done is put in order and signed; `seen` is what the process has seen recorded of policies.
     """
 
     retention: RoleConnections
@@ -72,6 +72,7 @@ class Workshop:
     subjects: tuple[Subject, ...] = ()
     ledger: Ledger | None = None
     connectors: Connectors = field(default_factory=dict)
+    seen: Seen = field(default_factory=Seen)
 
     @property
     def courier(self) -> Courier:
@@ -197,10 +198,17 @@ class Workshop:
     def record(self) -> Mapping[str, int]:
         """Record changed policies; return every policy's version.
 
-        Raises PolicyError where the database cannot bear them: then none is recorded.
+        Raises PolicyError where the database cannot bear them: then none is recorded; and
+        SupersededError where others recorded other ones since this process looked.
         """
         self.check()
-        return record_policies(self.retention, self.policies, actor=self.actor)
+        return record_policies(self.retention, self.policies, actor=self.actor, seen=self.seen)
+
+    def superseded(self) -> str:
+        """Return who recorded other policies since this process looked first; "" for nobody."""
+        with self.verifier.transaction(None, read_only=True) as cursor:
+            self.seen.begin(cursor)
+            return superseded(cursor, self.policies, self.seen)
 
     def open(self, plan: Plan, *, trace_id: TraceId, lease: leases.Lease | None = None) -> UUID:
         """Write a run down, for workers to take; see `retention.runs.open_run`."""

@@ -200,7 +200,7 @@ def test_a_row_does_not_come_back_without_what_a_newer_release_archived(
     for schema in ("firm", "vault"):
         firm.sql(NEWER.format(schema))
     firm.sql("UPDATE vault.invoices SET worth = 'much'")
-    with pytest.raises(RestoreError, match="vault.invoices.worth: no model knows it"):
+    with pytest.raises(RestoreError, match=r"vault\.invoices\.worth: no model knows it"):
         bring_back(firm, archived.trace_id, acme)
     assert firm.sql(WORTH) == [("much",)]
     assert len(ids(firm, "vault.notes")) == 1
