@@ -23,6 +23,11 @@ _UNPACKED = """SELECT packed.{fields}, substr(packed.hashes, 16 * n + 1, 16) AS 
 _NOT_ACCOUNTED = """NOT EXISTS (SELECT FROM tenure.accounted_batches a
                           WHERE a.run_id = b.run_id AND a.batch_id = b.id)"""
 
+# What others deleted is looked for from when the policy could last be asked.
+_NOT_ACCOUNTED_THEN = """NOT EXISTS (SELECT FROM tenure.accounted_batches a
+                          WHERE a.run_id = b.run_id AND a.batch_id = b.id
+                            AND a.account <= %(asked)s)"""
+
 # What left is told apart in this order: recorded as deleted, recorded as removed by a user,
 # there and not due any more. The table is read through for that only where something is left.
 _MOVEMENTS = """WITH recorded AS MATERIALIZED (
@@ -92,7 +97,8 @@ def movements_query(
 ) -> sql.Composable:
     """Return the query for (tenant, movement, keys counted, their hashes) of a policy's book.
 
-    Takes policy, table (their names), since and cutoff. Beside the movements that are kept,
+    Takes policy, table (their names), asked (the last account in which it was asked), since and
+    cutoff. Beside the movements that are kept,
     `passed` counts keys that became due and were deleted since the account before. `table` is
     None where the catalog has it no more, `policy` where nothing is due under it any more.
     """
@@ -101,7 +107,7 @@ def movements_query(
     nothing = sql.SQL("SELECT NULL::uuid AS tenant_id, NULL::bytea AS key WHERE false")
     left = sql.SQL("EXISTS (SELECT FROM gone WHERE movement IS NULL)")
     return sql.SQL(_MOVEMENTS).format(
-        not_accounted=sql.SQL(_NOT_ACCOUNTED),
+        not_accounted=sql.SQL(_NOT_ACCOUNTED_THEN),
         deleted=_unpacked("tenant_id, by_policy", "recorded"),
         removed=_unpacked("tenant_id", _REMOVED),
         moved=_unpacked(
@@ -216,6 +222,21 @@ WHERE as_of > %(now)s::timestamptz + %(ahead)s HAVING count(*) > 0""")
 
 LAST_ACCOUNT = """SELECT account, as_of, started_at FROM tenure.verifications
 WHERE account IS NOT NULL ORDER BY account DESC LIMIT 1"""
+
+# Of policies that could not be asked in the last account (%(account)s): in which they last were.
+LAST_ASKED = """SELECT u.policy, last.account, last.started_at FROM (
+    SELECT DISTINCT r.subject AS policy FROM tenure.verifications v
+    JOIN tenure.verification_results r ON r.verification_id = v.id
+    CROSS JOIN LATERAL jsonb_object_keys(r.reasons) reason
+    WHERE v.account = %(account)s AND r.kind IN ('overdue', 'reconciliation')
+      AND starts_with(reason, %(not_asked)s)) u
+LEFT JOIN LATERAL (
+    SELECT v.account, v.started_at FROM tenure.verifications v
+    JOIN tenure.verification_results r ON r.verification_id = v.id
+    WHERE v.account IS NOT NULL AND r.kind = 'reconciliation' AND r.subject = u.policy
+      AND NOT EXISTS (SELECT FROM jsonb_object_keys(r.reasons) reason
+                      WHERE starts_with(reason, %(not_asked)s))
+    ORDER BY v.account DESC LIMIT 1) last ON true"""
 
 
 def _key(alias: str) -> sql.Composable:
