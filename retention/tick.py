@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from math import inf
 
-import psycopg2
 from structlog.contextvars import bound_contextvars
 
 from config.logging import get_logger
@@ -40,6 +39,7 @@ from retention.leftovers import Leftovers, delete_leftovers
 from retention.offboardings import execution as offboarding
 from retention.outcomes import of_troubles
 from retention.plan import Plan
+from retention.planner import Failure
 from retention.policies import Policy
 from retention.replays import rounds as replays
 from retention.replays.execution import Replayer
@@ -54,6 +54,7 @@ from tenants.context import TenantId
 
 VERIFY_EVERY = timedelta(hours=1)
 _PLANNING = "planning by any process"
+_NAMED = 5
 
 _log = get_logger(__name__)
 
@@ -238,16 +239,28 @@ def _again(shop: Workshop, only: Collection[TenantId]) -> Replayer | None:
 
 def _planned(shop: Workshop, agenda: Agenda) -> tuple[Plan, Collection[str]]:
     """Plan what is due now; return the plan, and which policies could not be planned. None of those
-    keeps another from being; rows without a starting point are for verifications to count."""
-    failed: dict[str, Alert] = {}
+    keeps another from being, and no tenant's row keeps others' from going; rows without a starting
+    point are for verifications to count."""
+    alerts: list[Alert] = []
+    failed: set[str] = set()
 
-    def tell(policy: Policy, error: psycopg2.Error) -> None:
-        what = f"nothing is planned: {one_line(error)}"
-        failed[policy.name] = Alert("run", _of_plan(policy), what)
+    def tell(failure: Failure) -> None:
+        of = _some(failure.tenants)
+        what = f"nothing is planned{of}: {one_line(failure.error)}"
+        alerts.append(Alert("run", _of_plan(failure.policy), what))
+        if not failure.tenants:
+            failed.add(failure.policy.name)
 
     plan = shop.plan(only=agenda.policies, undated=False, on_failure=tell)
-    shop.warn(failed.values(), Looked(RUN, {_of_plan(policy) for policy in agenda.policies}))
-    return plan, failed.keys()
+    shop.warn(alerts, Looked(RUN, {_of_plan(policy) for policy in agenda.policies}))
+    return plan, failed
+
+
+def _some(tenants: Sequence[str]) -> str:
+    if not tenants:
+        return ""
+    more = len(tenants) - _NAMED
+    return f" for {', '.join(tenants[:_NAMED])}" + (f" and {more} more" if more > 0 else "")
 
 
 def _of_plan(policy: Policy) -> str:

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-import psycopg2
-
 from config.clock import Clock
 from config.logging import get_logger
 from config.trace import TraceId
@@ -27,6 +25,7 @@ from retention.ledger.verifier import VerifierKey
 from retention.live_check import check_live, check_subjects
 from retention.offboardings import execution as offboarding
 from retention.plan import Plan
+from retention.planner import OnFailure
 from retention.planner import plan as make_plan
 from retention.policies import Policy
 from retention.policy_records import Seen, record_policies, superseded
@@ -180,7 +179,7 @@ class Workshop:
         only: Collection[Policy] | None = None,
         tenants: Collection[TenantId] | None = None,
         undated: bool = True,
-        on_failure: Callable[[Policy, psycopg2.Error], None] | None = None,
+        on_failure: OnFailure | None = None,
     ) -> Plan:
         """Plan; see `retention.planner.plan`. `only` restricts it to some policies."""
         return make_plan(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -174,6 +175,32 @@ def test_a_policy_that_cannot_be_planned_keeps_no_other_from_being(
     assert "invalid input syntax" in said["plan of cases"]
     assert said["cases"].startswith("could not be asked (22P02), as of")
     tick(lab.shop(send=sent.append))
+    assert ("run", "plan of cases") not in open_alerts(lab)
+
+
+def test_a_row_that_a_condition_fails_on_keeps_no_other_tenants_rows(
+    lab: Lab, make_tenant: Callable[..., TenantId]
+) -> None:
+    """One tenant's value is nobody else's trouble, and does not use the policy's turn up."""
+    tenants = [make_tenant(f"t{number}") for number in range(7)]
+    lab.sql("ALTER TABLE lab.cases ADD COLUMN doubt text DEFAULT '1'")
+    cases = [lab.case(tenant) for tenant in tenants]
+    for odd in (2, 5):
+        lab.sql("UPDATE lab.cases SET doubt = 'none' WHERE id = %s", (cases[odd],))
+    policies = tuple(
+        replace(p, condition="r.doubt::integer > 0") if p.name == "cases" else p
+        for p in lab.policies
+    )
+    sent: list[bytes] = []
+    done = tick(lab.shop(policies=policies, send=sent.append))
+    assert lab.ids("cases") == {cases[2], cases[5]}
+    assert done.plan is not None
+    assert [u.tenant for u in done.plan.units] == ["t0", "t1", "t3", "t4", "t6"]
+    said = {s["subject"]: s["detail"] for s in map(json.loads, sent)}
+    assert said["plan of cases"].startswith("nothing is planned for t2, t5: invalid input syntax")
+    lab.sql("UPDATE lab.cases SET doubt = '1'")
+    tick(lab.shop(policies=policies, send=sent.append))
+    assert lab.ids("cases") == set()
     assert ("run", "plan of cases") not in open_alerts(lab)
 
 
