@@ -342,8 +342,8 @@ def test_an_incomplete_replay_is_warned_of_and_tried_again_when_its_hold_ends(
 def test_one_tenants_replay_tried_again_speaks_for_no_other(
     cluster: Cluster, lab: Lab, ledger: Ledger, acme: TenantId, globex: TenantId, tmp_path: Path
 ) -> None:
-    """A replay was told to stop before all had their turn, and one of those that had is tried again:
-    started without the rest, retention is stopped again."""
+    """A replay was told to stop before all had their turn, and one that had is tried again: started
+    without the rest, retention is stopped again."""
     node, other = lab.node(acme), lab.node(globex)
     ledger.publish()
     dump = dumped(cluster, lab, tmp_path / "before.sql")
