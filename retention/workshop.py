@@ -33,7 +33,6 @@ from retention.replays.elsewhere import Outside
 from retention.replays.execution import Replayer
 from retention.replays.restores import former_records, stop_if_restored
 from retention.replays.wanted import Sources
-from retention.run_report import RunState
 from retention.runs import Intent, open_run
 from retention.subjects import Subject, named
 from retention.verification import VerificationReport, verify
@@ -49,10 +48,9 @@ _log = get_logger(__name__)
 class Workshop:
     """What the work needs, and who has it done (`actor`).
 
-    `on_run_ended` hears the state of each run that this process brings to its end, `on_alert`
-    of each alert it raises; `send` delivers alerts (see `retention.alerts`). `tick_s` is how
-    often (s) somebody ticks, `verify_schedule` when to verify, by cron; `ledger` is where what was
-    done is put in order and signed; `seen` is what the process has seen recorded of policies.
+    `send` delivers alerts (see `retention.alerts`). `tick_s` is how often (s) somebody ticks,
+    `verify_schedule` when to verify, by cron; `ledger` is where what was done is put in order and
+    signed; `seen` is what the process has seen recorded of policies.
     """
 
     retention: RoleConnections
@@ -63,8 +61,6 @@ class Workshop:
     actor: str
     options: Options = field(default_factory=Options)
     lease_ttl_s: float = leases.DEFAULT_TTL_S
-    on_run_ended: Callable[[RunState], None] = lambda _state: None
-    on_alert: Callable[[Alert], None] = lambda _alert: None
     send: Send | None = None
     tick_s: float = 60.0
     verify_schedule: str | None = None
@@ -164,13 +160,12 @@ class Workshop:
             check_subjects(cursor, self.catalog, self.subjects)
 
     def warn(self, alerts: Collection[Alert], looked: Looked) -> None:
-        """Raise alerts, and tell of those that are new."""
-        for alert in raise_alerts(self.retention, alerts, looked):
-            self.on_alert(alert)
+        """Raise alerts, and resolve the others of what was looked at."""
+        raise_alerts(self.retention, alerts, looked)
 
     def publish(self) -> Published | None:
         """Publish the ledger, if there is one; see `publish`."""
-        return None if self.ledger is None else publish(self.ledger, self.on_alert)
+        return None if self.ledger is None else publish(self.ledger)
 
     def plan(
         self,
@@ -222,7 +217,6 @@ class Workshop:
             self.catalog,
             self.options,
             self.lease_ttl_s,
-            self.on_run_ended,
         )
 
     def erasures(self) -> execution.Executor:
@@ -268,9 +262,7 @@ class Workshop:
         )
 
 
-def publish(
-    ledger: Ledger, on_alert: Callable[[Alert], None] = lambda _alert: None
-) -> Published | None:
+def publish(ledger: Ledger) -> Published | None:
     """Put in order what entered the ledger, sign it, and give the checkpoint out.
 
     What is in the way is warned of, and not raised: what was done has been done and entered, and
@@ -283,6 +275,5 @@ def publish(
     except LedgerError as error:
         problem = str(error)
     alerts = [Alert("ledger", "checkpoints", problem)] if problem else []
-    for alert in raise_alerts(ledger.retention, alerts, Looked(LEDGER)):
-        on_alert(alert)
+    raise_alerts(ledger.retention, alerts, Looked(LEDGER))
     return published

@@ -17,7 +17,6 @@ from api.wiring import Installation
 from api.workshop import workshop_of
 from config import clock as clocks
 from config.trace import new_trace_id
-from retention.alerts import Alert
 from retention.database_clock import DatabaseClock
 from retention.errors import DeliveryError, PolicyError
 from retention.executor import Options
@@ -98,13 +97,12 @@ def test_what_came_due_since_its_turn_is_not_overdue_but_next(lab: Lab, acme: Te
 
 
 def test_a_night_without_anybody_is_a_gap_and_an_alert_that_ends(lab: Lab, acme: TenantId) -> None:
-    shop, heard = nightly(lab), list[Alert]()
-    shop = replace(shop, on_alert=heard.append)
+    shop = nightly(lab)
     tick(shop)
+    assert open_alerts(lab) == set()
     at(lab, TWO + 3 * DAY + timedelta(hours=6))
     lab.sleep(lab.clock.now() - NOW)
     tick(shop)
-    assert {alert.subject for alert in heard} == {"scheduler", "policy nodes"}
     assert open_alerts(lab) == {("missed", "scheduler"), ("missed", "policy nodes")}
     status = read_status(lab.installation.auditor, now=lab.clock.now(), tick=timedelta(minutes=1))
     gap = status.gaps[-1]
@@ -208,8 +206,7 @@ def test_a_step_that_fails_is_told_of_and_keeps_no_other_from_its_turn(
     lab: Lab, acme: TenantId, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lab.node(acme)
-    heard: list[Alert] = []
-    shop = lab.shop(on_alert=heard.append)
+    shop = lab.shop()
 
     def broken(*_: object) -> None:
         raise PolicyError("one policy has no index")
@@ -218,9 +215,7 @@ def test_a_step_that_fails_is_told_of_and_keeps_no_other_from_its_turn(
         patched.setattr(Workshop, "check", broken)
         with pytest.raises(PolicyError):
             tick(shop)
-    assert [(a.kind, a.subject, a.detail) for a in heard if a.kind == "run"] == [
-        ("run", "step plan of the tick", "one policy has no index")
-    ]
+    assert told(lab) == {"step plan of the tick": "one policy has no index"}
     ((verified,),) = lab.sql("SELECT count(*) FROM tenure.verifications")
     assert verified == 1, "verification had its turn"
     tick(shop)
@@ -529,20 +524,12 @@ def held_up(lab: Lab, table: str, row: str) -> Any:
 
 
 def stalled(lab: Lab, row: str, *tenants: TenantId) -> None:
-    """Have a run of the cases stall that nobody hears of: its worker is killed as it ends."""
-
-    class Killed(BaseException):
-        pass
-
-    def die(*_: object) -> None:
-        raise Killed
-
-    shop = lab.shop(on_run_ended=die)
+    """Have a run of the cases stall that nobody hears of: its worker ends it, and is gone."""
+    shop = lab.shop()
     shop.record()
     run_id = shop.open(shop.plan(tenants=tenants or None), trace_id=new_trace_id())
     other = held_up(lab, "cases", row)
-    with pytest.raises(Killed):
-        shop.worker().work(run_id)
+    shop.worker().work(run_id)
     other.close()
     assert lab.sql("SELECT state FROM tenure.runs WHERE id = %s", (str(run_id),)) == [("stalled",)]
 
