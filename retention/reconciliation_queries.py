@@ -120,23 +120,25 @@ def movements_query(
     )
 
 
-# What was only changed is there, of course, and what was restored is meant to be.
+# What was only changed is there, of course, and what was restored is meant to be: but for what had
+# gone from the archive by then, which is on record as gone from there.
 _REMOVED_KEYS = """(SELECT k.tenant_id, k.hashes FROM tenure.deleted_keys k
-        WHERE k.table_name = %(table)s
+        WHERE k.table_name = ANY(%(tables)s)
         AND EXISTS (SELECT FROM tenure.batches b WHERE b.run_id = k.run_id AND b.id = k.batch_id
                     AND b.action IN ('delete', 'archive'))
         AND NOT EXISTS (SELECT FROM tenure.restorations s
                         WHERE s.tenant_id = k.tenant_id AND s.batch_id = k.batch_id)
         UNION ALL
         SELECT e.tenant_id, e.hashes FROM tenure.erased_keys e
-        WHERE e.table_name = %(table)s AND e.action = 'delete'
+        WHERE e.table_name = ANY(%(tables)s) AND e.action = 'delete'
         UNION ALL
         SELECT p.tenant_id, p.hashes FROM tenure.purged_keys p
-        WHERE p.table_name = %(table)s AND p.action = 'delete') gone"""
+        WHERE p.table_name = ANY(%(tables)s) AND p.action = 'delete') gone"""
 
 
 def returned_query(table: TableName) -> sql.Composable:
-    """Return the query for rows per tenant whose deletion is recorded; takes table (its name)."""
+    """Return the query for rows per tenant whose deletion is recorded; takes tables: its name, and
+    those of its archives."""
     return sql.SQL(
         "SELECT t.tenant_id::text AS tenant, count(*) AS found FROM {} t"
         " WHERE (t.tenant_id, {}) IN (SELECT d.tenant_id, d.key FROM ({}) d)"

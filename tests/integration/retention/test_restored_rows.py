@@ -232,3 +232,24 @@ def test_a_row_that_no_longer_fits_is_said_to_be_so(firm: Lab, acme: TenantId) -
     with pytest.raises(RestoreError, match="worth"):
         bring_back(firm, archived.trace_id, acme)
     assert len(ids(firm, "vault.invoices")) == 1
+
+
+def test_what_did_not_come_back_with_its_batch_is_found_if_it_does_later(
+    firm: Lab, acme: TenantId
+) -> None:
+    """It had gone from the archive by then, by that one's own policy."""
+    invoice, _ = invoice_with_note(firm, acme)
+    old, _ = invoice_with_note(firm, acme)
+    archived = firm.run(firm.shop(policies=policies(ARCHIVING)))
+    firm.sql("UPDATE vault.invoices SET archived_at = %s WHERE id = %s", (LONG_AGO, old))
+    shop = firm.shop(policies=policies(ARCHIVING, vault.OF_ARCHIVES))
+    assert firm.run(shop).rows == 1
+    assert sum(bring_back(firm, archived.trace_id, acme).values()) == 3
+    assert ids(firm, "firm.invoices") == {invoice}
+    assert not [f for f in findings(firm, shop) if f[0] == "returned"]
+    customer = min(ids(firm, "firm.customers"))
+    firm.sql("INSERT INTO firm.invoices (tenant_id, id, customer_id) VALUES (%s, %s, %s)",
+             (str(acme), old, customer))  # fmt: skip
+    assert [f for f in findings(firm, shop) if f[0] == "returned"] == [
+        ("returned", "firm.invoices", 1)
+    ]
