@@ -52,6 +52,7 @@ from retention.hold_records import standing_holds
 from retention.settling import settle, under_hold
 from retention.statements import RECORD, STANDING, SWEPT, Params
 from retention.units import COUNT, FENCE, lost
+from retention.whole_rows import columns_left_behind
 from tenants.catalog import TableName
 from tenants.connections import RoleConnections
 
@@ -268,6 +269,15 @@ class _Batch:
                     f"{name}: {len(ids)} rows of tenant {self.task.tenant_id} were locked and "
                     f"{self.session.cursor.rowcount} could be archived; nothing is"
                 )
+        self.attempt.round_trips += 1
+        left = columns_left_behind(
+            self.session.cursor,
+            {name: {c.name for c in self.task.columns[name]} for name, ids in going.items() if ids},
+        )
+        if left:
+            raise InvariantError(
+                f"{', '.join(left)}: no model knows it, and it would be lost; nothing is archived"
+            )
 
     def _delete(self, going: Mapping[TableName, set[str]]) -> dict[str, Gone]:
         deleted: dict[str, Gone] = {}

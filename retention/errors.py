@@ -11,6 +11,10 @@ class PolicyError(RetentionError):
     """A policy file does not say what it must; the message has a line per problem."""
 
 
+class SupersededError(PolicyError):
+    """Others recorded policies since, and this process goes by those from before."""
+
+
 class SubjectError(RetentionError):
     """A file of subjects does not say what it must (a line per problem), or nobody is found."""
 

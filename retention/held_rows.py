@@ -34,12 +34,17 @@ T = TypeVar("T")
 
 @dataclass
 class HeldRows:
-    """Asks about rows of one tenant. `edges` are all by which a row is held (`held_edges`)."""
+    """Asks about rows of one tenant. `edges` are all by which a row is held (`held_edges`).
+
+    Of tables that are `closed` to who asks (archives, to the application) nothing is read: which of
+    their rows are a held subject's was noted when the hold was placed, and none has come since.
+    """
 
     cursor: Cursor
     tenant_id: TenantId
     edges: Sequence[Edge]
     holds: Sequence[RowHold]
+    closed: Collection[TableName] = ()
     round_trips: int = 0
 
     def among(self, rows: Rows) -> dict[Node, RowHold]:
@@ -121,8 +126,25 @@ class HeldRows:
             for name, ids in found.items():
                 reached[name] = reached.get(name, set()) | ids
         met_on_the_way = {n: h for n, h in subjects.items() if n[1] in reached.get(n[0], ())}
+        met_on_the_way |= self._noted(reached)
         under = spread(met_on_the_way, referring)
         return {(t, i): under[t, i] for t, ids in rows.items() for i in ids if (t, i) in under}
+
+    def _noted(self, reached: Mapping[TableName, set[str]]) -> dict[Node, RowHold]:
+        """Return those rows of closed tables that were a held subject's when it came under hold."""
+        holds = {str(hold.id): hold for hold in self.holds if hold.scope.kind == "subject"}
+        found: dict[Node, RowHold] = {}
+        for name in self.closed:
+            if holds and reached.get(name):
+                asked = sql.SQL(
+                    "SELECT k.row_id::text, k.hold_id::text FROM tenure.hold_rows k"
+                    " WHERE k.tenant_id = %(tenant)s::uuid AND k.hold_id = ANY(%(holds)s::uuid[])"
+                    " AND k.table_name = %(table)s AND k.row_id = ANY(%(ids)s::uuid[])"
+                )
+                known = {"holds": list(holds), "table": str(name), "ids": list(reached[name])}
+                for row_id, hold_id in self._ask(asked, known):
+                    found[name, row_id] = holds[hold_id]
+        return found
 
     # -- references --------------------------------------------------------------------------
 
@@ -153,7 +175,7 @@ class HeldRows:
         """Yield (row, what it refers to) for references to tables in `wanted`."""
         for name, ids in rows.items():
             edges = [e for e in self.edges if e.child == name and e.parent in wanted]
-            if not ids or not edges:
+            if not ids or not edges or name in self.closed:
                 continue
             columns = sorted({c for e in edges for c in (e.column, e.kind_column) if c})
             asked = sql.SQL(

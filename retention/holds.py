@@ -23,7 +23,7 @@ import peewee
 
 from retention import gate
 from retention.errors import ErasingError, HeldError, HoldError
-from retention.graph import Edge, edges_of
+from retention.graph import Edge, archives_in, edges_of, held_edges
 from retention.held_rows import HeldRows, Node
 from retention.hold_keys import count_rows, keep_keys
 from retention.hold_records import (
@@ -243,7 +243,10 @@ def pass_gate(app: TenantDatabase, write: Write | None = None) -> Collection[UUI
     ids = tuple(write.rows())
     edges = edges_of(app.catalog)
     with _driver_errors:
-        asked = HeldRows(cursor, tenant_id, edges, standing.on_rows)
+        archives = {name for found in archives_in(app.catalog).values() for name in found}
+        asked = HeldRows(
+            cursor, tenant_id, held_edges(app.catalog), standing.on_rows, closed=archives
+        )
         _require_free(asked, write, [str(row_id) for row_id in ids])
         for erasing in standing.erasing:
             _require_not_erased(cursor, edges, write, ids, erasing)

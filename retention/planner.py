@@ -36,6 +36,24 @@ from tenants.catalog import Catalog
 from tenants.connections import Cursor, RoleConnections
 from tenants.context import TenantId
 
+# Data exceptions: what a value brings about.
+_OF_A_ROW = "22"
+# Of so many looks for whose row it is; then it is nobody's alone.
+_MOST_TRIES = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """That a policy's rows could not be counted: of these tenants (by slug), or, without any, at
+    all."""
+
+    policy: Policy
+    error: psycopg2.Error
+    tenants: tuple[str, ...] = ()
+
+
+OnFailure = Callable[[Failure], None]
+
 
 def checked_as_of(as_of: datetime | None, now: datetime) -> datetime:
     """Return `as_of`, or `now` for None, in UTC; raises FutureInstantError beyond `now`."""
@@ -70,14 +88,15 @@ def plan(
     everything: Collection[Policy] | None = None,
     without: Collection[UUID] = (),
     undated: bool = True,
-    on_failure: Callable[[Policy, psycopg2.Error], None] | None = None,
+    on_failure: OnFailure | None = None,
 ) -> Plan:
     """Return the plan for these policies as of an instant (None: `now`).
 
     `tenants` restricts it to some; `everything` are all policies there are, None where that
     is these. The holds `without` are left out of account, for a look at what they keep: such a
     plan is not for running. Rows without a starting point are counted only with `undated`: it may
-    take a scan. A policy whose rows cannot be counted is left out, and `on_failure` told.
+    take a scan. Of a policy those tenants are left out whose rows cannot be counted, as where its
+    condition fails on one, and `on_failure` told; the policy, where it is not they alone.
 
     Requires policies that were checked against `catalog`. Raises FutureInstantError, PlanError for
     a cutoff before the year 1, and without `on_failure` psycopg2's errors.
@@ -100,17 +119,48 @@ def plan(
             order = tuple(str(t) for group in policy.family(catalog).order for t in group)
             others = beside(policy, everything)
             wanted = PlannedPolicy(policy, pinned, cutoff, order, others)
-            try:
-                with _savepoint(cursor):
-                    found = reader.units(wanted, as_of)
-            except psycopg2.Error as error:
-                if on_failure is None or error.pgcode is None:
-                    raise
-                on_failure(policy, error)
-            else:
+            found, failed = _units(reader, wanted, as_of, alone=on_failure is not None)
+            if failed is not None and on_failure is not None:
+                on_failure(failed)
+            if failed is None or failed.tenants:
                 planned.append(wanted)
                 units += found
     return Plan(as_of, catalog_digest(catalog), tuple(planned), tuple(units))
+
+
+def _units(
+    reader: _Reader, wanted: PlannedPolicy, as_of: datetime, *, alone: bool
+) -> tuple[list[Unit], Failure | None]:
+    """Return a policy's units, and what could not be counted: with `alone` nothing is raised.
+
+    Where some row makes it fail, tenants are halved until it is alone.
+    """
+    units: list[Unit] = []
+    failed: dict[str, psycopg2.Error] = {}
+    left, tries = [list(reader.wanted)], 0
+    while left:
+        among, tries = left.pop(), tries + 1
+        try:
+            with _savepoint(reader.cursor):
+                units += reader.units(wanted, as_of, among)
+        except psycopg2.Error as error:
+            if not alone or error.pgcode is None:
+                raise
+            if error.pgcode[:2] != _OF_A_ROW or tries > _MOST_TRIES:
+                return [], Failure(wanted.policy, error)
+            if len(among) == 1:
+                failed[among[0]] = error
+            else:
+                half = len(among) // 2
+                left += [among[half:], among[:half]]
+    if not failed:
+        return units, None
+    if len(failed) == len(reader.wanted):
+        return [], Failure(wanted.policy, next(iter(failed.values())))
+    place = {TenantId(UUID(tenant)): number for number, tenant in enumerate(reader.wanted)}
+    slugs = tuple(reader.slugs[TenantId(UUID(tenant))] for tenant in failed)
+    units.sort(key=lambda unit: place[unit.tenant_id])
+    return units, Failure(wanted.policy, next(iter(failed.values())), slugs)
 
 
 @contextmanager
@@ -173,14 +223,14 @@ class _Reader:
         self.held = {hold.tenant_id for hold in found if hold.scope.kind == "tenant"}
         self.holds_on_rows = [hold for hold in found if hold.scope.kind != "tenant"]
 
-    def units(self, planned: PlannedPolicy, as_of: datetime) -> list[Unit]:
-        """Return the policy's units: the tenants in which something is due or undated."""
+    def units(self, planned: PlannedPolicy, as_of: datetime, among: Sequence[str]) -> list[Unit]:
+        """Return the policy's units: the tenants among these with anything due or undated."""
         policy = planned.policy
         family = policy.family(self.catalog)
         rule = rule_of(policy, planned.beside, self.catalog, as_of)
         counts: dict[TenantId, _Count] = {}
         fates: dict[TenantId, _Fate] = {}
-        for period, tenants in self._by_period(policy).items():
+        for period, tenants in self._by_period(policy, among).items():
             cutoff = cutoff_value(policy, self.catalog, policy.cutoff(as_of, period))
             found = self._counts(rule, cutoff, tenants)
             free = [
@@ -209,10 +259,10 @@ class _Reader:
             )
         return units
 
-    def _by_period(self, policy: Policy) -> dict[str | None, list[str]]:
-        """Return the wanted tenants by their own period under a policy; None: the policy's."""
+    def _by_period(self, policy: Policy, among: Sequence[str]) -> dict[str | None, list[str]]:
+        """Return these tenants by their own period under a policy; None: the policy's."""
         groups: dict[str | None, list[str]] = defaultdict(list)
-        for tenant in self.wanted:
+        for tenant in among:
             groups[self.periods.get((policy.name, TenantId(UUID(tenant))))].append(tenant)
         return groups
 

@@ -4,6 +4,11 @@ A version is a row that nobody changes; a run pins the version it was planned un
 that was taken out of the file and put in again has a new one, for no plan has reckoned with it. A
 tenant's state (paused while an import is being checked, say) wins over the policy's own, and
 so does its period, within the policy's bounds. Each change is recorded with who made it.
+
+Of several processes with different policies, as of two releases side by side, those count that were
+recorded last; who began before that, and has others, is superseded (`Seen`): it records none and
+plans nothing, for it would take rows away that are to be kept. A process that begins anew is taken
+at its word.
 """
 
 from __future__ import annotations
@@ -15,7 +20,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from retention.errors import PolicyError
+from retention.errors import PolicyError, SupersededError
 from retention.gate import turn_gate
 from retention.policies import STATES, Period, Policy, State, never_longer
 from tenants.connections import Cursor, RoleConnections
@@ -53,6 +58,19 @@ WHERE (v.policy = ANY(%(names)s)) = (coalesce(w.number, 0) %% 2 = 1)
 ON CONFLICT (policy, number) DO NOTHING
 """
 _TRIES = 10
+# Nothing is ever taken out of either: who finds as many as before finds the same.
+_RECORDED = """
+SELECT (SELECT count(*) FROM tenure.policy_versions)
+     + (SELECT count(*) FROM tenure.policy_withdrawals)
+"""
+_LAST_RECORDED = """
+SELECT recorded_by, recorded_at FROM (
+    SELECT recorded_by, recorded_at FROM tenure.policy_versions
+    UNION ALL SELECT recorded_by, recorded_at FROM tenure.policy_withdrawals) r
+ORDER BY recorded_at DESC LIMIT 1
+"""
+# Who records waits for who does so now, and then sees what that was.
+_IN_TURN = "SELECT pg_advisory_xact_lock(7308339912)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +85,29 @@ class RecordedVersion:
     def has(self, policy: Policy) -> bool:
         """Tell whether this very policy is in force."""
         return self.digest == policy.digest and not self.withdrawn
+
+
+@dataclass
+class Seen:
+    """What a process has seen recorded of policies, by how much there was of it when it began, or
+    when it last found, or made, its own to be in force; None before it has looked."""
+
+    recorded: int | None = None
+
+    def begin(self, cursor: Cursor) -> None:
+        """See what there is, unless it was seen before."""
+        if self.recorded is None:
+            self.recorded = _recorded(cursor)
+
+    def is_behind(self, cursor: Cursor) -> bool:
+        """Tell whether anything was recorded since. (A database that was restored has less.)"""
+        return self.recorded is not None and _recorded(cursor) > self.recorded
+
+
+def _recorded(cursor: Cursor) -> int:
+    cursor.execute(_RECORDED)
+    ((count,),) = cursor.fetchall()
+    return int(count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +139,21 @@ def changes_between(
 
 
 def record_policies(
-    retention: RoleConnections, policies: Iterable[Policy], *, actor: str
+    retention: RoleConnections, policies: Iterable[Policy], *, actor: str, seen: Seen | None = None
 ) -> dict[str, int]:
     """Record what has changed as new versions, and which policies are not among these any more, or
     are again; return the version of each by name. `policies` are all there are.
 
     Any number of processes may do this at once: a version number is taken once, and a
-    definition that is the latest already is not recorded again. Raises PolicyError when
-    others keep recording different definitions of the same policy.
+    definition that is the latest already is not recorded again. Raises SupersededError where others
+    recorded different ones after what this process has `seen`, PolicyError when they keep doing so.
     """
     wanted = {policy.name: policy for policy in policies}
+    seen = Seen() if seen is None else seen
     for _ in range(_TRIES):
         with retention.transaction(None) as cursor:
+            cursor.execute(_IN_TURN)
+            is_behind = seen.is_behind(cursor)
             latest = latest_versions(cursor, wanted)
             changed = [
                 policy
@@ -131,12 +175,40 @@ def record_policies(
                     },
                 )
             cursor.execute(_WITHDRAW, {"names": list(wanted), "actor": actor})
+            if is_behind and (changed or cursor.rowcount):
+                raise SupersededError(_superseded(cursor))
+            recorded_now = _recorded(cursor)
+        seen.recorded = recorded_now
         if not changed:
             return {name: latest[name].version for name in wanted}
     names = ", ".join(policy.name for policy in changed)
     raise PolicyError(
         f"policies {names}: other processes keep recording a different definition; are two "
         "releases running side by side?"
+    )
+
+
+def superseded(cursor: Cursor, policies: Iterable[Policy], seen: Seen) -> str:
+    """Return who recorded other policies than these after what was `seen`, and when, as it is
+    said to people; "" where nobody did. As any role that reads them."""
+    if not seen.is_behind(cursor):
+        return ""
+    wanted = {policy.name: policy for policy in policies}
+    cursor.execute("SELECT DISTINCT policy FROM tenure.policy_versions")
+    recorded = [name for (name,) in cursor.fetchall()]
+    latest = latest_versions(cursor, {*wanted, *recorded})
+    in_force = {name for name, version in latest.items() if not version.withdrawn}
+    if in_force == wanted.keys() and all(latest[n].has(p) for n, p in wanted.items()):
+        return ""
+    return _superseded(cursor)
+
+
+def _superseded(cursor: Cursor) -> str:
+    cursor.execute(_LAST_RECORDED)
+    ((actor, at),) = cursor.fetchall()
+    return (
+        f"{actor} recorded other policies at {at.isoformat(timespec='seconds')}, after this "
+        "process had begun; it goes by its own no more: restart it with those that are to count"
     )
 
 

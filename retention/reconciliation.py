@@ -23,9 +23,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from retention.policy_records import latest_versions
-from retention.reconciliation_queries import BATCHES, CLOSINGS, LAST_ACCOUNT, movements_query
+from retention.reconciliation_queries import (
+    BATCHES,
+    CLOSINGS,
+    LAST_ACCOUNT,
+    LAST_ASKED,
+    movements_query,
+)
 from retention.troubles import is_away
-from retention.verification_asking import not_asked, savepoint
+from retention.verification_asking import NOT_ASKED, not_asked, savepoint
 from retention.verification_rules import Ground
 from tenants.connections import Cursor
 
@@ -146,6 +152,7 @@ class Bookkeeper:
         self._last: int = last[0] if last else 0
         ahead = last is not None and last[1] > now + AHEAD_AT_MOST
         self._since: datetime | None = last[2] - _OPEN_AT_MOST if last and not ahead else None
+        self._asked = self._last_asked()
         looks_back = now - ground.as_of > _BEHIND_AT_MOST
         self.moves_on = not looks_back and (last is None or ahead or last[1] <= ground.as_of)
 
@@ -208,6 +215,15 @@ class Bookkeeper:
             unknown,
         )
 
+    def _last_asked(self) -> dict[str, tuple[int, datetime | None]]:
+        """Return in which account policies were asked last that could not be in the last one, and
+        since when what users deleted counts (None: from the beginning)."""
+        self._cursor.execute(LAST_ASKED, {"account": self._last, "not_asked": NOT_ASKED})
+        return {
+            policy: (account or 0, started and started - _OPEN_AT_MOST)
+            for policy, account, started in self._cursor.fetchall()
+        }
+
     def _closings(self) -> dict[Book, Due]:
         self._cursor.execute(CLOSINGS)
         return {
@@ -230,10 +246,12 @@ class Bookkeeper:
         policy = self._policies.get(policy_name)
         if policy is not None and policy.table != name:
             policy = None
+        account, since = self._asked.get(policy_name, (self._last, self._since))
         params: dict[str, Any] = {
             "policy": policy_name,
             "table": table,
-            "since": self._since or "-infinity",
+            "asked": account,
+            "since": since or "-infinity",
         }
         if policy is not None:
             params["cutoff"] = self._ground.cutoff(policy)

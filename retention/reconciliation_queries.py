@@ -23,6 +23,11 @@ _UNPACKED = """SELECT packed.{fields}, substr(packed.hashes, 16 * n + 1, 16) AS 
 _NOT_ACCOUNTED = """NOT EXISTS (SELECT FROM tenure.accounted_batches a
                           WHERE a.run_id = b.run_id AND a.batch_id = b.id)"""
 
+# What others deleted is looked for from when the policy could last be asked.
+_NOT_ACCOUNTED_THEN = """NOT EXISTS (SELECT FROM tenure.accounted_batches a
+                          WHERE a.run_id = b.run_id AND a.batch_id = b.id
+                            AND a.account <= %(asked)s)"""
+
 # What left is told apart in this order: recorded as deleted, recorded as removed by a user,
 # there and not due any more. The table is read through for that only where something is left.
 _MOVEMENTS = """WITH recorded AS MATERIALIZED (
@@ -92,7 +97,8 @@ def movements_query(
 ) -> sql.Composable:
     """Return the query for (tenant, movement, keys counted, their hashes) of a policy's book.
 
-    Takes policy, table (their names), since and cutoff. Beside the movements that are kept,
+    Takes policy, table (their names), asked (the last account in which it was asked), since and
+    cutoff. Beside the movements that are kept,
     `passed` counts keys that became due and were deleted since the account before. `table` is
     None where the catalog has it no more, `policy` where nothing is due under it any more.
     """
@@ -101,7 +107,7 @@ def movements_query(
     nothing = sql.SQL("SELECT NULL::uuid AS tenant_id, NULL::bytea AS key WHERE false")
     left = sql.SQL("EXISTS (SELECT FROM gone WHERE movement IS NULL)")
     return sql.SQL(_MOVEMENTS).format(
-        not_accounted=sql.SQL(_NOT_ACCOUNTED),
+        not_accounted=sql.SQL(_NOT_ACCOUNTED_THEN),
         deleted=_unpacked("tenant_id, by_policy", "recorded"),
         removed=_unpacked("tenant_id", _REMOVED),
         moved=_unpacked(
@@ -114,23 +120,25 @@ def movements_query(
     )
 
 
-# What was only changed is there, of course, and what was restored is meant to be.
+# What was only changed is there, of course, and what was restored is meant to be: but for what had
+# gone from the archive by then, which is on record as gone from there.
 _REMOVED_KEYS = """(SELECT k.tenant_id, k.hashes FROM tenure.deleted_keys k
-        WHERE k.table_name = %(table)s
+        WHERE k.table_name = ANY(%(tables)s)
         AND EXISTS (SELECT FROM tenure.batches b WHERE b.run_id = k.run_id AND b.id = k.batch_id
                     AND b.action IN ('delete', 'archive'))
         AND NOT EXISTS (SELECT FROM tenure.restorations s
                         WHERE s.tenant_id = k.tenant_id AND s.batch_id = k.batch_id)
         UNION ALL
         SELECT e.tenant_id, e.hashes FROM tenure.erased_keys e
-        WHERE e.table_name = %(table)s AND e.action = 'delete'
+        WHERE e.table_name = ANY(%(tables)s) AND e.action = 'delete'
         UNION ALL
         SELECT p.tenant_id, p.hashes FROM tenure.purged_keys p
-        WHERE p.table_name = %(table)s AND p.action = 'delete') gone"""
+        WHERE p.table_name = ANY(%(tables)s) AND p.action = 'delete') gone"""
 
 
 def returned_query(table: TableName) -> sql.Composable:
-    """Return the query for rows per tenant whose deletion is recorded; takes table (its name)."""
+    """Return the query for rows per tenant whose deletion is recorded; takes tables: its name, and
+    those of its archives."""
     return sql.SQL(
         "SELECT t.tenant_id::text AS tenant, count(*) AS found FROM {} t"
         " WHERE (t.tenant_id, {}) IN (SELECT d.tenant_id, d.key FROM ({}) d)"
@@ -216,6 +224,21 @@ WHERE as_of > %(now)s::timestamptz + %(ahead)s HAVING count(*) > 0""")
 
 LAST_ACCOUNT = """SELECT account, as_of, started_at FROM tenure.verifications
 WHERE account IS NOT NULL ORDER BY account DESC LIMIT 1"""
+
+# Of policies that could not be asked in the last account (%(account)s): in which they last were.
+LAST_ASKED = """SELECT u.policy, last.account, last.started_at FROM (
+    SELECT DISTINCT r.subject AS policy FROM tenure.verifications v
+    JOIN tenure.verification_results r ON r.verification_id = v.id
+    CROSS JOIN LATERAL jsonb_object_keys(r.reasons) reason
+    WHERE v.account = %(account)s AND r.kind IN ('overdue', 'reconciliation')
+      AND starts_with(reason, %(not_asked)s)) u
+LEFT JOIN LATERAL (
+    SELECT v.account, v.started_at FROM tenure.verifications v
+    JOIN tenure.verification_results r ON r.verification_id = v.id
+    WHERE v.account IS NOT NULL AND r.kind = 'reconciliation' AND r.subject = u.policy
+      AND NOT EXISTS (SELECT FROM jsonb_object_keys(r.reasons) reason
+                      WHERE starts_with(reason, %(not_asked)s))
+    ORDER BY v.account DESC LIMIT 1) last ON true"""
 
 
 def _key(alias: str) -> sql.Composable:

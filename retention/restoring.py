@@ -2,12 +2,13 @@
 
 Invariant: a batch is brought back once, whole, in one transaction that takes its rows out of
 the archive, puts them where they were, and records it. What is recorded as gone from the archive
-since, a person's who was erased say, stays gone; that anything else is missing rolls it back. What
-comes back stays until the time that
-was said, or the next run would archive or delete it again: each row of it, by whichever policy, by
-itself or along with others. Nothing that is under a hold leaves the archive. The database's own
-constraints decide whether a row still fits: a parent that is gone, or a key in use again, rolls it
-back.
+since, a person's who was erased say, stays gone; that anything else is missing rolls it back, and
+so does a column that would stay behind (`retention.whole_rows`). What comes back stays until the
+time that was said, or the next run would archive or delete it again: each row of it, by whichever
+policy, by itself or along with others. Nothing that is under a hold leaves the archive, and nothing
+at all while retention is stopped: a database that was restored itself lacks holds. The database's
+own constraints decide whether a row still fits: a parent that is gone, or a key in use again, rolls
+it back.
 """
 
 from __future__ import annotations
@@ -23,17 +24,25 @@ from psycopg2 import sql
 
 from retention.deletions import HASH_BYTES, key_hash
 from retention.errors import RestoreError
-from retention.gate import turn_gate
+from retention.gate import is_stopped, take_turn, turn_gate
 from retention.graph import held_edges
 from retention.held_rows import HeldRows
 from retention.hold_records import standing_holds
 from retention.policies import Policy
 from retention.statements import table
+from retention.whole_rows import columns_left_behind
 from tenants.catalog import Catalog, TableName
 from tenants.connections import Cursor, RoleConnections
 from tenants.context import TenantId
 from tenants.errors import CatalogError
 from tenants.models import new_id
+
+# A row that does not fit where it was.
+_UNFIT = (
+    psycopg2.errors.ForeignKeyViolation,
+    psycopg2.errors.CheckViolation,
+    psycopg2.errors.NotNullViolation,
+)
 
 _BATCHES = """
 SELECT b.run_id::text, b.id::text, b.tenant_id::text, t.slug, v.definition, b.rows_deleted,
@@ -118,7 +127,7 @@ def restore(
         if error.diag.table_name == "restorations":
             raise RestoreError(f"batch {batch.id} was restored before") from error
         raise RestoreError(f"batch {batch.id}: {_said(error)}") from error
-    except (psycopg2.errors.ForeignKeyViolation, psycopg2.errors.CheckViolation) as error:
+    except _UNFIT as error:
         raise RestoreError(f"batch {batch.id}: {_said(error)}") from error
 
 
@@ -139,6 +148,9 @@ class _Restoration:
     def run(self) -> dict[str, int]:
         # As a hold does: batches that are open are waited for, those that come see what came back.
         turn_gate(self.cursor, self.batch.tenant_id)
+        take_turn(self.cursor)
+        if is_stopped(self.cursor):
+            raise RestoreError("all retention is stopped; nothing was restored")
         restored: dict[str, int] = {}
         try:
             groups = self.batch.policy.family(self.catalog).order[::-1]
@@ -147,6 +159,7 @@ class _Restoration:
         self._require_free([name for group in groups for name in group])
         for group in groups:
             restored |= {str(name): rows for name, rows in self._group(group)}
+        self._require_whole([name for group in groups for name in group])
         back = sum(restored.values())
         gone = self.batch.rows - back and self._gone()
         if back + gone != self.batch.rows:
@@ -185,6 +198,20 @@ class _Restoration:
         if matters:
             said = "; ".join(sorted(matters))
             raise RestoreError(f"batch {self.batch.id} is under legal hold: {said}")
+
+    def _require_whole(self, tables: Collection[TableName]) -> None:
+        """Raise RestoreError where an archive has more of a row than comes back."""
+        copied = {
+            self._archive_of(name): {
+                "archived_at", "archived_batch", *(c.name for c in self.catalog.table(name).columns)
+            }
+            for name in tables
+        }  # fmt: skip
+        left = columns_left_behind(self.cursor, copied)
+        if left:
+            raise RestoreError(
+                f"{', '.join(left)}: no model knows it, and it would be lost; nothing was restored"
+            )
 
     def _group(self, group: Sequence[TableName]) -> Iterator[tuple[TableName, int]]:
         """Bring back tables that may refer to each other: in one statement, references among

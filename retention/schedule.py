@@ -199,6 +199,17 @@ def gaps(cursor: Cursor, *, now: datetime, interval: timedelta, since: datetime)
     return list(gaps_of(cursor.fetchall(), now, interval))[::-1]
 
 
+def is_unattended(cursor: Cursor, interval: timedelta) -> bool:
+    """Tell whether nobody has been there for longer than a watch outlasts, by the database's clock,
+    as a role that reads the evidence."""
+    cursor.execute(
+        "SELECT max(last_at) < clock_timestamp() - %s FROM tenure.watches"
+        " WHERE last_at <= clock_timestamp() + interval '1 day'",
+        (interval * PATIENCE,),
+    )
+    return cursor.fetchone() == (True,)
+
+
 def gaps_of(
     watches: Iterable[tuple[datetime, datetime]], now: datetime, interval: timedelta
 ) -> Iterable[Gap]:

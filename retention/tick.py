@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from math import inf
 
-import psycopg2
 from structlog.contextvars import bound_contextvars
 
 from config.logging import get_logger
@@ -40,11 +39,13 @@ from retention.leftovers import Leftovers, delete_leftovers
 from retention.offboardings import execution as offboarding
 from retention.outcomes import of_troubles
 from retention.plan import Plan
+from retention.planner import Failure
 from retention.policies import Policy
 from retention.replays import rounds as replays
 from retention.replays.execution import Replayer
 from retention.run_report import RunReport
 from retention.runs import fail_outdated
+from retention.schedule import is_unattended
 from retention.troubles import ends_the_tick, one_line
 from retention.units import open_units
 from retention.verification import VerificationReport
@@ -52,6 +53,8 @@ from retention.workshop import Workshop
 from tenants.context import TenantId
 
 VERIFY_EVERY = timedelta(hours=1)
+_PLANNING = "planning by any process"
+_NAMED = 5
 
 _log = get_logger(__name__)
 
@@ -81,9 +84,13 @@ def tick(shop: Workshop, *, verify_every: timedelta = VERIFY_EVERY, work_s: floa
 
     Any number of processes may tick. The one with the lease plans and verifies; all work, for
     about `work_s` seconds, so that what comes due meanwhile is planned beside a long run. What
-    an open run has not done with yet is not planned again.
+    an open run has not done with yet is not planned again. One whose policies others have
+    superseded works alone, and says so where nobody else plans.
     """
     until = time.monotonic() + work_s
+    why = shop.superseded()
+    if why:
+        return _give_way(shop, why, work_s)
     lease = leases.acquire(shop.retention, ttl_s=shop.lease_ttl_s)
     if lease is None:
         helped = help_out(shop, for_s=work_s)
@@ -107,6 +114,20 @@ def tick(shop: Workshop, *, verify_every: timedelta = VERIFY_EVERY, work_s: floa
             deliver(shop.retention, shop.send)
         steps.raise_first()
         return leader.done
+
+
+def _give_way(shop: Workshop, why: str, work_s: float) -> Tick:
+    """Only help: whoever began after others' policies were recorded goes by them, and plans."""
+    _log.warning("superseded", why=why)
+    helped = help_out(shop, for_s=work_s)
+    with shop.verifier.transaction(None, read_only=True) as cursor:
+        unattended = is_unattended(cursor, timedelta(seconds=shop.tick_s))
+    if unattended:
+        shop.warn([Alert("run", _PLANNING, f"nobody plans: {why}")], Looked(RUN, {_PLANNING}))
+        if shop.send is not None:
+            deliver(shop.retention, shop.send)
+    shop.publish()
+    return Tick(leads=False, slices=helped)
 
 
 @dataclass
@@ -151,6 +172,7 @@ class _Leader:
         shop = self.shop
         fail_outdated(shop.retention, shop.catalog)
         shop.record()
+        shop.warn([], Looked(RUN, {_PLANNING}))
         everything, failed = _planned(shop, self.agenda)
         self.agenda = self.agenda.without(failed)
         self.may_go = {(u.policy, u.tenant_id) for u in everything.units if u.may_run and u.rows}
@@ -217,16 +239,28 @@ def _again(shop: Workshop, only: Collection[TenantId]) -> Replayer | None:
 
 def _planned(shop: Workshop, agenda: Agenda) -> tuple[Plan, Collection[str]]:
     """Plan what is due now; return the plan, and which policies could not be planned. None of those
-    keeps another from being; rows without a starting point are for verifications to count."""
-    failed: dict[str, Alert] = {}
+    keeps another from being, and no tenant's row keeps others' from going; rows without a starting
+    point are for verifications to count."""
+    alerts: list[Alert] = []
+    failed: set[str] = set()
 
-    def tell(policy: Policy, error: psycopg2.Error) -> None:
-        what = f"nothing is planned: {one_line(error)}"
-        failed[policy.name] = Alert("run", _of_plan(policy), what)
+    def tell(failure: Failure) -> None:
+        of = _some(failure.tenants)
+        what = f"nothing is planned{of}: {one_line(failure.error)}"
+        alerts.append(Alert("run", _of_plan(failure.policy), what))
+        if not failure.tenants:
+            failed.add(failure.policy.name)
 
     plan = shop.plan(only=agenda.policies, undated=False, on_failure=tell)
-    shop.warn(failed.values(), Looked(RUN, {_of_plan(policy) for policy in agenda.policies}))
-    return plan, failed.keys()
+    shop.warn(alerts, Looked(RUN, {_of_plan(policy) for policy in agenda.policies}))
+    return plan, failed
+
+
+def _some(tenants: Sequence[str]) -> str:
+    if not tenants:
+        return ""
+    more = len(tenants) - _NAMED
+    return f" for {', '.join(tenants[:_NAMED])}" + (f" and {more} more" if more > 0 else "")
 
 
 def _of_plan(policy: Policy) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import psycopg2
 
-from retention.errors import LeaseLostError, RetentionError
+from retention.errors import LeaseLostError, RetentionError, SupersededError
 from tenants.errors import PoolTimeoutError, TenantError
 
 # Connection, resources, operator, system; and transactions that another one broke off.
@@ -34,9 +34,10 @@ def is_away(error: Exception) -> bool:
 
 
 def ends_the_tick(error: Exception) -> bool:
-    """Tell whether no further step has any chance: another leads, or nobody reaches the
-    database."""
-    return isinstance(error, LeaseLostError | PoolTimeoutError) or is_away(error)
+    """Tell whether no further step has any chance, or any right: another leads, or others'
+    policies count, or nobody reaches the database."""
+    ending = LeaseLostError | SupersededError | PoolTimeoutError
+    return isinstance(error, ending) or is_away(error)
 
 
 def is_unforeseen(error: Exception) -> bool:

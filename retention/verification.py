@@ -54,7 +54,12 @@ from retention.reconciliation_queries import (
 from retention.schedule import last_taken, policy_schedule
 from retention.troubles import is_away
 from retention.verification_asking import not_asked, savepoint
-from retention.verification_holds import HeldCondition, held_conditions, missing_queries
+from retention.verification_holds import (
+    HeldCondition,
+    archives_of,
+    held_conditions,
+    missing_queries,
+)
 from retention.verification_queries import overdue_query, undated_query
 from retention.verification_records import store
 from retention.verification_report import Kind, Result, VerificationReport
@@ -188,10 +193,12 @@ def _questions_of_rows(ground: Ground, conditions: Sequence[HeldCondition]) -> I
 
 
 def _questions_of_keys(catalog: Catalog) -> Iterator[_Question]:
+    copies = archives_of(catalog)
     for table in catalog:
         if table.kind == "tenant":
-            name = str(table.name)
-            yield _Question("returned", name, returned_query(table.name), {"table": name})
+            tables = [str(name) for name in (table.name, *copies[table.name])]
+            query = returned_query(table.name)
+            yield _Question("returned", str(table.name), query, {"tables": tables})
     yield _Question("records", "batches", RECORDS)
     yield _Question("records", "purges", PURGED_RECORDS)
 

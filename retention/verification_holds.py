@@ -83,7 +83,7 @@ def is_held(
     """
     said: sql.Composable = _NOT_KEPT
     if conditions is not None:
-        copies = _copies(catalog)
+        copies = archives_of(catalog)
         parts = [
             _meets(part, name)
             for part in conditions
@@ -184,7 +184,7 @@ class Way:
 def ways_up(catalog: Catalog) -> Iterator[Way]:
     """Yield all by which a row leads to what it belongs to, or belonged to when it was archived:
     which may be archived, too. An archived row leads to the one that it was."""
-    copies = _copies(catalog)
+    copies = archives_of(catalog)
     for original, archives in copies.items():
         for archive in archives:
             yield Way(archive, "id", original, original, sql.SQL(""))
@@ -194,7 +194,7 @@ def ways_up(catalog: Catalog) -> Iterator[Way]:
                 yield Way(child, one.column, parent, one.child, one.of_kind)
 
 
-def _copies(catalog: Catalog) -> defaultdict[TableName, list[TableName]]:
+def archives_of(catalog: Catalog) -> defaultdict[TableName, list[TableName]]:
     """Return the archives of each table."""
     copies: defaultdict[TableName, list[TableName]] = defaultdict(list)
     for table in catalog:

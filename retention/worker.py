@@ -26,7 +26,7 @@ from retention.batch import Attempt
 from retention.errors import LeaseLostError, PlanError
 from retention.executor import Options, Progress, UnitWork, task_of
 from retention.plan import Plan, Unit, catalog_digest
-from retention.run_report import RunState, UnitReport
+from retention.run_report import UnitReport
 from retention.troubles import is_passing, one_line
 from tenants.catalog import Catalog
 from tenants.connections import Cursor, RoleConnections
@@ -56,7 +56,6 @@ class Worker:
     catalog: Catalog
     options: Options
     ttl_s: float
-    on_run_ended: Callable[[RunState], None] = lambda _state: None
     holder: str = field(default_factory=units.new_holder)
     deleted: int = 0
     round_trips: int = 0
@@ -133,8 +132,7 @@ class Worker:
         return True
 
     def _close_done(self) -> None:
-        for state in self._persist(runs.close_done, self.retention).values():
-            self.on_run_ended(state)
+        self._persist(runs.close_done, self.retention)
 
     def _persist(self, function: Callable[..., T], *arguments: object) -> T:
         """Call it again where the database was away, or somebody in the way, for a while."""

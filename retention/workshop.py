@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-import psycopg2
-
 from config.clock import Clock
 from config.logging import get_logger
 from config.trace import TraceId
@@ -27,14 +25,14 @@ from retention.ledger.verifier import VerifierKey
 from retention.live_check import check_live, check_subjects
 from retention.offboardings import execution as offboarding
 from retention.plan import Plan
+from retention.planner import OnFailure
 from retention.planner import plan as make_plan
 from retention.policies import Policy
-from retention.policy_records import record_policies
+from retention.policy_records import Seen, record_policies, superseded
 from retention.replays.elsewhere import Outside
 from retention.replays.execution import Replayer
 from retention.replays.restores import former_records, stop_if_restored
 from retention.replays.wanted import Sources
-from retention.run_report import RunState
 from retention.runs import Intent, open_run
 from retention.subjects import Subject, named
 from retention.verification import VerificationReport, verify
@@ -50,10 +48,9 @@ _log = get_logger(__name__)
 class Workshop:
     """What the work needs, and who has it done (`actor`).
 
-    `on_run_ended` hears the state of each run that this process brings to its end, `on_alert`
-    of each alert it raises; `send` delivers alerts (see `retention.alerts`). `tick_s` is how
-    often (s) somebody ticks, `verify_schedule` when to verify, by cron; `ledger` is where what was
-    done is put in order and signed.
+    `send` delivers alerts (see `retention.alerts`). `tick_s` is how often (s) somebody ticks,
+    `verify_schedule` when to verify, by cron; `ledger` is where what was done is put in order and
+    signed; `seen` is what the process has seen recorded of policies.
     """
 
     retention: RoleConnections
@@ -64,14 +61,13 @@ class Workshop:
     actor: str
     options: Options = field(default_factory=Options)
     lease_ttl_s: float = leases.DEFAULT_TTL_S
-    on_run_ended: Callable[[RunState], None] = lambda _state: None
-    on_alert: Callable[[Alert], None] = lambda _alert: None
     send: Send | None = None
     tick_s: float = 60.0
     verify_schedule: str | None = None
     subjects: tuple[Subject, ...] = ()
     ledger: Ledger | None = None
     connectors: Connectors = field(default_factory=dict)
+    seen: Seen = field(default_factory=Seen)
 
     @property
     def courier(self) -> Courier:
@@ -164,13 +160,12 @@ class Workshop:
             check_subjects(cursor, self.catalog, self.subjects)
 
     def warn(self, alerts: Collection[Alert], looked: Looked) -> None:
-        """Raise alerts, and tell of those that are new."""
-        for alert in raise_alerts(self.retention, alerts, looked):
-            self.on_alert(alert)
+        """Raise alerts, and resolve the others of what was looked at."""
+        raise_alerts(self.retention, alerts, looked)
 
     def publish(self) -> Published | None:
         """Publish the ledger, if there is one; see `publish`."""
-        return None if self.ledger is None else publish(self.ledger, self.on_alert)
+        return None if self.ledger is None else publish(self.ledger)
 
     def plan(
         self,
@@ -179,7 +174,7 @@ class Workshop:
         only: Collection[Policy] | None = None,
         tenants: Collection[TenantId] | None = None,
         undated: bool = True,
-        on_failure: Callable[[Policy, psycopg2.Error], None] | None = None,
+        on_failure: OnFailure | None = None,
     ) -> Plan:
         """Plan; see `retention.planner.plan`. `only` restricts it to some policies."""
         return make_plan(
@@ -197,10 +192,17 @@ class Workshop:
     def record(self) -> Mapping[str, int]:
         """Record changed policies; return every policy's version.
 
-        Raises PolicyError where the database cannot bear them: then none is recorded.
+        Raises PolicyError where the database cannot bear them: then none is recorded; and
+        SupersededError where others recorded other ones since this process looked.
         """
         self.check()
-        return record_policies(self.retention, self.policies, actor=self.actor)
+        return record_policies(self.retention, self.policies, actor=self.actor, seen=self.seen)
+
+    def superseded(self) -> str:
+        """Return who recorded other policies since this process looked first; "" for nobody."""
+        with self.verifier.transaction(None, read_only=True) as cursor:
+            self.seen.begin(cursor)
+            return superseded(cursor, self.policies, self.seen)
 
     def open(self, plan: Plan, *, trace_id: TraceId, lease: leases.Lease | None = None) -> UUID:
         """Write a run down, for workers to take; see `retention.runs.open_run`."""
@@ -215,7 +217,6 @@ class Workshop:
             self.catalog,
             self.options,
             self.lease_ttl_s,
-            self.on_run_ended,
         )
 
     def erasures(self) -> execution.Executor:
@@ -261,9 +262,7 @@ class Workshop:
         )
 
 
-def publish(
-    ledger: Ledger, on_alert: Callable[[Alert], None] = lambda _alert: None
-) -> Published | None:
+def publish(ledger: Ledger) -> Published | None:
     """Put in order what entered the ledger, sign it, and give the checkpoint out.
 
     What is in the way is warned of, and not raised: what was done has been done and entered, and
@@ -276,6 +275,5 @@ def publish(
     except LedgerError as error:
         problem = str(error)
     alerts = [Alert("ledger", "checkpoints", problem)] if problem else []
-    for alert in raise_alerts(ledger.retention, alerts, Looked(LEDGER)):
-        on_alert(alert)
+    raise_alerts(ledger.retention, alerts, Looked(LEDGER))
     return published

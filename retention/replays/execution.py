@@ -163,7 +163,8 @@ class Replayer:
 
     def _write_on(self, trace_id: TraceId) -> None:
         """Say in the records where the restored database goes on."""
-        if self.goes_on is None:
+        # That it goes on says that all was replayed: of some tenants nothing is said.
+        if self.goes_on is None or self.only is not None:
             return
         folder, signers = self.goes_on.folder, self.goes_on.signers
         sequence(self.retention, wait=True)

@@ -72,16 +72,33 @@ class ScheduleReport:
     page: Page
 
 
-# What a tenant said last, before the end; and what was said before such changes were recorded.
+# What a tenant had said by the end: what came into force once more than it ceased to be, whatever a
+# clock said of when (`retention.verification_terms`); and what was said before such changes were
+# recorded.
 _TERMS = """
 WITH latest AS (
     SELECT DISTINCT ON (policy) policy, version, definition, digest, recorded_at, recorded_by
     FROM tenure.policy_versions WHERE recorded_at < %(until)s::timestamptz
     ORDER BY policy, version DESC
+), in_force AS (
+    SELECT policy, tenant_id, what, value FROM (
+        SELECT c.policy, c.tenant_id, c.what, m.value, m.times FROM tenure.policy_changes c
+        CROSS JOIN LATERAL (VALUES (c.after, 1), (c.before, -1)) m(value, times)
+        WHERE c.changed_at < %(until)s::timestamptz
+        UNION ALL
+        (SELECT DISTINCT ON (policy, tenant_id, what)
+                policy, tenant_id, what, before, 1 FROM tenure.policy_changes c
+         WHERE NOT EXISTS (SELECT FROM tenure.policy_changes f
+                           WHERE f.policy = c.policy AND f.tenant_id = c.tenant_id
+                             AND f.what = c.what AND f.before IS NULL)
+         ORDER BY policy, tenant_id, what, changed_at, id)) moved
+    WHERE value IS NOT NULL
+    GROUP BY policy, tenant_id, what, value HAVING sum(times) > 0
 ), said AS (
     SELECT DISTINCT ON (policy, tenant_id, what)
-           policy, tenant_id, what, after AS value, changed_at, changed_by
-    FROM tenure.policy_changes WHERE changed_at < %(until)s::timestamptz
+           policy, tenant_id, what, value, changed_at, changed_by
+    FROM tenure.policy_changes c JOIN in_force f USING (policy, tenant_id, what)
+    WHERE c.after = f.value AND c.changed_at < %(until)s::timestamptz
     ORDER BY policy, tenant_id, what, changed_at DESC, id DESC
 ), terms AS (
     SELECT x.*, l.definition FROM (

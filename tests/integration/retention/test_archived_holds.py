@@ -8,18 +8,22 @@ from uuid import UUID
 import pytest
 
 from api.wiring import Installation
+from config.trace import new_trace_id
 from retention.connectors.declarations import Connectors
 from retention.connectors.delivery import Courier, deliver_due
 from retention.connectors.requests import Person, request_erasure
-from retention.errors import RestoreError
+from retention.errors import HeldError, RestoreError
 from retention.graph import held_edges
 from retention.held_rows import held_by
 from retention.hold_records import find_hold
 from retention.hold_scopes import TENANT, Scope
+from retention.holds import pass_gate
 from retention.offboardings.execution import Result
 from retention.workshop import Workshop
-from tenants.context import TenantId
+from tenants.context import TenantId, tenant_scope
+from tenants.database import TenantDatabase
 from tenants.models import new_id
+from tenants.writes import Write
 
 from . import vault
 from .conftest import LONG_AGO, Lab
@@ -159,6 +163,38 @@ def test_what_leads_to_a_held_subject_over_an_archived_row_is_held(
     assert firm.run(shop).rows == 1
     assert ids(firm, "firm.notes") == {notes[0]}
     assert amiss(firm, shop) == set()
+
+
+def written(firm: Lab, tenant: TenantId, note: str, columns: frozenset[str] | None) -> None:
+    """Write a note as the application would; raises what the guard raises."""
+    app = TenantDatabase(firm.installation.app_connections, vault.CATALOG)
+    write = Write(table("firm.notes"), lambda: [UUID(note)], columns)
+    try:
+        with tenant_scope(tenant, actor="login:x", trace_id=new_trace_id()), app.atomic():
+            assert pass_gate(app, write) == (UUID(note),)
+    finally:
+        app.close()
+
+
+@pytest.mark.parametrize("on", ["customer", "invoice"])
+@pytest.mark.parametrize("columns", [None, frozenset({"written_at"})], ids=["deleted", "changed"])
+def test_no_user_writes_what_leads_to_a_held_subject_over_an_archived_row(
+    firm: Lab, acme: TenantId, on: str, columns: frozenset[str] | None
+) -> None:
+    """Archives are closed to the application: it goes by what the hold has noted of them."""
+    held, free = archived(firm, acme), archived(firm, acme)
+    name = {"customer": "firm.customers", "invoice": "vault.invoices"}[on]
+    notes = [
+        add(firm, acme, "firm.notes", about="invoice", subject_id=of["invoice"])
+        for of in (held, free)
+    ]
+    placed = hold(firm, acme, subject(name, held[on]))
+    with pytest.raises(HeldError, match="is under legal hold: M-1"):
+        written(firm, acme, notes[0], columns)
+    written(firm, acme, notes[1], columns)
+    firm.release(placed)
+    hold(firm, acme, subject("firm.customers", free["customer"]))
+    written(firm, acme, notes[0], columns)
 
 
 def test_an_archived_subject_is_held_with_what_was_archived_beside_it(

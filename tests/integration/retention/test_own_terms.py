@@ -21,6 +21,7 @@ from retention.policy_records import (
 )
 from retention.reports.changes import changes_report
 from retention.reports.paging import PageRequest
+from retention.reports.schedule import schedule_report
 from retention.reports.scope import EVERYTHING
 from retention.verification_terms import OUTSIDE, UNRECORDED
 from tenants.catalog import TableName
@@ -294,3 +295,36 @@ def test_the_period_that_a_run_went_by_is_the_one_that_was_set_last(
             now=bounded.now,
         )
     assert [deletion.period for deletion in one.deletions] == ["P3Y"]
+
+
+def shown(lab: Any) -> list[tuple[str, str, str]]:
+    """What the schedule shows of tenants' own terms: what, value, by whom."""
+    with lab.installation.verifier.transaction(None, read_only=True) as cursor:
+        report = schedule_report(cursor, PageRequest(), EVERYTHING)
+    return [(term.what, term.value, term.changed_by) for term in report.own_terms]
+
+
+def test_the_schedule_shows_what_was_set_last(bounded: Any, acme: TenantId) -> None:
+    retention = bounded.installation.retention
+    for period, actor in (("P2Y", "ann"), ("P3Y", "bob"), ("P2Y", "eve")):
+        set_period(retention, acme, cases(bounded), period, actor=actor)
+    assert shown(bounded) == [("period", "P2Y", "eve")]
+    set_period(retention, acme, cases(bounded), "P4Y", actor="bob")
+    set_back(bounded)
+    assert shown(bounded) == [("period", "P4Y", "bob")]
+    set_period(retention, acme, cases(bounded), None, actor="ann")
+    assert shown(bounded) == []
+
+
+def test_the_schedule_shows_a_state_from_before_changes_were_recorded(
+    bounded: Any, acme: TenantId
+) -> None:
+    as_retention(
+        bounded, acme,
+        "INSERT INTO tenure.policy_states (policy, tenant_id, state, changed_by)"
+        " VALUES ('cases', %s, 'paused', 'ann')", str(acme),
+    )  # fmt: skip
+    assert shown(bounded) == [("state", "paused", "ann")]
+    for state in ("active", "paused"):
+        set_state(bounded.installation.retention, acme, "cases", state, actor="bob")
+    assert shown(bounded) == [("state", "paused", "bob")]

@@ -209,6 +209,57 @@ def test_what_goes_along_under_another_policy_is_deleted_there(lab: Any, acme: T
     assert findings(report) == {}
 
 
+@contextlib.contextmanager
+def not_to_be_asked(lab: Any, name: str) -> Any:
+    """The policy has a condition that fails on some row."""
+    sound = lab.policies
+    lab.policies = tuple(
+        replace(p, condition="r.doubt::integer > 0") if p.name == name else p for p in sound
+    )
+    yield
+    lab.policies = sound
+
+
+def test_what_others_did_while_a_policy_could_not_be_asked_is_told_of_afterwards(
+    lab: Any, acme: TenantId
+) -> None:
+    """Gone along with another policy's rows, and by a user: both longer ago than the last account
+    looks back."""
+    lab.policies = parse_policies(
+        POLICIES.replace('"lab.pages", ', '"lab.pages", "lab.citations", '), CATALOG
+    )
+    record_policies(lab.installation.retention, lab.policies, actor="test")
+    for name in ("citations", "cases"):
+        set_state(lab.installation.retention, acme, name, "paused", actor="test")
+    lab.sql("ALTER TABLE lab.citations ADD COLUMN doubt text DEFAULT 'none'")
+    lab.case(acme, files=1)
+    page = min(lab.ids("pages"))
+    lab.add("citations", acme, page_id=page, cited_at=lab.long_ago)
+    lab.case(acme, files=1, opened=lab.lately)
+    page = max(lab.ids("pages"))
+    of_users = lab.add("citations", acme, page_id=page, cited_at=lab.long_ago)
+    assert entry(lab.verify(), "citations", acme) == {"newly_due": 2, "paused": 2}
+    lab.add("citations", acme, page_id=page, cited_at=lab.long_ago)
+    set_state(lab.installation.retention, acme, "cases", "active", actor="test")
+    lab.run()
+    assert remove_by_user(lab, acme, "citations", of_users)
+    lab.sql("ALTER TABLE tenure.removals DISABLE TRIGGER USER")
+    lab.sql("UPDATE tenure.removals SET removed_at = removed_at - interval '3 days'")
+    lab.sql("ALTER TABLE tenure.verifications DISABLE TRIGGER USER")
+    lab.sql("UPDATE tenure.verifications SET started_at = started_at - interval '4 days'")
+    with not_to_be_asked(lab, "citations"):
+        for _ in range(2):
+            report = lab.verify()
+            assert findings(report) == {("overdue", "citations"): 1}
+            assert entry(report, "citations", acme) == {"opening": 2, "paused": 2}
+    report = lab.verify()
+    assert findings(report) == {}
+    assert entry(report, "citations", acme) == {
+        "opening": 2, "newly_due": 1, "deleted_along": 1, "removed": 1, "paused": 1,
+    }  # fmt: skip
+    assert entry(lab.verify(), "citations", acme) == {"opening": 1, "paused": 1}
+
+
 def test_a_batch_that_is_open_while_a_verification_looks_counts_in_the_next(
     lab: Any, acme: TenantId
 ) -> None:

@@ -337,3 +337,36 @@ def test_an_incomplete_replay_is_warned_of_and_tried_again_when_its_hold_ends(
         assert new.sql("SELECT state FROM tenure.purges ORDER BY began_at DESC LIMIT 1") == [
             ("completed",)
         ]
+
+
+def test_one_tenants_replay_tried_again_speaks_for_no_other(
+    cluster: Cluster, lab: Lab, ledger: Ledger, acme: TenantId, globex: TenantId, tmp_path: Path
+) -> None:
+    """A replay was told to stop before all had their turn, and one that had is tried again: started
+    without the rest, retention is stopped again."""
+    node, other = lab.node(acme), lab.node(globex)
+    ledger.publish()
+    dump = dumped(cluster, lab, tmp_path / "before.sql")
+    lab.run()
+    ledger.publish()
+    with restored(cluster, dump, lab) as new:
+        hold = new.hold(acme, Scope("rows", TableName("lab", "nodes"), rows=(UUID(node),)))
+        ended: list[str] = []
+        work = replayer(new, writer(ledger), stop=lambda: bool(ended),
+                        on_step=lambda step: ended.extend([step] * (step == "ended")))  # fmt: skip
+        assert work.run().stopped
+        assert new.sql("SELECT state FROM tenure.purges") == [("incomplete",)]
+        new.release(hold)
+        shop = shop_of(new, ledger, {})
+        tick(shop)
+        assert new.ids("nodes") == {other}, "acme's went again"
+        start(new.installation.retention, actor="test", reason="never mind")
+        tick(shop)
+        with new.installation.retention.transaction(None, read_only=True) as cursor:
+            assert stopped(cursor) is not None
+        assert replayer(new, writer(ledger)).run().whole
+        assert new.ids("nodes") == set()
+        start(new.installation.retention, actor="test", reason="the holds are in")
+        tick(shop)
+        with new.installation.retention.transaction(None, read_only=True) as cursor:
+            assert stopped(cursor) is None

@@ -11,6 +11,8 @@ from uuid import UUID
 import pytest
 
 from api.wiring import Installation
+from retention import interventions
+from retention.errors import RestoreError
 from retention.executor import Options
 from retention.explain import Question, explain
 from retention.graph import held_edges
@@ -153,3 +155,101 @@ def test_it_is_explained_by_its_restoration(firm: Lab, acme: TenantId) -> None:
     bring_back(firm, archived.trace_id, acme)
     removal = told(firm, declared, "firm.notes", note)
     assert (removal.outcome, removal.because) == ("kept", "its restoration")
+
+
+# -- whole or not at all ---------------------------------------------------------------------
+
+NEWER = "ALTER TABLE {}.invoices ADD COLUMN worth text"
+WORTH = "SELECT worth FROM firm.invoices UNION ALL SELECT worth FROM vault.invoices"
+
+
+def test_a_row_is_not_archived_without_what_a_newer_release_keeps_in_it(
+    firm: Lab, acme: TenantId
+) -> None:
+    """Its migration has run, and this release's workers go on."""
+    invoice_with_note(firm, acme)
+    for schema in ("firm", "vault"):
+        firm.sql(NEWER.format(schema))
+    firm.sql("UPDATE firm.invoices SET worth = 'much'")
+    report = firm.run(firm.shop(policies=policies(ARCHIVING)))
+    assert report.state == "failed"
+    assert "firm.invoices.worth: no model knows it" in report.detail
+    assert firm.sql(WORTH) == [("much",)]
+    assert ids(firm, "vault.notes") == set()
+
+
+def test_what_the_database_makes_of_other_columns_is_in_no_archives_way(
+    firm: Lab, acme: TenantId
+) -> None:
+    invoice_with_note(firm, acme)
+    firm.sql(
+        "ALTER TABLE firm.invoices ADD COLUMN year int"
+        " GENERATED ALWAYS AS (extract(year FROM issued_at AT TIME ZONE 'UTC')) STORED"
+    )
+    archived = firm.run(firm.shop(policies=policies(ARCHIVING)))
+    assert archived.rows == 2
+    assert sum(bring_back(firm, archived.trace_id, acme).values()) == 2
+    assert firm.sql("SELECT year FROM firm.invoices") == [(LONG_AGO.year,)]
+
+
+def test_a_row_does_not_come_back_without_what_a_newer_release_archived(
+    firm: Lab, acme: TenantId
+) -> None:
+    invoice_with_note(firm, acme)
+    archived = firm.run(firm.shop(policies=policies(ARCHIVING)))
+    for schema in ("firm", "vault"):
+        firm.sql(NEWER.format(schema))
+    firm.sql("UPDATE vault.invoices SET worth = 'much'")
+    with pytest.raises(RestoreError, match=r"vault\.invoices\.worth: no model knows it"):
+        bring_back(firm, archived.trace_id, acme)
+    assert firm.sql(WORTH) == [("much",)]
+    assert len(ids(firm, "vault.notes")) == 1
+
+
+@pytest.mark.parametrize("action", ["stop", "restored"])
+def test_nothing_comes_back_while_all_retention_is_stopped(
+    firm: Lab, acme: TenantId, action: str
+) -> None:
+    """A database that was restored itself lacks the holds placed since its backup."""
+    invoice, _ = invoice_with_note(firm, acme)
+    archived = firm.run(firm.shop(policies=policies(ARCHIVING)))
+    retention = firm.installation.retention
+    if action == "stop":
+        interventions.stop(retention, actor="test", reason="an inquiry")
+    else:
+        interventions.restored(retention, actor="test")
+    with pytest.raises(RestoreError, match="all retention is stopped"):
+        bring_back(firm, archived.trace_id, acme)
+    assert ids(firm, "vault.invoices") == {invoice}
+    interventions.start(retention, actor="test", reason="the holds are in")
+    assert sum(bring_back(firm, archived.trace_id, acme).values()) == 2
+
+
+def test_a_row_that_no_longer_fits_is_said_to_be_so(firm: Lab, acme: TenantId) -> None:
+    invoice_with_note(firm, acme)
+    archived = firm.run(firm.shop(policies=policies(ARCHIVING)))
+    firm.sql("ALTER TABLE firm.invoices ADD COLUMN worth text NOT NULL")
+    with pytest.raises(RestoreError, match="worth"):
+        bring_back(firm, archived.trace_id, acme)
+    assert len(ids(firm, "vault.invoices")) == 1
+
+
+def test_what_did_not_come_back_with_its_batch_is_found_if_it_does_later(
+    firm: Lab, acme: TenantId
+) -> None:
+    """It had gone from the archive by then, by that one's own policy."""
+    invoice, _ = invoice_with_note(firm, acme)
+    old, _ = invoice_with_note(firm, acme)
+    archived = firm.run(firm.shop(policies=policies(ARCHIVING)))
+    firm.sql("UPDATE vault.invoices SET archived_at = %s WHERE id = %s", (LONG_AGO, old))
+    shop = firm.shop(policies=policies(ARCHIVING, vault.OF_ARCHIVES))
+    assert firm.run(shop).rows == 1
+    assert sum(bring_back(firm, archived.trace_id, acme).values()) == 3
+    assert ids(firm, "firm.invoices") == {invoice}
+    assert not [f for f in findings(firm, shop) if f[0] == "returned"]
+    customer = min(ids(firm, "firm.customers"))
+    firm.sql("INSERT INTO firm.invoices (tenant_id, id, customer_id) VALUES (%s, %s, %s)",
+             (str(acme), old, customer))  # fmt: skip
+    assert [f for f in findings(firm, shop) if f[0] == "returned"] == [
+        ("returned", "firm.invoices", 1)
+    ]

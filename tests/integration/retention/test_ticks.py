@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,6 @@ from api.wiring import Installation
 from api.workshop import workshop_of
 from config import clock as clocks
 from config.trace import new_trace_id
-from retention.alerts import Alert
 from retention.database_clock import DatabaseClock
 from retention.errors import DeliveryError, PolicyError
 from retention.executor import Options
@@ -97,13 +97,12 @@ def test_what_came_due_since_its_turn_is_not_overdue_but_next(lab: Lab, acme: Te
 
 
 def test_a_night_without_anybody_is_a_gap_and_an_alert_that_ends(lab: Lab, acme: TenantId) -> None:
-    shop, heard = nightly(lab), list[Alert]()
-    shop = replace(shop, on_alert=heard.append)
+    shop = nightly(lab)
     tick(shop)
+    assert open_alerts(lab) == set()
     at(lab, TWO + 3 * DAY + timedelta(hours=6))
     lab.sleep(lab.clock.now() - NOW)
     tick(shop)
-    assert {alert.subject for alert in heard} == {"scheduler", "policy nodes"}
     assert open_alerts(lab) == {("missed", "scheduler"), ("missed", "policy nodes")}
     status = read_status(lab.installation.auditor, now=lab.clock.now(), tick=timedelta(minutes=1))
     gap = status.gaps[-1]
@@ -177,12 +176,37 @@ def test_a_policy_that_cannot_be_planned_keeps_no_other_from_being(
     assert ("run", "plan of cases") not in open_alerts(lab)
 
 
+def test_a_row_that_a_condition_fails_on_keeps_no_other_tenants_rows(
+    lab: Lab, make_tenant: Callable[..., TenantId]
+) -> None:
+    """One tenant's value is nobody else's trouble, and does not use the policy's turn up."""
+    tenants = [make_tenant(f"t{number}") for number in range(7)]
+    lab.sql("ALTER TABLE lab.cases ADD COLUMN doubt text DEFAULT '1'")
+    cases = [lab.case(tenant) for tenant in tenants]
+    for odd in (2, 5):
+        lab.sql("UPDATE lab.cases SET doubt = 'none' WHERE id = %s", (cases[odd],))
+    policies = tuple(
+        replace(p, condition="r.doubt::integer > 0") if p.name == "cases" else p
+        for p in lab.policies
+    )
+    sent: list[bytes] = []
+    done = tick(lab.shop(policies=policies, send=sent.append))
+    assert lab.ids("cases") == {cases[2], cases[5]}
+    assert done.plan is not None
+    assert [u.tenant for u in done.plan.units] == ["t0", "t1", "t3", "t4", "t6"]
+    said = {s["subject"]: s["detail"] for s in map(json.loads, sent)}
+    assert said["plan of cases"].startswith("nothing is planned for t2, t5: invalid input syntax")
+    lab.sql("UPDATE lab.cases SET doubt = '1'")
+    tick(lab.shop(policies=policies, send=sent.append))
+    assert lab.ids("cases") == set()
+    assert ("run", "plan of cases") not in open_alerts(lab)
+
+
 def test_a_step_that_fails_is_told_of_and_keeps_no_other_from_its_turn(
     lab: Lab, acme: TenantId, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lab.node(acme)
-    heard: list[Alert] = []
-    shop = lab.shop(on_alert=heard.append)
+    shop = lab.shop()
 
     def broken(*_: object) -> None:
         raise PolicyError("one policy has no index")
@@ -191,9 +215,7 @@ def test_a_step_that_fails_is_told_of_and_keeps_no_other_from_its_turn(
         patched.setattr(Workshop, "check", broken)
         with pytest.raises(PolicyError):
             tick(shop)
-    assert [(a.kind, a.subject, a.detail) for a in heard if a.kind == "run"] == [
-        ("run", "step plan of the tick", "one policy has no index")
-    ]
+    assert told(lab) == {"step plan of the tick": "one policy has no index"}
     ((verified,),) = lab.sql("SELECT count(*) FROM tenure.verifications")
     assert verified == 1, "verification had its turn"
     tick(shop)
@@ -502,20 +524,12 @@ def held_up(lab: Lab, table: str, row: str) -> Any:
 
 
 def stalled(lab: Lab, row: str, *tenants: TenantId) -> None:
-    """Have a run of the cases stall that nobody hears of: its worker is killed as it ends."""
-
-    class Killed(BaseException):
-        pass
-
-    def die(*_: object) -> None:
-        raise Killed
-
-    shop = lab.shop(on_run_ended=die)
+    """Have a run of the cases stall that nobody hears of: its worker ends it, and is gone."""
+    shop = lab.shop()
     shop.record()
     run_id = shop.open(shop.plan(tenants=tenants or None), trace_id=new_trace_id())
     other = held_up(lab, "cases", row)
-    with pytest.raises(Killed):
-        shop.worker().work(run_id)
+    shop.worker().work(run_id)
     other.close()
     assert lab.sql("SELECT state FROM tenure.runs WHERE id = %s", (str(run_id),)) == [("stalled",)]
 
