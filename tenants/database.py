@@ -10,7 +10,6 @@ import os
 import re
 import threading
 from collections.abc import Callable
-from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakSet
 
@@ -29,8 +28,8 @@ from tenants.context import (
     require_transaction_of,
     scope_or_none,
 )
-from tenants.errors import TenantMismatchError, UnprovenSqlError, UnscopableError
-from tenants.fetched import FetchedRows, OpenRows, TenantRows, WatchedCursor
+from tenants.errors import UnprovenSqlError, UnscopableError
+from tenants.fetched import FetchedRows, TenantRows, WatchedCursor
 from tenants.parameters import refuse_quoted_places, refuse_verbatim, require_place
 from tenants.residue import is_query, leaves_nothing
 from tenants.scoping import ScopedContext
@@ -94,6 +93,9 @@ class TenantDatabase(peewee.PostgresqlDatabase):
 
         With `named_cursor` (playhouse's ServerSide) the rows stay on the server until they
         are read, which takes a transaction; `array_size` of them come at a time.
+
+        Its rows are read under the same tenant: TenantMismatchError under another, NoTenantError
+        under none.
         """
         tenant_id = current_scope().tenant_id
         on_server = options.pop("named_cursor", False)
@@ -107,19 +109,18 @@ class TenantDatabase(peewee.PostgresqlDatabase):
         else:
             require_place(sql, params)
         if on_server:
-            return self._declare(sql, params, tenant_id, batch)
-        return self._run(sql, params, tenant_id)
+            return TenantRows(self._declare(sql, params, tenant_id, batch), tenant_id)
+        return TenantRows(self._run(sql, params, tenant_id), tenant_id)
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
         """Run raw SQL if it is proven scoped; raises UnprovenSqlError otherwise.
 
-        Its rows are read under the same tenant: TenantMismatchError under another, NoTenantError
-        under none.
+        Its rows are read under the same tenant, as those of `execute`.
         """
         tenant_id = current_scope().tenant_id
         if _SAVEPOINT.fullmatch(sql) is None:
             self._require_proof(sql)
-        return TenantRows(self._run(sql, params, tenant_id), partial(_require_scope, tenant_id))
+        return TenantRows(self._run(sql, params, tenant_id), tenant_id)
 
     def _require_proof(self, sql: str) -> None:
         # What touches the session reads no table, and a proof would say nothing of it.
@@ -145,7 +146,7 @@ class TenantDatabase(peewee.PostgresqlDatabase):
             else:
                 require_transaction_of(tenant_id)
             cursor = self._execute_cursor(sql, params, vouched=True)
-            return FetchedRows(cursor) if lone else OpenRows(cursor)
+            return FetchedRows(cursor) if lone else cursor
         finally:
             if lone:
                 self.close()
@@ -309,12 +310,6 @@ class TenantDatabase(peewee.PostgresqlDatabase):
         connection: a statement sent on it here would be answered there."""
         self._state.reset()
         self._thread = threading.local()
-
-
-def _require_scope(tenant_id: TenantId) -> None:
-    now = current_scope().tenant_id
-    if now != tenant_id:
-        raise TenantMismatchError(f"rows of tenant {tenant_id} were left; the scope is {now}'s")
 
 
 _databases: WeakSet[TenantDatabase] = WeakSet()

@@ -13,7 +13,7 @@ from typing import Any
 import peewee
 
 from tenants.context import TenantId, scope_or_none
-from tenants.errors import TenantMismatchError
+from tenants.fetched import require_rows_of
 
 
 def _tenant_or_none() -> TenantId | None:
@@ -36,7 +36,8 @@ class _KeptRows:
 
 _peewee: Any = peewee
 _init = _peewee.CursorWrapper.__init__
-_iterate = _peewee.CursorWrapper.iterate
+_next = _peewee.ResultIterator.next
+_fill = _peewee.CursorWrapper.fill_cache
 _initialize = _peewee.ModelCursorWrapper.initialize
 
 
@@ -45,17 +46,21 @@ def _init_for_tenant(wrapper: Any, cursor: Any) -> None:
     wrapper.tenure_tenant = _tenant_or_none()
 
 
-def _iterate_for_tenant(wrapper: Any, cache: bool = True) -> Any:
-    """Take a row from the cursor; raises TenantMismatchError under another tenant or none."""
-    scope = scope_or_none()
-    tenant = None if scope is None else scope.tenant_id
-    # By identity first, which is nearly always enough: this runs for each row.
-    if wrapper.tenure_tenant is not tenant and wrapper.tenure_tenant != tenant:
-        raise TenantMismatchError(
-            f"rows of tenant {wrapper.tenure_tenant} were left in a cursor; "
-            f"the scope is {tenant or 'no tenant'}'s"
-        )
-    return _iterate(wrapper, cache)
+def _iter_for_tenant(wrapper: Any) -> Any:
+    # Not over the list of rows: they would come unasked.
+    return _peewee.ResultIterator(wrapper)
+
+
+def _next_for_tenant(rows: Any) -> Any:
+    """Return the next row, from the cursor (which asks, too) or of those that were kept."""
+    require_rows_of(rows.cursor_wrapper.tenure_tenant)
+    return _next(rows)
+
+
+def _fill_for_tenant(wrapper: Any, n: int = 0) -> None:
+    """What comes before a row is taken by its number, and before rows are counted."""
+    require_rows_of(wrapper.tenure_tenant)
+    _fill(wrapper, n)
 
 
 def _initialize_for_objects(wrapper: Any) -> None:
@@ -71,5 +76,7 @@ def guard() -> None:
     """Put the guards in place; doing so again changes nothing."""
     _peewee.BaseQuery._cursor_wrapper = _KeptRows()
     _peewee.CursorWrapper.__init__ = _init_for_tenant
-    _peewee.CursorWrapper.iterate = _iterate_for_tenant
+    _peewee.CursorWrapper.__iter__ = _iter_for_tenant
+    _peewee.CursorWrapper.fill_cache = _fill_for_tenant
+    _peewee.ResultIterator.next = _peewee.ResultIterator.__next__ = _next_for_tenant
     _peewee.ModelCursorWrapper.initialize = _initialize_for_objects

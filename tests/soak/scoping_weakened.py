@@ -18,6 +18,7 @@ from psycopg2 import extensions
 from tenants import (
     context,
     database,
+    fetched,
     kept_rows,
     models,
     parameters,
@@ -298,12 +299,12 @@ def _a_cursor_is_the_drivers() -> None:
 
 @weakening(RAW)
 def _rows_that_were_left_are_everybodys() -> None:
-    database._require_scope = _nothing
+    fetched.require_rows_of = _nothing
 
 
 @weakening(RAW)
 def _rows_come_with_their_cursor() -> None:
-    database.OpenRows = lambda cursor: cursor  # type: ignore[assignment,misc]
+    database.TenantRows = lambda rows, _tenant: rows  # type: ignore[assignment,misc]
 
 
 @weakening(OBJECTS)
@@ -333,7 +334,7 @@ def _rows_are_kept_for_everybody() -> None:
 
 @weakening(OBJECTS)
 def _a_cursor_hands_rows_to_everybody() -> None:
-    peewee.CursorWrapper.iterate = kept_rows._iterate
+    kept_rows.require_rows_of = _nothing
 
 
 @weakening(OBJECTS)

@@ -291,8 +291,24 @@ def test_rows_left_in_a_cursor_are_not_handed_to_another(world: World, how: str)
     for read in (list, iter, len, lambda rows: list(rows.iterator()), lambda rows: rows[0]):
         with serving(B), pytest.raises(TenantMismatchError):
             next(iter(rows)) if hasattr(rows := read(cursor()), "__next__") else rows
-        with pytest.raises(TenantMismatchError):
+        with pytest.raises(NoTenantError):
             next(iter(rows)) if hasattr(rows := read(cursor()), "__next__") else rows
+
+
+@pytest.mark.parametrize("how", ROWS)
+def test_rows_that_a_cursor_has_kept_are_not_handed_to_another(world: World, how: str) -> None:
+    with serving(A):
+        rows = ROWS[how]().execute(world.crowd)
+        kept = list(rows)
+        begun = iter(rows)
+    reads = (list, len, lambda r: r[0], lambda r: r[:1], lambda r: r[-1], lambda _: next(begun))
+    for read in reads:
+        with serving(B), pytest.raises(TenantMismatchError):
+            read(rows)
+        with pytest.raises(NoTenantError):
+            read(rows)
+    with serving(A):
+        assert list(rows) == kept
 
 
 def test_an_iteration_does_not_go_on_under_another() -> None:

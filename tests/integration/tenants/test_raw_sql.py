@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from peewee import SQL, fn
+from peewee import SQL, InterfaceError, fn
 from shop.models import Customer, Invoice
 
 from api.wiring import Installation
@@ -234,6 +234,40 @@ def test_rows_that_were_left_are_not_handed_to_another(
         read(rows)
     with scope_of(pair.a):
         assert read(rows)
+    rows.close()
+
+
+def _tree_left_in_a_transaction(app: Any, **options: Any) -> Any:
+    with app.atomic():
+        return app.execute(Customer.select(Customer.name), **options)
+
+
+LEFT_BY_TREES: dict[str, Callable[[Any], Any]] = {
+    "lone": lambda app: app.execute(Customer.select(Customer.name)),
+    "written": lambda app: app.execute(Customer.update(country="FR").returning(Customer.name)),
+    "in a transaction": _tree_left_in_a_transaction,
+    "on the server": lambda app: _tree_left_in_a_transaction(app, named_cursor=True),
+}
+
+
+@pytest.mark.parametrize("how", LEFT_BY_TREES)
+@pytest.mark.parametrize("read", [lambda r: r.fetchone(), lambda r: r.fetchall(), list])
+def test_rows_of_a_tree_that_was_executed_directly_are_not_handed_to_another(
+    installation: Installation, pair: Pair, how: str, read: Callable[[Any], Any]
+) -> None:
+    with scope_of(pair.a):
+        rows = LEFT_BY_TREES[how](installation.app)
+    # A transaction of b's on the same connection: nothing else stands in the way.
+    with scope_of(pair.b), installation.app.atomic(), pytest.raises(TenantMismatchError):
+        read(rows)
+    with pytest.raises(NoTenantError):
+        read(rows)
+    with scope_of(pair.a):
+        if how == "on the server":
+            with pytest.raises(InterfaceError):
+                read(rows)
+        else:
+            assert read(rows)
     rows.close()
 
 
