@@ -42,6 +42,9 @@ Prover = Callable[[str], str | None]
 
 _SAVEPOINT = re.compile(r'(SAVEPOINT|RELEASE SAVEPOINT|ROLLBACK TO SAVEPOINT) "s[0-9a-f]{32}";')
 
+# What `cursor` is asked for by `_run`, whose statement carries its tenant.
+_OF_A_STATEMENT = object()
+
 kept_rows.guard()
 
 
@@ -145,7 +148,7 @@ class TenantDatabase(peewee.PostgresqlDatabase):
                 sql = self.connections.before_statement(self._state.conn, tenant_id) + sql
             else:
                 require_transaction_of(tenant_id)
-            cursor = self._execute_cursor(sql, params, vouched=True)
+            cursor = self._execute_cursor(sql, params, named_cursor=_OF_A_STATEMENT)
             return FetchedRows(cursor) if lone else cursor
         finally:
             if lone:
@@ -205,13 +208,17 @@ class TenantDatabase(peewee.PostgresqlDatabase):
         else's by then. A named one would outlive its tenant: ask for a ServerSide query.
 
         `vouched` is for parts of the product that send what is known to be the tenant's own and to
-        leave nothing in its session: nobody looks at it, and the cursor is the driver's.
+        leave nothing in its session: nobody looks at it, and the cursor is the driver's. Raises
+        NestedTenantError where the transaction is not that of the tenant in context.
         """
-        if vouched and not self.is_closed():
+        if named_cursor is _OF_A_STATEMENT:
             return self._state.conn.cursor()
-        if vouched or named_cursor is not None or not self.in_transaction():
+        if named_cursor is not None or not self.in_transaction():
             raise UnscopableError("a cursor needs a transaction, and no name: use atomic()")
-        return WatchedCursor(self.execute_sql)
+        if not vouched:
+            return WatchedCursor(self.execute_sql)
+        require_transaction_of(current_scope().tenant_id)
+        return self._state.conn.cursor()
 
     def connection(self) -> Any:
         """Refused: what is sent on a driver's connection passes no gate."""

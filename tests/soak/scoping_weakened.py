@@ -298,6 +298,18 @@ def _a_cursor_is_the_drivers() -> None:
 
 
 @weakening(RAW)
+def _a_vouched_cursor_is_lent_to_anybody() -> None:
+    lent = database.TenantDatabase.cursor
+
+    def cursor(self: Any, named_cursor: Any = None, *, vouched: bool = False) -> Any:
+        if vouched and not self.is_closed():
+            return self._state.conn.cursor()
+        return lent(self, named_cursor, vouched=vouched)
+
+    database.TenantDatabase.cursor = cursor  # type: ignore[method-assign]
+
+
+@weakening(RAW)
 def _rows_that_were_left_are_everybodys() -> None:
     fetched.require_rows_of = _nothing
 

@@ -177,6 +177,36 @@ def test_a_drivers_own_is_not_lent(
             installation.app.cursor("named")
 
 
+def test_a_vouched_cursor_is_lent_in_its_tenants_transaction_alone(
+    installation: Installation, pair: Pair
+) -> None:
+    """On a connection that is held, its statement would run under no tenant; and in a generator's
+    transaction, under the generator's."""
+    app = installation.app
+
+    def theirs() -> Any:
+        with scope_of(pair.b), app.atomic():
+            yield
+
+    with scope_of(pair.a), app.connection_context(), pytest.raises(UnscopableError):
+        app.cursor(vouched=True)
+    suspended = theirs()
+    next(suspended)
+    with pytest.raises(NoTenantError):
+        app.cursor(vouched=True)
+    suspended.close()
+
+    def mine() -> Any:
+        with scope_of(pair.a):
+            yield from iter(lambda: app.cursor(vouched=True), None)
+
+    asked = mine()
+    with scope_of(pair.a), app.atomic():
+        next(asked).execute("SELECT 1")
+    with scope_of(pair.b), app.atomic(), pytest.raises(NestedTenantError):
+        next(asked)
+
+
 def test_rows_are_handed_out_without_what_could_send_more(
     installation: Installation, pair: Pair
 ) -> None:

@@ -49,7 +49,6 @@ CARRIED: dict[str, Query] = {
         fn.currtid2("shop.customers", Cast("(0,1)", "tid"))
     ),
     "one that counts for all": lambda: Customer.select(fn.nextval("shop.numbers")),
-    "one that tells the token": lambda: Customer.select(fn.current_setting("tenure.context")),
     "one that tells how much is written": lambda: Customer.select(fn.txid_current()),
     "one in quotes": lambda: Customer.select(Function('"query_to_xml"', (ALL, True, False, ""))),
     "the name of a function": lambda: Customer.select(
