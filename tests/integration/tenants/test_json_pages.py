@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -76,7 +77,7 @@ def test_a_large_page_is_what_small_ones_are_and_is_printed_once(
     assert large.json == f"{small[0][:-1]}, {small[1][1:]}"
     plan = _plan(installation, pair, sent[0])
     assert plan.count("row_to_json") == 1
-    assert "(page.doc)::text" not in plan
+    assert re.search(r"\(page\w*\.doc\)::text", plan) is None
 
 
 def test_json_is_weighed_before_it_is_put_together(
