@@ -57,7 +57,10 @@ class TenantRows:
 
     def fetchone(self) -> Any:
         """Return the next row, or None."""
-        require_rows_of(self._tenant_id)
+        # By identity first, which is nearly always enough: this is called for each row.
+        scope = scope_or_none()
+        if scope is None or scope.tenant_id is not self._tenant_id:
+            require_rows_of(self._tenant_id)
         return self._fetchone()
 
     def fetchall(self) -> list[Any]:
@@ -80,10 +83,7 @@ def require_rows_of(tenant_id: TenantId | None) -> None:
     What was read under none, by another database of peewee's, is nobody's and everybody's.
     """
     scope = scope_or_none()
-    # By identity first, which is nearly always enough: this is asked for each row.
-    if tenant_id is None or (
-        scope is not None and (scope.tenant_id is tenant_id or scope.tenant_id == tenant_id)
-    ):
+    if tenant_id is None or (scope is not None and scope.tenant_id == tenant_id):
         return
     if scope is None:
         raise NoTenantError(f"rows of tenant {tenant_id} were left; no tenant is in context")

@@ -8,6 +8,7 @@ writes that return rows. Outside of any tenant nothing changes.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import peewee
@@ -36,8 +37,6 @@ class _KeptRows:
 
 _peewee: Any = peewee
 _init = _peewee.CursorWrapper.__init__
-_next = _peewee.ResultIterator.next
-_fill = _peewee.CursorWrapper.fill_cache
 _initialize = _peewee.ModelCursorWrapper.initialize
 
 
@@ -52,15 +51,31 @@ def _iter_for_tenant(wrapper: Any) -> Any:
 
 
 def _next_for_tenant(rows: Any) -> Any:
-    """Return the next row, from the cursor (which asks, too) or of those that were kept."""
-    require_rows_of(rows.cursor_wrapper.tenure_tenant)
-    return _next(rows)
+    """Return the next row: of those that were kept, or from the cursor, which asks itself."""
+    wrapper, index = rows.cursor_wrapper, rows.index
+    if wrapper.populated or index < wrapper.count:
+        # By identity first, as in `TenantRows`.
+        scope = scope_or_none()
+        if scope is None or scope.tenant_id is not wrapper.tenure_tenant:
+            require_rows_of(wrapper.tenure_tenant)
+        if index >= wrapper.count:
+            raise StopIteration
+    else:
+        wrapper.iterate()
+    rows.index = index + 1
+    return wrapper.row_cache[index]
 
 
-def _fill_for_tenant(wrapper: Any, n: int = 0) -> None:
-    """What comes before a row is taken by its number, and before rows are counted."""
+def _fill_for_tenant(wrapper: Any, n: float = 0) -> None:
+    """Have `n` rows kept, or all: before one is taken by its number, and before they are counted
+    (which list() does, too)."""
     require_rows_of(wrapper.tenure_tenant)
-    _fill(wrapper, n)
+    n = n or float("inf")
+    if n < 0:
+        raise ValueError("Negative values are not supported.")
+    with suppress(StopIteration):
+        while not wrapper.populated and wrapper.count < n:
+            wrapper.iterate()
 
 
 def _initialize_for_objects(wrapper: Any) -> None:
