@@ -9,6 +9,7 @@ writes that return rows. Outside of any tenant nothing changes.
 from __future__ import annotations
 
 from contextlib import suppress
+from threading import get_ident
 from typing import Any
 
 import peewee
@@ -23,17 +24,27 @@ def _tenant_or_none() -> TenantId | None:
 
 
 class _KeptRows:
-    """What a query keeps: a new tenant finds nothing there, and asks the database."""
+    """What a query keeps, for each thread: a new tenant finds nothing there, and asks the database.
+
+    For each thread, because peewee looks here again after it has executed: the rows of another
+    one, who asked meanwhile, would be nobody's here.
+    """
 
     def __get__(self, query: Any, _owner: Any = None) -> Any:
         if query is None:
             return self
-        tenant, rows = query.__dict__.get("_kept_rows", (None, None))
+        tenant, rows = query.__dict__["_kept_rows"].get(get_ident(), _NOTHING)
         return rows if tenant == _tenant_or_none() else None
 
     def __set__(self, query: Any, rows: Any) -> None:
-        query.__dict__["_kept_rows"] = (_tenant_or_none(), rows)
+        if rows is None:
+            # A dictionary of its own: a clone has been given its original's.
+            query.__dict__["_kept_rows"] = {}
+        else:
+            query.__dict__["_kept_rows"][get_ident()] = (_tenant_or_none(), rows)
 
+
+_NOTHING = (None, None)
 
 _peewee: Any = peewee
 _init = _peewee.CursorWrapper.__init__

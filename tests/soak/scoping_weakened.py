@@ -7,6 +7,7 @@ them: some test must fail. `WEAKENED` says which tests those are looked for in.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -340,7 +341,9 @@ def _a_server_side_cursor_outlives_its_transaction() -> None:
 @weakening(CACHED)
 def _rows_are_kept_for_everybody() -> None:
     kept_rows._KeptRows.__get__ = (  # type: ignore[method-assign]
-        lambda _self, query, _owner=None: query.__dict__.get("_kept_rows", (None, None))[1]
+        lambda _self, query, _owner=None: query.__dict__["_kept_rows"].get(
+            threading.get_ident(), (None, None)
+        )[1]
     )
 
 
