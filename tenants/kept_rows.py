@@ -90,12 +90,16 @@ def _fill_for_tenant(wrapper: Any, n: float = 0) -> None:
 
 
 def _initialize_for_objects(wrapper: Any) -> None:
-    """Tell models which of their attributes a join fills beside their columns."""
+    """Tell models which attributes a join fills beside their columns, and what fills those."""
     _initialize(wrapper)
     for source, name, _, _, _, is_foreign_key in wrapper.src_to_dest:
         constructor, is_model = wrapper.key_to_constructor.get(source, (None, False))
         if is_model and not is_foreign_key and hasattr(constructor, "guard_joined"):
             constructor.guard_joined(name)
+    for number, source, name, _ in wrapper._row_spec:
+        constructor, _ = wrapper.key_to_constructor.get(source, (None, False))
+        if hasattr(constructor, "guard_selected"):
+            constructor.guard_selected(name, wrapper.fields[number])
 
 
 def guard() -> None:

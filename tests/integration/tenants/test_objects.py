@@ -196,6 +196,29 @@ def test_what_came_under_a_tenant_has_a_name_that_the_class_has_not(
         _ = person.exemplary
 
 
+@pytest.mark.parametrize(
+    "selected",
+    [
+        lambda: fn.SUM(Measure.amount).alias("factor"),
+        lambda: fn.MAX(Unit.factor + Measure.amount).alias("code"),
+        lambda: (fn.SUM(Measure.amount) + 0).alias("factor"),
+        lambda: Measure.select(fn.MIN(Measure.amount)).alias("factor"),
+        lambda: fn.SUM(Measure.amount).alias("factor").bind_to(Unit),
+    ],
+)
+def test_what_is_selected_under_a_tenant_does_not_take_the_place_of_a_globals_column(
+    selected: Callable[[], Any],
+) -> None:
+    """Its columns are everybody's: under the name of one, a tenant's sum would be, too."""
+    with serving(A):
+        query = Unit.select(Unit.id, selected()).join(Measure).group_by(Unit.id)
+        with pytest.raises(UnscopableError, match=r"Unit\.(factor|code)"):
+            list(query)
+        assert list(query.dicts())
+        free = Unit.select(Unit.id, fn.SUM(Measure.amount).alias("total"), Unit.code, Unit.factor)
+        assert list(free.join(Measure).group_by(Unit.id))
+
+
 def test_a_global_serves_everybody_with_what_is_its_own() -> None:
     with serving(A):
         unit = _global_prefetched()
