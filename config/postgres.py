@@ -97,6 +97,7 @@ class EmbeddedPostgres:
     `port` is where it must listen; without it, where it listened last time if that
     is free, else any free port. `settings` are server settings by name.
     `durable=False` gives up safety against a crash of the machine for speed (tests).
+    `installation` are the programs to run, where not those that come with Tenure.
     Also a context manager: starts on entering, stops on leaving.
 
     Raises EmbeddedPostgresError for a wrong port or setting name.
@@ -109,6 +110,7 @@ class EmbeddedPostgres:
         port: int | None = None,
         settings: Mapping[str, str] | None = None,
         durable: bool = True,
+        installation: Installation | None = None,
     ) -> None:
         if port is not None and not 1 <= port <= 65535:
             raise EmbeddedPostgresError(f"port {port} is not between 1 and 65535")
@@ -119,6 +121,7 @@ class EmbeddedPostgres:
         self._files = DataDirectory(self.data_dir)
         self._wanted_port = port
         self._durable = durable
+        self._installation = installation
         self._settings = _BASE_SETTINGS | ({} if durable else _FAST_SETTINGS) | dict(settings or {})
         self._locks: list[int] = []
         self._port: int | None = None
@@ -250,7 +253,9 @@ class EmbeddedPostgres:
         if not exists and not self._files.password_file.exists():
             write_private(self._files.password_file, new_password() + "\n")
         password = self._files.password()
-        installation = installation_for(_version(home / "data", account) if exists else None)
+        installation = self._installation or installation_for(
+            _version(home / "data", account) if exists else None
+        )
         if account is not None and not may_run(account, installation):
             installation = copy_installation(installation, home / "programs")
         if not exists:

@@ -178,7 +178,11 @@ class _Adoption:
             key
             for key in found
             if key is not there
-            and (key.name == wanted.name or (key.is_leak and key.columns == (wanted.column,)))
+            and (
+                key.name == wanted.name
+                or key.refers_as(wanted)
+                or (key.is_leak and key.columns == (wanted.column,))
+            )
         ]
         drop = [f"ALTER TABLE {self.name} DROP CONSTRAINT {quote(key.name)}" for key in old]
         if there is None:
@@ -190,14 +194,29 @@ class _Adoption:
             self._validate(wanted.name if there is None else there.name)
 
     def check(self, name: str, condition: str, *, validate: bool = True) -> None:
-        """Add a check constraint for what comes, and have all rows obey it."""
-        is_valid = checks(self._rows, self._table).get(name)
-        if is_valid is None:
+        """Add a check constraint for what comes, and have all rows obey it.
+
+        One that has its name, and says something else, is replaced.
+        """
+        alter = f"ALTER TABLE {self.name}"
+        if name not in checks(self._rows, self._table):
+            self.briefly(f"{alter} ADD CONSTRAINT {quote(name)} CHECK ({condition}) NOT VALID")
+        else:
+            # Only PostgreSQL knows how it would write the condition.
+            fresh = f"{self._table.name.name}_fresh_check"
+            drop = f"{alter} DROP CONSTRAINT IF EXISTS {quote(fresh)}"
             self.briefly(
-                f"ALTER TABLE {self.name} ADD CONSTRAINT {quote(name)} CHECK ({condition})"
-                " NOT VALID"
+                drop, f"{alter} ADD CONSTRAINT {quote(fresh)} CHECK ({condition}) NOT VALID"
             )
-        if validate and not is_valid:
+            found = checks(self._rows, self._table)
+            if found[name].definition == found[fresh].definition:
+                self.briefly(drop)
+            else:
+                self.briefly(
+                    f"{alter} DROP CONSTRAINT {quote(name)}",
+                    f"{alter} RENAME CONSTRAINT {quote(fresh)} TO {quote(name)}",
+                )
+        if validate and not checks(self._rows, self._table)[name].is_valid:
             self._validate(name)
 
     def close(self) -> None:

@@ -24,7 +24,9 @@ _KEY = _COLUMNS.format(numbers="(x.indkey::int2[])[0:x.indnkeyatts - 1]", table=
 _FOREIGN_KEYS = f"""
 SELECT c.conname, {_COLUMNS.format(numbers="c.conkey", table="c.conrelid")},
        n.nspname, t.relname, {_COLUMNS.format(numbers="c.confkey", table="c.confrelid")},
-       c.convalidated, c.confdeltype = 'a' AND c.confupdtype = 'a',
+       c.convalidated, c.confdeltype = 'a' AND c.confupdtype = 'a'
+           -- A column says so since PostgreSQL 18; the text did not exist before.
+           AND pg_catalog.pg_get_constraintdef(c.oid) NOT LIKE '%% NOT ENFORCED',
        EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.confrelid
                AND a.attname = 'tenant_id' AND NOT a.attisdropped)
 FROM pg_catalog.pg_constraint c
@@ -42,7 +44,8 @@ LEFT JOIN pg_catalog.pg_constraint c
 WHERE x.indrelid = %s::regclass
 """  # noqa: S608 - constants
 _CHECKS = """
-SELECT conname, convalidated FROM pg_catalog.pg_constraint
+SELECT conname, pg_catalog.pg_get_constraintdef(oid), convalidated
+FROM pg_catalog.pg_constraint
 WHERE conrelid = %s::regclass AND contype = 'c'
 """
 _POLICIES = "SELECT polname FROM pg_catalog.pg_policy WHERE polrelid = %s::regclass"
@@ -50,8 +53,8 @@ _POLICIES = "SELECT polname FROM pg_catalog.pg_policy WHERE polrelid = %s::regcl
 
 @dataclass(frozen=True)
 class FoundKey:
-    """A foreign key. `is_plain`: it deletes and updates nothing by itself. `to_tenants`: its
-    target has a tenant."""
+    """A foreign key. `is_plain`: it is enforced, and deletes and updates nothing by itself.
+    `to_tenants`: its target has a tenant."""
 
     name: str
     columns: tuple[str, ...]
@@ -63,8 +66,12 @@ class FoundKey:
 
     def is_as(self, wanted: ForeignKey) -> bool:
         """Tell whether it says what the model declares, under whatever name."""
+        return self.is_plain and self.refers_as(wanted)
+
+    def refers_as(self, wanted: ForeignKey) -> bool:
+        """Tell whether it refers to what the model declares, whatever it does about it."""
         mine = (self.columns, self.target, self.target_columns)
-        return self.is_plain and mine == (wanted.columns, wanted.target, wanted.target_columns)
+        return mine == (wanted.columns, wanted.target, wanted.target_columns)
 
     @property
     def is_leak(self) -> bool:
@@ -95,6 +102,14 @@ class FoundIndex:
         return compares and "tenant_id" not in self.columns
 
 
+@dataclass(frozen=True)
+class FoundCheck:
+    """A check constraint: what it says, as PostgreSQL writes it, and whether all rows obey."""
+
+    definition: str
+    is_valid: bool
+
+
 def foreign_keys(ask: Ask, table: Table) -> list[FoundKey]:
     """Return the foreign keys that the table has."""
     return [
@@ -113,9 +128,12 @@ def indexes(ask: Ask, table: Table) -> dict[str, FoundIndex]:
     }
 
 
-def checks(ask: Ask, table: Table) -> dict[str, bool]:
-    """Return the names of the check constraints that the table has, and whether all rows obey."""
-    return dict(ask(_CHECKS, (quote_name(table.name),)))
+def checks(ask: Ask, table: Table) -> dict[str, FoundCheck]:
+    """Return the check constraints that the table has, by name."""
+    return {
+        name: FoundCheck(definition.removesuffix(" NOT VALID"), is_valid)
+        for name, definition, is_valid in ask(_CHECKS, (quote_name(table.name),))
+    }
 
 
 def obstacles(ask: Ask, table: Table) -> Iterator[str]:

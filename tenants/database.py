@@ -10,7 +10,6 @@ import os
 import re
 import threading
 from collections.abc import Callable
-from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakSet
 
@@ -29,8 +28,8 @@ from tenants.context import (
     require_transaction_of,
     scope_or_none,
 )
-from tenants.errors import TenantMismatchError, UnprovenSqlError, UnscopableError
-from tenants.fetched import FetchedRows, OpenRows, TenantRows, WatchedCursor
+from tenants.errors import UnprovenSqlError, UnscopableError
+from tenants.fetched import FetchedRows, TenantRows, WatchedCursor
 from tenants.parameters import refuse_quoted_places, refuse_verbatim, require_place
 from tenants.residue import is_query, leaves_nothing
 from tenants.scoping import ScopedContext
@@ -42,6 +41,9 @@ R = TypeVar("R")
 Prover = Callable[[str], str | None]
 
 _SAVEPOINT = re.compile(r'(SAVEPOINT|RELEASE SAVEPOINT|ROLLBACK TO SAVEPOINT) "s[0-9a-f]{32}";')
+
+# What `cursor` is asked for by `_run`, whose statement carries its tenant.
+_OF_A_STATEMENT = object()
 
 kept_rows.guard()
 
@@ -94,6 +96,9 @@ class TenantDatabase(peewee.PostgresqlDatabase):
 
         With `named_cursor` (playhouse's ServerSide) the rows stay on the server until they
         are read, which takes a transaction; `array_size` of them come at a time.
+
+        Its rows are read under the same tenant: TenantMismatchError under another, NoTenantError
+        under none.
         """
         tenant_id = current_scope().tenant_id
         on_server = options.pop("named_cursor", False)
@@ -107,19 +112,18 @@ class TenantDatabase(peewee.PostgresqlDatabase):
         else:
             require_place(sql, params)
         if on_server:
-            return self._declare(sql, params, tenant_id, batch)
-        return self._run(sql, params, tenant_id)
+            return TenantRows(self._declare(sql, params, tenant_id, batch), tenant_id)
+        return TenantRows(self._run(sql, params, tenant_id), tenant_id)
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
         """Run raw SQL if it is proven scoped; raises UnprovenSqlError otherwise.
 
-        Its rows are read under the same tenant: TenantMismatchError under another, NoTenantError
-        under none.
+        Its rows are read under the same tenant, as those of `execute`.
         """
         tenant_id = current_scope().tenant_id
         if _SAVEPOINT.fullmatch(sql) is None:
             self._require_proof(sql)
-        return TenantRows(self._run(sql, params, tenant_id), partial(_require_scope, tenant_id))
+        return TenantRows(self._run(sql, params, tenant_id), tenant_id)
 
     def _require_proof(self, sql: str) -> None:
         # What touches the session reads no table, and a proof would say nothing of it.
@@ -144,8 +148,8 @@ class TenantDatabase(peewee.PostgresqlDatabase):
                 sql = self.connections.before_statement(self._state.conn, tenant_id) + sql
             else:
                 require_transaction_of(tenant_id)
-            cursor = self._execute_cursor(sql, params, vouched=True)
-            return FetchedRows(cursor) if lone else OpenRows(cursor)
+            cursor = self._execute_cursor(sql, params, named_cursor=_OF_A_STATEMENT)
+            return FetchedRows(cursor) if lone else cursor
         finally:
             if lone:
                 self.close()
@@ -204,13 +208,17 @@ class TenantDatabase(peewee.PostgresqlDatabase):
         else's by then. A named one would outlive its tenant: ask for a ServerSide query.
 
         `vouched` is for parts of the product that send what is known to be the tenant's own and to
-        leave nothing in its session: nobody looks at it, and the cursor is the driver's.
+        leave nothing in its session: nobody looks at it, and the cursor is the driver's. Raises
+        NestedTenantError where the transaction is not that of the tenant in context.
         """
-        if vouched and not self.is_closed():
+        if named_cursor is _OF_A_STATEMENT:
             return self._state.conn.cursor()
-        if vouched or named_cursor is not None or not self.in_transaction():
+        if named_cursor is not None or not self.in_transaction():
             raise UnscopableError("a cursor needs a transaction, and no name: use atomic()")
-        return WatchedCursor(self.execute_sql)
+        if not vouched:
+            return WatchedCursor(self.execute_sql)
+        require_transaction_of(current_scope().tenant_id)
+        return self._state.conn.cursor()
 
     def connection(self) -> Any:
         """Refused: what is sent on a driver's connection passes no gate."""
@@ -309,12 +317,6 @@ class TenantDatabase(peewee.PostgresqlDatabase):
         connection: a statement sent on it here would be answered there."""
         self._state.reset()
         self._thread = threading.local()
-
-
-def _require_scope(tenant_id: TenantId) -> None:
-    now = current_scope().tenant_id
-    if now != tenant_id:
-        raise TenantMismatchError(f"rows of tenant {tenant_id} were left; the scope is {now}'s")
 
 
 _databases: WeakSet[TenantDatabase] = WeakSet()

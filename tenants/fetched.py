@@ -2,14 +2,18 @@
 
 Those of a lone statement are all on the client before its connection goes back to the pool: a
 driver's cursor answers only while its connection is open, and by then the connection is another
-borrower's, who may find it broken and close it. Those of a transaction are read as they are
-asked for.
+borrower's, who may find it broken and close it. Those of a transaction stay with its cursor, and
+are read as they are asked for. Both are handed out as `TenantRows`, which know whose they are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
+
+from tenants.context import TenantId, scope_or_none
+from tenants.errors import NoTenantError, TenantMismatchError
 
 
 class FetchedRows:
@@ -19,11 +23,9 @@ class FetchedRows:
         self.description = cursor.description
         self.rowcount: int = cursor.rowcount
         self._rows: Iterator[Any] = iter(cursor.fetchall() if cursor.description else ())
+        # In C, as one is called for each row.
+        self.fetchone = partial(next, self._rows, None)
         cursor.close()
-
-    def fetchone(self) -> Any:
-        """Return the next row, or None."""
-        return next(self._rows, None)
 
     def fetchall(self) -> list[Any]:
         """Return the rows that are left."""
@@ -35,45 +37,35 @@ class FetchedRows:
     def close(self) -> None:
         """Forget the rows that are left."""
         self._rows = iter(())
-
-
-class OpenRows:
-    """The same of a cursor that stays open: in a transaction."""
-
-    __slots__ = ("close", "description", "fetchall", "fetchone", "rowcount")
-
-    def __init__(self, cursor: Any) -> None:
-        self.description = cursor.description
-        self.rowcount: int = cursor.rowcount
-        # The driver's own, as one is called for each row.
-        self.fetchone = cursor.fetchone
-        self.fetchall = cursor.fetchall
-        self.close = cursor.close
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self.fetchone, None)
+        self.fetchone = partial(next, self._rows, None)
 
 
 class TenantRows:
-    """Rows of raw SQL; `require` raises where they are somebody else's by now.
+    """Rows of either kind, for who asks under the tenant whose they are.
 
-    What query trees return is asked for in peewee's own place (`kept_rows`).
+    Another gets TenantMismatchError, and outside of any scope it is NoTenantError.
     """
 
-    def __init__(self, rows: Any, require: Callable[[], None]) -> None:
+    __slots__ = ("_fetchone", "_rows", "_tenant_id", "description", "rowcount")
+
+    def __init__(self, rows: Any, tenant_id: TenantId) -> None:
         self.description = rows.description
         self.rowcount: int = rows.rowcount
         self._rows = rows
-        self._require = require
+        self._fetchone = rows.fetchone
+        self._tenant_id = tenant_id
 
     def fetchone(self) -> Any:
         """Return the next row, or None."""
-        self._require()
-        return self._rows.fetchone()
+        # By identity first, which is nearly always enough: this is called for each row.
+        scope = scope_or_none()
+        if scope is None or scope.tenant_id is not self._tenant_id:
+            require_rows_of(self._tenant_id)
+        return self._fetchone()
 
     def fetchall(self) -> list[Any]:
         """Return the rows that are left."""
-        self._require()
+        require_rows_of(self._tenant_id)
         rows: list[Any] = self._rows.fetchall()
         return rows
 
@@ -83,6 +75,21 @@ class TenantRows:
     def close(self) -> None:
         """Forget the rows that are left."""
         self._rows.close()
+
+
+def require_rows_of(tenant_id: TenantId | None) -> None:
+    """Raise unless rows that were read under `tenant_id` may be handed out now.
+
+    What was read under none, by another database of peewee's, is nobody's and everybody's.
+    """
+    scope = scope_or_none()
+    if tenant_id is None or (scope is not None and scope.tenant_id == tenant_id):
+        return
+    if scope is None:
+        raise NoTenantError(f"rows of tenant {tenant_id} were left; no tenant is in context")
+    raise TenantMismatchError(
+        f"rows of tenant {tenant_id} were left; the scope is {scope.tenant_id}'s"
+    )
 
 
 class WatchedCursor:

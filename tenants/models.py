@@ -309,6 +309,16 @@ class GlobalModel(_Model):
     class Meta:
         tenure_kind = "global"
 
+    @classmethod
+    def guard_selected(cls, name: str, field: Any) -> None:
+        """Refuse what a query puts in the place of a column, if it is not that column
+        (`kept_rows`): it may be a tenant's, and a column is everybody's."""
+        if _is_declared(cls, name) and cls._meta.combined.get(name) is not _own(field):
+            raise UnscopableError(
+                f"{cls.__name__}.{name} is a column: what is selected beside it needs a name of "
+                "its own"
+            )
+
     def __setattr__(self, name: str, value: Any) -> None:
         # In the order of what it costs: this is asked for each column of each row.
         if name in _STATE or _is_declared(type(self), name) or (tenant := tenant_or_none()) is None:
@@ -334,6 +344,10 @@ class GlobalModel(_Model):
 
 #: Where peewee keeps an object's columns.
 _STATE = frozenset({"__data__", "__rel__", "_dirty"})
+
+
+def _own(field: Any) -> Any:
+    return field.field if isinstance(field, peewee.FieldAlias) else field
 
 
 @lru_cache(maxsize=1024)

@@ -15,11 +15,13 @@ import peewee
 from peewee import OP, Cast, CompoundSelectQuery, Expression, Function, NodeList, Ordering
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# Of PostgreSQL's functions those that run SQL given as text, change a setting, or read files,
-# large objects or the server's own state: a query tree does not show what they reach.
+# Of PostgreSQL's functions those that run SQL given as text, change a setting, read files,
+# large objects or the server's own state, or tell what all tenants together have done: a query
+# tree does not show what they reach.
 _FAR_REACHING = re.compile(
     r"pg_\w+|lo(_\w+|read|write)|dblink\w*|crosstab\w*|connectby|xpath_table|\w+_to_xml\w*"
-    r"|set_config|ts_stat|ts_rewrite",
+    r"|set_config|ts_stat|ts_rewrite|nextval|currval|lastval|setval|currtid2?"
+    r"|txid_\w+|brin_\w+|gin_\w+|binary_upgrade_\w+",
     re.IGNORECASE,
 )
 # Words that PostgreSQL takes for the beginning of a clause, a list of sources or a query where

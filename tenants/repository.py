@@ -27,6 +27,8 @@ from tenants.writes import Guard, Write
 Removed = Callable[[str, Sequence[uuid.UUID]], None]
 #: What to show: (label in the JSON, column).
 Columns = Sequence[tuple[str, str]]
+# A column whose values may be of any length: label, column, field.
+_Wide = tuple[str, str, peewee.Field]
 
 DELETED_AT = "deleted_at"
 #: Characters of JSON that are taken from the database at once; beyond, TooMuchError is raised.
@@ -121,16 +123,17 @@ class Repository:
         if query.limit > SMALL_PAGE and wide:
             source = page.cte("page", materialized=True)
             shown = [(label, label) for label, _ in query.columns]
-            found = [_weighed_array(source, shown, [label for label, _ in wide]), fn.count(1)]
+            array, made = _weighed_array(source, shown, wide)
+            found = [array, fn.count(1)]
         else:
             source = page.alias("page")
-            found = [_array("page"), fn.count(1)]
+            found = [_array(fn.row_to_json(peewee.Entity("page"))), fn.count(1)]
         if query.with_total:
             matching = self._select((("id", "id"),), query.where).alias("matching")
             found.append(Select((matching,), (fn.count(1),)))
         asked = Select((source,), found)
         if isinstance(source, peewee.CTE):
-            asked = asked.with_cte(source)
+            asked = asked.with_cte(source, *made)
         text, count, *total = self._one(asked)
         return Rows(_whole(text), count, total[0] if total else None)
 
@@ -290,27 +293,27 @@ class Repository:
         names = list(dict.fromkeys(("id", *(column for _, column in columns))))
         changed = write.returning(*(self._fields[name] for name in names)).cte("changed")
         found: list[Any] = [fn.count(1)]
+        made: Sequence[peewee.CTE] = ()
         if columns:
-            wide = [column for _, column in self._wide(columns)]
-            found.append(_weighed_array(changed, columns, wide, most=MAX_WRITTEN))
+            wide = {column: field for _, column, field in self._wide(columns)}
+            named = [(column, column, field) for column, field in wide.items()]
+            array, made = _weighed_array(changed, columns, named, most=MAX_WRITTEN)
+            found.append(array)
         if ids is not None:
             some = Select((changed,), (peewee.Column(changed, "id"),)).limit(MAX_WRITTEN + 1)
             some = some.alias("some")
             keys = fn.array_agg(Cast(peewee.Column(some, "id"), "text"))
             found.append(Select((some,), (keys,)))
-        count, *rest = self._one(Select((changed,), found).with_cte(changed))
+        count, *rest = self._one(Select((changed,), found).with_cte(changed, *made))
         _require_few(count)
         if ids is not None:
             ids += map(uuid.UUID, rest.pop() or ())
         return Rows(_whole(rest[0]) if rest else "[]", count)
 
-    def _wide(self, columns: Columns) -> Columns:
+    def _wide(self, columns: Columns) -> list[_Wide]:
         """Return those columns whose values may be of any length."""
-        return [
-            (label, column)
-            for label, column in columns
-            if isinstance(self._fields[column], peewee.TextField | peewee.JSONField)
-        ]
+        found = [(label, column, self._fields[column]) for label, column in columns]
+        return [wide for wide in found if isinstance(wide[2], peewee.TextField | peewee.JSONField)]
 
     def _require_version(self, row_id: uuid.UUID, require: Callable[[str], None]) -> bool:
         current = self._get(row_id, self._visible, lock=True)
@@ -364,33 +367,47 @@ def _whole(text: str | None) -> str:
 
 
 def _weighed_array(
-    rows: peewee.CTE, columns: Columns, wide: Sequence[str], *, most: int | None = None
-) -> Any:
+    rows: peewee.CTE, columns: Columns, wide: Sequence[_Wide], *, most: int | None = None
+) -> tuple[Any, list[peewee.CTE]]:
     """Return `_array` of a CTE's rows, or NULL where they are more than `most`, or their `wide`
-    columns come to more than MAX_JSON bytes.
+    columns (by label, which is theirs in the CTE) come to more than MAX_JSON bytes; and the CTEs
+    that it needs beside.
 
-    PostgreSQL makes the whole array in memory, and only then cuts it off. What a long value
-    weighs is known without reading it.
+    PostgreSQL makes the whole array in memory, and only then cuts it off. What a long text weighs
+    is known without reading it. What JSON weighs is not, before it is printed, which is most of
+    the work: the rows are printed once, into a CTE that may go to disk, and weighed there.
     """
     shown = Select(
         (rows,), [peewee.Column(rows, column).alias(label) for label, column in columns]
     ).alias("shown")
+    row: Any = fn.row_to_json(peewee.Entity("shown"))
     too_much = []
-    if wide:
+    texts = [label for label, _, field in wide if not isinstance(field, peewee.JSONField)]
+    if texts:
         weight = sum(
-            fn.coalesce(fn.octet_length(Cast(peewee.Column(rows, name), "text")), 0)
-            for name in dict.fromkeys(wide)
+            fn.coalesce(fn.octet_length(peewee.Column(rows, name)), 0)
+            for name in dict.fromkeys(texts)
         )
-        too_much.append(Select((rows,), (fn.coalesce(fn.sum(weight), 0),)) > MAX_JSON)
+        too_much.append(_weight(rows, weight))
     if most is not None:
         too_much.append(Select((rows,), (fn.count(1),)) > most)
-    array = Select((shown,), (_array("shown"),))
-    return peewee.Case(None, [(condition, None) for condition in too_much], array)
+    made = []
+    source: Any = shown
+    if len(texts) < len(wide):
+        source = Select((shown,), (row.alias("row"),)).cte("made", materialized=True)
+        made.append(source)
+        row = peewee.Column(source, "row")
+        too_much.append(_weight(source, fn.octet_length(Cast(row, "text"))))
+    array = Select((source,), (_array(row),))
+    return peewee.Case(None, [(condition, None) for condition in too_much], array), made
 
 
-def _array(alias: str) -> Any:
-    """Return a JSON array of a subquery's rows, in their order, as text, cut off beyond
-    MAX_JSON."""
-    rows = fn.json_agg(fn.row_to_json(peewee.Entity(alias)))
+def _weight(rows: peewee.CTE, weight: Any) -> Any:
+    return Select((rows,), (fn.coalesce(fn.sum(weight), 0),)) > MAX_JSON
+
+
+def _array(row: Any) -> Any:
+    """Return a JSON array of rows, in their order, as text, cut off beyond MAX_JSON."""
+    rows = fn.json_agg(row)
     text = Cast(fn.coalesce(rows, Cast(peewee.Value("[]", False), "json")), "text")
     return fn.left(text, MAX_JSON + 1)

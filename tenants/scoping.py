@@ -120,16 +120,21 @@ class ScopedContext(Context):
         """Return whether the table is a tenant's; an unknown one raises UnscopableError.
 
         The catalog decides. A model may say of itself that it is a tenant's, but not that it
-        is global: the rows under it may be another model's.
+        is global: the rows under it may be another model's. Nor may one that says nothing stand
+        for a tenant's table: its objects would not remember whose they are.
         """
-        if table._model is not None:
-            declared = getattr(table._model._meta, "tenure_kind", None)
-            if declared == "tenant":
-                return "tenant"
+        model = table._model
+        if model is not None and getattr(model._meta, "tenure_kind", None) == "tenant":
+            return "tenant"
         found = self.kind_of(table._path)
         if found is None:
             raise UnscopableError(
                 f"table {'.'.join(table._path)} is in no catalog: whose rows it holds is unknown"
+            )
+        if found == "tenant" and model is not None:
+            raise UnscopableError(
+                f"{model.__name__} is no TenantModel, and {'.'.join(table._path)} holds tenants' "
+                "rows: its objects would not remember whose they are"
             )
         return found
 

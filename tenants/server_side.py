@@ -14,7 +14,8 @@ BATCH_ROWS = 1000
 
 
 class ServerCursor:
-    """What peewee asks of a cursor that is read: `description`, `fetchone()`, `close()`.
+    """What peewee asks of a cursor that is read: `description`, `fetchone()`, `fetchall()`,
+    `close()`.
 
     `connection` is in a transaction, `sql` reads. `alive` tells whether that transaction is
     still open in the calling thread: later the connection is somebody else's.
@@ -54,6 +55,10 @@ class ServerCursor:
             self._cursor.execute(self._fetch)
             row = self._cursor.fetchone()
         return row
+
+    def fetchall(self) -> list[Any]:
+        """Return the rows that are left, all of them on the client."""
+        return list(iter(self.fetchone, None))
 
     def close(self) -> None:
         """Close the cursor; the end of its transaction has done so before."""

@@ -277,6 +277,7 @@ def _beside(
         and (
             _holds(facts, role, tables, frozenset({"SELECT"}), readers)
             or (role.oid in shared and not role.exempt and _handed_something(subject, role))
+            or (role.login and not role.exempt and _handed_rows(subject, role))
         )
     ]
     told = [role for role in reading if not _operates(subject, role)]
@@ -301,16 +302,24 @@ def _handed_something(subject: Subject, role: Role) -> bool:
     """Whether a role was granted a view of tenants' rows, or a function that runs as its owner."""
     facts = subject.facts
     acting = facts.acts_as(role.oid)
-    return any(
-        grant.grantee in acting and grant.privileges & DML
-        for relation in facts.relations.values()
-        if relation.kind in ("view", "matview") and subject.reach.holds_tenants(relation)
-        for grant in facts.grants_on("relation", relation.oid)
-    ) or any(
+    return _handed_rows(subject, role) or any(
         grant.grantee in acting and "EXECUTE" in grant.privileges
         for function in facts.functions.values()
         if function.definer
         for grant in facts.grants_on("function", function.oid)
+    )
+
+
+def _handed_rows(subject: Subject, role: Role) -> bool:
+    """Whether a role was granted a view, or a materialized one, of tenants' rows."""
+    facts = subject.facts
+    acting = facts.acts_as(role.oid)
+    return any(
+        grant.grantee in acting and grant.privileges & DML
+        for relation in facts.relations.values()
+        if relation.kind in ("view", "matview") and subject.reach.holds_tenants(relation)
+        for kind in ("relation", "column")
+        for grant in facts.grants_on(kind, relation.oid)
     )
 
 

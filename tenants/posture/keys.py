@@ -90,11 +90,12 @@ def is_tenants(subject: Subject, relation: Relation, column: str) -> bool:
 def tenantless_foreign_keys(subject: Subject) -> Iterator[ForeignKey]:
     """Foreign keys onto tenant tables in which no pair of columns is the tenant on both sides.
 
-    References to the table of tenants and to tables that are no tenant's are left out.
+    References to the table of tenants and to tables that are no tenant's are left out, and those
+    that are not enforced: of them PostgreSQL checks nothing.
     """
     facts = subject.facts
     for constraint in facts.constraints:
-        if constraint.kind != "foreign" or constraint.inherited:
+        if constraint.kind != "foreign" or constraint.inherited or not constraint.enforced:
             continue
         child = facts.relations.get(constraint.relation)
         target = facts.relations.get(constraint.target)
@@ -119,13 +120,14 @@ def _effect(subject: Subject, key: Constraint, target: Relation) -> tuple[str, s
 
 
 def composite(subject: Subject, key: ForeignKey) -> str | None:
-    """The statements that make a foreign key carry the tenant; None if a side has no column.
+    """The statements that make a foreign key carry the tenant; None if a side has no column, or
+    periods are compared: what that takes of the target's key is no plain index.
 
     The target gets the unique index that such a key needs, where it has none.
     """
     own, other = subject.tenant_column(key.child), subject.tenant_column(key.target)
     printed = _FOREIGN.fullmatch(key.constraint.definition)
-    if own is None or other is None or printed is None:
+    if own is None or other is None or printed is None or key.constraint.temporal:
         return None
     columns, target, target_columns, rest = printed.groups()
     rest = rest.replace(" MATCH FULL", "")

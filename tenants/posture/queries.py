@@ -61,7 +61,9 @@ SELECT n.oid::bigint, n.nspname, n.nspowner::bigint FROM pg_namespace n WHERE <o
 
 RELATIONS = _query("""
 SELECT c.oid::bigint, n.nspname, c.relname, c.relkind::text, c.relowner::bigint,
-       c.relrowsecurity, c.relforcerowsecurity, c.relispartition, coalesce(c.reloptions, '{}'),
+       c.relrowsecurity, c.relforcerowsecurity, c.relispartition,
+       coalesce((SELECT f.ftoptions FROM pg_foreign_table f WHERE f.ftrelid = c.oid),
+                c.reloptions, '{}'),
        array(SELECT i.inhparent::bigint FROM pg_inherits i WHERE i.inhrelid = c.oid),
        CASE WHEN c.relkind = 'v' THEN pg_get_viewdef(c.oid) ELSE '' END,
        CASE WHEN c.relkind = 'S' THEN coalesce(
@@ -176,6 +178,13 @@ WITH objects AS MATERIALIZED (
     SELECT DISTINCT 'largeobject', 0::bigint, 0, '', 0::bigint,
            coalesce(o.lomacl, acldefault('L', o.lomowner))
     FROM pg_largeobject_metadata o
+    UNION ALL
+    SELECT 'server', s.oid::bigint, 0, s.srvname, 0, coalesce(s.srvacl, acldefault('S', s.srvowner))
+    FROM pg_foreign_server s
+    UNION ALL
+    SELECT 'wrapper', w.oid::bigint, 0, w.fdwname, 0,
+           coalesce(w.fdwacl, acldefault('F', w.fdwowner))
+    FROM pg_foreign_data_wrapper w
     UNION ALL
     SELECT 'default', f.defaclnamespace::bigint, 0, f.defaclobjtype::text, f.defaclrole::bigint,
            f.defaclacl

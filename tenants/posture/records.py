@@ -16,9 +16,12 @@ PUBLIC = 0
 RelationKind = Literal["table", "partitioned", "view", "matview", "foreign", "sequence"]
 ConstraintKind = Literal["primary", "unique", "foreign", "exclusion", "check"]
 ObjectClass = Literal[
-    "relation", "column", "schema", "function", "database", "default", "largeobject", "parameter"
-]
+    "relation", "column", "schema", "function", "database", "default", "largeobject", "parameter",
+    "server", "wrapper",
+]  # fmt: skip
 
+# As pg_get_constraintdef prints them: names in lower case, or in quotes.
+_TEMPORAL = re.compile(r"[(,] ?PERIOD | WITHOUT OVERLAPS\)")
 _PLAIN = re.compile(r"[a-z_][a-z0-9_$]*")
 # Quoted needlessly does no harm; these would not parse unquoted.
 _RESERVED = frozenset(
@@ -137,7 +140,7 @@ class Relation:
     """A table, view, sequence .. outside of the system's schemas and of extensions.
 
     `definition` is a view's query as printed, else ""; `owned_by` the table whose column a
-    sequence serves, else 0.
+    sequence serves, else 0. Of a foreign table `options` are those for its server.
     """
 
     oid: int
@@ -217,6 +220,16 @@ class Constraint:
     on_update: str
     definition: str
     inherited: bool
+
+    @property
+    def enforced(self) -> bool:
+        """Whether rows are checked against it; NOT ENFORCED came with PostgreSQL 18."""
+        return not self.definition.endswith(" NOT ENFORCED")
+
+    @property
+    def temporal(self) -> bool:
+        """Whether it compares periods (WITHOUT OVERLAPS, PERIOD; PostgreSQL 18)."""
+        return _TEMPORAL.search(self.definition) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,7 +318,8 @@ class Grant:
     `object` is an oid; `column` its number for grants on columns, else 0. For `default`
     (ALTER DEFAULT PRIVILEGES) `object` is the schema or 0, `detail` what kind of object
     (`r` tables, `S` sequences, `f` functions, `n` schemas, `T` types), `grantor` whose
-    objects to be. Of a `parameter` `detail` is the name. `largeobject` (`object` is 0) joins
+    objects to be. Of a `parameter`, a foreign `server` and a foreign data
+    `wrapper` `detail` is the name. `largeobject` (`object` is 0) joins
     the grants on all large objects there are.
     """
 

@@ -7,6 +7,7 @@ them: some test must fail. `WEAKENED` says which tests those are looked for in.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,7 @@ from psycopg2 import extensions
 from tenants import (
     context,
     database,
+    fetched,
     kept_rows,
     models,
     parameters,
@@ -297,13 +299,25 @@ def _a_cursor_is_the_drivers() -> None:
 
 
 @weakening(RAW)
+def _a_vouched_cursor_is_lent_to_anybody() -> None:
+    lent = database.TenantDatabase.cursor
+
+    def cursor(self: Any, named_cursor: Any = None, *, vouched: bool = False) -> Any:
+        if vouched and not self.is_closed():
+            return self._state.conn.cursor()
+        return lent(self, named_cursor, vouched=vouched)
+
+    database.TenantDatabase.cursor = cursor  # type: ignore[method-assign]
+
+
+@weakening(RAW)
 def _rows_that_were_left_are_everybodys() -> None:
-    database._require_scope = _nothing
+    fetched.require_rows_of = _nothing
 
 
 @weakening(RAW)
 def _rows_come_with_their_cursor() -> None:
-    database.OpenRows = lambda cursor: cursor  # type: ignore[assignment,misc]
+    database.TenantRows = lambda rows, _tenant: rows  # type: ignore[assignment,misc]
 
 
 @weakening(OBJECTS)
@@ -327,13 +341,15 @@ def _a_server_side_cursor_outlives_its_transaction() -> None:
 @weakening(CACHED)
 def _rows_are_kept_for_everybody() -> None:
     kept_rows._KeptRows.__get__ = (  # type: ignore[method-assign]
-        lambda _self, query, _owner=None: query.__dict__.get("_kept_rows", (None, None))[1]
+        lambda _self, query, _owner=None: query.__dict__["_kept_rows"].get(
+            threading.get_ident(), (None, None)
+        )[1]
     )
 
 
 @weakening(OBJECTS)
 def _a_cursor_hands_rows_to_everybody() -> None:
-    peewee.CursorWrapper.iterate = kept_rows._iterate
+    kept_rows.require_rows_of = _nothing
 
 
 @weakening(OBJECTS)

@@ -6,15 +6,18 @@ from collections.abc import Iterator
 
 from tenants.posture.facts import DML
 from tenants.posture.grants import granted, revoke
+from tenants.posture.records import Relation
 from tenants.posture.rule import Problem, Rule
 from tenants.posture.subject import Subject, roles_named
 
 
 def check(subject: Subject) -> Iterator[Problem]:
     """Yield foreign tables of tenants' rows, or parts of tenant tables, in the app's hands."""
-    tables = [table for table in subject.tenant_tables if table.kind == "foreign"]
-    tables += [part for part, _ in subject.parts if part.kind == "foreign"]
-    for table in tables:
+    tables = {table.oid: table for table in subject.tenant_tables if table.kind == "foreign"}
+    tables |= {part.oid: part for part, _ in subject.parts if part.kind == "foreign"}
+    # Its server may be this one, and the tenant's column left out of it.
+    tables |= {t.oid: t for t in subject.facts.relations.values() if _stands_for_one(subject, t)}
+    for table in tables.values():
         reach = subject.apps_that(table, *DML)
         if reach:
             fixes = [
@@ -29,6 +32,15 @@ def check(subject: Subject) -> Iterator[Problem]:
             )
 
 
+def _stands_for_one(subject: Subject, table: Relation) -> bool:
+    """Whether what it reads at its server has the name of a tenant table."""
+    if table.kind != "foreign":
+        return False
+    schema = table.options.get("schema_name", table.schema)
+    name = table.options.get("table_name", table.name)
+    return any((t.schema, t.name) == (schema, name) for t in subject.tenant_tables)
+
+
 RULE = Rule(
     name="foreign-table",
     severity="error",
@@ -36,7 +48,8 @@ RULE = Rule(
     title="A foreign table with tenants' rows",
     why=(
         "Row-level security cannot be enabled on a foreign table: whoever may read it reads "
-        "every tenant's rows, as the user mapping lets it."
+        "every tenant's rows, as the user mapping lets it. So does one without a tenant column, "
+        "whose options name a tenant table: its server may be this one."
     ),
     sources=("https://www.postgresql.org/docs/current/sql-createforeigntable.html",),
     bad="""\

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -122,6 +123,13 @@ def needs_15(bench: Bench, sql: str) -> None:
     """Skip what an older server cannot even write down."""
     if bench.version < 150000 and "security_invoker" in sql:
         pytest.skip("security_invoker came with PostgreSQL 15")
+
+
+def needs_extension(bench: Bench, sql: str) -> None:
+    """Skip what a server before 18 lacks: there an empty one cannot stand in (`extensions`)."""
+    for name in [] if bench.version >= 180000 else re.findall(r"CREATE EXTENSION (\w+)", sql):
+        if not bench.execute(f"SELECT FROM pg_available_extensions WHERE name = '{name}'"):
+            pytest.skip(f"this server has no {name}")
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from tenants.posture.rule import Rule
 from tenants.posture.rules import all_rules
 
-from .conftest import Bench, needs_15
+from .conftest import Bench, needs_15, needs_extension
 
 # What SQL cannot show has no example, and a unit test instead.
 RULES = pytest.mark.parametrize(
@@ -25,6 +25,7 @@ def test_no_rule_finds_a_fault_in_the_base(bench: Bench) -> None:
 
 @RULES
 def test_a_rule_fires_on_its_bad_schema_and_its_fix_mends_it(bench: Bench, rule: Rule) -> None:
+    needs_extension(bench, rule.bad)
     bench.execute(rule.bad)
     found = bench.findings(rule.name)
     assert rule.severity in {finding.severity for finding in found}

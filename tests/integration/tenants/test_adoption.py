@@ -348,12 +348,52 @@ def test_keys_constraints_and_grants_are_those_of_the_model(
     assert owner_sql(POLICIES.format("shop.scribbles")) == OURS
 
 
+def _not_enforced(owner_sql: Callable[..., Rows]) -> str:
+    [(version,)] = owner_sql("SELECT current_setting('server_version_num')::int")
+    return "NOT ENFORCED" if version >= 180000 else "NOT VALID"
+
+
+@pytest.mark.usefixtures("scribbles")
+@pytest.mark.parametrize(
+    "there",
+    [
+        "CHECK (true)",
+        "CHECK (kind IN ('short', 'long', 'odd'))",
+        "CHECK (kind IN ('short', 'long')) NO INHERIT",
+        "CHECK (kind IN ('short', 'long')) {not_enforced}",
+        "CHECK (kind IN ('short', 'long'))",
+    ],
+)
+def test_a_check_of_the_models_name_is_the_models_check_afterwards(
+    db: peewee.PostgresqlDatabase, owner_sql: Callable[..., Rows], there: str
+) -> None:
+    constraint = there.format(not_enforced=_not_enforced(owner_sql))
+    owner_sql(f"ALTER TABLE shop.scribbles ADD CONSTRAINT scribbles_kind_check {constraint}")
+    adopt_table(db, Scribble, tenant=AUTHORS)
+    assert owner_sql(DEFINITIONS) == ADOPTED
+
+
+@pytest.mark.usefixtures("scribbles")
+@pytest.mark.parametrize("how", ["{not_enforced}", "ON DELETE CASCADE", "ON UPDATE CASCADE"])
+def test_a_foreign_key_that_does_something_else_is_replaced(
+    db: peewee.PostgresqlDatabase, owner_sql: Callable[..., Rows], how: str
+) -> None:
+    how = how.format(not_enforced=_not_enforced(owner_sql))
+    owner_sql(
+        "ALTER TABLE shop.scribbles ADD tenant_id uuid, ADD CONSTRAINT by_author"
+        f" FOREIGN KEY (tenant_id, author_id) REFERENCES shop.customers (tenant_id, id) {how}"
+    )
+    adopt_table(db, Scribble, tenant=AUTHORS)
+    assert owner_sql(DEFINITIONS) == ADOPTED
+
+
 @pytest.mark.usefixtures("scribbles")
 def test_what_was_broken_off_at_a_key_goes_on_there(
     db: peewee.PostgresqlDatabase,
     owner_sql: Callable[..., Rows],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    owner_sql("ALTER TABLE shop.scribbles ADD CONSTRAINT scribbles_kind_check CHECK (true)")
     steps = 0
     real = adoption._Adoption.alone, adoption._Adoption.briefly
 

@@ -3,6 +3,7 @@ outlive a request: what one tenant's request left in it is nothing for the next 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from peewee import Select, Table
 from shop.models import Customer
 
 from api.wiring import Installation
+from tenants import kept_rows
 from tenants.errors import NoTenantError
 from tenants.models import database
 
@@ -55,6 +57,30 @@ def test_rows_kept_in_a_query_are_not_served_without_a_tenant(pair: Pair, how: s
         assert len(query) == 2
     with pytest.raises(NoTenantError):
         list(query)
+
+
+def test_a_query_that_threads_share_serves_each_its_own(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread may ask between a query's execution and the reading of its rows."""
+    query = Customer.select(Customer.name).tuples()
+    keep = kept_rows._KeptRows.__set__
+    theirs: list[set[str]] = []
+
+    def read(tenant_id: Any) -> set[str]:
+        with scope_of(tenant_id):
+            return {name.partition(":")[0] for (name,) in query}
+
+    def kept(descriptor: Any, query: Any, rows: Any) -> None:
+        keep(descriptor, query, rows)
+        if rows is not None and threading.current_thread() is threading.main_thread():
+            other = threading.Thread(target=lambda: theirs.append(read(pair.b)))
+            other.start()
+            other.join()
+
+    monkeypatch.setattr(kept_rows._KeptRows, "__set__", kept)
+    assert read(pair.a) == {str(pair.a)}
+    assert theirs == [{str(pair.b)}]
 
 
 def test_rows_that_a_write_returned_are_not_served_to_another_tenant(pair: Pair) -> None:

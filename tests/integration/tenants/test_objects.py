@@ -196,6 +196,29 @@ def test_what_came_under_a_tenant_has_a_name_that_the_class_has_not(
         _ = person.exemplary
 
 
+@pytest.mark.parametrize(
+    "selected",
+    [
+        lambda: fn.SUM(Measure.amount).alias("factor"),
+        lambda: fn.MAX(Unit.factor + Measure.amount).alias("code"),
+        lambda: (fn.SUM(Measure.amount) + 0).alias("factor"),
+        lambda: Measure.select(fn.MIN(Measure.amount)).alias("factor"),
+        lambda: fn.SUM(Measure.amount).alias("factor").bind_to(Unit),
+    ],
+)
+def test_what_is_selected_under_a_tenant_does_not_take_the_place_of_a_globals_column(
+    selected: Callable[[], Any],
+) -> None:
+    """Its columns are everybody's: under the name of one, a tenant's sum would be, too."""
+    with serving(A):
+        query = Unit.select(Unit.id, selected()).join(Measure).group_by(Unit.id)
+        with pytest.raises(UnscopableError, match=r"Unit\.(factor|code)"):
+            list(query)
+        assert list(query.dicts())
+        free = Unit.select(Unit.id, fn.SUM(Measure.amount).alias("total"), Unit.code, Unit.factor)
+        assert list(free.join(Measure).group_by(Unit.id))
+
+
 def test_a_global_serves_everybody_with_what_is_its_own() -> None:
     with serving(A):
         unit = _global_prefetched()
@@ -291,8 +314,24 @@ def test_rows_left_in_a_cursor_are_not_handed_to_another(world: World, how: str)
     for read in (list, iter, len, lambda rows: list(rows.iterator()), lambda rows: rows[0]):
         with serving(B), pytest.raises(TenantMismatchError):
             next(iter(rows)) if hasattr(rows := read(cursor()), "__next__") else rows
-        with pytest.raises(TenantMismatchError):
+        with pytest.raises(NoTenantError):
             next(iter(rows)) if hasattr(rows := read(cursor()), "__next__") else rows
+
+
+@pytest.mark.parametrize("how", ROWS)
+def test_rows_that_a_cursor_has_kept_are_not_handed_to_another(world: World, how: str) -> None:
+    with serving(A):
+        rows = ROWS[how]().execute(world.crowd)
+        kept = list(rows)
+        begun = iter(rows)
+    reads = (list, len, lambda r: r[0], lambda r: r[:1], lambda r: r[-1], lambda _: next(begun))
+    for read in reads:
+        with serving(B), pytest.raises(TenantMismatchError):
+            read(rows)
+        with pytest.raises(NoTenantError):
+            read(rows)
+    with serving(A):
+        assert list(rows) == kept
 
 
 def test_an_iteration_does_not_go_on_under_another() -> None:

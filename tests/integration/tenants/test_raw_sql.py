@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from peewee import SQL, fn
+from peewee import SQL, InterfaceError, fn
 from shop.models import Customer, Invoice
 
 from api.wiring import Installation
@@ -177,6 +177,36 @@ def test_a_drivers_own_is_not_lent(
             installation.app.cursor("named")
 
 
+def test_a_vouched_cursor_is_lent_in_its_tenants_transaction_alone(
+    installation: Installation, pair: Pair
+) -> None:
+    """On a connection that is held, its statement would run under no tenant; and in a generator's
+    transaction, under the generator's."""
+    app = installation.app
+
+    def theirs() -> Any:
+        with scope_of(pair.b), app.atomic():
+            yield
+
+    with scope_of(pair.a), app.connection_context(), pytest.raises(UnscopableError):
+        app.cursor(vouched=True)
+    suspended = theirs()
+    next(suspended)
+    with pytest.raises(NoTenantError):
+        app.cursor(vouched=True)
+    suspended.close()
+
+    def mine() -> Any:
+        with scope_of(pair.a):
+            yield from iter(lambda: app.cursor(vouched=True), None)
+
+    asked = mine()
+    with scope_of(pair.a), app.atomic():
+        next(asked).execute("SELECT 1")
+    with scope_of(pair.b), app.atomic(), pytest.raises(NestedTenantError):
+        next(asked)
+
+
 def test_rows_are_handed_out_without_what_could_send_more(
     installation: Installation, pair: Pair
 ) -> None:
@@ -234,6 +264,40 @@ def test_rows_that_were_left_are_not_handed_to_another(
         read(rows)
     with scope_of(pair.a):
         assert read(rows)
+    rows.close()
+
+
+def _tree_left_in_a_transaction(app: Any, **options: Any) -> Any:
+    with app.atomic():
+        return app.execute(Customer.select(Customer.name), **options)
+
+
+LEFT_BY_TREES: dict[str, Callable[[Any], Any]] = {
+    "lone": lambda app: app.execute(Customer.select(Customer.name)),
+    "written": lambda app: app.execute(Customer.update(country="FR").returning(Customer.name)),
+    "in a transaction": _tree_left_in_a_transaction,
+    "on the server": lambda app: _tree_left_in_a_transaction(app, named_cursor=True),
+}
+
+
+@pytest.mark.parametrize("how", LEFT_BY_TREES)
+@pytest.mark.parametrize("read", [lambda r: r.fetchone(), lambda r: r.fetchall(), list])
+def test_rows_of_a_tree_that_was_executed_directly_are_not_handed_to_another(
+    installation: Installation, pair: Pair, how: str, read: Callable[[Any], Any]
+) -> None:
+    with scope_of(pair.a):
+        rows = LEFT_BY_TREES[how](installation.app)
+    # A transaction of b's on the same connection: nothing else stands in the way.
+    with scope_of(pair.b), installation.app.atomic(), pytest.raises(TenantMismatchError):
+        read(rows)
+    with pytest.raises(NoTenantError):
+        read(rows)
+    with scope_of(pair.a):
+        if how == "on the server":
+            with pytest.raises(InterfaceError):
+                read(rows)
+        else:
+            assert read(rows)
     rows.close()
 
 

@@ -45,6 +45,11 @@ CARRIED: dict[str, Query] = {
     "one that reads files": lambda: Customer.select(fn.pg_read_file("/etc/passwd")),
     "one that reads large objects": lambda: Customer.select(fn.lo_get(1)),
     "one of another database": lambda: Customer.select(fn.dblink("", ALL)),
+    "one that tells of other tenants' changes": lambda: Customer.select(
+        fn.currtid2("shop.customers", Cast("(0,1)", "tid"))
+    ),
+    "one that counts for all": lambda: Customer.select(fn.nextval("shop.numbers")),
+    "one that tells how much is written": lambda: Customer.select(fn.txid_current()),
     "one in quotes": lambda: Customer.select(Function('"query_to_xml"', (ALL, True, False, ""))),
     "the name of a function": lambda: Customer.select(
         Function(f"max('')) FROM shop.customers WHERE ({ALL}", ())

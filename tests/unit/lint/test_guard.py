@@ -19,6 +19,7 @@ from lint.guard import make_prover
         "INSERT INTO c (id) VALUES (%s)",
         "SELECT * FROM country",
         "SELECT 1",
+        "SELECT pg_catalog.lower('X'), pg_typeof(1), pg_size_pretty(1::bigint)",
         "BEGIN",
     ],
 )
@@ -42,6 +43,21 @@ def test_proven_by_a_source_passes(text: str) -> None:
         'SELECT "pg_cancel_backend"(1)',
         "SELECT setval('s', 1)",
         "SELECT pg_sleep_for('1 hour')",
+        # nor here, and other tenants' sessions listen, wait, or are counted
+        "SELECT pg_notify('x', 'y')",
+        "SELECT pg_advisory_lock(1)",
+        "SELECT pg_catalog.pg_try_advisory_xact_lock(1)",
+        "SELECT pg_logical_emit_message(false, 'x', 'y')",
+        "SELECT reltuples FROM pg_catalog.pg_class",
+        "SELECT n_live_tup FROM pg_catalog.pg_stat_user_tables",
+        "SELECT count(*) FROM pg_locks",
+        'SELECT count(*) FROM "pg_locks"',
+        "SELECT last_value FROM pg_sequences",
+        "SELECT pg_sequence_last_value(1)",
+        "SELECT pg_current_wal_lsn()",
+        "SELECT txid_current()",
+        "SELECT nextval('s')",
+        "SELECT lastval()",
     ],
 )
 def test_anything_else_is_refused_with_a_reason(text: str) -> None:
