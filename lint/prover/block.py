@@ -21,7 +21,6 @@ from lint.prover.nodes import (
     has_aggregate,
     has_empty_set,
     is_aggregate,
-    is_keyword,
     may_give_rows,
     name_of,
     parts_of_row,
@@ -101,7 +100,7 @@ class Block:
             self.entry(column)
             return None
         name = name_of(args["this"])
-        if name in _KEYWORD_VALUES and is_keyword(column):
+        if self.is_keyword(column):
             return None
         for level in (self, *reversed(self.env.outers)):
             found, hit = level.local(name, column)
@@ -115,6 +114,11 @@ class Block:
             return Col(name, self.statics.arguments[name], None)
         shown = f"{name_of(column.args['table'])}.{name}" if column.table else name
         raise CannotProve(f"column {shown} is not known")
+
+    def is_keyword(self, column: exp.Column) -> bool:
+        """Whether a name is the server's keyword, whatever column has that name, too."""
+        alone = not column.args.get("table") and not column.this.args.get("quoted")
+        return alone and name_of(column.this) in _KEYWORD_VALUES
 
     def local(self, name: str, column: exp.Column) -> tuple[bool, Col | None]:
         """Whether this level has the column, and which it is (None: it cannot be told)."""

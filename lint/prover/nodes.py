@@ -32,11 +32,6 @@ def _name(text: str, quoted: bool) -> str:
     return clip(text if quoted else fold(text))
 
 
-def is_keyword(column: exp.Column) -> bool:
-    """Whether a name stands alone and without quotes: then it may be a keyword."""
-    return not column.args.get("table") and not column.this.args.get("quoted")
-
-
 def bare(node: exp.Expr) -> exp.Expr:
     """Without parentheses."""
     while isinstance(node, exp.Paren):

@@ -824,3 +824,9 @@ DELETE FROM stock;
 TRUNCATE stock;
 -- scoped: a shared table without those that inherit from it
 SELECT code FROM ONLY stock;
+-- unscoped: DISTINCT ON of a keyword, whatever column is shown under its name
+SELECT x FROM (SELECT DISTINCT ON (user) org AS "user", x FROM t) q WHERE q."user"=1;
+-- unscoped: a window that is divided by a keyword
+SELECT n FROM (SELECT a."user" AS o, sum(a.id) OVER (PARTITION BY user) AS n FROM (SELECT org AS "user", id FROM t) a) q WHERE o=1;
+-- undecidable: a function of one's own under a built-in's name, of which the parser drops an argument
+SELECT to_char(now(), 'x', leak()) FROM t WHERE org=1;
