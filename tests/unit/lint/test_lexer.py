@@ -127,7 +127,8 @@ def test_a_token_is_to_the_parser_what_its_own_lexer_makes_of_it(case: Case) -> 
         if parsed is None:
             continue
         said = " ".join(_spaced(token) for token in tokens)
-        for name in ("date_bin", "date_trunc", "to_char"):  # by their full names, lest an argument be lost
+        # By their full names, lest an argument be lost.
+        for name in ("date_bin", "date_trunc", "to_char"):
             said = re.sub(rf"{name} \(", f"pg_catalog.{name} (", said)
         theirs = Postgres().tokenize(said)
         assert [(t.token_type, t.text) for t in parsed] == [(t.token_type, t.text) for t in theirs]
