@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -10,11 +11,13 @@ from sqlglot import exp
 from lint.errors import CannotProve
 from lint.prover.env import Env
 from lint.prover.facts import IMPOSSIBLE, NOTHING, NULL, Const, Facts, Term, equality
-from lint.prover.functions import SAFE
+from lint.prover.functions import SAFE, SET_RETURNING
 from lint.prover.kinds import kind_of
 from lint.prover.ledger import Ledger
 from lint.prover.levels import check_level
 from lint.prover.nodes import (
+    bare,
+    called,
     has_aggregate,
     has_empty_set,
     is_aggregate,
@@ -33,6 +36,8 @@ _KEYWORD_VALUES = words(
     "current_role current_catalog current_schema current_user session_user user localtime "
     "localtimestamp current_time current_date current_timestamp"
 )
+# The fields of a row that is made without names.
+_FIELD = re.compile(r"f[1-9][0-9]*")
 # What of a query leaves the one row of an aggregate.
 _OF_ONE_ROW = frozenset(("expressions", "from_", "joins", "where", "group", "having", "order"))
 
@@ -95,22 +100,25 @@ class Block:
             self.entry(column)
             return None
         name = name_of(args["this"])
+        if self.is_keyword(column):
+            return None
         for level in (self, *reversed(self.env.outers)):
             found, hit = level.local(name, column)
             if found:
                 if level is self:
                     self._resolved[id(column)] = entries, visible, hit
                 return hit
-        if not column.table:
-            if name in _KEYWORD_VALUES and not column.this.args.get("quoted"):
-                return None
-            for level in (self, *reversed(self.env.outers)):
-                if any(entry.alias == name for entry in level.relation.entries):
-                    return None  # a whole row
+        if not column.table and self._row(name) is not None:
+            return None  # a whole row
         if not column.table and name in self.statics.arguments:
             return Col(name, self.statics.arguments[name], None)
         shown = f"{name_of(column.args['table'])}.{name}" if column.table else name
         raise CannotProve(f"column {shown} is not known")
+
+    def is_keyword(self, column: exp.Column) -> bool:
+        """Whether a name is the server's keyword, whatever column has that name, too."""
+        alone = not column.args.get("table") and not column.this.args.get("quoted")
+        return alone and name_of(column.this) in _KEYWORD_VALUES
 
     def local(self, name: str, column: exp.Column) -> tuple[bool, Col | None]:
         """Whether this level has the column, and which it is (None: it cannot be told)."""
@@ -143,6 +151,35 @@ class Block:
             raise CannotProve(f"column {alias}.{name} is not known to be one")
         return True, None
 
+    def _row(self, name: str) -> Entry | None:
+        """The FROM item whose row a name means that no column has."""
+        for level in (self, *reversed(self.env.outers)):
+            for entry in level.relation.entries:
+                if entry.alias == name:
+                    return entry
+        return None
+
+    def field(self, node: exp.Dot) -> Col | None:
+        """The column that `(alias).name` means; None for the field of another value.
+
+        Raises CannotProve unless the name is surely a field: `(alias).name` may call a function
+        of that name, which reads what it likes.
+        """
+        name, value = name_of(node.expression), bare(node.this)
+        if isinstance(value, exp.Column) and not isinstance(value.this, exp.Star):
+            known = self.resolve(value)
+            entry = None if known or value.table else self._row(name_of(value.this))
+            hits = [col for col in entry.columns if col.name == name] if entry is not None else []
+            if len(hits) == 1:
+                return hits[0]
+        elif parts_of_row(value) is not None or called(value) in SET_RETURNING:
+            fields = SET_RETURNING.get(called(value)) or ()
+            if name in fields or _FIELD.fullmatch(name):
+                return None
+        if name in self.statics.functions:
+            return None
+        raise CannotProve(f"{name} may be a field, or a function that reads any table")
+
     def entry(self, column: exp.Column) -> Entry:
         """The FROM item that `alias.*` means."""
         if column.args.get("db") or column.args.get("catalog"):
@@ -174,6 +211,9 @@ class Block:
                 return None
             goal = cast_family(inner[1], node.to)
             return None if goal is None else (inner[0], goal)
+        if isinstance(node, exp.Dot) and isinstance(node.expression, exp.Identifier):
+            field_ = self.field(node)
+            return None if field_ is None else (field_.term, field_.family)
         if isinstance(node, exp.Coalesce):
             first = self.typed(node.this)
             if first is None or not all(self._keeps_type(first[1], e) for e in node.expressions):
@@ -258,7 +298,7 @@ class Block:
 
     def _children(self, node: exp.Expr) -> None:
         for key, value in node.args.items():
-            if key in ("alias", "_type", "kind", "unit") and not isinstance(value, exp.Column):
+            if key in ("alias", "_type"):
                 continue
             for child in value if isinstance(value, list) else (value,):
                 if isinstance(child, exp.Expr) and not isinstance(child, exp.Identifier):
@@ -275,6 +315,8 @@ class Block:
         if not isinstance(called, exp.Identifier | exp.Star):
             raise CannotProve("cannot read an expression with a dot")
         self.visit(node.this)
+        if isinstance(called, exp.Identifier):
+            self.field(node)
 
     def qualified(self, schema: exp.Identifier, called: exp.Expr) -> None:
         """A function with its schema. One that has a built-in's name need not be it."""

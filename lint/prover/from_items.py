@@ -28,15 +28,9 @@ from lint.prover.relation import (
     merges,
 )
 from lint.prover.shape import check_shape
+from lint.prover.system import is_system
 from lint.prover.values import family, function_name
 from lint.schema.catalog import Table, View
-from lint.text.words import words
-
-# System catalogs that show other sessions' texts, or samples of everybody's data.
-_REVEALING = words(
-    "pg_stats pg_stats_ext pg_stats_ext_exprs pg_statistic pg_statistic_ext_data pg_largeobject "
-    "pg_stat_activity pg_stat_statements pg_prepared_statements pg_cursors"
-)
 
 
 def from_clause(
@@ -254,10 +248,7 @@ def find_relation(reader: Reader, schema: str | None, name: str) -> Table | View
         raise CannotProve(str(error)) from error
     if found is not None:
         return found
-    system = schema in ("pg_catalog", "information_schema") or (
-        schema is None and name.startswith("pg_")
-    )
-    if system and name not in _REVEALING:
+    if is_system(schema, name):
         return None
     shown = f"{schema}.{name}" if schema else name
     raise CannotProve(f"table {shown} is not in the schema")
@@ -274,6 +265,8 @@ def base_table(
 ) -> tuple[Relation, int]:
     """The relation of a base table and the number of its instance in the ledger."""
     ledger = reader.ledger
+    if table.exempt is not None and table.inherited and not node.args.get("only"):
+        raise CannotProve(f"{table.name} shows the rows of tables that inherit from it, too")
     low = ledger.columns(len(table.columns))
     terms, columns, facts = _columns(table, low)
     shown = alias or table.name.name

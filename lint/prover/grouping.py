@@ -103,7 +103,7 @@ def _key(block: Block, node: exp.Select, key: exp.Expr, *, alias_first: bool) ->
             raise CannotProve("cannot tell which column a position means")
         item = node.expressions[index]
         return _term(block, item.this if isinstance(item, exp.Alias) else item)
-    if isinstance(key, exp.Column) and not key.table:
+    if isinstance(key, exp.Column) and not key.table and not block.is_keyword(key):
         name = name_of(key.this)
         if alias_first or not block.local(name, key)[0]:
             shown = _shown(block, node, name)

@@ -32,6 +32,18 @@ def _name(text: str, quoted: bool) -> str:
     return clip(text if quoted else fold(text))
 
 
+def bare(node: exp.Expr) -> exp.Expr:
+    """Without parentheses."""
+    while isinstance(node, exp.Paren):
+        node = node.this
+    return node
+
+
+def called(node: exp.Expr) -> str:
+    """The name of the function that an expression calls, if it is one without a class."""
+    return function_name(node) if isinstance(node, exp.Anonymous) else ""
+
+
 def is_query(node: exp.Expr) -> bool:
     return isinstance(node, QUERIES)
 

@@ -5,9 +5,11 @@ every tenant table is cut down to the rows of one tenant first. If that breaks, 
 leak. So whatever is not understood ends as `undecidable`: the node classes that are read are
 listed, and a table in the tree that nobody read is an error here, not an omission.
 
-What is assumed: there is a current tenant; built-in operators and types mean what they mean
-in PostgreSQL; triggers, rules, operators, casts and defaults of the user's own read no tables;
-the catalog is the database's.
+What is assumed: there is a current tenant; built-in operators, types and functions mean what they
+mean in PostgreSQL, and no function or type of the user's own takes the place of one; collations
+tell apart what is not the same to the byte; triggers, rules, operators, casts and defaults of the
+user's own read no tables, and keys that cascade stay within the tenant; the catalog is the
+database's.
 """
 
 from __future__ import annotations
@@ -111,6 +113,9 @@ class Prover:
                 reason = f"table {shown} is not in the schema"
             elif isinstance(found, View):
                 verdict, kind, reason = UNDECIDABLE, "unsupported", f"{found.name} is a view"
+            elif found.exempt is not None and found.inherited:
+                verdict, kind = UNDECIDABLE, "unsupported"
+                reason = f"other tables inherit from {found.name}"
             elif found.exempt is not None:
                 verdict, kind, reason = SCOPED, "exempt", found.exempt
             elif part.kind == "loaded":

@@ -88,17 +88,17 @@ class StatementReader:
             kind = type(node).__name__.upper()
             left = self.query(node.this, inner.nested())
             right = self.query(node.expression, inner.nested())
-            return self._cut(combine(self.ledger, kind, left, right, low), node)
+            return self._cut(combine(self.ledger, kind, left, right, low), node, inner)
         if isinstance(node, exp.Subquery):
             if node.args.get("joins"):
                 raise CannotProve("cannot read a join here")
-            return replace(self._cut(self.query(node.this, inner.nested()), node), low=low)
+            return replace(self._cut(self.query(node.this, inner.nested()), node, inner), low=low)
         raise CannotProve(f"{type(node).__name__} is not a query that is understood")
 
     def parenthesis(self, node: exp.Subquery, env: Env) -> Output:
         """`(query)` in FROM: its alias and joins are the caller's business."""
         inner = self.with_of(node, env)
-        return self._cut(self.query(node.this, inner.nested()), node)
+        return self._cut(self.query(node.this, inner.nested()), node, inner)
 
     def view(self, view: View, node: int, env: Env) -> Output:
         """A view's query, read as it stands in the catalog: it sees nothing of the statement."""
@@ -152,7 +152,7 @@ class StatementReader:
         why = "" if env.top else "its tenant column is not among the subquery's columns"
         standings = narrow(block, shown, why)
         output = Output(tuple(columns), block.relation.facts, standings, low, wide)
-        return self._cut(output, node)
+        return self._cut(output, node, env)
 
     def _visit_rest(self, block: Block, node: exp.Select) -> None:
         for item in node.expressions:
@@ -175,8 +175,9 @@ class StatementReader:
         for window in node.args.get("windows") or ():
             for part in window.args.get("partition_by") or ():
                 block.visit(part)
-            if window.args.get("order"):
-                block.visit(window.args["order"])
+            for key in ("order", "spec"):
+                if window.args.get(key):
+                    block.visit(window.args[key])
         for part in self._bounds(node):
             block.visit(part)
         block.attach()
@@ -195,15 +196,27 @@ class StatementReader:
                 parts.append(inner)
         return parts
 
+    def _check_ends(self, node: exp.Expr, env: Env) -> None:
+        """ORDER BY and LIMIT of a combined query, or of one in parentheses.
+
+        Behind a query in parentheses ORDER BY is the query's own: an aggregate there would make
+        one row of all. Of LIMIT no column of the query is seen, but a function may be called.
+        """
+        order, bounds = node.args.get("order"), self._bounds(node)
+        if order is not None and not all(map(_is_plain, order.expressions)):
+            raise CannotProve("an expression in ORDER BY around a query")
+        if any(is_query(inner) for part in bounds for inner in part.walk()):
+            raise CannotProve("a subquery in LIMIT of a combined query")
+        block = self.block(env, self.ledger.mark())
+        for part in bounds:
+            block.visit(part)
+
     # -- ends --------------------------------------------------------------------------------
 
-    def _cut(self, output: Output, node: exp.Expr) -> Output:
+    def _cut(self, output: Output, node: exp.Expr, env: Env) -> Output:
         """ORDER BY and LIMIT around a query: which rows are left depends on all of them."""
-        order = node.args.get("order")
         if not isinstance(node, exp.Select):
-            parts = [*self._bounds(node), *((order,) if order else ())]
-            if any(is_query(inner) for part in parts for inner in part.walk()):
-                raise CannotProve("a subquery in ORDER BY or LIMIT of a combined query")
+            self._check_ends(node, env)
         if not node.args.get("limit") and not node.args.get("offset"):
             return output
         alike: frozenset[int] = frozenset()
@@ -218,6 +231,12 @@ class StatementReader:
         if _no_rows(node.args.get("limit")):
             standings = settle(standings, IMPOSSIBLE)
         return replace(output, standings=standings)
+
+
+def _is_plain(item: exp.Expr) -> bool:
+    """Whether an ORDER BY item is a name or a position."""
+    key = item.this if isinstance(item, exp.Ordered) else item
+    return isinstance(key, exp.Column | exp.Literal)
 
 
 def _output_names(node: exp.Select) -> set[str]:

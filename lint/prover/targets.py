@@ -91,14 +91,14 @@ def assignments(block: Block, table: Table, items: Sequence[exp.Expr]) -> Assign
         if not is_default(value):
             block.visit(value)
         if not isinstance(one.this, exp.Tuple | exp.Paren):
-            _assign(written, table, one.this, value)
+            _assign(block, written, table, one.this, value)
             continue
         places = one.this.expressions if isinstance(one.this, exp.Tuple) else [one.this.this]
         values = parts_of_row(value) or _one_row(block, value)
         fitting = values is not None and len(values) == len(places)
         for index, place in enumerate(places):
             part = values[index] if values is not None and fitting else None
-            _assign(written, table, place, part)
+            _assign(block, written, table, place, part)
     return written
 
 
@@ -126,9 +126,13 @@ def _is_plain(block: Block, node: exp.Expr) -> bool:
     return typed is not None and isinstance(typed[0], Const)
 
 
-def _assign(written: Assignments, table: Table, place: exp.Expr, value: exp.Expr | None) -> None:
+def _assign(
+    block: Block, written: Assignments, table: Table, place: exp.Expr, value: exp.Expr | None
+) -> None:
     inner = place
     while isinstance(inner, exp.Bracket | exp.Dot | exp.Paren):
+        for subscript in inner.expressions:
+            block.visit(subscript)
         inner = inner.this
     if not isinstance(inner, exp.Column) or inner.args.get("db"):
         raise CannotProve("cannot read what SET writes")

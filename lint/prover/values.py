@@ -284,7 +284,9 @@ def canonical(node: exp.Expr) -> str:
         return ".".join(canonical(part) for part in node.parts)
     if isinstance(node, exp.Anonymous):
         name = function_name(node)
-        arguments = node.expressions[:1] if name == "current_setting" else node.expressions
+        arguments = node.expressions
+        if name == "current_setting" and all(map(_is_literal, arguments)):
+            arguments = arguments[:1]
         return f"{name}({', '.join(canonical(argument) for argument in arguments)})"
     return node.sql(dialect="postgres")
 

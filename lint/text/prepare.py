@@ -18,6 +18,7 @@ from sqlglot.tokenizer_core import TokenType
 
 from lint.errors import CannotProve
 from lint.prover.functions import GRAMMAR, SAFE, SYNTAX
+from lint.text.arguments import drops
 from lint.text.lexer import Token
 from lint.text.rewrite import rewritten
 from lint.value import value
@@ -101,6 +102,11 @@ def prepare(tokens: Sequence[Token]) -> Prepared:
         kind, text, value, _, _, word = token
         if text == "(" and last.kind in ("word", "quoted"):
             _refuse_lookalike(last, before)
+            if _is_short(last, before, tokens, at // _APART):
+                # By its full name the parser takes it for no function that it knows.
+                for kind_, said in ((TokenType.VAR, "pg_catalog"), (TokenType.DOT, ".")):
+                    place = at - _APART
+                    parsed.insert(len(parsed) - 1, Parsed(kind_, said, 1, place, place, place))
         # By its kind first: a placeholder may have a word's name.
         meant = _KNOWN.get(value) if kind in _FIXED else _LITERALS.get(kind)
         if word in _SECOND_WORDS and (last.word, word) in _PAIRS:
@@ -209,6 +215,13 @@ def _refuse_lookalike(token: Token, before: Token) -> None:
         raise CannotProve(
             f"function {_exact(token.kind, token.value)} is not one of PostgreSQL's own"
         )
+
+
+def _is_short(token: Token, before: Token, tokens: Sequence[Token], opening: int) -> bool:
+    """Whether it calls a function of PostgreSQL's of which the parser would drop an argument."""
+    name = _exact(token.kind, token.value)
+    known = name in SAFE and name in _PARSER_FUNCTIONS and before.text != "."
+    return known and before.word not in ("INTO", "AS") and drops(name, tokens, opening)
 
 
 def _exact(kind: str, name: str) -> str:

@@ -40,6 +40,7 @@ def rewritten(tokens: Sequence[Token]) -> tuple[Token, ...]:
             at = close + 1
         elif token.word == "USING" and _is_join_alias(tokens, at):
             close = _closing(tokens, at + 1)
+            _refuse_used(tokens, tokens[close + 2])
             found += tokens[at : close + 1]
             at = close + 3
         elif token.word == "AT" and following[:1] == ("LOCAL",):
@@ -112,7 +113,7 @@ def _closing(tokens: Sequence[Token], at: int) -> int:
 
 
 def _is_join_alias(tokens: Sequence[Token], at: int) -> bool:
-    """`USING (a, b) AS j`: a name for the merged columns. Whoever uses it is not understood."""
+    """`USING (a, b) AS j`: a name for the merged columns."""
     if _text(tokens, at + 1) != "(":
         return False
     close = _closing(tokens, at + 1)
@@ -122,3 +123,9 @@ def _is_join_alias(tokens: Sequence[Token], at: int) -> bool:
     )
     named = close + 2 < len(tokens) and tokens[close + 2].kind in ("word", "quoted")
     return plain and named and _words(tokens, close + 1, 1) == ("AS",)
+
+
+def _refuse_used(tokens: Sequence[Token], alias: Token) -> None:
+    """Left out is a name that nobody uses: else what says it would be another's of that name."""
+    if sum(token.value.lower() == alias.value.lower() for token in tokens) > 1:
+        raise CannotProve(f"{alias.text} names the merged columns of a join")

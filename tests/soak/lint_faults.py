@@ -1044,6 +1044,32 @@ FAULTS: dict[str, _Edit | tuple[_Edit, ...]] = {
         "block, facts = reader.block(env, low), source.facts",
         "block, facts = reader.block(env, low), matched",
     ),
+    # -- what the parser does not say --------------------------------------------------------
+    "a keyword is the column of its name": (
+        "block.Block.is_keyword",
+        "return alone and name_of(column.this) in _KEYWORD_VALUES",
+        "return False",
+    ),
+    "a field of a row is its first": (
+        "block.Block.field",
+        "[col for col in entry.columns if col.name == name]",
+        "list(entry.columns[:1])",
+    ),
+    "ORDER BY around a query makes no row of all": (
+        "query.StatementReader._check_ends",
+        "not all(map(_is_plain, order.expressions))",
+        "not order.expressions",
+    ),
+    "the name of merged columns is not looked for": (
+        "rewrite._refuse_used",
+        "for token in tokens) > 1",
+        "for token in tokens) > 9",
+    ),
+    "the parser keeps every argument": (
+        "arguments.drops",
+        "return _may_drop(name) and",
+        "return not name and",
+    ),
     # -- verdicts ----------------------------------------------------------------------------
     "any tenant will do": (
         "prover._judge",

@@ -232,8 +232,8 @@ def _read(sql: str) -> tuple[exp.Expr, Prepared] | None:
     """A short statement's tree, so that each prover need not read it again."""
     if len(sql) > _SHORT:
         return None
-    prepared = prepare(next(statements(sql, psql=False)).tokens)
     try:
+        prepared = prepare(next(statements(sql, psql=False)).tokens)
         return parse(prepared), prepared
     except CannotProve:
         return None

@@ -37,7 +37,7 @@ def catalog() -> Catalog:
         tenant_columns=("org",),
         tenants_table="orgs",
         exempt=dict.fromkeys(
-            ("country", "tongue", "currency", "unit"), "the same list for everybody"
+            ("country", "tongue", "currency", "unit", "stock"), "the same list for everybody"
         ),
     )
     return schema.with_tenancy(tenancy)

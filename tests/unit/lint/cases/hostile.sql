@@ -161,7 +161,7 @@ SELECT jsonb_agg(to_jsonb(q)), count(q.*) FROM (SELECT id, x FROM t WHERE org=1 
 SELECT t FROM t WHERE t.org=1;
 -- scoped: whole row as json
 SELECT row_to_json(q) FROM (SELECT * FROM t WHERE org=1) q;
--- unscoped: a field of a whole row is not followed
+-- undecidable: a field of a whole row is not followed
 SELECT * FROM (SELECT t AS r FROM t) q WHERE (q.r).org=1;
 -- unscoped: USING merges the other column
 SELECT * FROM t JOIN s USING(id) WHERE s.org=1;
@@ -490,9 +490,9 @@ SELECT * FROM t, evil.generate_series(1, 2) g WHERE t.org=1;
 -- undecidable: beside nothing
 SELECT * FROM evil.regexp_matches('a', 'a');
 
--- unscoped: a field of the row itself is not followed
+-- scoped: a field of the row itself is its column
 SELECT (t).org FROM t WHERE (t).org=1;
--- unscoped: nor of its star
+-- undecidable: a field of its star is not followed
 SELECT t.org FROM t WHERE (t.*).org=1;
 -- unscoped: a whole row compared with a row
 SELECT * FROM t WHERE t = ROW(1, 2, 3, 4, 5);
@@ -652,7 +652,7 @@ SELECT x FROM (SELECT DISTINCT ON (org) CASE WHEN x>0 THEN 0 ELSE org END, org A
 SELECT x FROM (SELECT DISTINCT ON (org) (SELECT a.org FROM (VALUES (ARRAY[1])) a(org))[1], org AS o, x FROM t) q WHERE o=1;
 -- unscoped: a scalar subquery has its column's name
 SELECT x FROM (SELECT DISTINCT ON (org) (SELECT t.x AS org), org AS o, x FROM t) q WHERE o=1;
--- unscoped: a field has its own name
+-- undecidable: a field has its own name
 SELECT id FROM (SELECT DISTINCT ON (a) (c).a, org AS o, id FROM (SELECT org, org AS a, id, c FROM p) p) q WHERE o=1;
 -- unscoped: a function's value has the function's name
 SELECT x FROM (SELECT DISTINCT ON (abs) abs(x), abs AS o, x FROM (SELECT org AS abs, x FROM t) t) q WHERE o=1;
@@ -762,3 +762,71 @@ MERGE INTO c a USING (SELECT s.org, s.id FROM s WHERE s.org=2) b ON a.org=b.org 
 SELECT id FROM (SELECT DISTINCT ON (overlaps) (now(), now()) OVERLAPS (now(), now()), o, id FROM (SELECT org AS overlaps, org AS o, id FROM t) t) q WHERE o=1;
 -- scoped: an aggregate of a column without a name of ours
 SELECT sum(count) FROM (SELECT count(*) FROM t WHERE org=1 GROUP BY x) q;
+-- undecidable: a function in the frame of a window with a name
+SELECT sum(x) OVER w FROM t WHERE org=1 WINDOW w AS (ORDER BY id ROWS leak() PRECEDING);
+-- scoped: a frame of a window with a name
+SELECT sum(x) OVER w FROM t WHERE org=1 WINDOW w AS (ORDER BY id ROWS 1 PRECEDING);
+-- undecidable: a function in LIMIT of a combined query
+(SELECT id FROM t WHERE org=1) UNION ALL (SELECT id FROM t WHERE org=1) LIMIT leak();
+-- undecidable: a function in OFFSET of a combined query
+SELECT id FROM t WHERE org=1 UNION SELECT id FROM t WHERE org=1 OFFSET leak();
+-- undecidable: a function in ORDER BY behind a query in parentheses
+(SELECT id FROM t WHERE org=1) ORDER BY leak();
+-- undecidable: an aggregate in ORDER BY behind a query in parentheses, which is its own
+SELECT t.id FROM t, LATERAL ((SELECT 1 FROM s WHERE s.org=t.org AND s.org=1) ORDER BY count(*)) q;
+-- scoped: names in ORDER BY behind a query in parentheses
+(SELECT id, x FROM t WHERE org=1) ORDER BY x DESC, 1 LIMIT $1;
+-- undecidable: a field of a row may be a function of that name
+SELECT (t).leak FROM t WHERE org=1;
+-- undecidable: a field of a composite column may be one
+SELECT (p.c).leak FROM p WHERE org=1;
+-- undecidable: a field of a row that is made may be one
+SELECT (ROW(1, 2)).leak FROM t WHERE org=1;
+-- scoped: the tenant column as a field of its row
+SELECT (t).id FROM t WHERE (t).org=1;
+-- unscoped: another field of the row
+SELECT (t).org FROM t WHERE (t).id=1;
+-- scoped: the fields of what gives rows
+SELECT (jsonb_each('{}')).key, (ROW(1, 2)).f1 FROM t WHERE org=1;
+-- undecidable: the name of merged columns hides the one of a table around
+SELECT id FROM t j WHERE j.org=1 AND EXISTS (SELECT 1 FROM s JOIN gt USING (org) AS j WHERE s.org=j.org);
+-- scoped: a name of merged columns that nobody says
+SELECT s.id FROM s JOIN gt USING (org) AS j WHERE s.org=1;
+-- unscoped: a keyword, whatever column has its name
+SELECT id FROM (SELECT org AS "user", id FROM t) q WHERE user=$1;
+-- scoped: a column of a keyword's name, in quotes
+SELECT id FROM (SELECT org AS "user", id FROM t) q WHERE "user"=$1;
+-- scoped: a column of a keyword's name, with its table
+SELECT id FROM (SELECT org AS "user", id FROM t) q WHERE q.user=$1;
+-- undecidable: a function in the subscript that SET writes
+UPDATE t SET x[leak()] = 1 WHERE org=1;
+-- unscoped: a subquery where the parser drops an argument
+SELECT date_bin('1 day', now(), (SELECT max(now()) FROM s)) FROM t WHERE org=1;
+-- undecidable: a function where the parser drops an argument
+SELECT date_bin('1 day', now(), leak()) FROM t WHERE org=1;
+-- undecidable: a function for a unit of time
+SELECT date_trunc(leak(), now()) FROM t WHERE org=1;
+-- undecidable: a function for a zone of time
+SELECT date_trunc('day', now(), leak()) FROM t WHERE org=1;
+-- scoped: functions of which the parser would drop an argument
+SELECT date_bin('1 day', now(), now()) AS d, date_trunc('day', now(), 'UTC'), count(*) FROM t WHERE org=1 GROUP BY 1;
+-- undecidable: a function beside the name of a setting
+SELECT * FROM u WHERE org=current_setting('app.tenant_id', leak())::uuid;
+-- undecidable: a table under a name like a system catalog's
+SELECT * FROM pg_notes;
+-- scoped: a system catalog that shows no rows
+SELECT * FROM pg_settings s, information_schema.columns c;
+-- undecidable: a shared table shows the rows of those that inherit from it
+SELECT code FROM stock;
+-- undecidable: and takes them along
+DELETE FROM stock;
+-- undecidable: all of them
+TRUNCATE stock;
+-- scoped: a shared table without those that inherit from it
+SELECT code FROM ONLY stock;
+-- unscoped: DISTINCT ON of a keyword, whatever column is shown under its name
+SELECT x FROM (SELECT DISTINCT ON (user) org AS "user", x FROM t) q WHERE q."user"=1;
+-- unscoped: a window that is divided by a keyword
+SELECT n FROM (SELECT a."user" AS o, sum(a.id) OVER (PARTITION BY user) AS n FROM (SELECT org AS "user", id FROM t) a) q WHERE o=1;
+-- undecidable: a function of one's own under a built-in's name, of which the parser drops an argument
+SELECT to_char(now(), 'x', leak()) FROM t WHERE org=1;

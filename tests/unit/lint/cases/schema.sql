@@ -50,3 +50,5 @@ CREATE TABLE currency (code text PRIMARY KEY);
 CREATE TABLE price (org int NOT NULL, code text NOT NULL);
 ALTER TABLE price ADD FOREIGN KEY (code) REFERENCES currency (code) NOT VALID;
 CREATE TABLE unit (code text PRIMARY KEY);
+CREATE TABLE stock (code text PRIMARY KEY);
+CREATE TABLE own_stock (org int NOT NULL) INHERITS (stock);
