@@ -12,6 +12,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from api.auth.identity import Identity
 from api.auth.network import network_of_caller
 from api.auth.views import auth_blueprint
+from api.certificates import certificates_blueprint
 from api.console import console_blueprint
 from api.constraints import Constraints
 from api.documents import documents_blueprint
@@ -98,6 +99,7 @@ def create_app(
             backups_kept_days=settings.backups_kept_days,
         )
     )
+    app.register_blueprint(certificates_blueprint(identity, seats_of(installation)))
     app.register_blueprint(documents_blueprint(views, version=version("tenure")))
     app.register_blueprint(
         health_blueprint(

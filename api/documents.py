@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from flask import Blueprint, Response, jsonify, redirect, render_template
 from werkzeug.wrappers import Response as WerkzeugResponse
 
+from api.certificate_operations import CERTIFICATES
 from api.erasure_operations import ERASURES
 from api.offboarding_operations import OFFBOARDINGS
 from api.openapi import openapi_document, operations
@@ -15,7 +16,7 @@ from api.query.tree import OPERATORS
 from api.resources import ResourceView
 from api.subject_operations import SUBJECTS
 
-_PARTS = (ERASURES, OFFBOARDINGS, SUBJECTS)
+_PARTS = (CERTIFICATES, ERASURES, OFFBOARDINGS, SUBJECTS)
 
 
 def documents_blueprint(views: Mapping[str, ResourceView], *, version: str) -> Blueprint:

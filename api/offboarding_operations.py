@@ -102,6 +102,17 @@ _PATHS: Json = {
             ),
         },
     },
+    "/v1/offboardings/{id}/revoke-receipt": {
+        "parameters": [_ID],
+        "post": {
+            "operationId": "revoke_receipt",
+            "tags": ["offboardings"],
+            "summary": "Have the receipt serve for nothing any more, at once and for good",
+            "security": _READERS,
+            "requestBody": body_of(Reasoned),
+            "responses": answers("204", {"description": "It serves no more"}),
+        },
+    },
     "/v1/offboardings/{id}/take-back": {
         "parameters": [_ID],
         "post": {

@@ -7,7 +7,7 @@ deleted by tokens of its own alone, be they stolen.
 
 When the deletion begins, the tenant's access ends. What comes after it, and the certificate, are
 shown to whoever has the receipt that was given for the request (`api.auth.receipts`): as
-tenure_app in the tenant's context, without a seat.
+tenure_app in the tenant's context, without a seat. It has one only to say that it serves no more.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from api.bodies import Body, Text, read
 from api.errors import Problem
 from api.query.plan import plan_list
 from api.requests import api_request, json_body
-from api.responses import list_response, paper_response
+from api.responses import empty_response, list_response, paper_response
 from retention.errors import UnknownOffboardingError
 from retention.ledger.certificate import issued_before
 from retention.ledger.certificate_evidence import Subject
@@ -75,7 +75,7 @@ class _Reader:
             return records.find_offboarding(cursor, offboarding_id, self.tenant_id)
 
 
-def offboardings_blueprint(
+def offboardings_blueprint(  # noqa: PLR0915 - one function per route
     identity: Identity,
     app: RoleConnections,
     seats: Seats,
@@ -162,6 +162,18 @@ def offboardings_blueprint(
         one = _find(at, _id(offboarding_id))
         records.take_back(at, one, actor=at.actor, reason=asked.reason)
         return flask.jsonify(_shown(_find(at, one.id)))
+
+    @routes.post("/<offboarding_id>/revoke-receipt")
+    def revoke_receipt(offboarding_id: str) -> BaseResponse:
+        by = reader()
+        asked = read(Reasoned, json_body(request))
+        one = by.find(_id(offboarding_id))
+        # Whoever has it may end it: nobody else of the tenant could, once access has ended.
+        at = by.connections
+        if not isinstance(at, Seat):
+            at = seats(by.tenant_id, f"receipt:{one.id}")
+        records.revoke_receipt(at, one, actor=at.actor, reason=asked.reason)
+        return empty_response()
 
     return routes
 

@@ -135,7 +135,7 @@ def _given(row: BaseModel) -> dict[str, object]:
 
 
 #: What stands beside resources under /v1.
-TAKEN = frozenset({"erasures", "offboardings"})
+TAKEN = frozenset({"certificates", "erasures", "offboardings"})
 
 
 def views_of(resources: Iterable[Resource]) -> Mapping[str, ResourceView]:

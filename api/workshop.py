@@ -73,6 +73,7 @@ def workshop_of(
         connectors=connectors_of(installation),
         subjects=load_subjects(installation.domain.subjects, installation.catalog),
         ledger=ledger_of(installation, actor=actor),
+        backups_kept_days=settings.backups_kept_days,
     )
 
 

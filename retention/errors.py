@@ -120,6 +120,10 @@ class LedgerError(RetentionError):
     """The ledger cannot be put in order, signed, exported or proven from as asked."""
 
 
+class UncertifiedError(LedgerError):
+    """There is nothing here that a certificate could tell of, or not for whoever asks."""
+
+
 class UnsignedError(LedgerError):
     """An entry is under no checkpoint yet."""
 

@@ -35,6 +35,7 @@ from retention.erasures import execution
 from retention.erasures.rounds import make_round
 from retention.interventions import stopped
 from retention.jobs import ask_connectors, help_out, open_and_work
+from retention.ledger.orders import make_orders
 from retention.leftovers import Leftovers, delete_leftovers
 from retention.offboardings import execution as offboarding
 from retention.outcomes import of_troubles
@@ -161,6 +162,7 @@ class _Leader:
             ("work", self._help_out),
             ("runs", self._warn_of_runs),
             ("connectors", self._ask_connectors),
+            ("certificates", self._certify),
             ("verification", self._verify),
         )
 
@@ -218,6 +220,16 @@ class _Leader:
 
     def _ask_connectors(self) -> None:
         ask_connectors(self.shop)
+
+    def _certify(self) -> None:
+        shop = self.shop
+        if shop.ledger is not None:
+            make_orders(
+                shop.ledger,
+                shop.verifier,
+                backups_kept_days=shop.backups_kept_days,
+                stop=shop.options.stop,
+            )
 
     def _verify(self) -> None:
         shop = self.shop

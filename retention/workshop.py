@@ -66,6 +66,7 @@ class Workshop:
     verify_schedule: str | None = None
     subjects: tuple[Subject, ...] = ()
     ledger: Ledger | None = None
+    backups_kept_days: int | None = None
     connectors: Connectors = field(default_factory=dict)
     seen: Seen = field(default_factory=Seen)
 

@@ -47,6 +47,7 @@ DONE = {
     "policy_withdrawals": ("recorded_at",),
     "purge_batches": ("started_at", "recorded_at"),
     "purges": ("began_at", "ended_at"),
+    "receipt_revocations": ("revoked_at",),
     "restorations": ("restored_at",),
     "runs": ("started_at", "finished_at"),
     "scheduled": ("taken_at",),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
 
-from retention.errors import LedgerError, UnsignedError
+from retention.errors import LedgerError, UncertifiedError, UnsignedError
 from retention.ledger.proofs import Membership, of_rows
 from retention.ledger.verifier import Opened, canonical
 from tenants.connections import Cursor
@@ -136,7 +136,8 @@ def find_subject(cursor: Cursor, named: str, tenant: TenantId | None) -> Subject
     of one tenant, and so are their certificates; there is none of another tenant's than `tenant`.
 
     Raises:
-        LedgerError: there is none of them, or it has not ended, or nothing went by it.
+        UncertifiedError: there is none of them.
+        LedgerError: it has not ended.
     """
     try:
         id_ = UUID(named)
@@ -164,12 +165,13 @@ def find_run(cursor: Cursor, named: str, tenant: TenantId | None) -> Subject:
     """Return a run by its id or trace id.
 
     Raises:
-        LedgerError: there is none, or it has not ended.
+        UncertifiedError: there is none.
+        LedgerError: it has not ended.
     """
     cursor.execute(_RUN, {"named": named})
     row = cursor.fetchone()
     if row is None:
-        raise LedgerError(f"there is no run {named}, and no erasure or offboarding")
+        raise UncertifiedError(f"there is no run {named}, and no erasure or offboarding")
     if row[2] is None:
         raise LedgerError(f"run {named} has not ended; a certificate tells of what is done")
     return Subject("run", UUID(row[0]), tenant)

@@ -99,6 +99,10 @@ ORDER BY o.requested_at DESC, o.id DESC LIMIT %(limit)s OFFSET %(offset)s
 _COUNT = """
 SELECT count(*) FROM tenure.offboardings o WHERE o.tenant_id = %(tenant)s::uuid
 """
+_REVOKE = """
+INSERT INTO tenure.receipt_revocations (tenant_id, offboarding_id, revoked_by, reason)
+VALUES (%(tenant)s::uuid, %(id)s::uuid, %(actor)s, %(reason)s) ON CONFLICT DO NOTHING
+"""
 _LOCK = """
 SELECT state, started_at IS NOT NULL FROM tenure.offboardings
 WHERE tenant_id = %(tenant)s::uuid AND id = %(id)s::uuid FOR UPDATE
@@ -160,6 +164,18 @@ def take_back(
         lock_unstarted(cursor, offboarding)
         known = {"tenant": str(offboarding.tenant_id), "id": str(offboarding.id)}
         cursor.execute(_TAKE_BACK, {**known, "actor": actor, "reason": reason})
+
+
+def revoke_receipt(
+    connections: RoleConnections, offboarding: Offboarding, *, actor: str, reason: str
+) -> None:
+    """Have an offboarding's receipt serve for nothing any more, from now on; the first who says so
+    is kept. As tenure_app at a seat, or as retention. Raises OffboardingError without a reason."""
+    if not reason.strip():
+        raise OffboardingError("that a receipt is revoked has a reason")
+    known = {"tenant": str(offboarding.tenant_id), "id": str(offboarding.id)}
+    with connections.transaction(offboarding.tenant_id) as cursor:
+        cursor.execute(_REVOKE, {**known, "actor": actor, "reason": reason})
 
 
 def note_export(retention: RoleConnections, offboarding: Offboarding, export_id: UUID) -> None:

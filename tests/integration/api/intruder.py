@@ -19,6 +19,10 @@ from urllib.parse import quote
 
 from api.query.tree import OPERATORS
 from api.resources import ResourceView, views_of
+from retention.ledger.certificate_evidence import Subject
+from retention.ledger.orders import order
+from retention.seat import Seat
+from tenants.models import new_id
 
 MARK = "zq7plant"
 TARGET = "@TARGET@"
@@ -211,6 +215,9 @@ def build(service: Any, owner_sql: OwnerSql) -> World:
     theirs |= {"erasures": _erasures(service.globex, theirs["customers"]), "offboardings": []}
     asked = service.globex.call("POST", "/v1/offboardings", json={"reason": MARK})
     theirs["offboardings"].append(asked.json["id"])
+    who, whose = f"login:{MARK}", service.globex.id
+    seat = Seat(service.installation.app_connections, whose, who)
+    theirs["certificates"] = [str(order(seat, whose, Subject("run", new_id(), whose), who))]
     tags = {
         name: service.globex.get(f"/v1/{name}/{ids[0]}").headers.get("ETag", '"x"')
         for name, ids in theirs.items()
@@ -304,7 +311,8 @@ def kind_of(path: str) -> str:
 #: What is handled at a tenant's desk, and the tables of it.
 DESK = {
     "erasures": ("erasures", "erasure_subjects", "erasure_events"),
-    "offboardings": ("offboardings",),
+    "offboardings": ("offboardings", "receipt_revocations"),
+    "certificates": ("certificate_orders",),
 }
 #: A body for each step there.
 DESK_STEPS: dict[str, dict[str, Any]] = {
@@ -315,6 +323,7 @@ DESK_STEPS: dict[str, dict[str, Any]] = {
     "refuse": {"ground": "identity"},
     "withdraw": {},
     "take-back": {"reason": "x"},
+    "revoke-receipt": {"reason": "x"},
 }
 
 
@@ -345,6 +354,7 @@ def _at_desk(method: str, path: str) -> Callable[[Random, World, str], Question]
         body, undo = {
             "erasures": ({"subject": "customer", "requester": "x", "key": TARGET}, "withdraw"),
             "offboardings": ({"reason": "x"}, "take-back"),
+            "certificates": ({"of": TARGET}, None),
         }[name]
         forged = rng.choice(({}, {}, {"id": TARGET}, {"tenant_id": TARGET}))
         return Question(method, path, {**body, **forged}, headers, undo=undo)

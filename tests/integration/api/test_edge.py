@@ -113,7 +113,7 @@ def test_the_openapi_document_is_valid_and_complete(stocked) -> None:
     document = stocked.app.test_client().get("/openapi.json").json
     OpenAPIV31SpecValidator(document).validate()
     names = {r.name for r in stocked.installation.domain.resources}
-    beside = ("/v1/erasures", "/v1/offboardings", "/subjects")
+    beside = ("/v1/certificates", "/v1/erasures", "/v1/offboardings", "/subjects")
     assert {path for path in document["paths"] if not path.startswith(beside)} == {
         path for name in names for path in (f"/v1/{name}", f"/v1/{name}/{{id}}")
     }

@@ -317,6 +317,32 @@ def test_no_text_is_opened_but_what_a_certificate_says(
         assert cursor.fetchall() == []
 
 
+@pytest.mark.parametrize("by", ["owner", "receipt"])
+def test_a_revoked_receipt_serves_for_nothing(
+    service: Service, acme: Tenant, globex: Tenant, owner_sql: Any, by: str
+) -> None:
+    asked_for = post(acme, ROOT, WHY).json
+    receipt, path = asked_for["receipt"], f"{ROOT}/{asked_for['id']}"
+    others = post(globex, ROOT, WHY).json
+    url = f"{path}/revoke-receipt"
+    assert with_receipt(service, others["receipt"], url, "POST", json=STAYS).status_code == 404
+    assert post(globex, url, STAYS).status_code == 404
+    assert post(acme, url, {"reason": " "}).status_code == 422
+    assert with_receipt(service, receipt, path).status_code == 200
+    if by == "owner":
+        answer = post(acme, url, {"reason": "it was mailed to the wrong one"})
+    else:
+        answer = with_receipt(service, receipt, url, "POST", json={"reason": "it was read"})
+    assert answer.status_code == 204, answer.text
+    for gone in (path, f"{path}/certificate"):
+        assert with_receipt(service, receipt, gone).status_code == 401
+    assert with_receipt(service, receipt, url, "POST", json=STAYS).status_code == 401
+    assert post(acme, url, STAYS).status_code == 204, "it is revoked; the first word is kept"
+    ((who,),) = owner_sql("SELECT revoked_by FROM tenure.receipt_revocations")
+    assert who.startswith("login:" if by == "owner" else f"receipt:{asked_for['id']}")
+    assert with_receipt(service, others["receipt"], f"{ROOT}/{others['id']}").status_code == 200
+
+
 # -- who gets in -----------------------------------------------------------------------------
 
 
@@ -338,7 +364,7 @@ def test_every_route_is_documented(service: Service) -> None:
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
     assert rules == set(operations(service))
-    assert len(rules) == 5
+    assert len(rules) == 6
 
 
 @pytest.mark.parametrize("role", ["member", "viewer", "auditor", "installation", "nobody"])

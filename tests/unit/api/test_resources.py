@@ -93,7 +93,7 @@ def test_a_resource_that_nobody_could_fill_is_refused_at_start() -> None:
             views_of([resource])
     with pytest.raises(ResourceError, match="named 'boxes'"):
         views_of([BOX, BOX])
-    for name in ("erasures", "offboardings"):
+    for name in ("certificates", "erasures", "offboardings"):
         with pytest.raises(ResourceError, match=f"/v1/{name} is the product's own"):
             views_of([Resource(BOX.model, name)])
 
