@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from lint.declared import Sources
-from lint.rule import Problem, Seen
+from lint.rule import Problem, Rule, Seen
 from lint.rules import all_rules
 from lint.schema.catalog import Catalog
 from lint.schema.ddl_reader import DDL_WORDS, read_script
@@ -29,14 +29,17 @@ class Fault:
 
 
 class Checks:
-    """The rules, over one catalog and one set of tenant sources. Thread-safe."""
+    """Rules, over one catalog and one set of tenant sources. Thread-safe."""
 
-    def __init__(self, catalog: Catalog, sources: Sources) -> None:
+    def __init__(
+        self, catalog: Catalog, sources: Sources, rules: Sequence[Rule] | None = None
+    ) -> None:
+        known = all_rules() if rules is None else rules
         self._catalog = catalog
         self._settings = _settings_in(sources)
         self._tenant_columns = _tenant_columns(catalog)
-        self._of_statements = [rule for rule in all_rules() if rule.check is not None]
-        self._of_scripts = [rule for rule in all_rules() if rule.check_script is not None]
+        self._of_statements = [rule for rule in known if rule.check is not None]
+        self._of_scripts = [rule for rule in known if rule.check_script is not None]
 
     def of_statement(
         self, tokens: tuple[Token, ...], verdict: Verdict, *, dump: bool = False, ran: bool = False

@@ -165,10 +165,17 @@ class Judge:
                 return report, None
             if loose.tokens != statement.tokens:
                 unknown = self._gate.prover.prove(loose.tokens)
-                if _outcome(unknown) != _outcome(judged.verdict):
+                said = self._outcome(statement.tokens, judged.verdict)
+                if self._outcome(loose.tokens, unknown) != said:
                     return report, None
             kept |= loose.kept
         return report, kept
+
+    def _outcome(self, tokens: tuple[Token, ...], verdict: Verdict) -> object:
+        """What a verdict comes to, beside its words, and what the rules beside the proof say."""
+        standing = [(o.table, o.alias, o.verdict, o.kind) for o in verdict.occurrences]
+        faults = self._gate.checks.of_statement(tokens, verdict, ran=True)
+        return verdict.verdict, standing, {fault.code for fault in faults}
 
     def _tokens(self, raw: RawStatement, ran: Ran) -> tuple[Token, ...]:
         tenants = {f"${number}" for number in self._tenants(ran)}
@@ -185,11 +192,6 @@ class Judge:
             else:
                 tokens.append(token)
         return tuple(tokens)
-
-
-def _outcome(verdict: Verdict) -> object:
-    """What a verdict comes to, beside its words."""
-    return verdict.verdict, [(o.table, o.alias, o.verdict, o.kind) for o in verdict.occurrences]
 
 
 def _told(form: _Form) -> FileReport:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from lint_support import SOURCES, catalog, prover
 
+from lint.checks import Checks
 from lint.declared import Sources
 from lint.errors import SourceError
+from lint.example import SCHEMA
 from lint.gate import Gate
 from lint.inputs.forms import form_of
 from lint.inputs.logs import Log, Ran
@@ -19,6 +24,10 @@ from lint.inputs.sources import Source
 from lint.inputs.tags import place_in_tags
 from lint.prover.prover import Prover
 from lint.report import FileReport
+from lint.rule import Problem, Rule, Seen
+from lint.rules import all_rules
+from lint.schema.catalog import Tenancy
+from lint.schema.script import load_schema
 
 
 def csvlog(path: Path, *records: tuple[str, str]) -> Path:
@@ -321,6 +330,46 @@ def test_what_hangs_on_a_value_is_judged_value_by_value_and_nothing_else_is(
     texts = [f"SELECT 1 FROM t, s WHERE t.org = {n} AND s.org = '{n}'" for n in range(100, 120)]
     assert [r.findings for r in judged(*map(ran, texts), gate=gate)] == [()]
     assert count == 20
+
+
+def test_a_literal_without_which_a_rule_finds_something_has_a_say() -> None:
+    """A rule that finds something unless it knows the value: the first text hides no other."""
+
+    def check(seen: Seen) -> Iterator[Problem]:
+        first, last = seen.tokens[0], seen.tokens[-1]
+        if last.value != "known":
+            yield Problem(first.start, last.end, "a value that nobody knows")
+
+    known = next(rule for rule in all_rules() if rule.code == "TS028")
+    gate = Gate(prover())
+    gate.checks = Checks(catalog(), SOURCES, [replace(known, words=frozenset(), check=check)])
+    texts = [f"SELECT x FROM t WHERE org=$1 AND x = '{x}'" for x in ("known", "known", "other")]
+    for statements in (texts, texts[::-1]):
+        (report,) = judged(*map(ran, statements), gate=gate)
+        assert [finding.code for finding in report.findings] == ["TS028"]
+
+
+_VALUES = ("'role'", "'row_security'", "'false'", "'on'", "'pg_catalog'", "'x'", "0", "1", "NULL")
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [r for r in all_rules() if (r.check or r.kinds) and r.language == "sql"],
+    ids=lambda rule: rule.code,
+)
+def test_no_rule_misses_in_a_form_what_it_finds_in_a_text_of_it(rule: Rule) -> None:
+    """Each literal of the rules' examples, exchanged for every other: what is found in one text
+    alone is found in a log in which it comes after the others, and before them."""
+    gate = Gate(Prover(load_schema(SCHEMA).with_tenancy(Tenancy(tenants_table="tenants"))))
+    for example in (rule.bad, rule.good):
+        literals = list(dict.fromkeys(re.findall(r"'[^']*'|\b\d+\b", example)))
+        texts = [
+            example.replace(literal, other) for literal in literals for other in (literal, *_VALUES)
+        ]
+        alone = {f.code for text in texts for r in judged(ran(text), gate=gate) for f in r.findings}
+        for statements in (texts, texts[::-1]):
+            found = {f.code for r in judged(*map(ran, statements), gate=gate) for f in r.findings}
+            assert found == alone
 
 
 def test_how_long_a_setting_lasts_may_be_a_literal_and_has_a_say() -> None:
