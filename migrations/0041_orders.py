@@ -20,6 +20,7 @@ from tenants.schema import (
 )
 
 TABLES_SQL = """
+ALTER TABLE tenure.certificates ADD CONSTRAINT certificates_of_tenant UNIQUE (tenant_id, id);
 CREATE TABLE tenure.certificate_orders (
     tenant_id uuid NOT NULL REFERENCES tenure.tenants (id),
     id uuid NOT NULL,
@@ -29,10 +30,11 @@ CREATE TABLE tenure.certificate_orders (
     ordered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     state text NOT NULL DEFAULT 'wanted' CHECK (state IN ('wanted', 'issued', 'refused')),
     problem text CHECK (problem <> ''),
-    certificate_id uuid REFERENCES tenure.certificates (id),
+    certificate_id uuid,
     content bytea,
     ended_at timestamptz,
     PRIMARY KEY (tenant_id, id),
+    FOREIGN KEY (tenant_id, certificate_id) REFERENCES tenure.certificates (tenant_id, id),
     CHECK ((state = 'wanted') = (ended_at IS NULL)),
     CHECK ((state = 'refused') = (problem IS NOT NULL)),
     CHECK ((state = 'issued') = (content IS NOT NULL)),
@@ -43,7 +45,7 @@ CREATE UNIQUE INDEX certificate_orders_wanted
 CREATE INDEX certificate_orders_open ON tenure.certificate_orders (ordered_at)
     WHERE state = 'wanted';
 CREATE INDEX certificate_orders_ended ON tenure.certificate_orders (ended_at);
-CREATE INDEX certificate_orders_made ON tenure.certificate_orders (certificate_id);
+CREATE INDEX certificate_orders_made ON tenure.certificate_orders (tenant_id, certificate_id);
 COMMENT ON TABLE tenure.certificate_orders IS
     'Certificates that tenants ordered; content is the certificate as it was given out, for the '
     'tenant to fetch within thirty days. That it was issued is in tenure.certificates.';
@@ -170,4 +172,5 @@ def down(migrator: Any, db: Any) -> None:
         RESOLVE.format(""),
         *(f"DROP TABLE tenure.{table}" for table in TABLES),
         "DROP FUNCTION tenure.refuse_changed_order()",
+        "ALTER TABLE tenure.certificates DROP CONSTRAINT certificates_of_tenant",
     )

@@ -186,11 +186,13 @@ class UnitWork:
     def _over(self) -> bool:
         return self.left == 0 or self.forbidden is not None
 
-    def _yields(self) -> bool:
-        """Tell whether the worker, or the slice, is at its end."""
+    def _yields(self, *, owed: bool) -> bool:
+        """Tell whether the worker, or the slice, is at its end; this one not before the batch that
+        is `owed`: whoever comes next would begin with the sweep that came to nothing, for ever
+        where each takes as long as a slice."""
         if self.options.stop():
             self.interrupted = "stopping"
-        elif self._batches and time.monotonic() >= self._until:
+        elif self._batches and not owed and time.monotonic() >= self._until:
             self.interrupted = "its slice is over"
         return self.interrupted is not None
 
@@ -207,9 +209,9 @@ class UnitWork:
 
     def _pass(self) -> bool:
         """Go once along the index, from where the walk is; False when interrupted."""
-        walk, gate_tries, careful = self.walk, 0, False
+        walk, gate_tries, careful, owed = self.walk, 0, False, False
         while not self._over():
-            if self._yields():
+            if self._yields(owed=owed):
                 return False
             self._pacer.rest(self.options.stop)
             attempt = self._next(careful=careful)
@@ -217,10 +219,10 @@ class UnitWork:
             try:
                 self._run(attempt)
             except OvertakenError:
-                careful = True
+                careful = owed = True
                 continue
             except psycopg2.Error as error:
-                careful = careful or attempt.swept
+                careful, owed = careful or attempt.swept, attempt.swept
                 gate_tries += not (attempt.swept or attempt.candidates)
                 self._get_past(error, attempt, gate_tries)
                 if gate_tries == _GATE_TRIES:
@@ -235,11 +237,9 @@ class UnitWork:
             if attempt.at_end:
                 self.left = attempt.left
                 return True
+            owed = attempt.swept and not attempt.deleted
             # Whatever was in a sweep's way is behind us once a batch of full size went through.
-            if careful:
-                careful = attempt.candidates < attempt.limit
-            else:
-                careful = attempt.swept and not attempt.deleted
+            careful = attempt.candidates < attempt.limit if careful else owed
             walk.swept_over = attempt.passed_over
             walk.after = attempt.last or walk.after
         return True

@@ -30,7 +30,7 @@ def test_our_own_database_has_no_leak_but_those_the_document_accepts(
     assert "shop.customers" in {table.label for table in subject.tenant_tables}
     errors = [finding for finding in report.findings if finding.severity == "error"]
     assert errors == [], as_text(report, colour=False)
-    assert len(suppressions) == 16
+    assert len(suppressions) == 18
     objects = {finding.object for finding, _ in report.suppressed}
     feeding = {name for name in objects if name.startswith("trigger ledger_")}
     assert "trigger ledger_insert on tenure.batches" in feeding
@@ -41,6 +41,7 @@ def test_our_own_database_has_no_leak_but_those_the_document_accepts(
         "tenure.delete_leftovers",
         "tenure.leaf_hashes",
         "tenure.copied_later",
+        "tenure.forget",
     }
     assert {name.rpartition(" ")[2] for name in objects - feeding - functions} == {
         "tenure.verification_results",
@@ -50,4 +51,5 @@ def test_our_own_database_has_no_leak_but_those_the_document_accepts(
         "tenure.accounted_batches",
         "tenure.ledger_entries",
         "tenure.certificates",
+        "tenure.forgettings",
     }

@@ -104,6 +104,24 @@ def test_rows_that_were_locked_once_go_all_the_same(lab: Any, citations: Citatio
     citations.assert_recorded(gone)
 
 
+def test_a_sweep_that_comes_to_nothing_ends_no_slice(lab: Any, citations: Citations) -> None:
+    """Where each batch takes as long as a slice, whoever has the next would sweep in vain again."""
+    gone = citations.add(8, apart=timedelta(0))
+    lab.sql("SELECT FROM lab.citations FOR UPDATE")
+    batches = 0
+
+    def stop() -> bool:
+        return batches > 40
+
+    def count(step: str) -> None:
+        nonlocal batches
+        batches += step == "gate"
+
+    report = citations.run(slice_s=0, stop=stop, on_step=count)
+    assert (report.state, report.rows) == ("succeeded", 8)
+    citations.assert_recorded(gone)
+
+
 def test_a_locked_row_is_passed_over_and_then_waited_for(lab: Any, citations: Citations) -> None:
     rows = citations.add(5)
     other = psycopg2.connect(lab.installation.settings.role_url("tenure_owner"))
@@ -139,7 +157,7 @@ def wait_for_sleep(lab: Any) -> None:
     pause = threading.Event()
     for _ in range(1000):
         if lab.sql(
-            "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND database ="
+            "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = 1 AND database ="
             " (SELECT oid FROM pg_database WHERE datname = current_database())"
         ):
             return
