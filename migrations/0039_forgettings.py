@@ -12,6 +12,7 @@ it is done. A tenant under a hold keeps its texts.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tenants.schema import (
@@ -97,11 +98,9 @@ COMMENT ON TABLE tenure.forgotten_texts IS
     'Which texts of the ledger each forgetting took. Their rows have its mark.';
 """
 
-_NAMES = ", ".join(
-    f"('{table}', '{column}')" for table, columns in NAMING.items() for column in columns
-)
 NAMING_SQL = """
-CREATE FUNCTION tenure.naming_columns() RETURNS TABLE (table_name text, column_name text)
+CREATE OR REPLACE FUNCTION tenure.naming_columns()
+RETURNS TABLE (table_name text, column_name text)
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
     VALUES {names}
 $$;
@@ -299,9 +298,15 @@ FEED = ledger_statement(
 )
 
 
+def naming_statement(naming: Mapping[str, Sequence[str]]) -> str:
+    """Return what says of these columns that they name people, for later migrations, too."""
+    names = (f"('{table}', '{column}')" for table, columns in naming.items() for column in columns)
+    return NAMING_SQL.format(names=", ".join(names))
+
+
 def up(migrator: Any, db: Any) -> None:
     """Add the record and the functions; runs as tenure_owner, in one transaction."""
-    execute(db, TABLES_SQL, NAMING_SQL.format(names=_NAMES), FUNCTIONS_SQL)
+    execute(db, TABLES_SQL, naming_statement(NAMING), FUNCTIONS_SQL)
     for signature in SIGNATURES:
         execute(db, f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
     execute(

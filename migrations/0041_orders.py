@@ -9,6 +9,7 @@ A receipt of an offboarding (0023) serves until somebody says that it does not.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from tenants.schema import (
@@ -150,6 +151,14 @@ FEEDS = (
 )
 
 
+_FORGETTINGS = import_module("migrations.0039_forgettings")
+#: Columns of these that name people.
+NAMING = {
+    "certificate_orders": ("ordered_by", "problem"),
+    "receipt_revocations": ("reason", "revoked_by"),
+}
+
+
 def up(migrator: Any, db: Any) -> None:
     """Create the tables and functions; runs as tenure_owner, in one transaction."""
     execute(
@@ -159,6 +168,7 @@ def up(migrator: Any, db: Any) -> None:
         append_only_statement("receipt_revocations"),
         *access_statements(TABLES, ACCESS),
         *FEEDS,
+        _FORGETTINGS.naming_statement(_FORGETTINGS.NAMING | NAMING),
     )
 
 
@@ -169,6 +179,7 @@ def down(migrator: Any, db: Any) -> None:
         raise RuntimeError("receipts were revoked, and would serve again")
     execute(
         db,
+        _FORGETTINGS.naming_statement(_FORGETTINGS.NAMING),
         RESOLVE.format(""),
         *(f"DROP TABLE tenure.{table}" for table in TABLES),
         "DROP FUNCTION tenure.refuse_changed_order()",

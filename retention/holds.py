@@ -198,7 +198,7 @@ def _happened(
     *,
     at: tuple[Any, ...] = (None, None),
 ) -> None:
-    told = {"id": str(new_id()), "event": event, "reason": reason or None}
+    told = {"id": str(new_id()), "event": event, "reason": (reason or "").strip() or None}
     cursor.execute(_HAPPENED, {**known, **told, "at": at[0], "effective": at[1]})
 
 

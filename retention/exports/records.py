@@ -99,8 +99,11 @@ def begin(
     """Record that an export begins: of the subject whose key this is, who asked for it at
     `received_at`, or of the whole tenant.
 
-    As retention in the tenant's context, or as the application at its desk. Returns its id.
+    As retention in the tenant's context, or as the application at its desk. Returns its id. Raises
+    ExportError for a reason that says nothing.
     """
+    if reason is not None and not reason.strip():
+        raise ExportError("a reason that says nothing is none: leave it out, or give one")
     export_id = new_id()
     cursor.execute(
         _BEGIN,

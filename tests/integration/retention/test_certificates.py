@@ -310,7 +310,7 @@ def test_a_certificate_that_was_entered_does_not_change(lab: Lab) -> None:
     for statement in (
         "UPDATE tenure.certificates SET release = 'x'",
         "DELETE FROM tenure.certificates",
-        "TRUNCATE tenure.certificates",
+        "TRUNCATE tenure.certificates CASCADE",
     ):
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             lab.sql(statement)

@@ -415,6 +415,21 @@ def test_when_the_person_asked_is_on_record_and_no_time_to_come(shop: Shop, acme
     assert [value is not None for (value,) in entered] == [True, False]
 
 
+def test_a_reason_that_says_nothing_is_refused_and_nothing_is_copied(
+    shop: Shop, acme: TenantId
+) -> None:
+    made, out = workshop_of(shop.installation, actor="test"), io.BytesIO()
+    with pytest.raises(ExportError, match="says nothing"):
+        made.exporter.of_subject(
+            out, acme, made.subject("customer"), UUID(shop.customer(acme, "1")),
+            actor="ann", reason=" ",
+        )  # fmt: skip
+    with pytest.raises(ExportError, match="says nothing"):
+        made.exporter.of_tenant(out, acme, actor="ann", reason="\t")
+    assert out.getvalue() == b""
+    assert shop.owner_sql("SELECT count(*) FROM tenure.exports") == [(0,)]
+
+
 def test_stopped_or_failed_it_is_nothing_and_says_so(
     shop: Shop, acme: TenantId, tmp_path: Path
 ) -> None:

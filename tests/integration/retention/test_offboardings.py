@@ -548,7 +548,7 @@ def test_its_steps_enter_the_ledger_without_names(lab: Lab, acme: TenantId, two:
         ("offboarding-changed", "completed"),
     ]
     assert not any("command:ann" in text or "contract" in text for *_, text in entries)
-    for statement in ("DELETE FROM tenure.offboardings", "TRUNCATE tenure.offboardings"):
+    for statement in ("DELETE FROM tenure.offboardings", "TRUNCATE tenure.offboardings CASCADE"):
         with pytest.raises(psycopg2.Error, match="append-only"):
             lab.sql(statement)
 
