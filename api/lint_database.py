@@ -97,6 +97,8 @@ SELECT n.nspname FROM pg_catalog.pg_extension e
 JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
 WHERE e.extname = 'pg_stat_statements'
 """
+# Each text above that asks something: so none is forgotten where they are told from others'.
+_QUESTION = re.compile(r"\s*SELECT\b")
 _HIDDEN = "<insufficient privilege>"
 STATEMENTS_PATH = "pg_stat_statements"
 
@@ -159,7 +161,7 @@ def _is_ours(text: str) -> bool:
 def _ours() -> tuple[re.Pattern[str], ...]:
     # Whoever begins to count empties the counters.
     found = [re.compile(r'SELECT (?:[\w"]+\.)?pg_stat_statements_reset\([^;]*?\)', re.IGNORECASE)]
-    asked = (_COLUMNS, _KEYS, _FOREIGN_KEYS, _UNCHECKED, _VIEWS, _PATH, _STATEMENTS, _EXTENSION)
+    asked = [text for text in globals().values() if isinstance(text, str) and _QUESTION.match(text)]
     for query in asked:
         parts = re.split(r"'[^']*'|\b\d+\b|\bfalse\b|\{\w+\}", query.strip())
         found.append(re.compile(r"[^;]*?".join(map(re.escape, parts)), re.DOTALL))

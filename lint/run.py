@@ -10,10 +10,12 @@ import gc
 import json
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -141,7 +143,23 @@ class Run:
                 initargs=(self._known.catalog, self._known.config),
             )
         chunks = _chunks(files, max(size // (self._jobs * 8), 1))
-        return [one for some in self._pool.map(_work, chunks) for one in some]
+        with _not_interrupted():
+            found = self._pool.map(_work, chunks)  # starts the processes
+        return [one for some in found for one in some]
+
+
+@contextmanager
+def _not_interrupted() -> Iterator[None]:
+    """Put off SIGINT. Processes that are started meanwhile never get it: a terminal sends it to
+    all of them, but only the first has something to say, and ends the others."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start(*arguments: Any) -> None:

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 
 from lint.prover.prover import Prover
 from lint.schema.catalog import Name, Table
+from lint.schema.ddl import Cursor, is_invoker
 from lint.text.carriers import payload
 from lint.text.lexer import Token
-from lint.text.words import TRUE
 from lint.verdicts import SCOPED, Verdict
 
 ASKED = Verdict(SCOPED, "none", "a view that reads as who asks it, which is judged where it does")
@@ -25,21 +25,13 @@ def is_asked_for_one(tokens: Sequence[Token], verdict: Verdict, prover: Prover) 
         return False
     header = [token for token in tokens if token.start < query[0].start]
     words = [token.word for token in header]
-    if "VIEW" not in words or "MATERIALIZED" in words or not _invoker(header):
+    if "VIEW" not in words or "MATERIALIZED" in words or not is_invoker(Cursor(header)):
         return False
     columns = {_tenant_column(o.table, prover) for o in verdict.occurrences} - {None}
     return any(
         prover.prove(list(_restricted(header, query, column))).scoped
         for column in sorted(filter(None, columns))
     )
-
-
-def _invoker(header: Sequence[Token]) -> bool:
-    at = next((n for n, token in enumerate(header) if token.word == "SECURITY_INVOKER"), None)
-    if at is None:
-        return False
-    said = header[at + 2].value.lower() if header[at + 1].text == "=" else "true"
-    return said in TRUE
 
 
 def _tenant_column(table: str, prover: Prover) -> str | None:

@@ -7,8 +7,10 @@ Flask, peewee or a database driver, which need not even be installed.
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 import traceback
+from types import FrameType
 
 import click
 
@@ -78,7 +80,8 @@ class LazyGroup(click.Group):
 
 @click.group(
     cls=LazyGroup,
-    epilog="Exit codes: 0 fine, 1 findings or work not done, 2 wrong usage or failure.",
+    epilog="Exit codes: 0 fine, 1 findings or work not done, 2 wrong usage or failure, "
+    "130 interrupted.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(package_name="tenure", prog_name="tenure")
@@ -92,12 +95,33 @@ def command() -> None:
     """
 
 
+# As shells tell of a process that SIGINT ended.
+INTERRUPTED = 130
+
+
 def main() -> None:
     """Entry point of the console script."""
     # click exits with 1 on a ClickException; here 1 means findings, and failure is 2.
     click.ClickException.exit_code = 2
+    interrupted = False
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal interrupted
+        interrupted = True
+        signal.default_int_handler(number, frame)
+
+    # Commands that end their work in order when they are told to put their own in its place.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
     try:
         command()
+    except SystemExit as ending:
+        # click exits with 1 on an interrupt, too.
+        if interrupted and ending.code:
+            sys.exit(INTERRUPTED)
+        raise
+    except KeyboardInterrupt:  # after click's own handling: once more, or too late for it
+        sys.exit(INTERRUPTED)
     except Exception:  # noqa: BLE001 - whatever it is, a gate must not read it as findings
         traceback.print_exc()
         sys.exit(2)

@@ -32,7 +32,7 @@ from api.wiring import connections_of, sealer_of
 from config.settings import Settings
 from tenants.context import TenantId
 from tenants.context_keys import begin_rotation, end_rotation, rotation_steps
-from tenants.registry import find_tenant
+from tenants.registry import find_tenant, get_tenant
 from tenants.seal import key_id
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -115,11 +115,12 @@ def show(
 
 
 def _tenant_id(settings: Settings, tenant: str) -> TenantId:
-    if _UUID.fullmatch(tenant):
-        return TenantId(uuid.UUID(tenant))
     verifier = connections_of(settings, "tenure_verifier", size=1)
     try:
         with verifier.transaction(None, read_only=True) as cursor:
+            if _UUID.fullmatch(tenant):
+                # In the context of nobody there are no rows, and psql would say nothing of it.
+                return get_tenant(cursor, TenantId(uuid.UUID(tenant))).id
             return find_tenant(cursor, tenant).id
     finally:
         verifier.pool.close()

@@ -29,7 +29,7 @@ Example:
   tenure lint --schema schema.sql --tenant-column tenant_id queries/ app.py
 
 \b
-Exit codes: 0 nothing found, 1 findings, 2 wrong usage or failure.
+Exit codes: 0 nothing found, 1 findings, 2 wrong usage or failure, 130 interrupted.
 """
 # What a connection that does nothing sends.
 _SESSION = re.compile(

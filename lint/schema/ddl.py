@@ -8,6 +8,7 @@ from lint.errors import CatalogError
 from lint.schema.catalog import Name
 from lint.text.lexer import Token
 from lint.text.prepare import clip, fold
+from lint.text.words import TRUE
 
 
 class Cursor:
@@ -89,6 +90,25 @@ def split_parts(tokens: Sequence[Token]) -> list[list[Token]]:
         else:
             parts[-1].append(token)
     return [part for part in parts if part]
+
+
+def invoker(options: Sequence[Token]) -> bool | None:
+    """What a view's options say of security_invoker; None where they do not name it."""
+    for part in split_parts(options):
+        if part[0].word == "SECURITY_INVOKER":
+            return len(part) == 1 or part[-1].value.lower() in TRUE
+    return None
+
+
+def is_invoker(at: Cursor) -> bool:
+    """Whether what stands before AS, which it goes behind, makes a view ask as its invoker."""
+    found = False
+    while at.peek() is not None and not at.skip("AS"):
+        if at.skip("WITH"):
+            found |= bool(invoker(at.group() if at.opens() else ()))
+        else:
+            at.at += 1
+    return found
 
 
 def type_text(tokens: Sequence[str]) -> str:

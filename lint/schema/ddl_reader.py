@@ -11,7 +11,7 @@ from typing import TypeVar
 from lint.errors import CatalogError
 from lint.prover.functions import SAFE, SYNTAX
 from lint.schema.catalog import Catalog, Name
-from lint.schema.ddl import Cursor, split_parts
+from lint.schema.ddl import Cursor, invoker, is_invoker, split_parts
 from lint.schema.ddl_elements import (
     TABLE_WORDS,
     Places,
@@ -37,7 +37,7 @@ from lint.schema.ddl_script import (
 )
 from lint.text.lexer import Token
 from lint.text.prepare import fold
-from lint.text.words import TRUE, words
+from lint.text.words import words
 
 DDL_WORDS = words("CREATE ALTER DROP GRANT REVOKE DO")
 # Dynamic SQL that asks these goes over tables that it does not name.
@@ -188,14 +188,9 @@ class _Reader:
     def _create_view(self, at: Cursor, *, materialized: bool) -> None:
         at.skip("IF", "NOT", "EXISTS")
         name, token = table_name(at)
-        invoker = False
-        while at.peek() is not None and not at.skip("AS"):
-            if at.skip("WITH"):
-                invoker |= bool(_invoker(at.group() if at.opens() else ()))
-            else:
-                at.at += 1
+        asks_as_user = is_invoker(at)
         self.script.views[name] = MadeView(
-            name, self._places(token), materialized, invoker, tuple(at.rest())
+            name, self._places(token), materialized, asks_as_user, tuple(at.rest())
         )
 
     def _create_function(self, at: Cursor) -> None:
@@ -225,10 +220,10 @@ class _Reader:
             at.skip("IF", "EXISTS")
             view = self.script.views.get(table_name(at)[0])
             if view is not None and at.skip("SET") and at.opens():
-                said = _invoker(at.group())
+                said = invoker(at.group())
                 view.invoker = view.invoker if said is None else said
             elif view is not None and at.skip("RESET") and at.opens():
-                view.invoker &= _invoker(at.group()) is None
+                view.invoker &= invoker(at.group()) is None
 
     def _functions(self, name: Name) -> list[MadeFunction]:
         """The functions of a name: which of them is meant, its arguments may say in other words."""
@@ -368,11 +363,3 @@ class _Reader:
             for table in self.script.tables.values():
                 if table.name.schema == schema:
                     table.granted.append((roles, self._places(token)))
-
-
-def _invoker(tokens: Sequence[Token]) -> bool | None:
-    """What a view's options say of security_invoker; None where they do not name it."""
-    for part in split_parts(tokens):
-        if part[0].word == "SECURITY_INVOKER":
-            return len(part) == 1 or part[-1].value.lower() in TRUE
-    return None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from api.cli.lint import command
-from api.lint_database import DatabaseError, is_url, schema_of, shown, statements_of
+from api.lint_database import DatabaseError, _is_ours, is_url, schema_of, shown, statements_of
 from config.postgres import EmbeddedPostgres
 from lint.schema.catalog import Name
 
@@ -148,6 +150,29 @@ def test_a_live_schema_tells_what_is_generated_and_what_is_not_checked(server: s
     late = found.named("shop.late_item")
     assert [key.columns for key in late.foreign_keys] == [("org",)]
     assert late.unchecked == (Name("shop", "t"),)
+
+
+def test_every_question_is_known_for_one_of_ours(server: str) -> None:
+    """What the gate asks a database is counted there too, and is nobody's application's.
+
+    The server says what it was asked: `read_catalog` cannot ask what is forgotten here.
+    """
+    log = current_log(server, "csvlog")
+    start = log.stat().st_size
+    schema_of(server)
+    with pytest.raises(DatabaseError, match="pg_stat_statements"):
+        list(statements_of(server))
+    asked: list[str] = []
+    deadline = time.monotonic() + 30
+    while not any("pg_extension" in text for text in asked) and time.monotonic() < deadline:
+        with log.open(encoding="utf-8", newline="") as file:
+            file.seek(start)
+            rows = [row for row in csv.reader(file) if row[22] == "tenure lint"]
+        said = (row[13].partition("statement: ")[2] for row in rows)
+        asked = [text for text in said if "SELECT" in text]
+        time.sleep(0.05)
+    assert len(asked) == 7
+    assert [text for text in asked if not _is_ours(text)] == []
 
 
 def test_the_command_reads_the_schema_from_a_url(server: str) -> None:

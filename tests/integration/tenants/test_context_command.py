@@ -81,6 +81,11 @@ def test_a_tenant_that_does_not_exist_is_named(
     result = run(environment(cluster, installation.settings), "context", "nobody")
     assert result.exit_code == 2
     assert "'nobody'" in result.output
+    unknown = "00000000-0000-4000-8000-00000000dead"
+    for more in ((), ("--pid", "1"), ("--psql", "--", "-c", COUNT)):
+        result = run(environment(cluster, installation.settings), "context", unknown, *more)
+        assert result.exit_code == 2, "in the context of nobody nobody has rows"
+        assert unknown in result.output
 
 
 @needs_psql

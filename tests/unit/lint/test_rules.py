@@ -305,6 +305,15 @@ OWN = "tenant_id = tenure.current_tenant()"
             ["TS001", "TS050"],
         ),
         ("CREATE VIEW v WITH (security_invoker) AS SELECT id FROM invoice", ["TS001"]),
+        # The option, and not a name that reads like it.
+        (
+            "CREATE VIEW security_invoker AS SELECT tenant_id, id FROM invoice",
+            ["TS001", "TS050"],
+        ),
+        (
+            "CREATE VIEW v (tenant_id, security_invoker) AS SELECT tenant_id, id FROM invoice",
+            ["TS001", "TS050"],
+        ),
         ("CREATE VIEW v WITH (security_invoker) AS SELECT count(*) FROM invoice", ["TS001"]),
         (
             "CREATE VIEW v WITH (security_invoker) AS SELECT i.tenant_id FROM invoice i "
